@@ -1,0 +1,188 @@
+"""Reverse-mode automatic differentiation over scalars: small to read, exact to check.
+
+>>> from tinygrad_scalar import Value
+>>> x, y = Value(2.0, label="x"), Value(3.0, label="y")
+>>> table = (x * y + x).backward()
+>>> table[x], table[y]
+(4.0, 2.0)
+"""
+
+from tinygrad_scalar.checkpointing import checkpoint, checkpoint_chain
+from tinygrad_scalar.context import no_grad
+from tinygrad_scalar.counting import counting
+from tinygrad_scalar.custom import custom, implicit
+from tinygrad_scalar.forward import jvp
+from tinygrad_scalar.functional import grad, jacobian, value_and_grad, vjp
+from tinygrad_scalar.functions import (
+    abs as abs,
+)
+from tinygrad_scalar.functions import (
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    cbrt,
+    ceil,
+    clip,
+    copysign,
+    cos,
+    cosh,
+    cross_entropy,
+    digamma,
+    dot,
+    elu,
+    erf,
+    erfc,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    fmod,
+    gamma,
+    gelu,
+    hypot,
+    leaky_relu,
+    lgamma,
+    log,
+    log1p,
+    log2,
+    log10,
+    log_softmax,
+    logsumexp,
+    maximum,
+    mean,
+    minimum,
+    mod,
+    normal_cdf,
+    normal_pdf,
+    prod,
+    reciprocal,
+    relu,
+    remainder,
+    sigmoid,
+    sign,
+    silu,
+    sin,
+    sinh,
+    softmax,
+    softplus,
+    sqrt,
+    square,
+    step,
+    tan,
+    tanh,
+    trunc,
+    where,
+)
+from tinygrad_scalar.functions import (
+    pow as pow,
+)
+from tinygrad_scalar.functions import (
+    round as round,
+)
+from tinygrad_scalar.functions import (
+    sum as sum,
+)
+from tinygrad_scalar.graph import topological_order
+from tinygrad_scalar.primitive import Interval, Primitive, primitive
+from tinygrad_scalar.provenance import scope, trace_lines
+from tinygrad_scalar.second_order import hessian, hvp
+from tinygrad_scalar.series import derivative, taylor
+from tinygrad_scalar.table import GradTable
+from tinygrad_scalar.teaching import sum_over_paths
+from tinygrad_scalar.undefined import UndefinedGradientError, UndefinedGradientWarning
+from tinygrad_scalar.value import Value
+
+__version__ = "0.1.0"
+
+# Names that would shadow builtins (abs, pow, round, sum) stay out of `import *`.
+__all__ = [
+    "GradTable",
+    "Interval",
+    "Primitive",
+    "UndefinedGradientError",
+    "UndefinedGradientWarning",
+    "Value",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "ceil",
+    "checkpoint",
+    "checkpoint_chain",
+    "clip",
+    "copysign",
+    "cos",
+    "cosh",
+    "counting",
+    "cross_entropy",
+    "custom",
+    "derivative",
+    "digamma",
+    "dot",
+    "elu",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "fmod",
+    "gamma",
+    "gelu",
+    "grad",
+    "hessian",
+    "hvp",
+    "hypot",
+    "implicit",
+    "jacobian",
+    "jvp",
+    "leaky_relu",
+    "lgamma",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "log_softmax",
+    "logsumexp",
+    "maximum",
+    "mean",
+    "minimum",
+    "mod",
+    "no_grad",
+    "normal_cdf",
+    "normal_pdf",
+    "primitive",
+    "prod",
+    "reciprocal",
+    "relu",
+    "remainder",
+    "scope",
+    "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "sinh",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "square",
+    "step",
+    "sum_over_paths",
+    "tan",
+    "tanh",
+    "taylor",
+    "topological_order",
+    "trace_lines",
+    "trunc",
+    "value_and_grad",
+    "vjp",
+    "where",
+]

@@ -1,0 +1,205 @@
+"""Forward mode: `Dual` carries a number and its tangent through the same rows; `jvp`.
+
+Every `jvp` has a tag of its own, and a newer one treats older ones as numbers, so that nesting
+never mixes up whose tangent is whose ("perturbation confusion").
+Source: Griewank and Walther, *Evaluating Derivatives*, section 3.1; Siskind and Pearlmutter 2005.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tinygrad_scalar import context
+from tinygrad_scalar.application import Application
+from tinygrad_scalar.arithmetic import Arithmetic
+from tinygrad_scalar.precision import Number
+from tinygrad_scalar.primitive import Carrier, Joint, Primitive
+from tinygrad_scalar.structure import carried, leaves, like, mapped, same_structure
+from tinygrad_scalar.undefined import Judge
+
+_tags = itertools.count(2)  # Values have level 1
+new_level = _tags.__next__
+
+
+class Tagged(Arithmetic):
+    """A carrier around others, made by one call of a mode and ordered by that call's level."""
+
+    __slots__ = ("level",)
+    level: float
+
+    def parts(self) -> list[Any]:
+        """What is carried, the number itself first."""
+        raise NotImplementedError
+
+    def with_parts(self, parts: Sequence[Any]) -> Any:
+        """The same kind and level around other parts."""
+        raise NotImplementedError
+
+    def with_core(self, core: Any) -> Any:
+        """The same around another number."""
+        return self.with_parts([core, *self.parts()[1:]])
+
+    def spread(self, function: Callable[[Any], Sequence[Any]], count: int) -> list[Any]:
+        """`count` carriers like this, from a function that gives a number for each of each part."""
+        columns = [function(part) for part in self.parts()]
+        return [self.with_parts([column[i] for column in columns]) for i in range(count)]
+
+    def example(self) -> Number:
+        """The plain number at the core."""
+        core = self.parts()[0]
+        return core.example() if isinstance(core, Carrier) else core
+
+    def detach(self) -> Any:
+        """The number at the core, without tangents or gradients."""
+        core = self.parts()[0]
+        return core.detach() if isinstance(core, Carrier) else core
+
+    def below(self, operand: Any) -> Any:
+        """The core of an operand of this level, anything else as it is."""
+        return operand.parts()[0] if self.carries(operand) else operand
+
+    def carries(self, operand: Any) -> bool:
+        """Whether the operand was made by the same call of the mode."""
+        return isinstance(operand, Tagged) and operand.level == self.level
+
+    def _compared(self, compare: Callable[[Any, Any], Any], other: Any) -> Any:
+        if isinstance(other, Tagged) and other.level > self.level:
+            return NotImplemented
+        return compare(self.parts()[0], self.below(other))
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return self._compared(operator.eq, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._compared(operator.ne, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._compared(operator.lt, other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._compared(operator.le, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._compared(operator.gt, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._compared(operator.ge, other)
+
+    def __bool__(self) -> bool:
+        return bool(self.parts()[0])
+
+
+class Dual(Tagged):
+    """A primal and its tangent. Made by `jvp`; cost O(1) per operation and operand."""
+
+    __slots__ = ("primal", "tangent")
+
+    def __init__(self, primal: Any, tangent: Any, level: float) -> None:
+        self.primal, self.tangent, self.level = primal, tangent, level
+
+    def parts(self) -> list[Any]:
+        """Primal and tangent."""
+        return [self.primal, self.tangent]
+
+    def with_parts(self, parts: Sequence[Any]) -> Dual:
+        """Another primal and tangent of the same level."""
+        primal, tangent = parts
+        return Dual(primal, tangent, self.level)
+
+    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+        """The row on the primals, and Σ ∂y/∂x_i · tangent_i by its partials."""
+        x = [self.below(operand) for operand in operands]
+        y = primitive(*x)
+        rows = primitive.outputs if isinstance(primitive, Joint) else (primitive,)
+        outputs = y if isinstance(primitive, Joint) else (y,)
+        results = []
+        for row, output in zip(rows, outputs, strict=True):
+            tangent = self._tangent(row, y, x, operands)
+            results.append(output if tangent is None else Dual(output, tangent, self.level))
+        return tuple(results) if isinstance(primitive, Joint) else results[0]
+
+    def _tangent(self, row: Primitive, y: Any, x: list[Any], operands: Sequence[Any]) -> Any:
+        """Σ of the terms, None if all are structurally zero."""
+        use, judge = Application(row, y, x, operands), Judge(context.settings().undefined)
+        total = None
+        for i, operand in enumerate(operands):
+            if self.carries(operand):
+                term = use.term(i, operand.tangent, judge)
+                total = term if total is None else total if term is None else total + term
+        return total
+
+    def __repr__(self) -> str:
+        return f"Dual({self.primal!r}, tangent={self.tangent!r})"
+
+
+def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """f(*primals) and its derivative in the direction `tangents`, in one forward pass.
+
+    Both are sequences with one entry per positional argument of f, of the same structure (numbers,
+    lists, tuples, dicts); both results have the structure of f's. Cost: about three times f's,
+    whatever the number of inputs. Nests with itself and with `grad`.
+    Errors: TypeError or ValueError naming the argument where primals and tangents do not match.
+    Source: *Deep Learning*, section 6.5.9 (forward mode accumulation).
+
+    >>> from tinygrad_scalar import jvp, sin
+    >>> jvp(lambda x, y: x * sin(y), (2.0, 0.0), (0.0, 1.0))
+    (0.0, 2.0)
+    """
+    level = new_level()
+    arguments = [
+        _dual_argument(i, primal, tangent, level)
+        for i, (primal, tangent) in enumerate(_paired(primals, tangents))
+    ]
+    output = f(*arguments)
+    return (
+        mapped(lambda y: _split(y, level)[0], output),
+        mapped(lambda y: _split(y, level)[1], output),
+    )
+
+
+def _paired(primals: Any, tangents: Any) -> list[tuple[Any, Any]]:
+    for name, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, (list, tuple)):
+            raise TypeError(
+                f"jvp: {name} is a tuple with one entry per argument of f, "
+                f"not {type(given).__name__}; for one argument write ({given!r},)"
+            )
+    if len(primals) != len(tangents):
+        raise ValueError(
+            f"jvp: {len(primals)} primals but {len(tangents)} tangents; give one tangent each"
+        )
+    return list(zip(primals, tangents, strict=True))
+
+
+def _dual_argument(i: int, primal: Any, tangent: Any, level: float) -> Any:
+    if not same_structure(primal, tangent):
+        raise ValueError(
+            f"jvp: the tangent of argument {i} has another structure than its primal; "
+            "give a number for every number"
+        )
+    numbers = zip(leaves(primal), leaves(tangent), strict=True)
+    return like(
+        primal,
+        [
+            _dual(carried(p, f"jvp: primal {i}"), carried(t, f"jvp: tangent {i}"), level)
+            for p, t in numbers
+        ],
+    )
+
+
+def _dual(primal: Any, tangent: Any, level: float) -> Any:
+    """A Dual; where the direction is the plain number 0 the primal alone, a constant."""
+    if not isinstance(tangent, Carrier) and tangent == 0:
+        return primal
+    return Dual(primal, tangent, level)
+
+
+def _split(y: Any, level: float) -> tuple[Any, Any]:
+    if isinstance(y, Dual) and y.level == level:
+        return y.primal, y.tangent
+    return carried(y, "jvp: what f returned"), 0.0

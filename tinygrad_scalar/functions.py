@@ -1,0 +1,319 @@
+"""The functions people call: rows of the table under their own names, and what is built on them.
+
+Given only plain numbers they return plain numbers: a drop-in for `math`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tinygrad_scalar import primitives as table
+from tinygrad_scalar.arithmetic import gelu
+from tinygrad_scalar.primitive import Carrier
+from tinygrad_scalar.primitives import (
+    abs,
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    cbrt,
+    ceil,
+    copysign,
+    cos,
+    cosh,
+    digamma,
+    erf,
+    erfc,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    fmod,
+    gamma,
+    hypot,
+    lgamma,
+    log1p,
+    log2,
+    log10,
+    maximum,
+    minimum,
+    mod,
+    normal_cdf,
+    normal_pdf,
+    pow,
+    reciprocal,
+    relu,
+    remainder,
+    round,
+    sigmoid,
+    sign,
+    silu,
+    sin,
+    sinh,
+    softplus,
+    sqrt,
+    square,
+    step,
+    tan,
+    tanh,
+    trunc,
+)
+
+__all__ = [
+    "abs",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "ceil",
+    "clip",
+    "copysign",
+    "cos",
+    "cosh",
+    "cross_entropy",
+    "digamma",
+    "dot",
+    "elu",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "fmod",
+    "gamma",
+    "gelu",
+    "hypot",
+    "leaky_relu",
+    "lgamma",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "log_softmax",
+    "logsumexp",
+    "maximum",
+    "mean",
+    "minimum",
+    "mod",
+    "normal_cdf",
+    "normal_pdf",
+    "pow",
+    "prod",
+    "reciprocal",
+    "relu",
+    "remainder",
+    "round",
+    "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "sinh",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "square",
+    "step",
+    "sum",
+    "tan",
+    "tanh",
+    "trunc",
+    "where",
+]
+
+
+def log(x: Any, base: Any = None) -> Any:
+    """log x, the natural logarithm; with a base log x / log base.
+
+    Domain: x > 0. Cost O(1). Errors: ValueError for x ≤ 0. Source: dlog x/dx = 1/x.
+
+    >>> log(1.0), log(8.0, 2.0)
+    (0.0, 3.0)
+    """
+    return table.log(x) if base is None else table.log(x) / table.log(base)
+
+
+def clip(x: Any, lo: Any, hi: Any) -> Any:
+    """x, but at least lo and at most hi; the gradient passes on the closed interval.
+
+    Cost O(1). Errors: ValueError if lo > hi.
+
+    >>> clip(2.5, 0.0, 1.0)
+    1.0
+    """
+    return table.clip(x, lo, hi)
+
+
+def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
+    """x where x > 0, else slope · x; at 0 the derivative is the slope. Cost O(1).
+
+    >>> leaky_relu(-2.0), leaky_relu(-2.0, slope=0.5)
+    (-0.02, -1.0)
+    """
+    return table.leaky_relu(x, slope)
+
+
+def elu(x: Any, alpha: Any = 1.0) -> Any:
+    """x where x > 0, else alpha · (e^x − 1). Cost O(1). Source: Clevert et al. 2015.
+
+    >>> elu(2.0), elu(0.0, alpha=3.0)
+    (2.0, 0.0)
+    """
+    return table.elu(x, alpha)
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """a if the condition holds, else b; the gradient goes to the branch that was taken.
+
+    Both branches are computed (an error in either stays an error) unless a branch is a callable
+    without arguments, which is called only if taken.
+
+    >>> where(2.0 > 1.0, 5.0, lambda: 1 / 0)
+    5.0
+    """
+    if (callable(a) and not isinstance(a, Carrier)) or (callable(b) and not isinstance(b, Carrier)):
+        taken = a if condition else b
+        return taken() if callable(taken) else taken
+    return table.where(condition, a, b)
+
+
+def _all(values: Iterable[Any], name: str, *, empty: float | None = None) -> Any:
+    """The n-ary row `name` on an iterable; `empty` for none, or a ValueError."""
+    operands = list(values)
+    if not operands:
+        if empty is None:
+            raise ValueError(f"{name} of no values is undefined: give at least one")
+        return empty
+    return table.TABLE[name](*operands)
+
+
+def sum(values: Iterable[Any]) -> Any:
+    """x₁ + … + xₙ from left to right, as one node; 0.0 for no values. Cost O(n).
+
+    >>> sum([1.0, 2.0, 3.0])
+    6.0
+    """
+    return _all(values, "sum", empty=0.0)
+
+
+def prod(values: Iterable[Any]) -> Any:
+    """x₁ · … · xₙ as one node; 1.0 for no values. All partials in O(n), right at zeros too.
+
+    >>> prod([2.0, 3.0, 4.0])
+    24.0
+    """
+    return _all(values, "prod", empty=1.0)
+
+
+def mean(values: Iterable[Any]) -> Any:
+    """(x₁ + … + xₙ) / n as one node. Cost O(n). Errors: ValueError for no values.
+
+    >>> mean([1.0, 2.0, 6.0])
+    3.0
+    """
+    return _all(values, "mean")
+
+
+def logsumexp(values: Iterable[Any]) -> Any:
+    """log(e^x₁ + … + e^xₙ) as one node, without overflow. Cost O(n).
+
+    Errors: ValueError for no values. Source: *Deep Learning*, section 4.1.
+
+    >>> f"{logsumexp([1000.0, 1000.0]):.6f}"
+    '1000.693147'
+    """
+    return _all(values, "logsumexp")
+
+
+def dot(a: Iterable[Any], b: Iterable[Any]) -> Any:
+    """a₁ b₁ + … + aₙ bₙ as one node. Cost O(n). Errors: ValueError for unequal lengths or none.
+
+    >>> dot([1.0, 2.0], [3.0, 4.0])
+    11.0
+    """
+    left, right = list(a), list(b)
+    if len(left) != len(right):
+        raise ValueError(f"dot: {len(left)} numbers against {len(right)}; give as many of each")
+    return _all([*left, *right], "dot")
+
+
+def softmax(logits: Iterable[Any]) -> list[Any]:
+    """[e^x₁, …, e^xₙ] / (e^x₁ + … + e^xₙ), as a list; finite for any finite logits. Cost O(n).
+
+    Errors: ValueError for no logits. Source: *Deep Learning*, equation 6.29.
+
+    >>> softmax([1000.0, 1000.0])
+    [0.5, 0.5]
+    """
+    weights = [table.exp(x) for x in _shifted(logits)]
+    total = sum(weights)
+    return [weight / total for weight in weights]
+
+
+def log_softmax(logits: Iterable[Any]) -> list[Any]:
+    """log softmax(x) = x − logsumexp(x), as a list. Cost O(n).
+
+    Errors: ValueError for no logits. Source: *Deep Learning*, equation 6.30.
+
+    >>> log_softmax([0.0, 1000.0])
+    [-1000.0, 0.0]
+    """
+    shifted = _shifted(logits)
+    total = logsumexp(shifted)
+    return [x - total for x in shifted]
+
+
+def _shifted(logits: Iterable[Any]) -> list[Any]:
+    """Logits less a constant near the largest: softmax does not change, rounding errors shrink."""
+    values = list(logits)
+    shift = detach(logsumexp(values))
+    return [x - shift for x in values]
+
+
+def detach(x: Any) -> Any:
+    """x as a constant: the same number, through which no gradient flows."""
+    return x.detach() if isinstance(x, Carrier) else x
+
+
+def cross_entropy(logits: Iterable[Any], target: Any) -> Any:
+    """−log softmax(logits)[target] as one node, stable for any logits; the gradient is y − t.
+
+    `target` is a class index or a distribution (one probability per logit). Cost O(n).
+    Errors: ValueError for no logits, an index out of range or a distribution of another length;
+    TypeError for an index that is no integer. Source: *Deep Learning*, section 6.2.2.3.
+
+    >>> f"{cross_entropy([0.0, 0.0], 1):.6f}", cross_entropy([0.0, 1000.0], [0.5, 0.5])
+    ('0.693147', 500.0)
+    """
+    values = list(logits)
+    if isinstance(target, (Sequence, Iterable)) and not isinstance(target, Carrier):
+        weights = list(target)
+        if len(weights) != len(values):
+            raise ValueError(
+                f"cross_entropy: {len(weights)} target probabilities for {len(values)} logits"
+            )
+    else:
+        weights = [0.0] * len(values)
+        weights[class_index(target, len(values))] = 1.0
+    return _all([*values, *weights], "cross_entropy")
+
+
+def class_index(target: Any, classes: int) -> int:
+    """A class index checked: an integer from 0 to classes − 1."""
+    if isinstance(target, bool) or not hasattr(target, "__index__") or isinstance(target, Carrier):
+        raise TypeError(
+            f"cross_entropy: target is a class index or a list of probabilities, "
+            f"not {type(target).__name__}"
+        )
+    index = int(target)
+    if not 0 <= index < classes:
+        raise ValueError(f"cross_entropy: class {index} of {classes}; give 0 to {classes - 1}")
+    return index

@@ -1,0 +1,105 @@
+"""Walks over anything with `.parents`: iterative, so that depth is no limit.
+
+A node is *below* another if that one was computed from it; every walk here starts at the output
+and goes down to the leaves. Algorithm 6.1's numbering u(1)…u(n) is `topological_order`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, TypeVar
+
+Node = TypeVar("Node", bound=Any)
+
+
+def nodes_below(*roots: Node) -> Iterator[Node]:
+    """Every node below the roots and the roots themselves, each once. O(nodes + edges)."""
+    seen = {id(root): root for root in roots}
+    stack = list(seen.values())
+    while stack:
+        node = stack.pop()
+        yield node
+        for parent in node.parents:
+            if id(parent) not in seen:
+                seen[id(parent)] = parent
+                stack.append(parent)
+
+
+def topological_order(*roots: Node) -> list[Node]:
+    """The nodes numbered so that parents come first: u(1)…u(n). O(nodes + edges).
+
+    Source: *Deep Learning*, Algorithm 6.1.
+
+    >>> from tinygrad_scalar import Value
+    >>> x = Value(2.0, label="x")
+    >>> [node.label or node.primitive.name for node in topological_order(x * x + x)]
+    ['x', 'mul', 'add']
+    """
+    order: list[Node] = []
+    seen = set()
+    stack: list[tuple[Node, Iterator[Node]]] = []
+    for root in roots:
+        if id(root) in seen:
+            continue
+        seen.add(id(root))
+        stack.append((root, iter(root.parents)))
+        while stack:
+            node, parents = stack[-1]
+            for parent in parents:
+                if id(parent) not in seen:
+                    seen.add(id(parent))
+                    stack.append((parent, iter(parent.parents)))
+                    break
+            else:
+                stack.pop()
+                order.append(node)
+    return order
+
+
+Nodes = Sequence[Any]
+NOTHING: frozenset[int] = frozenset()
+
+
+def active_nodes(outputs: Nodes, inputs: Nodes, cut: Collection[int] = NOTHING) -> set[int]:
+    """The ids of the nodes below `outputs` that depend on one of `inputs`, these included.
+
+    Nodes in `cut` (by id) count as leaves: nothing is followed through them.
+    """
+    wanted = {id(node) for node in inputs}
+    active: set[int] = set()
+    for node in topological_order(*outputs):
+        if id(node) in wanted or (
+            id(node) not in cut and any(id(parent) in active for parent in node.parents)
+        ):
+            active.add(id(node))
+    return active
+
+
+def consumers_first(
+    outputs: Nodes, active: Collection[int] | None = None, cut: Collection[int] = NOTHING
+) -> list[Any]:
+    """The order of Algorithm 6.2: the outputs, then each node once all its consumers are done.
+
+    With `active`, only these nodes (by id) and the edges between them count.
+    """
+
+    def parents_of(node: Any) -> list[Any]:
+        if id(node) in cut:
+            return []
+        return [p for p in node.parents if active is None or id(p) in active]
+
+    reached = [node for node in outputs if active is None or id(node) in active]
+    pending: Counter[int] = Counter({id(node): 0 for node in reached})
+    for node in reached:
+        for parent in parents_of(node):
+            if id(parent) not in pending:
+                reached.append(parent)
+            pending[id(parent)] += 1
+    order = [node for node in outputs if pending.get(id(node)) == 0]
+    for node in order:
+        for parent in parents_of(node):
+            pending[id(parent)] -= 1
+            if not pending[id(parent)]:
+                order.append(parent)
+    return order

@@ -1,0 +1,129 @@
+"""Which numbers are carried, and how a forward rule is evaluated in each kind of number.
+
+| what comes in | what is carried | how functions are evaluated |
+|---|---|---|
+| `float`, `int`, `bool`, `numpy.float64`, NumPy integers and booleans | `float` | `math` |
+| `fractions.Fraction` | `Fraction`, exact in rational operations; else `float` | as written |
+| `numpy.float32` | `numpy.float32` | in 64 bits, rounded once to 32 |
+| `mpmath.mpf` | `mpf` at the working precision of mpmath | mpmath's function of the row |
+
+A plain `int` beside one of these is neutral: it takes their kind. Neither NumPy nor mpmath is
+imported here: a number of theirs can only come in after its module was loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+Number = Any  # float, Fraction, numpy.float32 or mpmath.mpf: anything with arithmetic
+
+_FIX = {
+    "str": "convert it with float(...) first",
+    "NoneType": "give a number",
+    "complex": "only real numbers are carried; take .real or .imag",
+    "Decimal": "convert it with float(...), or with fractions.Fraction(...) to stay exact",
+    "list": "build one Value per number: [Value(x) for x in ...]",
+    "tuple": "build one Value per number: [Value(x) for x in ...]",
+    "ndarray": "build one Value per number: [Value(x) for x in array.tolist()]",
+    "Value": "it is a Value already; copy.copy(v) gives a second node, v.detach() a leaf",
+}
+
+
+def is_number(x: object) -> bool:
+    """Whether `x` is a plain number that can stand beside a Value."""
+    return isinstance(x, (int, float, Fraction)) or _foreign(x) is not None
+
+
+def number(x: Any, *, exact: bool = False) -> Number:
+    """`x` as it is carried; an `int` becomes a Fraction if `exact`. TypeError for anything else."""
+    if isinstance(x, (int, float)):
+        return Fraction(x) if exact and isinstance(x, int) else _float(x)
+    if isinstance(x, Fraction):
+        return x
+    carried = _foreign(x)
+    if carried is None:
+        name = type(x).__name__
+        fix = _FIX.get(name, "give an int, a float or a fractions.Fraction")
+        if name == "ndarray" and not x.ndim:
+            fix = "take its number with .item()"
+        raise TypeError(f"a Value carries one real number, not {name}: {fix}")
+    return carried
+
+
+def _float(x: float) -> float:
+    try:
+        return float(x)
+    except OverflowError:
+        raise OverflowError(
+            "an int above 1.8e308 is too large for a float: "
+            "use fractions.Fraction to carry it exactly"
+        ) from None
+
+
+def _foreign(x: object) -> Number | None:
+    """A number of NumPy or mpmath as it is carried, None for anything else."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        if isinstance(x, numpy.float32):
+            return x
+        if isinstance(x, (numpy.integer, numpy.bool_)):
+            return float(x)
+    mpmath = sys.modules.get("mpmath")
+    return x if mpmath is not None and isinstance(x, mpmath.mpf) else None
+
+
+def evaluate(
+    forward: Callable[..., Any], values: Sequence[Number], mpmath_name: str | Callable[..., Any]
+) -> Any:
+    """`forward(*values)` in the kind of number that `values` are (see the module's table)."""
+    if all(value.__class__ is float for value in values):
+        return _each(_result, forward(*values))
+    mpmath = sys.modules.get("mpmath")
+    if mpmath is not None and any(isinstance(value, mpmath.mpf) for value in values):
+        if callable(mpmath_name):
+            result = mpmath_name(mpmath, *values)
+        else:
+            result = getattr(mpmath, mpmath_name, forward)(*values)
+        if isinstance(result, mpmath.mpc):
+            raise ValueError("math domain error")
+        return _each(mpmath.mpf, result)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and any(isinstance(value, numpy.float32) for value in values):
+        result = forward(*(float(value) for value in values))
+        with numpy.errstate(over="ignore", under="ignore"):
+            return _each(numpy.float32, result)
+    if Fraction in {value.__class__ for value in values}:
+        return _each(lambda y: Fraction(y) if isinstance(y, int) else y, forward(*values))
+    return _each(_result, forward(*map(float, values)))
+
+
+def _result(y: Any) -> Number:
+    """What a forward rule on floats gave: a float, or a TypeError."""
+    if y.__class__ is float:
+        return y
+    if not is_number(y):
+        raise TypeError(f"the forward rule gave {type(y).__name__}; it must return a real number")
+    return number(y)
+
+
+def _each(convert: Callable[[Any], Any], result: Any) -> Any:
+    """`convert` on a result, or on every one of several results."""
+    return tuple(map(convert, result)) if isinstance(result, tuple) else convert(result)
+
+
+def like(x: Number, example: Number) -> Number:
+    """The neutral number `x` (a seed, a unit partial) in the kind of `example`."""
+    kind = example.__class__
+    if kind is float:
+        return float(x) if is_number(x) else x
+    if x.__class__ is kind:
+        return x
+    if isinstance(x, (int, float, Fraction)) and (
+        kind is Fraction or _foreign(example) is not None
+    ):
+        numerator, denominator = x.as_integer_ratio()  # mpf takes no Fraction
+        return kind(numerator) / kind(denominator)
+    return x

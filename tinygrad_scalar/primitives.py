@@ -1,0 +1,184 @@
+"""The table of primitives: one row per operation, all that any mode knows about it.
+
+Glossary of the one-letter names: `x` the operand, `a` and `b` the first and second operand,
+`y` the result, `n` a number of operands or an order, `t` a target probability.
+A partial gets the result first, `(y, *x)`. Integers in a partial are neutral: they take the kind
+of the number they meet (float, Fraction, mpf), so write `2 * x`, not `2.0 * x`.
+
+Convention at kinks: 0 at a local optimum of the piece (`abs`, `relu`), ½ to each at ties of
+`maximum` and `minimum`, 0 at jumps; the number stands in the row's `subgradient`.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from fractions import Fraction
+from typing import Any
+
+from tinygrad_scalar import limits, numerics, special
+from tinygrad_scalar import polygamma as polygammas
+from tinygrad_scalar.primitive import REAL, Interval, Primitive, constant
+
+TABLE: dict[str, Primitive] = {}
+INFINITY = math.inf
+
+
+def row(name: str, forward: Any, *partials: Any, arity: int | None = 0, **about: Any) -> Primitive:
+    """A row of the library's table; the arity is the number of partials unless told otherwise."""
+    TABLE[name] = made = Primitive(
+        name, forward, partials, arity=len(partials) if arity == 0 else arity, **about
+    )
+    return made
+
+
+def _function(name: str) -> str:
+    return rf"\{name}\left({{0}}\right)"
+
+
+positive = Interval(0.0)
+CLOSED_UNIT = Interval(-1.0, 1.0, closed_low=True, closed_high=True)
+integers_apart = lambda x: x % 1 == 0  # noqa: E731 (a row's kinks)
+
+# ── arithmetic ────────────────────────────────────────────────────────────────────────────────
+# ruff: noqa: E501 (a table is aligned; × and − are the signs meant)
+# fmt: off
+identity = row("identity", lambda x: x, 1, symbol="", latex="{0}", mpmath=lambda m, x: x)
+neg   = row("neg",   operator.neg,     -1,                  symbol="−", latex="-{0}", precedence=2, mpmath="")
+add   = row("add",   operator.add,      1,                  1, symbol="+", latex="{0} + {1}", precedence=1, mpmath="")
+sub   = row("sub",   operator.sub,      1,                 -1, symbol="−", latex="{0} - {1}", precedence=1, mpmath="")
+mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="")
+div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -y / b, symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
+            precedence=2, mpmath="", limit=limits.divide)
+# b - (b != 0) is b - 1, but 0 at b = 0, where x**0 is constant; a + (a == 0) has log 0 where 0**b is
+pow   = row("pow",   numerics.power,    lambda y, a, b: b * a ** (b - (b != 0)), lambda y, a, b: y * log(a + (a == 0)), symbol="^",
+            latex="{{{0}}}^{{{1}}}", precedence=4, domain=(positive, REAL), kinks=lambda a, b: a == 0 and b == 0,
+            limit=limits.power, mpmath="")
+square     = row("square",     lambda x: x * x,  lambda y, x: 2 * x, symbol="²", latex="{{{0}}}^2", mpmath="")
+reciprocal = row("reciprocal", lambda x: 1 / x,  lambda y, x: -y * y, symbol="1/", latex=r"\frac{{1}}{{{0}}}", mpmath="",
+                 limit=lambda x: limits.divide(1.0, x))
+sqrt  = row("sqrt",  math.sqrt, lambda y, x: 1 / (2 * y),     domain=Interval(0.0, closed_low=True), symbol="√", latex=r"\sqrt{{{0}}}")
+cbrt  = row("cbrt",  math.cbrt, lambda y, x: 1 / (3 * y * y), symbol="∛", latex=r"\sqrt[3]{{{0}}}", mpmath=limits.mpmath_cbrt)
+hypot = row("hypot", math.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, kinks=lambda a, b: a == 0 and b == 0,
+            latex=r"\sqrt{{{{{0}}}^2 + {{{1}}}^2}}")
+
+# ── branches and rounding ─────────────────────────────────────────────────────────────────────
+sign  = row("sign",  numerics.sign,     0, kinks=(0.0,), symbol="sgn", latex=r"\operatorname{{sgn}}\left({0}\right)", mpmath="")
+step  = row("step",  numerics.step,     0, kinks=(0.0,), latex=r"H\left({0}\right)", mpmath="")
+abs   = row("abs",   operator.abs,      lambda y, x: sign(x), kinks=(0.0,), symbol="|·|", latex=r"\left|{0}\right|", mpmath="")
+floor = row("floor", numerics.floor,    0, kinks=integers_apart, symbol="⌊·⌋", latex=r"\left\lfloor {0} \right\rfloor")
+ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·⌉", latex=r"\left\lceil {0} \right\rceil")
+trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="")
+round = row("round", numerics.round_half_even, 0, kinks=lambda x: integers_apart(x + x) and not integers_apart(x), mpmath="")
+round_to  = row("round_to", numerics.round_to, 0, 0, symbol="round", mpmath="")
+floordiv  = row("floordiv", operator.floordiv, 0, 0, symbol="//", latex=r"\left\lfloor {0} / {1} \right\rfloor", precedence=2,
+                kinks=lambda a, b: a % b == 0, mpmath="")
+# (a - y) / b is the integer quotient, up to rounding: round makes it exact
+_quotient = lambda y, a, b: -round((a - y) / b)  # noqa: E731 (one rule, three rows)
+mod       = row("mod",       operator.mod,   1, _quotient, symbol="%", latex=r"{0} \bmod {1}", precedence=2,
+                kinks=lambda a, b: a % b == 0, subgradient=(), mpmath="")
+remainder = row("remainder", math.remainder, 1, _quotient, kinks=lambda a, b: 2 * math.fabs(math.remainder(a, b)) == math.fabs(b),
+                subgradient=(), mpmath=limits.mpmath_remainder)
+fmod      = row("fmod",      math.fmod,      1, _quotient, kinks=lambda a, b: a != 0 and math.fmod(a, b) == 0,
+                subgradient=(), mpmath=limits.mpmath_fmod)
+maximum = row("maximum", numerics.maximum, lambda y, a, b: (1 + sign(a - b)) / 2, lambda y, a, b: (1 + sign(b - a)) / 2,
+              symbol="max", latex=r"\max\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="")
+minimum = row("minimum", numerics.minimum, lambda y, a, b: (1 + sign(b - a)) / 2, lambda y, a, b: (1 + sign(a - b)) / 2,
+              symbol="min", latex=r"\min\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="")
+clip  = row("clip",  numerics.clip, lambda y, x, a, b: (1 - step(a - x)) * (1 - step(x - b)), lambda y, x, a, b: step(a - x),
+            lambda y, x, a, b: step(x - b), kinks=lambda x, a, b: x in (a, b), subgradient=(1.0, 0.0, 0.0), mpmath="")
+where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: where(c, 1, 0), lambda y, c, a, b: where(c, 0, 1), mpmath="")
+copysign = row("copysign", numerics.copysign, lambda y, a, b: sign(a) * copysign(1, b), 0, kinks=lambda a, b: 0 in (a, b), subgradient=(), mpmath="")
+
+# ── exponentials and logarithms ───────────────────────────────────────────────────────────────
+exp   = row("exp",   math.exp,   lambda y, x: y, latex="e^{{{0}}}")
+exp2  = row("exp2",  math.exp2,  lambda y, x: y * constant("ln2", x), latex="2^{{{0}}}", mpmath=lambda m, x: m.mpf(2) ** x)
+expm1 = row("expm1", math.expm1, lambda y, x: exp(x), latex="e^{{{0}}} - 1", precedence=1)
+log   = row("log",   math.log,   lambda y, x: 1 / x, domain=positive, latex=_function("log"), limit=limits.log)
+log2  = row("log2",  math.log2,  lambda y, x: 1 / (x * constant("ln2", x)), domain=positive, latex=r"\log_2\left({0}\right)",
+            limit=limits.log, mpmath=lambda m, x: m.log(x, 2))
+log10 = row("log10", math.log10, lambda y, x: 1 / (x * constant("ln10", x)), domain=positive, latex=r"\log_{{10}}\left({0}\right)",
+            limit=limits.log)
+log1p = row("log1p", math.log1p, lambda y, x: 1 / (1 + x), domain=Interval(-1.0), latex=r"\log\left(1 + {0}\right)",
+            limit=lambda x: limits.log(1 + x))
+
+# ── trigonometric and hyperbolic ──────────────────────────────────────────────────────────────
+sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"))
+cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"))
+tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"))
+asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt((1 - x) * (1 + x)),  domain=CLOSED_UNIT, latex=_function("arcsin"))
+acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt((1 - x) * (1 + x)), domain=CLOSED_UNIT, latex=_function("arccos"))
+atan  = row("atan",  math.atan,  lambda y, x: 1 / (1 + x * x), latex=_function("arctan"))
+atan2 = row("atan2", math.atan2, lambda y, a, b: b / hypot(a, b) / hypot(a, b), lambda y, a, b: -a / hypot(a, b) / hypot(a, b),
+            kinks=lambda a, b: a == 0 and b == 0)
+sinh  = row("sinh",  math.sinh,  lambda y, x: cosh(x), latex=_function("sinh"), limit=lambda x: math.copysign(INFINITY, x))
+cosh  = row("cosh",  math.cosh,  lambda y, x: sinh(x), latex=_function("cosh"))
+# 1 - y² has no digit left at x = 20, and cosh overflows
+tanh  = row("tanh",  math.tanh,  lambda y, x: 4 * sigmoid(2 * x) * sigmoid(-2 * x), latex=_function("tanh"))
+asinh = row("asinh", math.asinh, lambda y, x: 1 / hypot(1, x))
+acosh = row("acosh", math.acosh, lambda y, x: 1 / (sqrt(x - 1) * sqrt(x + 1)), domain=Interval(1.0, closed_low=True))
+atanh = row("atanh", math.atanh, lambda y, x: 1 / ((1 - x) * (1 + x)), domain=Interval(-1.0, 1.0),
+            limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan)
+
+# ── special functions ─────────────────────────────────────────────────────────────────────────
+erf   = row("erf",   math.erf,   lambda y, x:  2 / sqrt(constant("pi", x)) * exp(-x * x))
+erfc  = row("erfc",  math.erfc,  lambda y, x: -2 / sqrt(constant("pi", x)) * exp(-x * x))
+gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), latex=r"\Gamma\left({0}\right)")
+lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma)
+digamma   = row("digamma",   polygammas.digamma, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)")
+polygamma = row("polygamma", polygammas.polygamma, 0, lambda y, n, x: polygamma(n + 1, x), latex=r"\psi^{{({0})}}\left({1}\right)",
+                mpmath=lambda m, n, x: m.psi(int(n), x))
+normal_cdf = row("normal_cdf", special.normal_cdf, lambda y, x: normal_pdf(x), symbol="Φ", latex=r"\Phi\left({0}\right)", mpmath="ncdf")
+normal_pdf = row("normal_pdf", special.normal_pdf, lambda y, x: -x * y, symbol="φ", latex=r"\varphi\left({0}\right)", mpmath="npdf")
+
+# ── activations ───────────────────────────────────────────────────────────────────────────────
+relu       = row("relu",       numerics.relu, lambda y, x: step(x), kinks=(0.0,), mpmath="")
+leaky_relu = row("leaky_relu", numerics.leaky_relu, lambda y, x, slope: step(x) + slope * (1 - step(x)), lambda y, x, slope: x * step(-x),
+                 kinks=lambda x, slope: x == 0 and slope != 1, subgradient=(), defaults=(0.01,), mpmath="")
+elu        = row("elu",        numerics.elu, lambda y, x, alpha: step(x) + (1 - step(x)) * alpha * exp(-relu(-x)),
+                 lambda y, x, alpha: expm1(-relu(-x)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
+                 defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x))
+softplus   = row("softplus",   special.softplus, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)))
+# y (1 - y) has no digit left at x = 40
+sigmoid    = row("sigmoid",    special.sigmoid, lambda y, x: y * sigmoid(-x), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)))
+silu       = row("silu",       special.silu, lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x)), mpmath=lambda m, x: x / (1 + m.exp(-x)))
+gelu       = row("gelu",       special.gelu, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x))
+_slope_of_gelu_tanh = lambda x: sqrt(8 / constant("pi", x)) * (1 + 3 * 44715 * x * x / 10**6)  # noqa: E731
+gelu_tanh  = row("gelu_tanh",  special.gelu_tanh, lambda y, x: _sigmoid_of_gelu_tanh(x) * (1 + x * _slope_of_gelu_tanh(x) * _sigmoid_of_gelu_tanh(x, -1)),
+                 mpmath=limits.mpmath_gelu_tanh)
+
+
+def _sigmoid_of_gelu_tanh(x: Any, side: int = 1) -> Any:
+    """σ(±2u) with u = √(2/π) (x + 0.044715 x³), Hendrycks and Gimpel's approximation."""
+    return sigmoid(side * sqrt(8 / constant("pi", x)) * x * (1 + 44715 * x * x / 10**6))
+
+
+# ── of any number of operands ─────────────────────────────────────────────────────────────────
+def _products_of_the_others(y: Any, *x: Any) -> list[Any]:
+    """Every product of all operands but one, in O(n): products from the left times from the right."""
+    left, right = [1], [1]
+    for value in x[:-1]:
+        left.append(left[-1] * value)
+    for value in x[:0:-1]:
+        right.append(right[-1] * value)
+    return [a * b for a, b in zip(left, reversed(right), strict=True)]
+
+
+def _softmax_less_target(y: Any, *x: Any) -> list[Any]:
+    """∂/∂logit = softmax · Σt − t, and ∂/∂t = logsumexp − logit."""
+    n = len(x) // 2
+    logits, targets = x[:n], x[n:]
+    total, mass = logsumexp(*logits), sum(*targets)
+    slopes = [exp(a - total) * mass - t for a, t in zip(logits, targets, strict=True)]
+    return slopes + [total - a for a in logits]
+
+
+sum  = row("sum",  lambda *x: numerics.add_all(x),      lambda y, *x: [1] * len(x), arity=None, symbol="Σ", latex=r"\sum\left({all}\right)", mpmath="")
+prod = row("prod", lambda *x: numerics.multiply_all(x), _products_of_the_others,    arity=None, symbol="∏", latex=r"\prod\left({all}\right)", mpmath="")
+mean = row("mean", lambda *x: numerics.add_all(x) / len(x), lambda y, *x: [Fraction(1, len(x))] * len(x), arity=None, mpmath="")
+dot  = row("dot",  lambda *x: numerics.dot_all(x),      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], arity=None, symbol="·",
+           latex=r"\operatorname{{dot}}\left({all}\right)", mpmath="")
+logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), lambda y, *x: [exp(a - y) for a in x], arity=None,
+                mpmath=lambda m, *x: m.log(m.fsum(m.exp(a) for a in x)))
+cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, mpmath=limits.mpmath_cross_entropy)
+# fmt: on

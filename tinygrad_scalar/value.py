@@ -1,0 +1,521 @@
+"""`Value`: a number that remembers how it was computed, and the sweep that differentiates it.
+
+The hot path of the library, kept plain: slots, at most two parents beside the n-ary case, no
+cleverness. `_record` is the one general way to make a node; the operators + − × ÷ ** spell it out
+for speed (benchmarks/eager.py measures what that brings), and a test holds them to the table.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from typing import Any
+
+from tinygrad_scalar import context, primitives
+from tinygrad_scalar.application import Application
+from tinygrad_scalar.arithmetic import Arithmetic
+from tinygrad_scalar.backward import backward
+from tinygrad_scalar.flat import flattened
+from tinygrad_scalar.graph import nodes_below
+from tinygrad_scalar.precision import Number, is_number, like, number
+from tinygrad_scalar.primitive import Joint, Primitive
+from tinygrad_scalar.provenance import NOTHING, Provenance
+from tinygrad_scalar.provenance import current as current_provenance
+from tinygrad_scalar.table import GradTable
+from tinygrad_scalar.ufuncs import apply_ufunc
+from tinygrad_scalar.undefined import Policy, partial_at
+
+_ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
+_DIV, _POW, _NEG = primitives.div, primitives.pow, primitives.neg
+_PAIRS = frozenset((_ADD, _SUB, _MUL, _DIV, _POW))
+_EXACT = 2**53  # an int below is a float exactly
+_new = object.__new__
+
+
+class Value(Arithmetic):
+    """A real number in an expression, with the gradient of the last output that was differentiated.
+
+    `data` is an int, float, bool, NumPy number, `Fraction` or mpmath `mpf`; what is carried stands
+    in `tinygrad_scalar.precision`. Every operation makes a new node that knows its operands.
+    Comparisons look at the data, hashing at the identity. Cost O(1) per operation, about 140 bytes.
+
+    Errors: TypeError for anything but a real number.
+    Source: *Deep Learning*, section 6.5.1 (computational graphs).
+
+    >>> apples, number, tax = Value(100.0), Value(2.0), Value(1.1)
+    >>> price = apples * number * tax
+    >>> table = price.backward()
+    >>> round(price.data, 12), round(table[apples], 12), tax.grad
+    (220.0, 2.2, 200.0)
+    """
+
+    # A node holds what its local derivatives need, by the number of its operands:
+    #   leaf                 primitive None
+    #   one                  _a its parent, _x the number seen there, _y the result
+    #   two (+ − × ÷ **)     _a and _b the parents (None for a plain number), _x and _y the numbers
+    #   any other            _x the result and then the numbers seen, _y the parents (or None)
+    # _pending counts consumers during a sweep, _provenance is unset until someone writes it.
+    __slots__ = (
+        "__weakref__",
+        "_a",
+        "_b",
+        "_pending",
+        "_provenance",
+        "_x",
+        "_y",
+        "data",
+        "grad",
+        "primitive",
+    )
+    level = 1
+
+    data: Number
+    grad: Number
+    primitive: Primitive | None
+    _a: Value | None
+    _b: Value | None
+    _x: Any
+    _y: Any
+    _pending: int
+    _provenance: Provenance
+
+    def __init__(self, data: Any, *, label: str = "") -> None:
+        self.data = data if data.__class__ is float else number(data)
+        self.grad = 0.0
+        self.primitive = None
+        self._a = self._b = self._x = self._y = None
+        self._pending = 0
+        if label:
+            self.label = label
+        if not context.plain:
+            _note(self)
+
+    # ── the graph ─────────────────────────────────────────────────────────────────────────────
+    @property
+    def label(self) -> str:
+        """The name shown in tables and pictures; empty unless given."""
+        return self.provenance.label
+
+    @label.setter
+    def label(self, label: str) -> None:
+        self._provenance = self.provenance.relabelled(label)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Label, scope and line of user code; shared and empty unless something was noted."""
+        return getattr(self, "_provenance", NOTHING)
+
+    @property
+    def parents(self) -> tuple[Value, ...]:
+        """The Values this was computed from, in order and with repetition; () for a leaf."""
+        a, b = self._a, self._b
+        if a is not None:
+            return (a,) if b is None else (a, b)
+        if b is not None:
+            return (b,)
+        if self.primitive is None:
+            return ()
+        return tuple(parent for parent in self._y if parent is not None)
+
+    @property
+    def operands(self) -> tuple[Any, ...]:
+        """Everything this was computed from, in order: Values, and plain numbers as numbers."""
+        values, parents = self._seen()[1], self._slots()
+        return tuple(
+            value if parent is None else parent
+            for value, parent in zip(values, parents, strict=True)
+        )
+
+    @property
+    def local_derivatives(self) -> tuple[Callable[[], Number], ...]:
+        """One callable per parent, giving ∂(this)/∂(parent) for the numbers the operation saw.
+
+        >>> x, y = Value(2.0), Value(3.0)
+        >>> [derivative() for derivative in (x * y).local_derivatives]
+        [3.0, 2.0]
+        """
+        return tuple(
+            lambda i=i: self._partial(i)
+            for i, parent in enumerate(self._slots())
+            if parent is not None
+        )
+
+    def detach(self) -> Value:
+        """A leaf with the same data: what is computed from it sends no gradient here."""
+        return Value(self.data)
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every node below this one, and its own, to 0.0. O(nodes)."""
+        for node in nodes_below(self):
+            node.grad = 0.0
+
+    def _slots(self) -> tuple[Value | None, ...]:
+        """The parents by position, None where a plain number stands."""
+        if self.primitive is None:
+            return ()
+        if self.primitive.arity == 1:
+            return (self._a,)
+        return (self._a, self._b) if self.primitive in _PAIRS else self._y
+
+    def _seen(self) -> tuple[Any, tuple[Number, ...]]:
+        """The result and the operands' numbers as the operation saw them."""
+        if self.primitive is None:
+            return self.data, ()
+        if self.primitive.arity == 1:
+            return self._y, (self._x,)
+        if self.primitive in _PAIRS:
+            values = self._x, self._y
+            try:
+                return self.primitive.forward(*values), values
+            except ArithmeticError:  # a quotient made under ieee
+                return self.data, values
+        return self._x[0], self._x[1:]
+
+    def _partial(self, i: int) -> Number:
+        """The number ∂(this)/∂(operand i), for the operands that the operation saw."""
+        y, x = self._seen()
+        return like(partial_at(self.primitive, i, y, x), self.data)  # type: ignore[arg-type]
+
+    def _application(self, graph: bool) -> Application:
+        """The use of the row that this is, over the operands' own nodes or over numbers."""
+        row: Any = self.primitive
+        if not graph:
+            y, numbers = self._seen()
+            return Application(row, y, numbers, self.operands, self.provenance)
+        if any(map(callable, row.partials)):
+            self._check_unchanged()
+        whole = self if row.joint is None else self._siblings()
+        return Application(row, whole, self.operands, self.operands, self.provenance)
+
+    def _check_unchanged(self) -> None:
+        """RuntimeError if an operand's `data` was overwritten since then."""
+        for i, (parent, seen) in enumerate(zip(self._slots(), self._seen()[1], strict=True)):
+            if parent is not None and parent.data is not seen and parent.data != seen:
+                name = self.primitive.name if self.primitive else ""
+                raise RuntimeError(
+                    f"{name}: the data of {parent!r} (operand {i}) was {seen!r} when this was "
+                    "computed; compute it again before backward(create_graph=True)"
+                )
+
+    def _siblings(self) -> tuple[Any, ...]:
+        """All outputs of the operation with several outputs that this is one of."""
+        row: Any = self.primitive
+        outputs = list(row.joint(*self.operands))
+        outputs[row.index] = self
+        return tuple(outputs)
+
+    # ── the operators that carry almost every program, spelled out ────────────────────────────
+    def __add__(self, other: Any) -> Any:
+        if context.plain:
+            if other.__class__ is Value:
+                node = _new(Value)
+                node._x = x = self.data
+                node._y = y = other.data
+                node.data = x + y
+                node.grad = 0.0
+                node.primitive = _ADD
+                node._a = self
+                node._b = other
+                node._pending = 0
+                return node
+            if other.__class__ is float and self.data.__class__ is float:
+                return _pair(_ADD, self.data + other, self, None, self.data, other)
+        return _with_int(_ADD, self, other)
+
+    def __sub__(self, other: Any) -> Any:
+        if context.plain:
+            if other.__class__ is Value:
+                node = _new(Value)
+                node._x = x = self.data
+                node._y = y = other.data
+                node.data = x - y
+                node.grad = 0.0
+                node.primitive = _SUB
+                node._a = self
+                node._b = other
+                node._pending = 0
+                return node
+            if other.__class__ is float and self.data.__class__ is float:
+                return _pair(_SUB, self.data - other, self, None, self.data, other)
+        return _with_int(_SUB, self, other)
+
+    def __mul__(self, other: Any) -> Any:
+        if context.plain:
+            if other.__class__ is Value:
+                node = _new(Value)
+                node._x = x = self.data
+                node._y = y = other.data
+                node.data = x * y
+                node.grad = 0.0
+                node.primitive = _MUL
+                node._a = self
+                node._b = other
+                node._pending = 0
+                return node
+            if other.__class__ is float and self.data.__class__ is float:
+                return _pair(_MUL, self.data * other, self, None, self.data, other)
+        return _with_int(_MUL, self, other)
+
+    def __truediv__(self, other: Any) -> Any:
+        if context.plain:
+            if other.__class__ is Value and other.data:
+                node = _new(Value)
+                node._x = x = self.data
+                node._y = y = other.data
+                node.data = x / y
+                node.grad = 0.0
+                node.primitive = _DIV
+                node._a = self
+                node._b = other
+                node._pending = 0
+                return node
+            if other.__class__ is float and other and self.data.__class__ is float:
+                return _pair(_DIV, self.data / other, self, None, self.data, other)
+        return _general(_DIV, self, other)
+
+    def __pow__(self, exponent: Any, modulo: Any = None) -> Any:
+        if modulo is not None:
+            return super().__pow__(exponent, modulo)
+        x = self.data
+        if context.plain and x.__class__ is float:
+            if exponent.__class__ is int and -_EXACT < exponent < _EXACT:
+                exponent = float(exponent)
+            if exponent.__class__ is float:
+                try:
+                    y = x**exponent
+                except ArithmeticError:
+                    pass  # told the general way
+                else:
+                    if y.__class__ is float:  # else complex
+                        return _pair(_POW, y, self, None, x, exponent)
+        return _general(_POW, self, exponent)
+
+    def __radd__(self, other: Any) -> Any:
+        if context.plain and other.__class__ is float and self.data.__class__ is float:
+            return _pair(_ADD, other + self.data, None, self, other, self.data)
+        return _with_int(_ADD, other, self)
+
+    def __rmul__(self, other: Any) -> Any:
+        if context.plain and other.__class__ is float and self.data.__class__ is float:
+            return _pair(_MUL, other * self.data, None, self, other, self.data)
+        return _with_int(_MUL, other, self)
+
+    def __neg__(self) -> Value:
+        if context.plain:
+            y = -self.data
+            return _pair(_NEG, y, self, None, self.data, y)
+        return _record(_NEG, (self,))  # type: ignore[no-any-return]
+
+    def relu(self) -> Value:
+        """The larger of this and 0."""
+        return _unary(primitives.relu, self)
+
+    def exp(self) -> Value:
+        """e to the power of this."""
+        return _unary(primitives.exp, self)
+
+    def tanh(self) -> Value:
+        """The hyperbolic tangent."""
+        return _unary(primitives.tanh, self)
+
+    # ── comparisons look at the data, hashing at the identity ─────────────────────────────────
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return _compared("eq", operator.eq, self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return _compared("ne", operator.ne, self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return _compared("lt", operator.lt, self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _compared("le", operator.le, self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _compared("gt", operator.gt, self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _compared("ge", operator.ge, self, other)
+
+    def __bool__(self) -> bool:
+        return bool(_compared("ne", operator.ne, self, 0.0))
+
+    def __repr__(self) -> str:
+        label = f", label={self.label!r}" if self.label else ""
+        return f"Value({self.data!r}, grad={self.grad!r}{label})"
+
+    def __format__(self, specification: str) -> str:
+        return format(self.data, specification) if specification else repr(self)
+
+    def example(self) -> Number:
+        """The number carried."""
+        return self.data
+
+    # ── copies keep the graph ─────────────────────────────────────────────────────────────────
+    def __copy__(self) -> Value:
+        return _copied(self)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return flattened(self)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return apply_ufunc(ufunc, method, inputs, options)
+
+    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+        """The primitive on Values and plain numbers: a new node, or several."""
+        if primitive.arity == 1 and primitive.__class__ is Primitive:
+            return _unary(primitive, operands[0])
+        return _record(primitive, operands)
+
+    def backward(
+        self,
+        seed: Any = 1.0,
+        *,
+        inputs: Value | Iterable[Value] | None = None,
+        create_graph: bool = False,
+        undefined: Policy = "subgradient",
+    ) -> GradTable:
+        """Back-propagation: the gradient of this value with respect to every node below it.
+
+        Algorithm 6.2 by topological order, without recursion: one multiplication and one addition
+        per edge, O(edges) time, O(nodes) memory. Leaves get it added to their `.grad`, inner nodes
+        keep this call's. With `inputs`, leaves or inner nodes, only what lies between is worked
+        on, and only their `.grad` changes (added to).
+
+        - `seed`: the gradient of this value itself.
+        - `create_graph`: the table holds Values, computed by the same rows and differentiable.
+        - `undefined`: what to do at kinks and undefined products, see `tinygrad_scalar.undefined`.
+
+        Errors: TypeError for a seed or inputs of another type, ValueError for another `undefined`,
+        UndefinedGradientError under `undefined="raise"`; nothing is written then.
+        Source: *Deep Learning*, Algorithm 6.2.
+
+        >>> x = Value(3.0, label="x")
+        >>> (x * x + x).backward()[x]
+        7.0
+        """
+        return backward(self, seed, inputs, create_graph, undefined, Value)
+
+
+# ── making nodes ──────────────────────────────────────────────────────────────────────────────
+def _pair(
+    primitive: Primitive, data: Number, a: Value | None, b: Value | None, x: Number, y: Number
+) -> Value:
+    """A node of one operand, or of + − × ÷ **; for the meaning of the slots see `Value`."""
+    node = _new(Value)
+    node.data = data
+    node.grad = 0.0
+    node.primitive = primitive
+    node._a = a
+    node._b = b
+    node._x = x
+    node._y = y
+    node._pending = 0
+    return node
+
+
+def _unary(primitive: Primitive, operand: Value) -> Value:
+    """A node of one operand."""
+    x = operand.data
+    if not context.plain or x.__class__ is not float:
+        return _record(primitive, (operand,))  # type: ignore[no-any-return]
+    try:
+        y = primitive.forward(x)
+    except (ArithmeticError, ValueError) as error:
+        raise primitive.explained(error, (x,)) from None
+    if y.__class__ is not float:  # an own row that gives an int, a numpy.float64, no number
+        return _record(primitive, (operand,))  # type: ignore[no-any-return]
+    return _pair(primitive, y, operand, None, x, y)
+
+
+def _with_int(primitive: Primitive, a: Any, b: Any) -> Any:
+    """+ − × of a float Value and a small int at speed (`2 * x`, and `sum` starts at 0)."""
+    if context.plain:
+        if b.__class__ is int and -_EXACT < b < _EXACT and a.data.__class__ is float:
+            y = float(b)
+            return _pair(primitive, primitive.forward(a.data, y), a, None, a.data, y)
+        if a.__class__ is int and -_EXACT < a < _EXACT and b.data.__class__ is float:
+            x = float(a)
+            return _pair(primitive, primitive.forward(x, b.data), None, b, x, b.data)
+    return _general(primitive, a, b)
+
+
+def _general(primitive: Primitive, a: Any, b: Any) -> Any:
+    """An operator the general way; NotImplemented for strangers and carriers of a higher level."""
+    for x in (a, b):
+        if not isinstance(x, Value) and not is_number(x):
+            return NotImplemented
+    return _record(primitive, (a, b))
+
+
+def _record(primitive: Primitive, operands: Sequence[Any]) -> Any:
+    """The general way to make a node: evaluate, then note operands and what they were."""
+    parents = tuple(x if isinstance(x, Value) else None for x in operands)
+    exact = any(parent is not None and parent.data.__class__ is Fraction for parent in parents)
+    values = tuple(
+        primitive.checked(x, exact=exact) if parent is None else parent.data
+        for x, parent in zip(operands, parents, strict=True)
+    )
+    y = primitive.evaluate(values)
+    tracker = context.settings().tracker
+    if tracker is not None:
+        tracker.used(operands)
+    if isinstance(primitive, Joint):
+        return tuple(
+            node_of(row, data, parents, values, y)
+            for row, data in zip(primitive.outputs, y, strict=True)
+        )
+    return node_of(primitive, y, parents, values, y)
+
+
+def node_of(
+    primitive: Primitive, data: Number, parents: tuple[Any, ...], values: tuple[Any, ...], y: Any
+) -> Value:
+    """A node of any row: its data, its parents by position, the numbers seen and the result."""
+    node = Value(data)
+    settings = context.settings()
+    if not settings.recording:
+        return node
+    node.primitive = primitive
+    if primitive.arity == 1:
+        node._a, node._x, node._y = parents[0], values[0], y
+    elif primitive in _PAIRS:
+        (node._a, node._b), (node._x, node._y) = parents, values
+    else:
+        node._x, node._y = (y, *values), parents
+    for counter in settings.counters:
+        counter.recorded(node)
+    return node
+
+
+def _note(node: Value) -> None:
+    """Note scope and line on a node made inside a block that asks for it."""
+    settings = context.settings()
+    if settings.tracker is not None:
+        settings.tracker.made(node)
+    if settings.scope or settings.lines:
+        node._provenance = current_provenance(node.label)
+
+
+def _compared(name: str, compare: Callable[[Any, Any], Any], a: Value, b: Any) -> Any:
+    if isinstance(b, Value):
+        outcome = compare(a.data, b.data)
+    elif is_number(b):
+        outcome = compare(a.data, b)
+    else:
+        return NotImplemented
+    tracer = context.settings().tracer
+    return bool(outcome) if tracer is None else tracer(name, a, b, bool(outcome))
+
+
+def _copied(node: Value) -> Value:
+    """A node with the same parents; label and gradient come along."""
+    twin = _new(Value)
+    for slot in ("data", "grad", "primitive", "_a", "_b", "_x", "_y"):
+        setattr(twin, slot, getattr(node, slot))
+    twin._pending = 0
+    twin._provenance = node.provenance
+    return twin
