@@ -19,6 +19,8 @@ from tinygrad_scalar.undefined import Policy, check_policy, plain
 if TYPE_CHECKING:
     from tinygrad_scalar.value import Value
 
+_sweeping = False  # guarded by `running`: whether a rule of a sweep under way asks for another
+
 
 def backward(
     output: Value,
@@ -53,7 +55,8 @@ def _checked_seed(output: Value, seed: Any, create_graph: bool) -> Any:
 
 
 def _checked_inputs(output: Value, inputs: Any) -> list[Value]:
-    asked: list[Any] = [inputs] if isinstance(inputs, Carrier) else list(inputs)
+    several = isinstance(inputs, Iterable) and not isinstance(inputs, Carrier)
+    asked: list[Any] = list(inputs) if several else [inputs]
     for node in asked:
         if not isinstance(node, Carrier) or node.level != output.level:
             raise TypeError(
@@ -64,13 +67,16 @@ def _checked_inputs(output: Value, inputs: Any) -> list[Value]:
 
 
 def _at_speed(output: Value, seed: float, asked: Sequence[Value] | None) -> GradTable | None:
-    """The sweep on floats; None if something undefined arose or another sweep is running."""
-    if not running.acquire(blocking=False):
-        return None
-    try:
-        result = sweep(output, seed, asked)
-    finally:
-        running.release()
+    """The sweep on floats; None if something undefined arose, or inside another sweep."""
+    global _sweeping
+    with running:
+        if _sweeping:
+            return None
+        _sweeping = True
+        try:
+            result = sweep(output, seed, asked)
+        finally:
+            _sweeping = False
     return None if result is None else GradTable(*result, asked or ())
 
 
@@ -148,14 +154,15 @@ def _by_the_book(
     """`.grad` is written only when all of it has succeeded."""
     order, found = _table([output], [seed], asked, undefined, leaf is not None)
     wanted = None if asked is None else {id(node) for node in asked}
-    for node, gradient in zip(order, found, strict=True):
-        number = plain(gradient)
-        if not is_number(number):  # of a checkpointed call, whose outputs' gradients it gathers
-            continue
-        if wanted is None and node.primitive is not None:
-            node.grad = number
-        elif wanted is None or id(node) in wanted:
-            node.grad = node.grad + number if node.grad else number
+    with running:
+        for node, gradient in zip(order, found, strict=True):
+            number = plain(gradient)
+            if not is_number(number):  # of a checkpointed call, which gathers its outputs' ones
+                continue
+            if wanted is None and node.primitive is not None:
+                node.grad = number
+            elif wanted is None or id(node) in wanted:
+                node.grad = node.grad + number if node.grad else number
     if leaf is None:
         return GradTable(order, found, asked or ())
     found = [leaf(x) if is_number(x) else x for x in found]

@@ -138,7 +138,7 @@ def log(x: Any, base: Any = None) -> Any:
     >>> log(1.0), log(8.0, 2.0)
     (0.0, 3.0)
     """
-    return table.log(x) if base is None else table.log(x) / table.log(base)
+    return table.log(x) if base is None else table.div(table.log(x), table.log(base))
 
 
 def clip(x: Any, lo: Any, hi: Any) -> Any:
@@ -274,6 +274,8 @@ def log_softmax(logits: Iterable[Any]) -> list[Any]:
 def _shifted(logits: Iterable[Any]) -> list[Any]:
     """Logits less a constant near the largest: softmax does not change, rounding errors shrink."""
     values = list(logits)
+    if not values:
+        raise ValueError("softmax and log_softmax of no logits are undefined: give at least one")
     shift = detach(logsumexp(values))
     return [x - shift for x in values]
 
@@ -300,6 +302,8 @@ def cross_entropy(logits: Iterable[Any], target: Any) -> Any:
             raise ValueError(
                 f"cross_entropy: {len(weights)} target probabilities for {len(values)} logits"
             )
+    elif isinstance(target, Carrier) and hasattr(target, "one_hot"):
+        weights = target.one_hot(len(values))  # a traced class index
     else:
         weights = [0.0] * len(values)
         weights[class_index(target, len(values))] = 1.0

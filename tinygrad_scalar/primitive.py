@@ -6,7 +6,9 @@ A rule is ordinary Python over *anything with arithmetic*; what is pushed throug
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial as bind
 from typing import Any, NamedTuple
@@ -302,21 +304,21 @@ class Joint(Primitive):
 
 def importable(row: Primitive) -> tuple[Any, ...]:
     """How a row is pickled: by the module-level name under which it can be imported."""
-    import sys
-
     owner = row.joint or row
-    for module_name, module in list(sys.modules.items()):
-        for name, thing in list(getattr(module, "__dict__", {}).items()):
+    home = getattr(owner.forward, "__module__", "")
+    likely = ("tinygrad_scalar.primitives", home)
+    modules = [name for name in likely if name in sys.modules]
+    modules += [name for name in list(sys.modules) if name != "__main__"] + ["__main__"]
+    for module in modules:
+        for name, thing in list(getattr(sys.modules[module], "__dict__", {}).items()):
             if thing is owner:
-                return _imported, (module_name, name, None if owner is row else row.index)
+                return _imported, (module, name, None if owner is row else row.index)
     raise TypeError(
         f"primitive {owner.name!r} cannot be pickled: assign it to a name of an importable module"
     )
 
 
 def _imported(module: str, name: str, index: int | None) -> Primitive:
-    import importlib
-
     row: Any = getattr(importlib.import_module(module), name)
     return row if index is None else row.outputs[index]  # type: ignore[no-any-return]
 

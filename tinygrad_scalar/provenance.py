@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tinygrad_scalar import context
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent / "_")[:-1]  # with the separator at its end
 
 
 class Provenance(NamedTuple):

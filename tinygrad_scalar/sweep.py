@@ -21,7 +21,7 @@ _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _NEG, _POW = primitives.div, primitives.neg, primitives.pow
 _RELU = primitives.relu
 # One sweep at a time: the counts and gradients under way stand in nodes that threads may share.
-running = threading.Lock()
+running = threading.RLock()
 Saved = list[tuple["Value", float]]
 
 
@@ -35,7 +35,7 @@ def sweep(
     """
     reached, saved = _count(output, inputs is not None)
     try:
-        wanted = None if inputs is None else _restrict(output, inputs)
+        wanted = None if inputs is None else _restrict(output, reached, inputs)
         order = [] if wanted == [] else _fire(output, seed)
         gradients = [node.grad for node in order]
     except BaseException:
@@ -104,27 +104,33 @@ def _count(output: Value, save_all: bool) -> tuple[list[Value], Saved]:
     return reached, saved
 
 
-def _restrict(output: Value, inputs: Sequence[Value]) -> list[Value]:
+def _restrict(output: Value, reached: list[Value], inputs: Sequence[Value]) -> list[Value]:
     """Count only consumers on a way to one of `inputs`; all other nodes never become ready.
 
     Gives those of the inputs that `output` depends on.
     """
+    asked = {id(node): node for node in inputs}
+    if all(node.primitive is not None or id(node) in asked for node in reached):
+        below = set(map(id, reached))  # every leaf is asked: every node is on a way
+        return [node for key, node in asked.items() if key in below]
     order = [output]
+    edges = []
     for node in order:
-        for parent in node.parents:
+        parents = node.parents
+        edges.append((node, parents))
+        for parent in parents:
             parent._pending -= 1
             if not parent._pending:
                 order.append(parent)
-    asked = {id(node): node for node in inputs}
     active: set[int] = set()
-    for node in reversed(order):
-        if id(node) in asked or not active.isdisjoint(map(id, node.parents)):
+    for node, parents in reversed(edges):
+        if id(node) in asked or not active.isdisjoint(map(id, parents)):
             active.add(id(node))
-    for node in order:
+    for node, parents in edges:
         if id(node) not in active:
             node._pending = -1
             continue
-        for parent in node.parents:
+        for parent in parents:
             if id(parent) in active:
                 parent._pending += 1
     return [node for key, node in asked.items() if key in active]

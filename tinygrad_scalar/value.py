@@ -13,27 +13,23 @@ from fractions import Fraction
 from typing import Any
 
 from tinygrad_scalar import context, primitives
-from tinygrad_scalar.application import Application
-from tinygrad_scalar.arithmetic import Arithmetic
 from tinygrad_scalar.backward import backward
 from tinygrad_scalar.flat import flattened
-from tinygrad_scalar.graph import nodes_below
-from tinygrad_scalar.precision import Number, is_number, like, number
+from tinygrad_scalar.precision import Number, is_number, number
 from tinygrad_scalar.primitive import Joint, Primitive
-from tinygrad_scalar.provenance import NOTHING, Provenance
 from tinygrad_scalar.provenance import current as current_provenance
+from tinygrad_scalar.recorded import PAIRS, Recorded
 from tinygrad_scalar.table import GradTable
 from tinygrad_scalar.ufuncs import apply_ufunc
-from tinygrad_scalar.undefined import Policy, partial_at
+from tinygrad_scalar.undefined import Policy
 
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _POW, _NEG = primitives.div, primitives.pow, primitives.neg
-_PAIRS = frozenset((_ADD, _SUB, _MUL, _DIV, _POW))
 _EXACT = 2**53  # an int below is a float exactly
 _new = object.__new__
 
 
-class Value(Arithmetic):
+class Value(Recorded):
     """A real number in an expression, with the gradient of the last output that was differentiated.
 
     `data` is an int, float, bool, NumPy number, `Fraction` or mpmath `mpf`; what is carried stands
@@ -70,15 +66,7 @@ class Value(Arithmetic):
     )
     level = 1
 
-    data: Number
-    grad: Number
-    primitive: Primitive | None
-    _a: Value | None
-    _b: Value | None
-    _x: Any
-    _y: Any
     _pending: int
-    _provenance: Provenance
 
     def __init__(self, data: Any, *, label: str = "") -> None:
         self.data = data if data.__class__ is float else number(data)
@@ -91,119 +79,9 @@ class Value(Arithmetic):
         if not context.plain:
             _note(self)
 
-    # ── the graph ─────────────────────────────────────────────────────────────────────────────
-    @property
-    def label(self) -> str:
-        """The name shown in tables and pictures; empty unless given."""
-        return self.provenance.label
-
-    @label.setter
-    def label(self, label: str) -> None:
-        self._provenance = self.provenance.relabelled(label)
-
-    @property
-    def provenance(self) -> Provenance:
-        """Label, scope and line of user code; shared and empty unless something was noted."""
-        return getattr(self, "_provenance", NOTHING)
-
-    @property
-    def parents(self) -> tuple[Value, ...]:
-        """The Values this was computed from, in order and with repetition; () for a leaf."""
-        a, b = self._a, self._b
-        if a is not None:
-            return (a,) if b is None else (a, b)
-        if b is not None:
-            return (b,)
-        if self.primitive is None:
-            return ()
-        return tuple(parent for parent in self._y if parent is not None)
-
-    @property
-    def operands(self) -> tuple[Any, ...]:
-        """Everything this was computed from, in order: Values, and plain numbers as numbers."""
-        values, parents = self._seen()[1], self._slots()
-        return tuple(
-            value if parent is None else parent
-            for value, parent in zip(values, parents, strict=True)
-        )
-
-    @property
-    def local_derivatives(self) -> tuple[Callable[[], Number], ...]:
-        """One callable per parent, giving ∂(this)/∂(parent) for the numbers the operation saw.
-
-        >>> x, y = Value(2.0), Value(3.0)
-        >>> [derivative() for derivative in (x * y).local_derivatives]
-        [3.0, 2.0]
-        """
-        return tuple(
-            lambda i=i: self._partial(i)
-            for i, parent in enumerate(self._slots())
-            if parent is not None
-        )
-
     def detach(self) -> Value:
         """A leaf with the same data: what is computed from it sends no gradient here."""
         return Value(self.data)
-
-    def zero_grad(self) -> None:
-        """Set the gradient of every node below this one, and its own, to 0.0. O(nodes)."""
-        for node in nodes_below(self):
-            node.grad = 0.0
-
-    def _slots(self) -> tuple[Value | None, ...]:
-        """The parents by position, None where a plain number stands."""
-        if self.primitive is None:
-            return ()
-        if self.primitive.arity == 1:
-            return (self._a,)
-        return (self._a, self._b) if self.primitive in _PAIRS else self._y
-
-    def _seen(self) -> tuple[Any, tuple[Number, ...]]:
-        """The result and the operands' numbers as the operation saw them."""
-        if self.primitive is None:
-            return self.data, ()
-        if self.primitive.arity == 1:
-            return self._y, (self._x,)
-        if self.primitive in _PAIRS:
-            values = self._x, self._y
-            try:
-                return self.primitive.forward(*values), values
-            except ArithmeticError:  # a quotient made under ieee
-                return self.data, values
-        return self._x[0], self._x[1:]
-
-    def _partial(self, i: int) -> Number:
-        """The number ∂(this)/∂(operand i), for the operands that the operation saw."""
-        y, x = self._seen()
-        return like(partial_at(self.primitive, i, y, x), self.data)  # type: ignore[arg-type]
-
-    def _application(self, graph: bool) -> Application:
-        """The use of the row that this is, over the operands' own nodes or over numbers."""
-        row: Any = self.primitive
-        if not graph:
-            y, numbers = self._seen()
-            return Application(row, y, numbers, self.operands, self.provenance)
-        if any(map(callable, row.partials)):
-            self._check_unchanged()
-        whole = self if row.joint is None else self._siblings()
-        return Application(row, whole, self.operands, self.operands, self.provenance)
-
-    def _check_unchanged(self) -> None:
-        """RuntimeError if an operand's `data` was overwritten since then."""
-        for i, (parent, seen) in enumerate(zip(self._slots(), self._seen()[1], strict=True)):
-            if parent is not None and parent.data is not seen and parent.data != seen:
-                name = self.primitive.name if self.primitive else ""
-                raise RuntimeError(
-                    f"{name}: the data of {parent!r} (operand {i}) was {seen!r} when this was "
-                    "computed; compute it again before backward(create_graph=True)"
-                )
-
-    def _siblings(self) -> tuple[Any, ...]:
-        """All outputs of the operation with several outputs that this is one of."""
-        row: Any = self.primitive
-        outputs = list(row.joint(*self.operands))
-        outputs[row.index] = self
-        return tuple(outputs)
 
     # ── the operators that carry almost every program, spelled out ────────────────────────────
     def __add__(self, other: Any) -> Any:
@@ -482,7 +360,7 @@ def node_of(
     node.primitive = primitive
     if primitive.arity == 1:
         node._a, node._x, node._y = parents[0], values[0], y
-    elif primitive in _PAIRS:
+    elif primitive in PAIRS:
         (node._a, node._b), (node._x, node._y) = parents, values
     else:
         node._x, node._y = (y, *values), parents
