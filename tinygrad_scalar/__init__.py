@@ -7,6 +7,9 @@
 (4.0, 2.0)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tinygrad_scalar.checkpointing import checkpoint, checkpoint_chain
 from tinygrad_scalar.context import no_grad
 from tinygrad_scalar.counting import counting
@@ -98,11 +101,44 @@ from tinygrad_scalar.value import Value
 
 __version__ = "0.1.0"
 
-# Names that would shadow builtins (abs, pow, round, sum) stay out of `import *`.
+# Loaded when first asked for, so that `import tinygrad_scalar` stays light.
+_ROOM_OF = {
+    "Drawing": "drawing",
+    "draw": "drawing",
+    "to_dot": "drawing",
+    "TraceError": "tape",
+    "compile": "tape",
+    "engines": "tape",
+    "load_compiled": "tape",
+    "take": "tape",
+}
+_ROOMS = ("data", "drawing", "nn", "optim", "strategies", "tape", "testing")
+
+if TYPE_CHECKING:
+    from tinygrad_scalar.drawing import Drawing, draw, to_dot
+    from tinygrad_scalar.tape import TraceError, engines, load_compiled, take
+    from tinygrad_scalar.tape import compile as compile
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    if name in _ROOM_OF:
+        return getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOM_OF, *_ROOMS})
+
+
+# Names that would shadow builtins (abs, compile, pow, round, sum) stay out of `import *`.
 __all__ = [
+    "Drawing",
     "GradTable",
     "Interval",
     "Primitive",
+    "TraceError",
     "UndefinedGradientError",
     "UndefinedGradientWarning",
     "Value",
@@ -127,7 +163,9 @@ __all__ = [
     "derivative",
     "digamma",
     "dot",
+    "draw",
     "elu",
+    "engines",
     "erf",
     "erfc",
     "exp",
@@ -146,6 +184,7 @@ __all__ = [
     "jvp",
     "leaky_relu",
     "lgamma",
+    "load_compiled",
     "log",
     "log1p",
     "log2",
@@ -176,9 +215,11 @@ __all__ = [
     "square",
     "step",
     "sum_over_paths",
+    "take",
     "tan",
     "tanh",
     "taylor",
+    "to_dot",
     "topological_order",
     "trace_lines",
     "trunc",

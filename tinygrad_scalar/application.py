@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 from tinygrad_scalar import context
 from tinygrad_scalar.precision import like
-from tinygrad_scalar.primitive import Carrier, Primitive
+from tinygrad_scalar.primitive import Carrier, Primitive, no_kinks
 from tinygrad_scalar.provenance import NOTHING, Provenance
 from tinygrad_scalar.undefined import Judge, by_rule, is_nan, plain, structural_zeros
 
@@ -22,6 +21,9 @@ _INFINITIES = (math.inf, -math.inf)
 
 class Application:
     """A row at a point: `y` its result, `x` what its partials get, `operands` what was passed."""
+
+    __slots__ = ("_carried", "_rules", "_zeros", "at_kink", "numbers", "operands", "primitive",
+                 "provenance", "x", "y")  # fmt: skip
 
     def __init__(
         self,
@@ -33,36 +35,30 @@ class Application:
     ) -> None:
         self.primitive, self.y, self.x = primitive, y, x
         self.operands, self.provenance = operands, provenance
+        self._carried = any(isinstance(each, Carrier) for each in x)
+        self.numbers: Sequence[Any] = [plain(each) for each in x] if self._carried else x
+        self.at_kink = primitive.kinks is not no_kinks and bool(primitive.kinks(*self.numbers))
+        self._rules = primitive.partials
+        if primitive.arity is None:  # all partials of such a row come at once
+            self._rules = tuple(primitive.all_partials(y, x))
+        self._zeros: Sequence[bool] | None = None
 
-    @cached_property
-    def numbers(self) -> list[Any]:
-        """The operands as plain numbers."""
-        return [plain(x) for x in self.x]
-
-    @cached_property
-    def at_kink(self) -> bool:
-        """Whether the row has no derivative here."""
-        return bool(self.primitive.kinks(*self.numbers))
-
-    @cached_property
-    def _rules(self) -> Sequence[Any]:
-        return self.primitive.all_partials(self.y, self.x)
-
-    @cached_property
-    def _zeros(self) -> Sequence[bool]:
-        return structural_zeros(self.primitive, self.operands)
+    def _structurally_zero(self, i: int) -> bool:
+        if self._zeros is None:
+            self._zeros = structural_zeros(self.primitive, self.operands)
+        return self._zeros[i]
 
     def partial(self, i: int) -> Any:
         """∂y/∂x_i: a number on numbers, else whatever the operands carry."""
         rule = self._rules[i]
         first = self.y[0] if isinstance(self.y, tuple) else self.y
-        if any(isinstance(x, Carrier) for x in self.x) and callable(rule):
-            rule = self._carried(rule, i)
+        if self._carried and callable(rule):
+            rule = self._on_carriers(rule, i)
         else:
             rule = by_rule(self.primitive, rule, i, self.y, self.x)
         return rule if isinstance(rule, Carrier) else like(rule, plain(first))
 
-    def _carried(self, rule: Any, i: int) -> Any:
+    def _on_carriers(self, rule: Any, i: int) -> Any:
         try:
             return rule(self.y, *self.x)
         except (ArithmeticError, ValueError):
@@ -75,7 +71,7 @@ class Application:
         """∂y/∂x_i · factor, None if that is structurally zero."""
         partial = self.partial(i)
         number = plain(partial)
-        constant = number == 0 and self._zeros[i]
+        constant = number == 0 and self._structurally_zero(i)
         if self.at_kink and not (constant and callable(self._rules[i])):
             partial = judge.at_kink(self, i, partial)
             return None if constant and partial == 0 else product(factor, partial)

@@ -45,6 +45,17 @@ def log(x: Any) -> float:
     return -INFINITY if x == 0 else NAN
 
 
+def pole_at_zero(x: Any, sign: int, order: int = 1) -> float:
+    """sign / x^order where that overflows near 0; NaN at the poles themselves.
+
+    >>> pole_at_zero(5e-324, -1), pole_at_zero(-5e-324, -1), pole_at_zero(-2.0, 1)
+    (-inf, inf, nan)
+    """
+    if x <= 0 and x % 1 == 0:
+        return NAN
+    return math.copysign(INFINITY, sign) * (math.copysign(1.0, x) if order % 2 else 1.0)
+
+
 def mpmath_cbrt(m: Any, x: Any) -> Any:
     """The real cube root; mpmath's own is complex for negative numbers."""
     return m.sign(x) * m.cbrt(abs(x))

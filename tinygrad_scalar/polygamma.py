@@ -154,7 +154,8 @@ def _factorial_zeta(n: int, x: float) -> float:
 def _times_factorial_over_power(factor: float, n: int, x: float) -> float:
     """Give factor · n! / xⁿ⁺¹; with its exponent kept apart only the result can overflow."""
     base, base_exponent = math.frexp(x)
-    mantissa, exponent = math.frexp(factor / base)
+    mantissa, exponent = math.frexp(factor)
+    mantissa /= base
     for k in range(1, n + 1):
         mantissa, shift = math.frexp(mantissa * k / base)
         exponent += shift

@@ -323,13 +323,18 @@ def _imported(module: str, name: str, index: int | None) -> Primitive:
     return row if index is None else row.outputs[index]  # type: ignore[no-any-return]
 
 
+def no_kinks(*_: Any) -> bool:
+    """The kinks of a smooth row: none."""
+    return False
+
+
 def _at_points(points: tuple[float, ...]) -> Callable[..., bool]:
-    return lambda *x: x[0] in points
+    return (lambda *x: x[0] in points) if points else no_kinks
 
 
 def _latex_call(name: str, arity: int | None) -> str:
     inside = ", ".join(f"{{{i}}}" for i in range(arity or 0)) or "{all}"
-    return rf"\operatorname{{{name.replace('_', chr(92) + '_')}}}\left({inside}\right)"
+    return rf"\operatorname{{{{{name.replace('_', chr(92) + '_')}}}}}\left({inside}\right)"
 
 
 def _default_limit(error: Exception) -> float:

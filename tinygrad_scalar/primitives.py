@@ -123,11 +123,11 @@ atanh = row("atanh", math.atanh, lambda y, x: 1 / ((1 - x) * (1 + x)), domain=In
 # ── special functions ─────────────────────────────────────────────────────────────────────────
 erf   = row("erf",   math.erf,   lambda y, x:  2 / sqrt(constant("pi", x)) * exp(-x * x))
 erfc  = row("erfc",  math.erfc,  lambda y, x: -2 / sqrt(constant("pi", x)) * exp(-x * x))
-gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), latex=r"\Gamma\left({0}\right)")
+gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1))
 lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma)
-digamma   = row("digamma",   polygammas.digamma, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)")
+digamma   = row("digamma",   polygammas.digamma, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1))
 polygamma = row("polygamma", polygammas.polygamma, 0, lambda y, n, x: polygamma(n + 1, x), latex=r"\psi^{{({0})}}\left({1}\right)",
-                mpmath=lambda m, n, x: m.psi(int(n), x))
+                mpmath=lambda m, n, x: m.psi(int(n), x), limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1))
 normal_cdf = row("normal_cdf", special.normal_cdf, lambda y, x: normal_pdf(x), symbol="Φ", latex=r"\Phi\left({0}\right)", mpmath="ncdf")
 normal_pdf = row("normal_pdf", special.normal_pdf, lambda y, x: -x * y, symbol="φ", latex=r"\varphi\left({0}\right)", mpmath="npdf")
 
@@ -143,9 +143,14 @@ softplus   = row("softplus",   special.softplus, lambda y, x: sigmoid(x), mpmath
 sigmoid    = row("sigmoid",    special.sigmoid, lambda y, x: y * sigmoid(-x), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)))
 silu       = row("silu",       special.silu, lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x)), mpmath=lambda m, x: x / (1 + m.exp(-x)))
 gelu       = row("gelu",       special.gelu, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x))
-_slope_of_gelu_tanh = lambda x: sqrt(8 / constant("pi", x)) * (1 + 3 * 44715 * x * x / 10**6)  # noqa: E731
-gelu_tanh  = row("gelu_tanh",  special.gelu_tanh, lambda y, x: _sigmoid_of_gelu_tanh(x) * (1 + x * _slope_of_gelu_tanh(x) * _sigmoid_of_gelu_tanh(x, -1)),
+gelu_tanh  = row("gelu_tanh",  special.gelu_tanh, lambda y, x: _slope_of_gelu_tanh(clip(x, -30, 30)),  # constant beyond: no 0·∞
                  mpmath=limits.mpmath_gelu_tanh)
+
+
+def _slope_of_gelu_tanh(x: Any) -> Any:
+    """σ(2u) (1 + 2x u′ σ(−2u)) with u as below."""
+    slope = sqrt(8 / constant("pi", x)) * (1 + 3 * 44715 * x * x / 10**6)
+    return _sigmoid_of_gelu_tanh(x) * (1 + x * slope * _sigmoid_of_gelu_tanh(x, -1))
 
 
 def _sigmoid_of_gelu_tanh(x: Any, side: int = 1) -> Any:

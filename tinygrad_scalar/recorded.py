@@ -30,16 +30,6 @@ class Recorded(Arithmetic):
     _b: Any
     _x: Any
     _y: Any
-    _provenance: Provenance
-
-    @property
-    def label(self) -> str:
-        """The name shown in tables and pictures; empty unless given."""
-        return self.provenance.label
-
-    @label.setter
-    def label(self, label: str) -> None:
-        self._provenance = self.provenance.relabelled(label)
 
     @property
     def provenance(self) -> Provenance:

@@ -176,19 +176,19 @@ def _fire(output: Value, seed: float) -> list[Value]:
             _fire_many(node, gradient, ready)
             continue
         elif primitive is _NEG:
-            a.grad -= gradient  # type: ignore[union-attr]
+            a.grad -= gradient
         elif primitive is _RELU:
             x = node._x  # 0 · gradient is no shortcut: ∞ makes it NaN, to be judged
-            a.grad += gradient if x > 0.0 else gradient * (x if x != x else 0.0)  # type: ignore[union-attr]  # noqa: PLR0124
+            a.grad += gradient if x > 0.0 else gradient * (x if x != x else 0.0)  # noqa: PLR0124
         elif primitive is _POW:
             _fire_power(node, gradient)
         else:
             rule = primitive.partials[0]
             try:
-                a.grad += gradient * rule(node._y, node._x)  # type: ignore[union-attr]
+                a.grad += gradient * rule(node._y, node._x)
             except (ArithmeticError, ValueError, TypeError):  # a pole, a kink, a constant
                 slope = by_rule(primitive, rule, 0, node._y, (node._x,))
-                a.grad += gradient * slope  # type: ignore[union-attr]
+                a.grad += gradient * slope
         if a is not None:
             consumers = a._pending - 1
             a._pending = consumers

@@ -61,7 +61,7 @@ class Unknown(Arithmetic):
     """Any number at all: what is computed from it is unknown, unless a constant zero decides it."""
 
     __slots__ = ()
-    level = 0.5
+    level = math.inf
 
     def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """0 · unknown and 0 / unknown are 0, unknown ** 0 is 1, `where` goes by its condition."""
@@ -75,6 +75,10 @@ class Unknown(Arithmetic):
         if name == "where" and not isinstance(first, Carrier):
             return operands[1] if first else last
         return self
+
+    def example(self) -> float:
+        """Any number of the commonest kind: only asked for the kind."""
+        return 0.0
 
     def __eq__(self, other: object) -> bool:
         return False

@@ -17,6 +17,7 @@ from tinygrad_scalar.backward import backward
 from tinygrad_scalar.flat import flattened
 from tinygrad_scalar.precision import Number, is_number, number
 from tinygrad_scalar.primitive import Joint, Primitive
+from tinygrad_scalar.provenance import Provenance
 from tinygrad_scalar.provenance import current as current_provenance
 from tinygrad_scalar.recorded import PAIRS, Recorded
 from tinygrad_scalar.table import GradTable
@@ -67,6 +68,7 @@ class Value(Recorded):
     level = 1
 
     _pending: int
+    _provenance: Provenance
 
     def __init__(self, data: Any, *, label: str = "") -> None:
         self.data = data if data.__class__ is float else number(data)
@@ -78,6 +80,15 @@ class Value(Recorded):
             self.label = label
         if not context.plain:
             _note(self)
+
+    @property
+    def label(self) -> str:
+        """The name shown in tables and pictures; empty unless given."""
+        return self.provenance.label
+
+    @label.setter
+    def label(self, label: str) -> None:
+        self._provenance = self.provenance.relabelled(label)
 
     def detach(self) -> Value:
         """A leaf with the same data: what is computed from it sends no gradient here."""
