@@ -56,6 +56,8 @@ class Application:
             rule = self._on_carriers(rule, i)
         else:
             rule = by_rule(self.primitive, rule, i, self.y, self.x)
+            if self.at_kink and is_nan(rule) and self.primitive.subgradient:  # a tie of infinities
+                rule = self.primitive.subgradient[i]
         return rule if isinstance(rule, Carrier) else like(rule, plain(first))
 
     def _on_carriers(self, rule: Any, i: int) -> Any:

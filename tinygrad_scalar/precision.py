@@ -23,6 +23,8 @@ Number = Any  # float, Fraction, numpy.float32 or mpmath.mpf: anything with arit
 _FIX = {
     "str": "convert it with float(...) first",
     "NoneType": "give a number",
+    "complex64": "only real numbers are carried; take .real or .imag",
+    "complex128": "only real numbers are carried; take .real or .imag",
     "complex": "only real numbers are carried; take .real or .imag",
     "Decimal": "convert it with float(...), or with fractions.Fraction(...) to stay exact",
     "list": "build one Value per number: [Value(x) for x in ...]",
@@ -121,9 +123,10 @@ def like(x: Number, example: Number) -> Number:
         return float(x) if is_number(x) else x
     if x.__class__ is kind:
         return x
-    if isinstance(x, (int, float, Fraction)) and (
-        kind is Fraction or _foreign(example) is not None
-    ):
-        numerator, denominator = x.as_integer_ratio()  # mpf takes no Fraction
-        return kind(numerator) / kind(denominator)
-    return x
+    if not isinstance(x, (int, float, Fraction)):
+        return x
+    if kind is Fraction:
+        return Fraction(x)
+    if isinstance(x, Fraction) and hasattr(example, "context"):  # mpf takes no Fraction
+        return kind(x.numerator) / kind(x.denominator)
+    return x if _foreign(example) is None else kind(float(x))

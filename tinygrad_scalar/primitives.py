@@ -50,8 +50,8 @@ sub   = row("sub",   operator.sub,      1,                 -1, symbol="−", lat
 mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="")
 div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -y / b, symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
             precedence=2, mpmath="", limit=limits.divide)
-# b - (b != 0) is b - 1, but 0 at b = 0, where x**0 is constant; a + (a == 0) has log 0 where 0**b is
-pow   = row("pow",   numerics.power,    lambda y, a, b: b * a ** (b - (b != 0)), lambda y, a, b: y * log(a + (a == 0)), symbol="^",
+# 0**0 is where x**0 is constant: its slope takes the exponent 0; a + (a == 0) gives 0**b the slope 0
+pow   = row("pow",   numerics.power,    lambda y, a, b: b * a ** (b - 1 + (b == 0) * (a == 0)), lambda y, a, b: y * log(a + (a == 0)), symbol="^",
             latex="{{{0}}}^{{{1}}}", precedence=4, domain=(positive, REAL), kinks=lambda a, b: a == 0 and b == 0,
             limit=limits.power, mpmath="")
 square     = row("square",     lambda x: x * x,  lambda y, x: 2 * x, symbol="²", latex="{{{0}}}^2", mpmath="")
@@ -70,9 +70,9 @@ floor = row("floor", numerics.floor,    0, kinks=integers_apart, symbol="⌊·�
 ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·⌉", latex=r"\left\lceil {0} \right\rceil")
 trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="")
 round = row("round", numerics.round_half_even, 0, kinks=lambda x: integers_apart(x + x) and not integers_apart(x), mpmath="")
-round_to  = row("round_to", numerics.round_to, 0, 0, symbol="round", mpmath="")
+round_to  = row("round_to", numerics.round_to, 0, 0, symbol="round", mpmath=lambda m, x, n: m.nint(x * 10**n) / 10**n)
 floordiv  = row("floordiv", operator.floordiv, 0, 0, symbol="//", latex=r"\left\lfloor {0} / {1} \right\rfloor", precedence=2,
-                kinks=lambda a, b: a % b == 0, mpmath="")
+                kinks=lambda a, b: a % b == 0, mpmath=lambda m, a, b: m.floor(a / b))
 # (a - y) / b is the integer quotient, up to rounding: round makes it exact
 _quotient = lambda y, a, b: -round((a - y) / b)  # noqa: E731 (one rule, three rows)
 mod       = row("mod",       operator.mod,   1, _quotient, symbol="%", latex=r"{0} \bmod {1}", precedence=2,

@@ -96,71 +96,79 @@ class Value(Recorded):
 
     # ── the operators that carry almost every program, spelled out ────────────────────────────
     def __add__(self, other: Any) -> Any:
-        if context.plain:
+        x = self.data
+        if context.plain and x.__class__ is float:
             if other.__class__ is Value:
                 node = _new(Value)
-                node._x = x = self.data
-                node._y = y = other.data
+                y = other.data
                 node.data = x + y
                 node.grad = 0.0
                 node.primitive = _ADD
                 node._a = self
                 node._b = other
+                node._x = x
+                node._y = y
                 node._pending = 0
                 return node
-            if other.__class__ is float and self.data.__class__ is float:
-                return _pair(_ADD, self.data + other, self, None, self.data, other)
+            if other.__class__ is float:
+                return _pair(_ADD, x + other, self, None, x, other)
         return _with_int(_ADD, self, other)
 
     def __sub__(self, other: Any) -> Any:
-        if context.plain:
+        x = self.data
+        if context.plain and x.__class__ is float:
             if other.__class__ is Value:
                 node = _new(Value)
-                node._x = x = self.data
-                node._y = y = other.data
+                y = other.data
                 node.data = x - y
                 node.grad = 0.0
                 node.primitive = _SUB
                 node._a = self
                 node._b = other
+                node._x = x
+                node._y = y
                 node._pending = 0
                 return node
-            if other.__class__ is float and self.data.__class__ is float:
-                return _pair(_SUB, self.data - other, self, None, self.data, other)
+            if other.__class__ is float:
+                return _pair(_SUB, x - other, self, None, x, other)
         return _with_int(_SUB, self, other)
 
     def __mul__(self, other: Any) -> Any:
-        if context.plain:
+        x = self.data
+        if context.plain and x.__class__ is float:
             if other.__class__ is Value:
                 node = _new(Value)
-                node._x = x = self.data
-                node._y = y = other.data
+                y = other.data
                 node.data = x * y
                 node.grad = 0.0
                 node.primitive = _MUL
                 node._a = self
                 node._b = other
+                node._x = x
+                node._y = y
                 node._pending = 0
                 return node
-            if other.__class__ is float and self.data.__class__ is float:
-                return _pair(_MUL, self.data * other, self, None, self.data, other)
+            if other.__class__ is float:
+                return _pair(_MUL, x * other, self, None, x, other)
         return _with_int(_MUL, self, other)
 
     def __truediv__(self, other: Any) -> Any:
-        if context.plain:
+        x = self.data
+        if context.plain and x.__class__ is float:
             if other.__class__ is Value and other.data:
                 node = _new(Value)
-                node._x = x = self.data
-                node._y = y = other.data
+                y = other.data
                 node.data = x / y
                 node.grad = 0.0
                 node.primitive = _DIV
                 node._a = self
                 node._b = other
+                node._x = x
+                node._y = y
                 node._pending = 0
                 return node
-            if other.__class__ is float and other and self.data.__class__ is float:
-                return _pair(_DIV, self.data / other, self, None, self.data, other)
+            if other.__class__ is float and other:
+                return _pair(_DIV, x / other, self, None, x, other)
         return _general(_DIV, self, other)
 
     def __pow__(self, exponent: Any, modulo: Any = None) -> Any:
@@ -168,10 +176,9 @@ class Value(Recorded):
             return super().__pow__(exponent, modulo)
         x = self.data
         if context.plain and x.__class__ is float:
-            if exponent.__class__ is int and -_EXACT < exponent < _EXACT:
-                exponent = float(exponent)
-            if exponent.__class__ is float:
+            if exponent.__class__ is float or exponent.__class__ is int:
                 try:
+                    exponent = float(exponent)
                     y = x**exponent
                 except ArithmeticError:
                     pass  # told the general way
