@@ -26,6 +26,7 @@ from tinygrad_scalar.undefined import Policy
 
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _POW, _NEG = primitives.div, primitives.pow, primitives.neg
+_RELU = primitives.relu
 _EXACT = 2**53  # an int below is a float exactly
 _new = object.__new__
 
@@ -99,76 +100,92 @@ class Value(Recorded):
         x = self.data
         if context.plain and x.__class__ is float:
             if other.__class__ is Value:
-                node = _new(Value)
                 y = other.data
-                node.data = x + y
-                node.grad = 0.0
-                node.primitive = _ADD
-                node._a = self
-                node._b = other
-                node._x = x
-                node._y = y
-                node._pending = 0
-                return node
-            if other.__class__ is float:
-                return _pair(_ADD, x + other, self, None, x, other)
-        return _with_int(_ADD, self, other)
+                b = other
+            elif other.__class__ is float:
+                y = other
+                b = None
+            else:
+                return _with_int(_ADD, self, other)
+            node = _new(Value)
+            node.data = x + y
+            node.grad = 0.0
+            node.primitive = _ADD
+            node._a = self
+            node._b = b
+            node._x = x
+            node._y = y
+            node._pending = 0
+            return node
+        return _general(_ADD, self, other)
 
     def __sub__(self, other: Any) -> Any:
         x = self.data
         if context.plain and x.__class__ is float:
             if other.__class__ is Value:
-                node = _new(Value)
                 y = other.data
-                node.data = x - y
-                node.grad = 0.0
-                node.primitive = _SUB
-                node._a = self
-                node._b = other
-                node._x = x
-                node._y = y
-                node._pending = 0
-                return node
-            if other.__class__ is float:
-                return _pair(_SUB, x - other, self, None, x, other)
-        return _with_int(_SUB, self, other)
+                b = other
+            elif other.__class__ is float:
+                y = other
+                b = None
+            else:
+                return _with_int(_SUB, self, other)
+            node = _new(Value)
+            node.data = x - y
+            node.grad = 0.0
+            node.primitive = _SUB
+            node._a = self
+            node._b = b
+            node._x = x
+            node._y = y
+            node._pending = 0
+            return node
+        return _general(_SUB, self, other)
 
     def __mul__(self, other: Any) -> Any:
         x = self.data
         if context.plain and x.__class__ is float:
             if other.__class__ is Value:
-                node = _new(Value)
                 y = other.data
-                node.data = x * y
-                node.grad = 0.0
-                node.primitive = _MUL
-                node._a = self
-                node._b = other
-                node._x = x
-                node._y = y
-                node._pending = 0
-                return node
-            if other.__class__ is float:
-                return _pair(_MUL, x * other, self, None, x, other)
-        return _with_int(_MUL, self, other)
+                b = other
+            elif other.__class__ is float:
+                y = other
+                b = None
+            else:
+                return _with_int(_MUL, self, other)
+            node = _new(Value)
+            node.data = x * y
+            node.grad = 0.0
+            node.primitive = _MUL
+            node._a = self
+            node._b = b
+            node._x = x
+            node._y = y
+            node._pending = 0
+            return node
+        return _general(_MUL, self, other)
 
     def __truediv__(self, other: Any) -> Any:
         x = self.data
         if context.plain and x.__class__ is float:
             if other.__class__ is Value and other.data:
-                node = _new(Value)
                 y = other.data
-                node.data = x / y
-                node.grad = 0.0
-                node.primitive = _DIV
-                node._a = self
-                node._b = other
-                node._x = x
-                node._y = y
-                node._pending = 0
-                return node
-            if other.__class__ is float and other:
-                return _pair(_DIV, x / other, self, None, x, other)
+                b = other
+            elif other.__class__ is float and other:
+                y = other
+                b = None
+            else:
+                return _general(_DIV, self, other)
+            node = _new(Value)
+            node.data = x / y
+            node.grad = 0.0
+            node.primitive = _DIV
+            node._a = self
+            node._b = b
+            node._x = x
+            node._y = y
+            node._pending = 0
+            return node
         return _general(_DIV, self, other)
 
     def __pow__(self, exponent: Any, modulo: Any = None) -> Any:
@@ -179,33 +196,52 @@ class Value(Recorded):
             if exponent.__class__ is float or exponent.__class__ is int:
                 try:
                     exponent = float(exponent)
-                    y = x**exponent
+                    data = x**exponent
                 except ArithmeticError:
                     pass  # told the general way
                 else:
-                    if y.__class__ is float:  # else complex
-                        return _pair(_POW, y, self, None, x, exponent)
+                    if data.__class__ is float:  # else complex
+                        return _node(_POW, data, self, None, x, exponent)
         return _general(_POW, self, exponent)
+
+    def __neg__(self) -> Value:
+        x = self.data
+        if context.plain and x.__class__ is float:
+            node = _new(Value)
+            node.data = node._y = -x
+            node.grad = 0.0
+            node.primitive = _NEG
+            node._a = self
+            node._b = None
+            node._x = x
+            node._pending = 0
+            return node
+        return _record(_NEG, (self,))  # type: ignore[no-any-return]
 
     def __radd__(self, other: Any) -> Any:
         if context.plain and other.__class__ is float and self.data.__class__ is float:
-            return _pair(_ADD, other + self.data, None, self, other, self.data)
+            return _node(_ADD, other + self.data, None, self, other, self.data)
         return _with_int(_ADD, other, self)
 
     def __rmul__(self, other: Any) -> Any:
         if context.plain and other.__class__ is float and self.data.__class__ is float:
-            return _pair(_MUL, other * self.data, None, self, other, self.data)
+            return _node(_MUL, other * self.data, None, self, other, self.data)
         return _with_int(_MUL, other, self)
-
-    def __neg__(self) -> Value:
-        if context.plain:
-            y = -self.data
-            return _pair(_NEG, y, self, None, self.data, y)
-        return _record(_NEG, (self,))  # type: ignore[no-any-return]
 
     def relu(self) -> Value:
         """The larger of this and 0."""
-        return _unary(primitives.relu, self)
+        x = self.data
+        if context.plain and x.__class__ is float and x == x:  # noqa: PLR0124 (NaN goes below)
+            node = _new(Value)
+            node.data = node._y = x if x > 0.0 else 0.0
+            node.grad = 0.0
+            node.primitive = _RELU
+            node._a = self
+            node._b = None
+            node._x = x
+            node._pending = 0
+            return node
+        return _unary(_RELU, self)
 
     def exp(self) -> Value:
         """e to the power of this."""
@@ -297,7 +333,7 @@ class Value(Recorded):
 
 
 # ── making nodes ──────────────────────────────────────────────────────────────────────────────
-def _pair(
+def _node(
     primitive: Primitive, data: Number, a: Value | None, b: Value | None, x: Number, y: Number
 ) -> Value:
     """A node of one operand, or of + − × ÷ **; for the meaning of the slots see `Value`."""
@@ -324,7 +360,7 @@ def _unary(primitive: Primitive, operand: Value) -> Value:
         raise primitive.explained(error, (x,)) from None
     if y.__class__ is not float:  # an own row that gives an int, a numpy.float64, no number
         return _record(primitive, (operand,))  # type: ignore[no-any-return]
-    return _pair(primitive, y, operand, None, x, y)
+    return _node(primitive, y, operand, None, x, y)
 
 
 def _with_int(primitive: Primitive, a: Any, b: Any) -> Any:
@@ -332,10 +368,10 @@ def _with_int(primitive: Primitive, a: Any, b: Any) -> Any:
     if context.plain:
         if b.__class__ is int and -_EXACT < b < _EXACT and a.data.__class__ is float:
             y = float(b)
-            return _pair(primitive, primitive.forward(a.data, y), a, None, a.data, y)
+            return _node(primitive, primitive.forward(a.data, y), a, None, a.data, y)
         if a.__class__ is int and -_EXACT < a < _EXACT and b.data.__class__ is float:
             x = float(a)
-            return _pair(primitive, primitive.forward(x, b.data), None, b, x, b.data)
+            return _node(primitive, primitive.forward(x, b.data), None, b, x, b.data)
     return _general(primitive, a, b)
 
 
