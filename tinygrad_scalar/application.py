@@ -80,9 +80,11 @@ class Application:
         if constant:
             return None
         if is_nan(number) and not any(map(is_nan, self.numbers)) and not is_nan(plain(factor)):
-            partial = judge.fault(self, i, "has no derivative there (outside its open domain)")
+            partial = judge.fault(
+                self, i, "has no derivative there (outside its open domain)", factor
+            )
         elif _zero_times_infinity(number, plain(factor)):
-            return judge.fault(self, i, "makes 0·∞ on the way")
+            return judge.fault(self, i, "makes 0·∞ on the way", factor)
         return product(factor, partial)
 
 

@@ -7,19 +7,21 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar import context
-from tinygrad_scalar.graph import NOTHING, active_nodes, consumers_first
+from tinygrad_scalar.graph import NOTHING, active_nodes, consumers_first, nodes_below
 from tinygrad_scalar.precision import is_number, like
 from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.primitives import dot
 from tinygrad_scalar.reverse import propagate
-from tinygrad_scalar.sweep import running, sweep
+from tinygrad_scalar.sweep import leaves_below, running, sweep
 from tinygrad_scalar.table import GradTable
 from tinygrad_scalar.undefined import Policy, check_policy, plain
 
 if TYPE_CHECKING:
     from tinygrad_scalar.value import Value
 
-_sweeping = False  # guarded by `running`: whether a rule of a sweep under way asks for another
+# Both guarded by `running`: a rule of a sweep under way may ask for a backward of its own.
+_sweeping = False
+_deferred: list[Callable[[], None]] = []
 
 
 def backward(
@@ -77,6 +79,8 @@ def _at_speed(output: Value, seed: float, asked: Sequence[Value] | None) -> Grad
             result = sweep(output, seed, asked)
         finally:
             _sweeping = False
+            while _deferred:
+                _deferred.pop()()
     return None if result is None else GradTable(*result, asked or ())
 
 
@@ -105,6 +109,14 @@ def gradients(
         table = GradTable(order, found, inputs)
     _count_edges(table)
     return [table[node] for node in inputs]
+
+
+def leaves_of(outputs: Sequence[Value]) -> list[Value]:
+    """The leaves that the outputs depend on, each once. O(edges)."""
+    with running:
+        if not _sweeping:
+            return leaves_below(outputs)
+    return [node for node in nodes_below(*outputs) if node.primitive is None]
 
 
 def _total_at_speed(
@@ -155,18 +167,25 @@ def _by_the_book(
     order, found = _table([output], [seed], asked, undefined, leaf is not None)
     wanted = None if asked is None else {id(node) for node in asked}
     with running:
-        for node, gradient in zip(order, found, strict=True):
-            number = plain(gradient)
-            if not is_number(number):  # of a checkpointed call, which gathers its outputs' ones
-                continue
-            if wanted is None and node.primitive is not None:
-                node.grad = number
-            elif wanted is None or id(node) in wanted:
-                node.grad = node.grad + number if node.grad else number
+        if _sweeping:  # a rule of a sweep under way asked for this: `.grad` is in use there
+            _deferred.append(lambda: _write(order, found, wanted))
+        else:
+            _write(order, found, wanted)
     if leaf is None:
         return GradTable(order, found, asked or ())
     found = [leaf(x) if is_number(x) else x for x in found]
     return GradTable(order, found, asked or (), leaf(0.0))
+
+
+def _write(order: Sequence[Value], found: Sequence[Any], wanted: set[int] | None) -> None:
+    for node, gradient in zip(order, found, strict=True):
+        number = plain(gradient)
+        if not is_number(number):  # of a checkpointed call, which gathers its outputs' ones
+            continue
+        if wanted is None and node.primitive is not None:
+            node.grad = number
+        elif wanted is None or id(node) in wanted:
+            node.grad = node.grad + number if node.grad else number
 
 
 def _count_edges(table: GradTable) -> None:

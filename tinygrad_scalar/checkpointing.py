@@ -9,13 +9,14 @@ Source: *Deep Learning*, section 6.5.3 (equations 6.50-6.52); Griewank and Walth
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_scalar import context, primitives
 from tinygrad_scalar.backward import gradients
 from tinygrad_scalar.primitive import Carrier, Primitive
-from tinygrad_scalar.structure import carried, leaves, like
+from tinygrad_scalar.structure import carried, leaves, like, same_structure
 from tinygrad_scalar.undefined import is_nan
 from tinygrad_scalar.value import Value, node_of
 
@@ -25,15 +26,20 @@ class Tracker:
 
     def __init__(self) -> None:
         self.closed_over: dict[int, Value] = {}
+        self._recorded: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def made(self, node: Any) -> None:
-        """Mark a Value as made inside; it is a leaf, whose `_x` has no other use."""
-        node._x = self
+        """Mark a Value as made inside; a leaf's `_x` has no other use."""
+        if node.primitive is None:
+            node._x = self
+        else:  # recorded by a grad inside
+            self._recorded.add(node)
 
     def used(self, operands: Sequence[Any]) -> None:
         """Note operands that come from outside."""
         for operand in operands:
-            if isinstance(operand, Value) and operand._x is not self:
+            inside = getattr(operand, "_x", None) is self or operand in self._recorded
+            if isinstance(operand, Value) and not inside:
                 self.closed_over[id(operand)] = operand
 
 
@@ -90,15 +96,16 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     operands = [x for x in given if isinstance(x, Value)] + closed_over
     if not operands:
         return like(outputs, numbers)
-    return like(outputs, _Call(f, args, given, closed_over, numbers).nodes(operands))
+    call = _Call(f, args, given, closed_over, like(outputs, numbers))
+    return like(outputs, call.nodes(operands))
 
 
 def checkpoint_chain(step: Callable[[Any], Any], state: Any, n: int) -> Any:
     """The state after n times `state = step(state)`, holding O(log n) states on the way back.
 
-    Recursive halving: the first half is checkpointed, the second treated the same way. The state
-    is a number, Value, list, tuple or dict; Values that `step` closes over get gradients. Costs
-    about n log₂(n) / 2 more evaluations of `step` than storing everything.
+    Recursive halving: both halves are checkpointed, and treated the same way when they are run
+    again. The state is a number, Value, list, tuple or dict; Values that `step` closes over get
+    gradients. Costs about n log₂(n) more evaluations of `step` than storing everything.
     Errors: ValueError unless n is an integer ≥ 0; as `checkpoint`.
     Source: Griewank 1992, *Achieving logarithmic growth of temporal and spatial complexity*.
 
@@ -113,11 +120,13 @@ def checkpoint_chain(step: Callable[[Any], Any], state: Any, n: int) -> Any:
         for _ in range(n):
             state = step(state)
         return state
-    while n > 1:
+    if n > 2:
         half = n // 2
-        state = checkpoint(lambda s, half=half: checkpoint_chain(step, s, half), state)
-        n -= half
-    return step(state) if n else state
+        state = checkpoint(lambda s: checkpoint_chain(step, s, half), state)
+        return checkpoint(lambda s: checkpoint_chain(step, s, n - half), state)
+    for _ in range(n):
+        state = step(state)
+    return state
 
 
 def _forward(
@@ -141,9 +150,10 @@ class _Call:
         args: tuple[Any, ...],
         given: list[Any],
         closed_over: list[Value],
-        numbers: list[Any],
+        result: Any,
     ) -> None:
-        self.f, self.closed_over, self.numbers = f, closed_over, numbers
+        self.f, self.closed_over, self.result = f, closed_over, result
+        self.numbers = leaves(result)
         # Constants stay, Values are replaced: a node must not be kept alive by its own row.
         self.args = like(args, [None if isinstance(x, Value) else x for x in given])
 
@@ -189,8 +199,9 @@ class _Call:
                 primitives.identity(each) if isinstance(each, Value) else Value(each)
                 for each in x[:count]
             ]
-            outputs = leaves(self._run(inside))
-        self._check_same(outputs)
+            again = self._run(inside)
+        outputs = leaves(again)
+        self._check_same(again, outputs)
         chosen = [i for i in by_output if isinstance(outputs[i], Value)]
         return gradients(
             [outputs[i] for i in chosen],
@@ -201,9 +212,14 @@ class _Call:
             private=not self.closed_over,
         )
 
-    def _check_same(self, outputs: list[Any]) -> None:
-        again = [y.data if isinstance(y, Value) else y for y in outputs]
-        for first, second in zip(self.numbers, again, strict=True):
+    def _check_same(self, again: Any, outputs: list[Any]) -> None:
+        if not same_structure(self.result, again):
+            raise RuntimeError(
+                "checkpoint: f returned another structure when it was run again; it must depend "
+                "on nothing that changes in between"
+            )
+        for first, y in zip(self.numbers, outputs, strict=True):
+            second = y.data if isinstance(y, Value) else y
             if first != second and not (is_nan(first) and is_nan(second)):
                 raise RuntimeError(
                     f"checkpoint: f gave {first!r}, and {second!r} when it was run again; it must "

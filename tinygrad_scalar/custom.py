@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_scalar.functional import grad
-from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.precision import is_number
+from tinygrad_scalar.primitive import Carrier, Primitive, own
 
 
 def custom(f: Callable[..., Any], derivative: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,9 +36,14 @@ def custom(f: Callable[..., Any], derivative: Callable[..., Any]) -> Callable[..
                 f"custom {name!r}: derivative(y, *x) gave {len(found)} partials for {len(x)} "
                 "operands; give one each"
             )
+        for partial in found:
+            if not isinstance(partial, Carrier) and not is_number(partial):
+                raise TypeError(
+                    f"custom {name!r}: a partial is a number, not {type(partial).__name__}"
+                )
         return found
 
-    return Primitive(name, f, (partials,), arity=None, mpmath="", opaque=True)
+    return own(Primitive(name, f, (partials,), arity=None, mpmath="", opaque=True))
 
 
 def implicit(solve: Callable[..., Any], residual: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,6 +64,11 @@ def implicit(solve: Callable[..., Any], residual: Callable[..., Any]) -> Callabl
 
     def derivative(y: Any, *params: Any) -> list[Any]:
         by_solution, *by_params = grad(residual)(y, *params)
+        if by_solution == 0:
+            raise ZeroDivisionError(
+                f"implicit: the residual does not depend on the solution at {y!r} (its slope is "
+                "0), so the solution is no function of the parameters there"
+            )
         return [-slope / by_solution for slope in by_params]
 
     return custom(solve, derivative)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.graph import topological_order
+from tinygrad_scalar.provenance import Provenance
 
 if TYPE_CHECKING:
     from tinygrad_scalar.value import Value
@@ -41,7 +42,8 @@ def _leaf(kind: type[Value], data: Any, grad: Any, provenance: Any) -> Value:
     leaf = kind(data)
     leaf.grad = grad
     if any(provenance):
-        leaf._provenance = provenance
+        known = isinstance(provenance, Provenance)
+        leaf._provenance = provenance if known else Provenance(*provenance)
     return leaf
 
 

@@ -16,9 +16,11 @@ from tinygrad_scalar import context
 from tinygrad_scalar.application import Application
 from tinygrad_scalar.arithmetic import Arithmetic
 from tinygrad_scalar.precision import Number
+from tinygrad_scalar.precision import like as like_number
 from tinygrad_scalar.primitive import Carrier, Joint, Primitive
-from tinygrad_scalar.structure import carried, leaves, like, mapped, same_structure
-from tinygrad_scalar.undefined import Judge
+from tinygrad_scalar.provenance import NOTHING, current
+from tinygrad_scalar.structure import aligned, carried, leaves, like, mapped
+from tinygrad_scalar.undefined import Judge, is_nan, plain
 
 _tags = itertools.count(2)  # Values have level 1
 new_level = _tags.__next__
@@ -125,12 +127,17 @@ class Dual(Tagged):
 
     def _tangent(self, row: Primitive, y: Any, x: list[Any], operands: Sequence[Any]) -> Any:
         """Σ of the terms, None if all are structurally zero."""
-        use, judge = Application(row, y, x, operands), Judge(context.settings().undefined)
+        made = NOTHING if context.plain else current()
+        use, judge = Application(row, y, x, operands, made), Judge(context.settings().undefined)
         total = None
         for i, operand in enumerate(operands):
-            if self.carries(operand):
-                term = use.term(i, operand.tangent, judge)
-                total = term if total is None else total if term is None else total + term
+            term = use.term(i, operand.tangent, judge) if self.carries(operand) else None
+            if term is None or total is None:
+                total = total if term is None else term
+                continue
+            before, total = total, total + term
+            if is_nan(plain(total)) and not (is_nan(plain(before)) or is_nan(plain(term))):
+                return judge.fault(use, i, "makes ∞−∞ on the way")
         return total
 
     def __repr__(self) -> str:
@@ -151,10 +158,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     (0.0, 2.0)
     """
     level = new_level()
-    arguments = [
-        _dual_argument(i, primal, tangent, level)
-        for i, (primal, tangent) in enumerate(_paired(primals, tangents))
-    ]
+    arguments = dual_arguments(primals, tangents, level, "jvp")
     output = f(*arguments)
     return (
         mapped(lambda y: _split(y, level)[0], output),
@@ -162,41 +166,34 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     )
 
 
-def _paired(primals: Any, tangents: Any) -> list[tuple[Any, Any]]:
-    for name, given in (("primals", primals), ("tangents", tangents)):
+def dual_arguments(primals: Any, tangents: Any, level: float, name: str) -> list[Any]:
+    """The arguments of f with a tangent for every number; errors speak for the function `name`."""
+    for what, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, (list, tuple)):
             raise TypeError(
-                f"jvp: {name} is a tuple with one entry per argument of f, "
+                f"{name}: {what} is a tuple with one entry per argument of f, "
                 f"not {type(given).__name__}; for one argument write ({given!r},)"
             )
     if len(primals) != len(tangents):
         raise ValueError(
-            f"jvp: {len(primals)} primals but {len(tangents)} tangents; give one tangent each"
+            f"{name}: {len(primals)} primals but {len(tangents)} tangents; give one tangent each"
         )
-    return list(zip(primals, tangents, strict=True))
-
-
-def _dual_argument(i: int, primal: Any, tangent: Any, level: float) -> Any:
-    if not same_structure(primal, tangent):
-        raise ValueError(
-            f"jvp: the tangent of argument {i} has another structure than its primal; "
-            "give a number for every number"
-        )
-    numbers = zip(leaves(primal), leaves(tangent), strict=True)
-    return like(
-        primal,
-        [
-            _dual(carried(p, f"jvp: primal {i}"), carried(t, f"jvp: tangent {i}"), level)
-            for p, t in numbers
-        ],
-    )
+    arguments = []
+    for i, (primal, tangent) in enumerate(zip(primals, tangents, strict=True)):
+        numbers = aligned(primal, tangent, f"{name}: the tangent of argument {i}")
+        duals = [
+            _dual(carried(p, f"{name}: primal {i}"), carried(t, f"{name}: tangent {i}"), level)
+            for p, t in zip(leaves(primal), numbers, strict=True)
+        ]
+        arguments.append(like(primal, duals))
+    return arguments
 
 
 def _dual(primal: Any, tangent: Any, level: float) -> Any:
     """A Dual; where the direction is the plain number 0 the primal alone, a constant."""
-    if not isinstance(tangent, Carrier) and tangent == 0:
-        return primal
-    return Dual(primal, tangent, level)
+    if isinstance(tangent, Carrier):
+        return Dual(primal, tangent, level)
+    return primal if tangent == 0 else Dual(primal, like_number(tangent, plain(primal)), level)
 
 
 def _split(y: Any, level: float) -> tuple[Any, Any]:

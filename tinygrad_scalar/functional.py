@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from typing import Any
 
 from tinygrad_scalar import context, primitives
-from tinygrad_scalar.backward import gradients
+from tinygrad_scalar.backward import gradients, leaves_of
 from tinygrad_scalar.forward import Dual, Tagged, new_level
-from tinygrad_scalar.graph import nodes_below
+from tinygrad_scalar.precision import like as like_number
 from tinygrad_scalar.primitive import Carrier
-from tinygrad_scalar.structure import carried, leaves, like, mapped
-from tinygrad_scalar.undefined import Policy, check_policy
+from tinygrad_scalar.structure import aligned, carried, leaves, like, mapped
+from tinygrad_scalar.undefined import Policy, check_policy, plain
 from tinygrad_scalar.value import Value
 
-# Whether an outer grad, vjp, jacobian … of this thread may want to differentiate the result again.
-_inside: ContextVar[bool] = ContextVar("tinygrad_scalar_inside", default=False)
 Argnums = int | Sequence[int] | None
 
 
@@ -41,12 +38,7 @@ def value_and_grad(
     @wraps(f)
     def value_and_gradient(*args: Any, **options: Any) -> tuple[Any, Any]:
         run = Run(f, args, options, argnums, "grad")
-        if not isinstance(run.output, Carrier) and isinstance(run.output, (list, tuple, dict)):
-            raise TypeError(
-                f"grad: f must return one number, not {type(run.output).__name__}; "
-                "use jacobian for several outputs"
-            )
-        output = carried(run.output, "grad: what f returned")
+        output = run.single_output("grad")
         return run.finished(output), run.mirrored(run.pull(output, 1.0, undefined))
 
     return value_and_gradient
@@ -94,18 +86,13 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]
     outputs = [carried(y, "vjp: what f returned") for y in leaves(run.output)]
 
     def pull(cotangent: Any) -> Any:
-        seeds = leaves(cotangent)
-        if len(seeds) != len(outputs):
-            raise ValueError(
-                f"vjp: {len(seeds)} numbers in the cotangent for {len(outputs)} outputs; "
-                "give it the structure of the value"
-            )
-        seeds = [carried(seed, "vjp: cotangent") for seed in seeds]
-        total: list[Any] = [0.0] * len(run.inputs)
-        for output, seed in zip(outputs, seeds, strict=True):
-            parts = run.pull(output, seed, "subgradient")
-            total = [a + b for a, b in zip(total, parts, strict=True)]
-        return run.mirrored(total)
+        given = aligned(run.output, cotangent, "vjp: the cotangent")
+        seeds = [carried(seed, "vjp: cotangent") for seed in given]
+        parts = [
+            run.pull(output, seed, "subgradient")
+            for output, seed in zip(outputs, seeds, strict=True)
+        ]
+        return run.mirrored([primitives.sum(*column) for column in zip(*parts, strict=True)])
 
     return mapped(run.finished, run.output), pull
 
@@ -136,7 +123,7 @@ def jacobian(
         if mode != "forward":
             run = Run(f, args, options, argnums, "jacobian")
             outputs = leaves(run.output)
-            if mode == "reverse" or len(outputs) <= len(run.inputs):
+            if mode == "reverse" or len(outputs) <= len(run.inputs) or not run.inputs:
                 return mapped(
                     lambda y: run.mirrored(
                         run.pull(carried(y, "jacobian: what f returned"), 1.0, undefined)
@@ -158,10 +145,13 @@ def _forward_jacobian(
     """One pass of Duals per number in the chosen arguments."""
     chosen = positions(argnums, len(args), "jacobian")
     numbers = [carried(x, f"jacobian: argument {i}") for i in chosen for x in leaves(args[i])]
+    if not numbers:
+        return jacobian(f, argnums, "reverse", undefined=undefined)(*args, **options)
     columns, output = [], None
     for active in range(len(numbers)):
         level = new_level()
-        duals = [Dual(x, 1.0, level) if i == active else x for i, x in enumerate(numbers)]
+        duals = list(numbers)
+        duals[active] = Dual(numbers[active], like_number(1, plain(numbers[active])), level)
         with _policy(undefined):
             output = f(*with_arguments(args, chosen, duals), **options)
         columns.append([_tangent(y, level) for y in leaves(output)])
@@ -200,20 +190,27 @@ class Run:
         cores = [_at_core(x) for x in given]
         self.inputs = [leaf for leaf, _ in cores]
         arguments = with_arguments(args, self.chosen, [argument for _, argument in cores])
-        nested = _inside.get()
-        token = _inside.set(True)
-        try:
-            with _recording():
-                self.output = f(*arguments, **options)
-        finally:
-            _inside.reset(token)
-        # Values, not numbers, are due if an outer mode can see any of what the result depends on.
-        self.graph = any(leaf.parents for leaf in self.inputs) or (nested and self._sees_others())
+        recording = context.settings().recording
+        with nullcontext() if recording else context.override(recording=True):
+            self.output = f(*arguments, **options)
+        # Values, not numbers, are due if the result depends on others' Values too.
+        self.graph = recording and self._sees_others()
 
     def _sees_others(self) -> bool:
         own = {id(leaf) for leaf in self.inputs}
         roots = [core for y in leaves(self.output) for core in _cores(y)]
-        return any(node.primitive is None and id(node) not in own for node in nodes_below(*roots))
+        return any(leaf.parents for leaf in self.inputs) or any(
+            id(leaf) not in own for leaf in leaves_of(roots)
+        )
+
+    def single_output(self, name: str) -> Any:
+        """What f returned, which must be one number."""
+        if isinstance(self.output, (list, tuple, dict)):
+            raise TypeError(
+                f"{name}: f must return one number, not {type(self.output).__name__}; "
+                "use jacobian for several outputs"
+            )
+        return carried(self.output, f"{name}: what f returned")
 
     def pull(self, output: Any, seed: Any, undefined: Policy) -> list[Any]:
         """The gradient of one output with respect to every input, part by part of a carrier."""
@@ -230,7 +227,7 @@ class Run:
         if not isinstance(output, Value):
             return [0.0] * len(self.inputs)
         graph = self.graph or isinstance(seed, Carrier)
-        return gradients([output], [seed], self.inputs, graph=graph, undefined=undefined)
+        return gradients([output], [seed], self.inputs, graph=graph, undefined=undefined, cut=True)
 
     def finished(self, y: Any) -> Any:
         """An output as it is handed to the caller: a number unless a graph is due."""
@@ -241,16 +238,6 @@ class Run:
     def mirrored(self, values: list[Any]) -> Any:
         """Numbers, one per input, in the structure of the chosen arguments."""
         return _mirrored(self.args, self.chosen, self.argnums, values)
-
-
-@contextmanager
-def _recording() -> Iterator[None]:
-    """An outer `no_grad` is not meant for the derivatives taken inside it."""
-    if context.settings().recording:
-        yield
-    else:
-        with context.override(recording=True):
-            yield
 
 
 def _at_core(x: Any) -> tuple[Value, Any]:
@@ -272,7 +259,7 @@ def positions(argnums: Argnums, count: int, name: str) -> list[int]:
     """The positions of the arguments asked for, checked against how many there are."""
     if argnums is None:
         return list(range(count))
-    chosen = [argnums] if isinstance(argnums, int) else list(argnums)
+    chosen: list[Any] = list(argnums) if isinstance(argnums, Sequence) else [argnums]
     for position in chosen:
         if not isinstance(position, int):
             raise TypeError(f"{name}: argnums is an int or ints, not {type(position).__name__}")
@@ -280,7 +267,10 @@ def positions(argnums: Argnums, count: int, name: str) -> list[int]:
             raise ValueError(
                 f"{name}: argnums {position} is out of range for {count} positional arguments"
             )
-    return [position % count for position in chosen]
+    found = [position % count for position in chosen]
+    if len(set(found)) != len(found):
+        raise ValueError(f"{name}: argnums {tuple(chosen)} name an argument twice")
+    return found
 
 
 def with_arguments(

@@ -187,12 +187,18 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 
 def _all(values: Iterable[Any], name: str, *, empty: float | None = None) -> Any:
     """The n-ary row `name` on an iterable; `empty` for none, or a ValueError."""
-    operands = list(values)
+    operands = _listed(values, name)
     if not operands:
         if empty is None:
             raise ValueError(f"{name} of no values is undefined: give at least one")
         return empty
     return table.TABLE[name](*operands)
+
+
+def _listed(values: Iterable[Any], name: str) -> list[Any]:
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{name} takes an iterable of numbers, not {type(values).__name__}")
+    return list(values)
 
 
 def sum(values: Iterable[Any]) -> Any:
@@ -239,7 +245,7 @@ def dot(a: Iterable[Any], b: Iterable[Any]) -> Any:
     >>> dot([1.0, 2.0], [3.0, 4.0])
     11.0
     """
-    left, right = list(a), list(b)
+    left, right = _listed(a, "dot"), _listed(b, "dot")
     if len(left) != len(right):
         raise ValueError(f"dot: {len(left)} numbers against {len(right)}; give as many of each")
     return _all([*left, *right], "dot")

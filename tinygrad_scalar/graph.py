@@ -26,8 +26,10 @@ def nodes_below(*roots: Node) -> Iterator[Node]:
                 stack.append(parent)
 
 
-def topological_order(*roots: Node) -> list[Node]:
+def topological_order(*roots: Node, cut: Collection[int] = frozenset()) -> list[Node]:
     """The nodes numbered so that parents come first: u(1)…u(n). O(nodes + edges).
+
+    Nodes in `cut` (by id) count as leaves: nothing is followed through them.
 
     Source: *Deep Learning*, Algorithm 6.1.
 
@@ -43,13 +45,13 @@ def topological_order(*roots: Node) -> list[Node]:
         if id(root) in seen:
             continue
         seen.add(id(root))
-        stack.append((root, iter(root.parents)))
+        stack.append((root, iter(() if id(root) in cut else root.parents)))
         while stack:
             node, parents = stack[-1]
             for parent in parents:
                 if id(parent) not in seen:
                     seen.add(id(parent))
-                    stack.append((parent, iter(parent.parents)))
+                    stack.append((parent, iter(() if id(parent) in cut else parent.parents)))
                     break
             else:
                 stack.pop()
@@ -68,7 +70,7 @@ def active_nodes(outputs: Nodes, inputs: Nodes, cut: Collection[int] = NOTHING) 
     """
     wanted = {id(node) for node in inputs}
     active: set[int] = set()
-    for node in topological_order(*outputs):
+    for node in topological_order(*outputs, cut=cut):
         if id(node) in wanted or (
             id(node) not in cut and any(id(parent) in active for parent in node.parents)
         ):

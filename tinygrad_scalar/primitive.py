@@ -10,6 +10,7 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from functools import partial as bind
 from typing import Any, NamedTuple
 
@@ -150,16 +151,20 @@ class Primitive:
         self.mpmath = mpmath if mpmath is not None else name
         self.defaults = tuple(defaults)
         self.opaque = opaque
-        self.joint: Primitive | None = None  # the operation with several outputs this is one of
+        self.joint: Joint | None = None  # the operation with several outputs this is one of
         self.index = 0
 
     def __call__(self, *operands: Any) -> Any:
         """The operation on numbers, or on carriers, the one of the highest level deciding how."""
-        if len(operands) == 1 == self.arity and operands[0].__class__ is float and context.plain:
-            try:  # rules call rows on floats all the time: nothing else needs to be asked
-                return self.forward(operands[0])
-            except (ArithmeticError, ValueError) as error:
-                raise self.explained(error, operands) from None
+        if len(operands) == 1 == self.arity:  # the commonest: nothing else needs to be asked
+            (x,) = operands
+            if isinstance(x, Carrier):
+                return x.apply(self, operands)
+            if x.__class__ is float and context.plain:
+                try:
+                    return self.forward(x)
+                except (ArithmeticError, ValueError) as error:
+                    raise self.explained(error, operands) from None
         if len(operands) != self.arity and self.arity is not None:
             operands = self._with_defaults(operands)
         carrier: Carrier | None = None
@@ -168,7 +173,8 @@ class Primitive:
                 carrier = operand
         if carrier is not None:
             return carrier.apply(self, operands)
-        return self.evaluate([self.checked(x) for x in operands])
+        exact = any(x.__class__ is Fraction for x in operands)
+        return self.evaluate([self.checked(x, exact=exact) for x in operands])
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """A row named in a class body is a method there: `x.sin()` is `sin(x)`."""
@@ -260,6 +266,8 @@ def primitive(
     1.0
     """
     several = bool(partials) and isinstance(partials[0], tuple)
+    if several and not all(isinstance(output, tuple) for output in partials):
+        raise TypeError(f"primitive {name!r}: give a tuple of partials for every output")
     rules = [rule for output in partials for rule in output] if several else list(partials)
     for what in (forward, *(rule for rule in rules if not is_number(rule))):
         if not callable(what):
@@ -277,9 +285,31 @@ def primitive(
         "latex": latex,
         "mpmath": mpmath if mpmath is not None else "",  # the name is the user's, not mpmath's
     }
+    if subgradient is not None and not several:
+        at_kink = kinks if callable(kinks) else _at_points(tuple(kinks))
+        partials = tuple(
+            _stated(rule, number, at_kink)
+            for rule, number in zip(partials, subgradient, strict=True)
+        )
+    about["subgradient"] = () if subgradient is None else subgradient
     if not several:
-        return Primitive(name, forward, partials, arity=len(partials), **about)
-    return Joint(name, forward, partials, about)
+        return own(Primitive(name, forward, partials, arity=len(partials), **about))
+    return own(Joint(name, forward, partials, about))
+
+
+def _stated(rule: Rule, number: float, at_kink: Callable[..., bool]) -> Rule:
+    """A partial that gives the stated number at kinks, whatever its formula gives there."""
+    return lambda y, *x: number if at_kink(*x) else rule(y, *x) if callable(rule) else rule
+
+
+own_rows = False  # whether there are rows whose rules may raise, or ask for derivatives themselves
+
+
+def own(row: Primitive) -> Primitive:
+    """A row that is not the library's: sweeps save what such a rule could spoil."""
+    global own_rows
+    own_rows = True
+    return row
 
 
 class Joint(Primitive):
@@ -300,6 +330,16 @@ class Joint(Primitive):
         )
         for i, output in enumerate(self.outputs):
             output.joint, output.index = self, i
+
+    def evaluate(self, values: Sequence[Number]) -> Any:
+        """All outputs; a TypeError unless there are as many as there are tuples of partials."""
+        given = super().evaluate(values)
+        if not isinstance(given, tuple) or len(given) != len(self.outputs):
+            got = f"{len(given)} outputs" if isinstance(given, tuple) else "one number"
+            raise TypeError(
+                f"{self.name}: forward gave {got}, but partials are stated for {len(self.outputs)}"
+            )
+        return given
 
 
 def importable(row: Primitive) -> tuple[Any, ...]:

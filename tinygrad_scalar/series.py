@@ -13,9 +13,12 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+from tinygrad_scalar import context, primitives
 from tinygrad_scalar.forward import Tagged, new_level
-from tinygrad_scalar.primitive import Joint, Primitive
+from tinygrad_scalar.precision import like
+from tinygrad_scalar.primitive import Carrier, Joint, Primitive
 from tinygrad_scalar.structure import carried
+from tinygrad_scalar.undefined import plain
 
 
 class Series(Tagged):
@@ -28,14 +31,17 @@ class Series(Tagged):
         known: list[Any],
         level: float,
         order: int,
-        following: Callable[[int], Any] = lambda k: 0.0,
+        following: Callable[[int], Any] = lambda k: 0,
     ) -> None:
         self.known, self.level, self.order, self._next = known, level, order, following
 
     def coefficient(self, k: int) -> Any:
         """The coefficient of t^k."""
         while len(self.known) <= k:
-            self.known.append(self._next(len(self.known)))
+            known = len(self.known)
+            following = self._next(known)
+            if len(self.known) == known:  # a lazy view shares the list, and the owner appended
+                self.known.append(following)
         return self.known[k]
 
     def parts(self) -> list[Any]:
@@ -87,15 +93,40 @@ class Series(Tagged):
         def following(k: int) -> Any:
             if not slopes:  # made at the first use: a partial's own partials are never all needed
                 several = y if whole is None else tuple(map(self._lazy, whole))
-                x = [self._lazy(operand) for operand in operands]
-                rules = row.all_partials(several, x)
-                slopes.extend(rule(several, *x) if callable(rule) else rule for rule in rules)
+                slopes.extend(self._slopes(row, several, [self._lazy(x) for x in operands]))
             return self._coefficient(k, operands, slopes)
 
         result._next = following
+        if row is primitives.div:  # by its partials −y/b, a division again, it would double
+            a, b = operands
+            result._next = lambda k: self._quotient(k, a, b, result)
         if order and whole is None:
             result.coefficient(order)
         return result
+
+    def _slopes(self, row: Primitive, y: Any, x: list[Any]) -> list[Any]:
+        """All partials of a row as series; limits at poles, the stated numbers at kinks."""
+        rules = row.all_partials(y, x)
+        try:
+            return [rule(y, *x) if callable(rule) else rule for rule in rules]
+        except (ArithmeticError, ValueError):
+            if row.subgradient and row.kinks(*map(plain, x)):
+                return list(row.subgradient)
+            with context.override(ieee=True):
+                return [rule(y, *x) if callable(rule) else rule for rule in rules]
+
+    def _quotient(self, k: int, a: Any, b: Any, q: Series) -> Any:
+        """q_k = (a_k − Σ_{j<k} q_j b_{k−j}) / b_0, from a = q b."""
+        rest = a.coefficient(k) if self.carries(a) else 0
+        if not self.carries(b):
+            return primitives.div(rest, b)
+        for j in range(k):
+            rest = rest - q.coefficient(j) * b.coefficient(k - j)
+        try:
+            return primitives.div(rest, b.coefficient(0))
+        except ArithmeticError:
+            with context.override(ieee=True):
+                return primitives.div(rest, b.coefficient(0))
 
     def _lazy(self, x: Any) -> Any:
         """The same series, from which nothing is computed before it is asked for."""
@@ -105,7 +136,7 @@ class Series(Tagged):
 
     def _coefficient(self, k: int, operands: Sequence[Any], slopes: Sequence[Any]) -> Any:
         """y_k = (1/k) Σ_i Σ_j j · x_ij · slope_i,k−j."""
-        total: Any = 0.0
+        total: Any = 0
         for operand, slope in zip(operands, slopes, strict=True):
             if not self.carries(operand):
                 continue
@@ -136,10 +167,12 @@ def taylor(f: Callable[[Any], Any], n: int) -> Callable[[Any], list[Any]]:
 
     def derivatives(x: Any) -> list[Any]:
         level = new_level()
-        y = f(Series([carried(x, "taylor: x"), 1.0][: n + 1], level, n))
+        x = carried(x, "taylor: x")
+        y = f(Series([x, like(1, plain(x))][: n + 1], level, n))
         if not (isinstance(y, Series) and y.level == level):
-            return [carried(y, "taylor: what f returned"), *[0.0] * n]
-        return [math.factorial(k) * y.coefficient(k) for k in range(n + 1)]
+            y = Series([carried(y, "taylor: what f returned")], level, n)
+        found = [math.factorial(k) * y.coefficient(k) for k in range(n + 1)]
+        return [c if isinstance(c, Carrier) else like(c, plain(found[0])) for c in found]
 
     return derivatives
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tinygrad_scalar.precision import is_number, number
+from tinygrad_scalar.precision import number
 from tinygrad_scalar.primitive import Carrier
 
 
@@ -54,12 +54,24 @@ def carried(leaf: Any, what: str) -> Any:
         raise TypeError(f"{what}: {error}") from None
 
 
+def aligned(tree: Any, other: Any, what: str) -> list[Any]:
+    """The numbers of `other` in the order of `tree`, dicts by key; ValueError if they differ."""
+    if not same_structure(tree, other):
+        raise ValueError(f"{what} has another structure; give a number for every number")
+    if isinstance(tree, dict):
+        return [x for key, branch in tree.items() for x in aligned(branch, other[key], what)]
+    if isinstance(tree, (list, tuple)):
+        pairs = zip(tree, other, strict=True)
+        return [x for branch, twin in pairs for x in aligned(branch, twin, what)]
+    return [other]
+
+
 def same_structure(a: Any, b: Any) -> bool:
     """Whether two structures have the same containers, keys and lengths."""
     if isinstance(a, dict):
         return (
             isinstance(b, dict)
-            and list(a) == list(b)
+            and a.keys() == b.keys()
             and all(same_structure(x, b[key]) for key, x in a.items())
         )
     if isinstance(a, (list, tuple)):
@@ -68,4 +80,4 @@ def same_structure(a: Any, b: Any) -> bool:
             and len(a) == len(b)
             and all(same_structure(x, y) for x, y in zip(a, b, strict=True))
         )
-    return isinstance(b, Carrier) or is_number(b)
+    return not isinstance(b, (dict, list, tuple))

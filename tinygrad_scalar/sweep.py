@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar import primitives
+from tinygrad_scalar import primitive, primitives
 from tinygrad_scalar.undefined import by_rule, is_nan
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def sweep(
     Writes `.grad` as `Value.backward` says. None, and nothing written to a leaf, if a gradient is
     NaN: whether something undefined arose is for `reverse.propagate` to judge.
     """
-    reached, saved = _count(output, inputs is not None)
+    reached, saved = _count(output, inputs is not None or primitive.own_rows)
     try:
         wanted = None if inputs is None else _restrict(output, reached, inputs)
         order = [] if wanted == [] else _fire(output, seed)
@@ -44,6 +44,7 @@ def sweep(
         _restore(saved)
         raise
     if wanted is None:
+        saved = [entry for entry in saved if entry[0].primitive is None]
         wanted = [node for node, _ in saved]
     else:
         for node in reached:
@@ -55,6 +56,19 @@ def sweep(
     for node, gradient in zip(wanted, received, strict=True):
         node.grad += gradient
     return order, gradients
+
+
+def leaves_below(outputs: Sequence[Value]) -> list[Value]:
+    """The leaves that the outputs depend on, each once. O(edges)."""
+    leaves: dict[int, Value] = {}
+    for output in outputs:
+        reached, saved = _count(output, True)
+        for node in reached:
+            node._pending = 0
+            if node.primitive is None:
+                leaves[id(node)] = node
+        _restore(saved)
+    return list(leaves.values())
 
 
 def _restore(saved: Saved) -> None:
@@ -143,25 +157,25 @@ def _fire(output: Value, seed: float) -> list[Value]:
     ready = order.append
     for node in order:
         gradient = node.grad
-        primitive = node.primitive
+        row = node.primitive
         a = node._a
         b = node._b
-        if primitive is _MUL:
+        if row is _MUL:
             if a is not None:
                 a.grad += gradient * node._y
             if b is not None:
                 b.grad += gradient * node._x
-        elif primitive is _ADD:
+        elif row is _ADD:
             if a is not None:
                 a.grad += gradient
             if b is not None:
                 b.grad += gradient
-        elif primitive is _SUB:
+        elif row is _SUB:
             if a is not None:
                 a.grad += gradient
             if b is not None:
                 b.grad -= gradient
-        elif primitive is _DIV:
+        elif row is _DIV:
             x, y = node._x, node._y
             try:
                 if a is not None:
@@ -170,24 +184,24 @@ def _fire(output: Value, seed: float) -> list[Value]:
                     b.grad -= gradient * (x / y / y)
             except ZeroDivisionError:  # a quotient made under ieee: a second order at a pole
                 _fire_pole(node, gradient)
-        elif primitive is None:
+        elif row is None:
             continue
         elif a is None and b is None:
             _fire_many(node, gradient, ready)
             continue
-        elif primitive is _NEG:
+        elif row is _NEG:
             a.grad -= gradient
-        elif primitive is _RELU:
+        elif row is _RELU:
             x = node._x  # 0 · gradient is no shortcut: ∞ makes it NaN, to be judged
             a.grad += gradient if x > 0.0 else gradient * (x if x != x else 0.0)  # noqa: PLR0124
-        elif primitive is _POW:
+        elif row is _POW:
             _fire_power(node, gradient)
         else:
-            rule = primitive.partials[0]
+            rule = row.partials[0]
             try:
                 a.grad += gradient * rule(node._y, node._x)
             except (ArithmeticError, ValueError, TypeError):  # a pole, a kink, a constant
-                slope = by_rule(primitive, rule, 0, node._y, (node._x,))
+                slope = by_rule(row, rule, 0, node._y, (node._x,))
                 a.grad += gradient * slope
         if a is not None:
             consumers = a._pending - 1
@@ -223,14 +237,14 @@ def _fire_power(node: Value, gradient: float) -> None:
 
 def _fire_many(node: Value, gradient: float, ready: Callable[[Value], None]) -> None:
     """The gradients of a node of many operands; all partials of such a row come at once."""
-    primitive: Any = node.primitive
+    row: Any = node.primitive
     y, *x = node._x
-    rules = primitive.all_partials(y, x)
+    rules = row.all_partials(y, x)
     for i, parent in enumerate(node._y):
         if parent is None or parent._pending < 0:  # a number, or not on a way to what was asked
             continue
         rule = rules[i]
-        parent.grad += gradient * (by_rule(primitive, rule, i, y, x) if callable(rule) else rule)
+        parent.grad += gradient * (by_rule(row, rule, i, y, x) if callable(rule) else rule)
         parent._pending -= 1
         if not parent._pending:
             ready(parent)

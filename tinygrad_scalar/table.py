@@ -64,9 +64,13 @@ class GradTable(Mapping[Any, Any]):
     def __len__(self) -> int:
         return len(self._index)
 
-    @cached_property
+    @property
     def edges(self) -> int:
-        """The edges of Algorithm 6.2 between the output and what was asked."""
+        """The edges of Algorithm 6.2 between the output and what was asked. O(n) at first."""
+        return self._edges
+
+    @cached_property
+    def _edges(self) -> int:
         reached = {id(node) for node in self._nodes}
         return sum(id(parent) in reached for node in self._nodes for parent in node.parents)
 
@@ -106,9 +110,10 @@ class GradTable(Mapping[Any, Any]):
         )
 
     def _footer(self) -> str:
+        several = "" if self.edges == 1 else "s"
         return (
-            f"{self.edges} edges: {self.multiplications} multiplications, "
-            f"{self.additions} additions"
+            f"{self.edges} edge{several}: {self.multiplications} multiplication{several}, "
+            f"{self.additions} addition{several}"
         )
 
     def _rows(self) -> list[tuple[str, ...]]:

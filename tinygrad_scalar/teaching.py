@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_scalar.graph import active_nodes
+from tinygrad_scalar.precision import like
 from tinygrad_scalar.value import Value
 
 
@@ -25,8 +26,8 @@ def sum_over_paths(z: Value, x: Value) -> tuple[Any, int]:
         if not isinstance(node, Value):
             raise TypeError(f"sum_over_paths: {name} is a Value, not {type(node).__name__}")
     leading = active_nodes([z], [x])
-    gradient, paths = 0.0, 0
-    stack: list[tuple[Value, Any]] = [(z, 1.0)] if id(z) in leading else []
+    gradient, paths = like(0, z.data), 0
+    stack: list[tuple[Value, Any]] = [(z, like(1, z.data))] if id(z) in leading else []
     while stack:
         node, product = stack.pop()
         if node is x:

@@ -94,18 +94,22 @@ def structural_zeros(primitive: Primitive, operands: Sequence[Any]) -> list[bool
     if primitive.opaque:
         return [False] * len(operands)
     unknown = Unknown()
-    rules = primitive.all_partials(unknown, operands)
+    y: Any = unknown
+    if primitive.joint is not None:
+        y = (unknown,) * len(primitive.joint.outputs)
+    rules = primitive.all_partials(y, operands)
     probe = [
         unknown if isinstance(x, Carrier) and not _is_zero(rule) else plain(x)
         for x, rule in zip(operands, rules, strict=True)
     ]
-    rules = primitive.all_partials(unknown, probe)
-    return [_decided(rule, unknown, probe) for rule in rules]
+    if primitive.joint is None:
+        y = unknown.apply(primitive, probe)
+    return [_decided(rule, y, probe) for rule in primitive.all_partials(y, probe)]
 
 
-def _decided(rule: Any, unknown: Unknown, probe: Sequence[Any]) -> bool:
+def _decided(rule: Any, y: Any, probe: Sequence[Any]) -> bool:
     try:
-        return _is_zero(rule(unknown, *probe) if callable(rule) else rule)
+        return _is_zero(rule(y, *probe) if callable(rule) else rule)
     except (ArithmeticError, ValueError):
         return False
 
@@ -134,16 +138,19 @@ class Judge:
         """The partial to go on with at a kink."""
         if self.policy == "subgradient":
             return partial
+        if self.policy == "nan":
+            return self.fault(use, i, "")
         instead = f"{plain(partial)} was taken"
         return self._verdict(use, i, "has no derivative there", instead, partial)
 
-    def fault(self, use: Any, i: int | None, what: str) -> Any:
+    def fault(self, use: Any, i: int | None, what: str, factor: Any = 1.0) -> Any:
         """What stands in place of an undefined number: 0, or NaN, or nothing at all."""
+        if self.policy == "nan":  # in a derivative graph NaN again however often it is derived
+            sources = [factor] if i is None else [factor, use.x[i]]
+            return sum((x * math.nan for x in sources if isinstance(x, Carrier)), math.nan)
         return self._verdict(use, i, what, "0.0 was taken", 0.0)
 
     def _verdict(self, use: Any, i: int | None, what: str, instead: str, number: Any) -> Any:
-        if self.policy == "nan":
-            return math.nan
         message = describe(use, i, what)
         if self.policy == "raise":
             raise UndefinedGradientError(f'{message}; undefined="subgradient" would go on')

@@ -192,16 +192,16 @@ class Value(Recorded):
         if modulo is not None:
             return super().__pow__(exponent, modulo)
         x = self.data
-        if context.plain and x.__class__ is float:
-            if exponent.__class__ is float or exponent.__class__ is int:
-                try:
-                    exponent = float(exponent)
-                    data = x**exponent
-                except ArithmeticError:
-                    pass  # told the general way
-                else:
-                    if data.__class__ is float:  # else complex
-                        return _node(_POW, data, self, None, x, exponent)
+        plain = context.plain and x.__class__ is float
+        if plain and (exponent.__class__ is float or exponent.__class__ is int):
+            try:
+                exponent = float(exponent)
+                data = x**exponent
+            except ArithmeticError:
+                pass  # told the general way
+            else:
+                if data.__class__ is float:  # else complex
+                    return _node(_POW, data, self, None, x, exponent)
         return _general(_POW, self, exponent)
 
     def __neg__(self) -> Value:
@@ -233,7 +233,7 @@ class Value(Recorded):
         x = self.data
         if context.plain and x.__class__ is float and x == x:  # noqa: PLR0124 (NaN goes below)
             node = _new(Value)
-            node.data = node._y = x if x > 0.0 else 0.0
+            node.data = node._y = max(0.0, x)
             node.grad = 0.0
             node.primitive = _RELU
             node._a = self
@@ -420,6 +420,8 @@ def node_of(
         node._x, node._y = (y, *values), parents
     for counter in settings.counters:
         counter.recorded(node)
+    if settings.tracker is not None:
+        settings.tracker.made(node)
     return node
 
 

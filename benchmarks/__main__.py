@@ -1,0 +1,19 @@
+"""`python -m benchmarks` runs every benchmark, each in an interpreter of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SHARED = {"__main__.py", "harness.py", "programs.py"}
+
+
+def main():
+    scripts = sorted(Path(__file__).parent.glob("*.py"))
+    for script in scripts:
+        if script.name not in SHARED:
+            print(f"\n# {script.stem}", flush=True)
+            subprocess.run([sys.executable, str(script)], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Forward mode: `Dual` and `jvp`."""
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import assume, given, settings
+from random_programs import all_close, close, exact_gradient, moderate, points, programs
+
+from tinygrad_scalar import (
+    UndefinedGradientWarning,
+    Value,
+    counting,
+    exp,
+    grad,
+    jvp,
+    log,
+    mean,
+    prod,
+    sin,
+    softmax,
+    sqrt,
+    where,
+)
+
+
+def slope(f, x):
+    return jvp(f, (x,), (1.0,))[1]
+
+
+@settings(max_examples=60)
+@given(programs(), points(), points())
+def test_the_tangent_is_the_gradient_times_the_direction(program, point, direction):
+    assume(moderate(program, point))
+    value, tangent = jvp(program, (point,), (direction,))
+    exact = sum(
+        a * b for a, b in zip(exact_gradient(program, point), direction, strict=True)
+    )
+    size = max(1.0, *map(abs, exact_gradient(program, point)))
+    assert abs(tangent - exact) <= 1e-10 * size * 6.0  # |direction|₁ ≤ 6
+    plain = program(point)
+    assert value == plain or close(value, plain, 1e-13)
+
+
+@settings(max_examples=30)
+@given(programs(), points(), points(), points())
+def test_the_tangent_is_linear_in_the_direction(program, point, u, v):
+    assume(moderate(program, point))
+    both = [2.0 * a + b for a, b in zip(u, v, strict=True)]
+    tangents = [jvp(program, (point,), (direction,))[1] for direction in (u, v, both)]
+    assert all_close([2.0 * tangents[0] + tangents[1]], [tangents[2]])
+
+
+# ── structures ────────────────────────────────────────────────────────────────────────────────
+def test_arguments_and_results_may_be_lists_tuples_and_dicts():
+    def f(p, q):
+        return {"product": p["a"] * q[0], "rest": [q[1], (p["a"], 7.0)]}
+
+    value, tangent = jvp(f, ({"a": 2.0}, (3.0, 5)), ({"a": 1.0}, [10.0, 100]))
+    assert value == {"product": 6.0, "rest": [5.0, (2.0, 7.0)]}
+    assert tangent == {"product": 23.0, "rest": [100.0, (1.0, 0.0)]}
+
+
+def test_tangents_of_a_dict_are_taken_by_key():
+    value, tangent = jvp(lambda p: p["a"] * p["b"], ({"a": 2.0, "b": 3.0},), ({"b": 1.0, "a": 0},))
+    assert (value, tangent) == (6.0, 2.0)
+
+
+def test_integers_are_floats():
+    assert jvp(lambda x: x * x, (3,), (1,)) == (9.0, 6.0)
+    assert all(type(x) is float for x in jvp(lambda x: x * x, (3,), (1,)))
+    assert all(type(x) is float for x in jvp(lambda x: x, (3,), (1,)))
+
+
+def test_a_constant_result_has_tangent_zero():
+    assert jvp(lambda x: 3.0, (1.0,), (1.0,)) == (3.0, 0.0)
+    assert jvp(lambda x: [x, 3], (1.0,), (1.0,)) == ([1.0, 3.0], [1.0, 0.0])
+
+
+def test_the_direction_zero_gives_tangent_zero():
+    assert jvp(exp, (0.0,), (0.0,)) == (1.0, 0.0)
+
+
+def test_functions_of_many_numbers():
+    point, direction = [0.1, 0.7, -0.4], [1.0, 2.0, -1.0]
+    for f in (mean, prod, lambda x: softmax(x)[1]):
+        expected = sum(a * b for a, b in zip(grad(f)(point), direction, strict=True))
+        assert close(jvp(f, (point,), (direction,))[1], expected, 1e-15)
+
+
+# ── what a Dual is to the code it passes through ──────────────────────────────────────────────
+def seen(x=2.5, tangent=1.0):
+    """A Dual, as a function under `jvp` sees it."""
+    caught = []
+    jvp(lambda u: caught.append(u) or u, (x,), (tangent,))
+    return caught[0]
+
+
+def test_comparisons_look_at_the_number():
+    x = seen(2.5)
+    assert x == 2.5
+    assert x != 2.0
+    assert x < 3
+    assert x <= 2.5
+    assert x > Fraction(5, 2) - 1
+    assert x >= 2.5
+    assert x < Value(3.0)
+    assert bool(x)
+    assert not seen(0.0)
+    assert max(x, 1.0) is x
+    assert sorted([3.0, x, 2.0])[1] is x
+
+
+def test_hashing_is_by_identity():
+    x, y = seen(1.0), seen(1.0)
+    assert len({x, y}) == 2
+
+
+def test_branches_are_followed():
+    def f(x):
+        return x * x if x > 1 else sin(x)
+
+    assert slope(f, 2.0) == 4.0
+    assert slope(f, 0.5) == math.cos(0.5)
+
+
+def test_operators_and_methods_of_numbers():
+    assert slope(lambda x: 2 ** x, 1.0) == 2 * math.log(2)
+    assert slope(lambda x: 1 / x, 2.0) == -0.25
+    assert slope(lambda x: 5 - x, 2.0) == -1.0
+    assert slope(lambda x: x % 2, 2.5) == 1.0
+    assert slope(lambda x: x // 2, 2.5) == 0.0
+    assert slope(lambda x: divmod(x, 2)[1], 2.5) == 1.0
+    assert slope(lambda x: divmod(7, x)[1], 2.5) == -2.0
+    assert slope(abs, -2.0) == -1.0
+    assert slope(lambda x: +x, -2.0) == 1.0
+    assert slope(lambda x: -x, -2.0) == -1.0
+    assert slope(lambda x: round(x, 1) + math.floor(x) + math.ceil(x) + math.trunc(x), 2.54) == 0.0
+    assert slope(lambda x: x.exp() * x.log(), 1.0) == math.e
+    assert slope(lambda x: log(x, 2), 1.0) == 1 / math.log(2)
+    assert slope(lambda x: sum([x, x, 3]), 1.0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("convert", "message"),
+    [
+        (float, "float.* would drop the gradient"),
+        (int, "int.* would drop the gradient"),
+        (complex, "complex.* would drop the gradient"),
+        (math.sin, "would drop the gradient.*tinygrad_scalar.sin"),
+        (lambda x: [1, 2, 3][x], "index"),
+    ],
+)
+def test_conversions_that_would_drop_the_tangent_are_refused(convert, message):
+    with pytest.raises(TypeError, match=message):
+        jvp(convert, (1.0,), (1.0,))
+
+
+def test_strangers_are_refused():
+    with pytest.raises(TypeError, match="unsupported operand"):
+        jvp(lambda x: x + "1", (1.0,), (1.0,))
+
+
+def test_a_repr_is_one_short_line():
+    assert repr(seen(2.5, 3.0)) == "Dual(2.5, tangent=3.0)"
+
+
+def test_detach_gives_the_number():
+    assert slope(lambda x: x * x.detach(), 3.0) == 3.0
+
+
+def test_only_the_taken_side_of_where_counts():
+    assert slope(lambda x: where(x > 0, x * x, -x), 3.0) == 6.0
+    assert slope(lambda x: where(x, 2 * x, -x), 3.0) == 2.0
+    assert slope(lambda x: where(x > 0, lambda: sqrt(x), lambda: x), -3.0) == 1.0
+
+
+def test_nothing_is_recorded():
+    with counting() as c:
+        jvp(lambda x: sin(x * x) + x, (0.5,), (1.0,))
+    assert (c.nodes, c.multiplications) == (0, 0)
+    assert c.evaluations > 3  # the three of the function, and those of the partials
+
+
+def test_values_that_f_closes_over_stay_connected():
+    w = Value(3.0)
+    value, tangent = jvp(lambda x: w * x * x, (2.0,), (1.0,))
+    assert (value.data, tangent.data) == (12.0, 12.0)
+    assert tangent.backward()[w] == 4.0
+
+
+def test_zero_times_infinity_is_told_without_a_policy_too():
+    with pytest.warns(UndefinedGradientWarning, match="0·∞"):
+        assert slope(lambda x: sqrt(x * x), 0.0) == 0.0
+    with pytest.warns(UndefinedGradientWarning, match="∞−∞"):
+        assert slope(lambda x: sqrt(x) - sqrt(2 * x), 0.0) == 0.0
+    assert slope(sqrt, 0.0) == math.inf
+    assert slope(abs, 0.0) == 0.0
+
+
+# ── what is refused ───────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    ("primals", "tangents", "message"),
+    [
+        (1.0, (1.0,), r"jvp: primals is a tuple with one entry per argument .* write \(1.0,\)"),
+        ((1.0,), 1.0, r"jvp: tangents is a tuple with one entry per argument .* write \(1.0,\)"),
+        (("1",), (1.0,), "jvp: primal 0: .* not str"),
+        ((1.0, None), (1.0, 1.0), "jvp: primal 1: .* not NoneType"),
+        ((1.0,), ("1",), "jvp: tangent 0: .* not str"),
+        (([1.0, 2.0],), ([1.0, None],), "jvp: tangent 0: .* not NoneType"),
+    ],
+)
+def test_primals_and_tangents_of_another_type_are_refused(primals, tangents, message):
+    with pytest.raises(TypeError, match=message):
+        jvp(lambda *x: x[0], primals, tangents)
+
+
+@pytest.mark.parametrize(
+    ("primals", "tangents", "message"),
+    [
+        ((1.0, 2.0), (1.0,), "jvp: 2 primals but 1 tangents; give one tangent each"),
+        (([1.0, 2.0],), ([1.0],), "jvp: the tangent of argument 0 has another structure"),
+        ((1.0, [1.0]), (1.0, 1.0), "jvp: the tangent of argument 1 has another structure"),
+        (([1.0, 2.0],), (1.0,), "jvp: the tangent of argument 0 has another structure"),
+        (({"a": 1.0},), ({"b": 1.0},), "jvp: the tangent of argument 0 has another structure"),
+        (({"a": 1.0},), ([1.0],), "jvp: the tangent of argument 0 has another structure"),
+    ],
+)
+def test_tangents_that_do_not_match_are_refused(primals, tangents, message):
+    with pytest.raises(ValueError, match=message):
+        jvp(lambda *x: x[0], primals, tangents)
+
+
+def test_a_result_that_is_no_number_is_refused():
+    with pytest.raises(TypeError, match="jvp: what f returned: .* not NoneType"):
+        jvp(lambda x: None, (1.0,), (1.0,))
+
+
+def test_domain_errors_are_those_of_the_function():
+    with pytest.raises(ValueError, match=r"log\(-1.0\)"):
+        jvp(log, (-1.0,), (1.0,))

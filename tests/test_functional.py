@@ -1,0 +1,537 @@
+"""`grad`, `value_and_grad`, `vjp` and `jacobian`: what goes in, what comes out, what is refused."""
+
+import math
+from collections import namedtuple
+
+import pytest
+from hypothesis import assume, given, settings
+from random_programs import all_close, close, exact_gradient, moderate, points, programs
+
+from tinygrad_scalar import (
+    UndefinedGradientError,
+    UndefinedGradientWarning,
+    Value,
+    counting,
+    exp,
+    grad,
+    hessian,
+    jacobian,
+    jvp,
+    maximum,
+    no_grad,
+    sin,
+    sqrt,
+    trace_lines,
+    value_and_grad,
+    vjp,
+    where,
+)
+
+Point = namedtuple("Point", "x y")
+
+
+def norm(x):
+    return sqrt(x[0] ** 2 + x[1] ** 2)
+
+
+# ── grad ──────────────────────────────────────────────────────────────────────────────────────
+@settings(max_examples=60)
+@given(programs(), points())
+def test_gradient_of_random_programs_is_that_of_mpmath_in_every_mode(program, point):
+    assume(moderate(program, point))
+    exact = exact_gradient(program, point)
+    assert all_close(grad(program)(point), exact)
+    assert all_close(vjp(program, point)[1](1.0), exact)
+    for mode in ("forward", "reverse", None):
+        assert all_close(jacobian(program, mode=mode)(point), exact)
+
+
+def test_one_argument_gives_its_gradient_bare_and_several_a_tuple():
+    assert grad(lambda x: x * x)(3.0) == 6.0
+    assert grad(lambda x, y: x * y)(2.0, 3.0) == (3.0, 2.0)
+
+
+def test_apples_and_oranges():
+    def price(apple, apples, orange, oranges, tax):
+        return (apple * apples + orange * oranges) * tax
+
+    value, slopes = value_and_grad(price)(100.0, 2.0, 150.0, 3.0, 1.1)
+    assert close(value, 715.0)
+    assert all_close(slopes, (2.2, 110.0, 3.3, 165.0, 650.0))
+
+
+@pytest.mark.parametrize(
+    ("argnums", "expected"),
+    [
+        (0, 3.0),
+        (1, 2.0),
+        (-1, 2.0),
+        ((0,), (3.0,)),
+        ((1, 0), (2.0, 3.0)),
+        ([1], (2.0,)),
+        ((), ()),
+        (None, (3.0, 2.0)),
+    ],
+)
+def test_argnums_narrow_the_gradient(argnums, expected):
+    assert grad(lambda x, y: x * y, argnums)(2.0, 3.0) == expected
+
+
+def test_argnums_not_asked_for_stay_what_they_are():
+    def f(x, name):
+        assert isinstance(name, str)
+        return x * len(name)
+
+    assert grad(f, 0)(2.0, "four") == 4.0
+
+
+def test_structure_of_the_arguments_is_mirrored():
+    def f(p, q):
+        return p["w"][0] * q.x + p["w"][1] * p["b"][0][0] * q.y
+
+    slopes = grad(f)({"w": [2.0, 3.0], "b": ((5.0,), 7.0)}, Point(11.0, 13.0))
+    assert slopes == ({"w": [11.0, 65.0], "b": ((39.0,), 0.0)}, Point(2.0, 15.0))
+    assert isinstance(slopes[1], Point)
+    assert list(slopes[0]) == ["w", "b"]
+
+
+def test_an_argument_that_is_not_used_has_gradient_zero():
+    assert grad(lambda x, y: x * x)(1.0, {"a": [1, 2.0], "b": ()}) == (
+        2.0,
+        {"a": [0.0, 0.0], "b": ()},
+    )
+
+
+def test_a_constant_function_has_gradient_zero():
+    assert grad(lambda x: 5)(1.0) == 0.0
+    assert value_and_grad(lambda x: 5.0)(1.0) == (5.0, 0.0)
+
+
+def test_the_identity_has_gradient_one():
+    assert value_and_grad(lambda x: x)(3.0) == (3.0, 1.0)
+
+
+def test_keyword_arguments_pass_through_undifferentiated():
+    def f(x, *, scale, names=()):
+        return x * scale["k"] + len(names)
+
+    assert grad(f)(2.0, scale={"k": 3.0}, names=["a"]) == 3.0
+
+
+def test_results_are_plain_numbers():
+    value, slope = value_and_grad(exp)(0.0)
+    assert type(value) is float
+    assert type(slope) is float
+    assert all(type(x) is float for x in jacobian(lambda x: [x, 2 * x])(1))
+
+
+def test_names_and_docstrings_are_those_of_the_function():
+    def energy(x):
+        """In joule."""
+        return x * x
+
+    for made in (grad(energy), value_and_grad(energy), jacobian(energy), hessian(energy)):
+        assert (made.__name__, made.__doc__) == ("energy", "In joule.")
+
+
+def test_values_that_f_closes_over_keep_their_grad():
+    w = Value(3.0)
+    w.grad = 7.0
+    assert grad(lambda x: w * x)(2.0) == 3.0
+    assert w.grad == 7.0
+
+
+def test_a_value_as_argument_gives_values_connected_to_it():
+    x = Value(2.0)
+    slope = grad(lambda u: u**3)(x)
+    assert isinstance(slope, Value)
+    assert slope.data == 12.0
+    assert slope.backward()[x] == 12.0
+    assert x.grad == 12.0  # of the second order only: grad itself writes no `.grad`
+
+
+def test_no_grad_around_does_not_concern_the_derivative_taken_inside():
+    with no_grad():
+        assert grad(lambda x: x**3)(2.0) == 12.0
+        assert grad(grad(lambda x: x**3))(2.0) == 12.0
+
+
+def test_no_grad_inside_cuts():
+    def f(x):
+        with no_grad():
+            constant = x * x
+        return constant * x
+
+    assert grad(f)(2.0) == 4.0
+
+
+def test_an_error_in_f_leaves_nothing_behind():
+    def fails(x):
+        return 1 / (x - x)
+
+    for derivative in (grad(fails), jacobian(fails), grad(grad(fails))):
+        with pytest.raises(ZeroDivisionError, match=r"div\(1.0, 0.0\)"):
+            derivative(1.0)
+    slope = grad(lambda x: x * x)(3.0)
+    assert type(slope) is float
+
+
+def test_branches_of_python_are_followed():
+    def f(x):
+        return x * x if x > 0 else -x
+
+    assert grad(f)(3.0) == 6.0
+    assert grad(f)(-3.0) == -1.0
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"), [([1.0], "list"), ((1.0, 2.0), "tuple"), ({"a": 1.0}, "dict")]
+)
+def test_a_function_with_several_outputs_is_refused(result, kind):
+    with pytest.raises(TypeError, match=rf"grad: f must return one number, not {kind}; use jaco"):
+        grad(lambda x: result)(1.0)
+
+
+def test_a_function_that_returns_no_number_is_refused():
+    with pytest.raises(TypeError, match="grad: what f returned: .* not NoneType"):
+        grad(lambda x: None)(1.0)
+    with pytest.raises(TypeError, match="grad: what f returned: .* not str"):
+        value_and_grad(lambda x: "x")(1.0)
+
+
+def test_an_argument_that_is_no_number_is_named():
+    with pytest.raises(TypeError, match="grad: argument 1: .* not str"):
+        grad(lambda x, y: x)(1.0, "2")
+    with pytest.raises(TypeError, match="vjp: argument 0: .* not NoneType"):
+        vjp(lambda x: x, [1.0, None])
+    with pytest.raises(TypeError, match="jacobian: argument 0: .* not complex"):
+        jacobian(lambda x: x)(1j)
+
+
+@pytest.mark.parametrize("argnums", [2, -3, (0, 2)])
+@pytest.mark.parametrize(
+    ("derivative", "name"),
+    [(grad, "grad"), (value_and_grad, "grad"), (jacobian, "jacobian"), (hessian, "hessian")],
+)
+def test_argnums_out_of_range_are_named(derivative, name, argnums):
+    wrong = argnums if isinstance(argnums, int) else argnums[1]
+    message = rf"{name}: argnums {wrong} is out of range for 2 positional arguments"
+    with pytest.raises(ValueError, match=message):
+        derivative(lambda x, y: x * y, argnums)(1.0, 2.0)
+
+
+@pytest.mark.parametrize("argnums", ["x", 1.0, (0.0,), ("x",)])
+def test_argnums_that_are_no_integers_are_refused(argnums):
+    with pytest.raises(TypeError, match="grad: argnums is an int or ints, not"):
+        grad(lambda x, y: x * y, argnums)(1.0, 2.0)
+
+
+@pytest.mark.parametrize("argnums", [(1, 1), (1, -1)])
+def test_an_argument_asked_for_twice_is_refused(argnums):
+    with pytest.raises(ValueError, match="grad: argnums .* twice"):
+        grad(lambda x, y: x * y, argnums)(1.0, 2.0)
+
+
+# ── vjp ───────────────────────────────────────────────────────────────────────────────────────
+def test_vjp_gives_the_value_and_a_pull_that_can_be_used_again():
+    y, pull = vjp(lambda a, b: {"product": a * b, "list": [a, b * b]}, 2.0, 3.0)
+    assert y == {"product": 6.0, "list": [2.0, 9.0]}
+    assert pull({"product": 1.0, "list": [0.0, 0.0]}) == (3.0, 2.0)
+    assert pull({"product": 0.0, "list": [1.0, 0.0]}) == (1.0, 0.0)
+    assert pull({"product": 1, "list": [1, 10]}) == (4.0, 62.0)
+
+
+def test_vjp_mirrors_the_arguments():
+    _, pull = vjp(lambda p: p["a"] * p["b"][0], {"a": 2.0, "b": [3.0, 4.0]})
+    assert pull(1.0) == {"a": 3.0, "b": [2.0, 0.0]}
+
+
+def test_vjp_of_outputs_that_do_not_depend_on_the_inputs():
+    y, pull = vjp(lambda x: [5.0, x], 2.0)
+    assert y == [5.0, 2.0]
+    assert pull([1.0, 0.0]) == 0.0
+
+
+def test_vjp_without_arguments():
+    y, pull = vjp(lambda: 5.0)
+    assert (y, pull(1.0)) == (5.0, ())
+
+
+def test_vjp_takes_a_cotangent_by_the_keys_of_its_dict():
+    _, pull = vjp(lambda x, y: {"a": x * y, "b": x}, 2.0, 3.0)
+    assert pull({"b": 1.0, "a": 0.0}) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "cotangent",
+    [1.0, [1.0], [1.0, 2.0, 3.0], [1.0, 2.0], {"a": 1.0}, {"a": 1.0, "c": 2.0}, {"a": [1.0, 2.0]}],
+)
+def test_vjp_refuses_a_cotangent_of_another_structure(cotangent):
+    _, pull = vjp(lambda x: {"a": x * x, "b": x}, 2.0)
+    with pytest.raises(ValueError, match="vjp: .*cotangent.* structure"):
+        pull(cotangent)
+
+
+def test_vjp_refuses_a_cotangent_that_is_no_number():
+    _, pull = vjp(lambda x: [x, x], 2.0)
+    with pytest.raises((TypeError, ValueError), match="vjp: .*cotangent"):
+        pull([1.0, "1"])
+
+
+# ── jacobian ──────────────────────────────────────────────────────────────────────────────────
+MODES = pytest.mark.parametrize("mode", ["forward", "reverse", None])
+
+
+@MODES
+def test_jacobian_has_the_output_outside_and_the_arguments_inside(mode):
+    def f(p, q):
+        return {"s": p[0] * q, "t": (p[1], q * q)}
+
+    assert jacobian(f, mode=mode)([2.0, 3.0], 5.0) == {
+        "s": ([5.0, 0.0], 2.0),
+        "t": (([0.0, 1.0], 0.0), ([0.0, 0.0], 10.0)),
+    }
+
+
+@MODES
+def test_jacobian_narrowed_by_argnums(mode):
+    def f(a, b, c):
+        return [a * b, b * c]
+
+    assert jacobian(f, 1, mode)(2.0, 3.0, 5.0) == [2.0, 5.0]
+    assert jacobian(f, (2, 0), mode)(2.0, 3.0, 5.0) == [(0.0, 3.0), (3.0, 0.0)]
+
+
+@MODES
+def test_jacobian_of_a_function_of_one_number(mode):
+    assert jacobian(lambda x: x**3, mode=mode)(2.0) == 12.0
+
+
+@MODES
+def test_jacobian_of_constant_outputs(mode):
+    assert jacobian(lambda x: [x, 3.0, 4], mode=mode)(2.0) == [1.0, 0.0, 0.0]
+
+
+@MODES
+def test_jacobian_without_outputs_or_inputs(mode):
+    assert jacobian(lambda x: [], mode=mode)(2.0) == []
+    assert jacobian(lambda x: [3.0], mode=mode)([]) == [[]]
+
+
+@MODES
+def test_jacobian_passes_keyword_arguments_through(mode):
+    assert jacobian(lambda x, k: [k * x], 0, mode)(2.0, k=3.0) == [3.0]
+
+
+@MODES
+def test_the_chain_rule_of_linear_maps(mode):
+    """f1: R³→R⁴, f2: R⁴→R², f3: R²→R; ∂C/∂x = W¹ᵀ W²ᵀ W³ᵀ."""
+    w1 = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0], [1.0, 0.0, -1.0]]
+    w2 = [[1.0, -1.0, 2.0, 0.5], [0.0, 3.0, 1.0, -2.0]]
+    w3 = [[2.0, -1.0]]
+
+    def times(w):
+        return lambda x: [sum(a * b for a, b in zip(row, x, strict=True)) for row in w]
+
+    f1, f2, f3 = times(w1), times(w2), times(w3)
+    x = [0.3, -0.2, 0.7]
+    assert jacobian(f1, mode=mode)(x) == w1
+    assert jacobian(f2, mode=mode)(f1(x)) == w2
+
+    def cost(x, w2):
+        return f3(times(w2)(f1(x)))[0]
+
+    def rowwise(row, w):
+        return [sum(a * b for a, b in zip(row, column, strict=True)) for column in zip(*w)]
+
+    expected = rowwise(rowwise(w3[0], w2), w1)
+    assert jacobian(cost, 0, mode)(x, w2) == expected
+    y = f1(x)
+    assert all_close(jacobian(cost, 1, mode)(x, w2), [[w * v for v in y] for w in w3[0]], 1e-15)
+
+
+def test_jacobian_takes_the_cheaper_mode():
+    def work(f, *x, mode):
+        with counting() as c:
+            jacobian(f, mode=mode)(*x)
+        return c
+
+    inputs = [0.1 * i for i in range(20)]
+    many_inputs = work(lambda x: sum(map(sin, x)), inputs, mode=None)
+    assert many_inputs.multiplications > 0
+    assert many_inputs.evaluations == work(
+        lambda x: sum(map(sin, x)), inputs, mode="reverse"
+    ).evaluations
+    many_outputs = work(lambda x: [sin(k * x) for k in range(1, 21)], 0.5, mode=None)
+    assert many_outputs.multiplications == 0
+
+
+@pytest.mark.parametrize("inputs", [1, 3, 9])
+def test_forward_costs_a_pass_per_input_and_reverse_a_backward_per_output(inputs):
+    """System 16: with m outputs of n inputs, n passes against one pass and m backwards."""
+    outputs = 4
+    point = [0.3 + i for i in range(inputs)]
+
+    calls = []
+
+    def f(x):
+        calls.append(x)
+        return [sin(x[0] * x[k % inputs]) for k in range(outputs)]
+
+    with counting() as forward:
+        jacobian(f, mode="forward")(point)
+    assert (len(calls), forward.nodes, forward.multiplications) == (inputs, 0, 0)
+    calls.clear()
+    with counting() as reverse:
+        jacobian(f, mode="reverse")(point)
+    edges = 3 * outputs  # of sin, and two of each product
+    assert (len(calls), reverse.nodes, reverse.multiplications) == (1, 2 * outputs, edges)
+
+
+def test_jacobian_refuses_another_mode_at_once():
+    with pytest.raises(ValueError, match=r'jacobian: mode is "forward", "reverse" or None, not 3'):
+        jacobian(lambda x: x, mode=3)
+
+
+@MODES
+def test_jacobian_refuses_outputs_that_are_no_numbers(mode):
+    with pytest.raises(TypeError, match="jacobian: what f returned: .* not NoneType"):
+        jacobian(lambda x: [x, None], mode=mode)(1.0)
+
+
+# ── undefined= ────────────────────────────────────────────────────────────────────────────────
+def tie(x, y):
+    return maximum(x, y)
+
+
+FIRST_ORDER = pytest.mark.parametrize(
+    "derivative",
+    [
+        grad,
+        lambda f, **options: lambda *x: value_and_grad(f, **options)(*x)[1],
+        lambda f, **options: jacobian(f, mode="forward", **options),
+        lambda f, **options: jacobian(f, mode="reverse", **options),
+    ],
+    ids=["grad", "value_and_grad", "forward jacobian", "reverse jacobian"],
+)
+
+
+@FIRST_ORDER
+def test_a_kink_under_each_policy(derivative):
+    assert derivative(tie)(1.0, 1.0) == (0.5, 0.5)
+    assert derivative(tie, undefined="subgradient")(1.0, 1.0) == (0.5, 0.5)
+    assert all(map(math.isnan, derivative(tie, undefined="nan")(1.0, 1.0)))
+    with pytest.warns(UndefinedGradientWarning, match=r"maximum\(1.0, 1.0\) has no derivative"):
+        assert derivative(tie, undefined="warn")(1.0, 1.0) == (0.5, 0.5)
+    with pytest.raises(UndefinedGradientError, match=r"maximum\(1.0, 1.0\) has no derivative"):
+        derivative(tie, undefined="raise")(1.0, 1.0)
+
+
+@FIRST_ORDER
+def test_zero_times_infinity_under_each_policy(derivative):
+    """The norm at the origin: the chain rule says 0 · ∞, the function has a kink."""
+    for policy in ("subgradient", "warn"):
+        with pytest.warns(UndefinedGradientWarning, match=r"0·∞.*0.0 was taken"):
+            assert derivative(norm, undefined=policy)([0.0, 0.0]) == [0.0, 0.0]
+    assert all(map(math.isnan, derivative(norm, undefined="nan")([0.0, 0.0])))
+    with pytest.raises(UndefinedGradientError, match="0·∞"):
+        derivative(norm, undefined="raise")([0.0, 0.0])
+
+
+@FIRST_ORDER
+def test_infinity_minus_infinity_under_each_policy(derivative):
+    def f(x):
+        return sqrt(x) - sqrt(2 * x)
+
+    for policy in ("subgradient", "warn"):
+        with pytest.warns(UndefinedGradientWarning, match="∞−∞"):
+            assert derivative(f, undefined=policy)(0.0) == 0.0
+    assert math.isnan(derivative(f, undefined="nan")(0.0))
+    with pytest.raises(UndefinedGradientError, match="∞−∞"):
+        derivative(f, undefined="raise")(0.0)
+
+
+@FIRST_ORDER
+def test_outside_the_open_domain_under_each_policy(derivative):
+    def f(x, y):
+        return x**y
+
+    with pytest.warns(UndefinedGradientWarning, match=r"pow\(-2.0, 3.0\) .*open domain"):
+        assert derivative(f)(-2.0, 3.0) == (12.0, 0.0)
+    by_base, by_exponent = derivative(f, undefined="nan")(-2.0, 3.0)
+    assert by_base == 12.0
+    assert math.isnan(by_exponent)
+    with pytest.raises(UndefinedGradientError, match=r"pow\(-2.0, 3.0\)"):
+        derivative(f, undefined="raise")(-2.0, 3.0)
+
+
+@FIRST_ORDER
+@pytest.mark.parametrize("policy", ["subgradient", "nan", "warn", "raise"])
+def test_what_is_no_fault_under_any_policy(derivative, policy):
+    for f, x, expected in (
+        (sqrt, 0.0, math.inf),  # a one-sided slope
+        (lambda x: 0 * sqrt(x), 0.0, 0.0),
+        (lambda x: where(x > 0, sqrt(x), 0.0), 0.0, 0.0),
+        (lambda x: where(x > 0, sqrt(x), x), 0.0, 1.0),
+        (lambda x: where(x > 0, lambda: 1 / x, lambda: x * x), 0.0, 0.0),
+    ):
+        assert derivative(f, undefined=policy)(x) == expected
+
+
+@FIRST_ORDER
+def test_the_message_names_label_and_line(derivative):
+    def f(x):
+        return maximum(x, 1.0)  # the line that is named
+
+    line = f.__code__.co_firstlineno + 1
+    with (
+        trace_lines(),
+        pytest.raises(UndefinedGradientError, match=rf"maximum.*{__file__}, line {line}\b"),
+    ):
+        derivative(f, undefined="raise")(1.0)
+
+
+@pytest.mark.parametrize("derivative", [grad, value_and_grad, jacobian, hessian])
+def test_another_policy_is_refused_at_once(derivative):
+    with pytest.raises(ValueError, match="undefined is one of 'subgradient', 'nan', 'warn', 'rais"):
+        derivative(norm, undefined="ignore")
+
+
+@pytest.mark.parametrize("options", [{}, {"sparse": True}], ids=["dense", "sparse"])
+def test_second_derivatives_under_each_policy(options):
+    def values(policy):
+        found = hessian(f, undefined=policy, **options)(0.0)
+        return found[2][0] if options else found
+
+    def f(x):
+        return abs(x) * x
+
+    assert values("subgradient") == 0.0
+    assert math.isnan(values("nan"))
+    with pytest.warns(UndefinedGradientWarning, match=r"(abs|sign)\(0.0\) has no deri"):
+        values("warn")
+    with pytest.raises(UndefinedGradientError, match=r"abs\(0.0\) has no derivative"):
+        values("raise")
+
+
+def test_second_derivatives_of_the_norm_at_the_origin():
+    with pytest.warns(UndefinedGradientWarning, match="0·∞"):
+        assert hessian(norm)([0.0, 0.0]) == [[0.0, 0.0], [0.0, 0.0]]
+    rows = hessian(norm, undefined="nan")([0.0, 0.0])
+    assert all(math.isnan(x) for row in rows for x in row)
+    with pytest.raises(UndefinedGradientError, match="0·∞"):
+        hessian(norm, undefined="raise")([0.0, 0.0])
+
+
+def test_second_derivatives_of_a_branch_not_taken_are_no_fault():
+    f = lambda x: where(x > 0, sqrt(x), x * x)  # noqa: E731
+    assert hessian(f, undefined="raise")(0.0) == 2.0
+    assert grad(grad(f, undefined="raise"), undefined="raise")(0.0) == 2.0
+
+
+def test_the_policy_of_the_outer_derivative_does_not_reach_into_the_inner_one():
+    def inner(x):
+        return grad(lambda y: abs(y) * x)(0.0) + x * x
+
+    assert grad(inner, undefined="raise")(3.0) == 6.0
+    assert jvp(inner, (3.0,), (1.0,)) == (9.0, 6.0)

@@ -1,0 +1,187 @@
+"""`train` and `predict`: what they print, write and refuse."""
+
+import argparse
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tinygrad_scalar import nn
+from tinygrad_scalar.nn import command
+from tinygrad_scalar.nn.tasks import TASKS
+
+LAST = re.compile(r"^loss \d+\.\d{4} train accuracy [01]\.\d{4} test accuracy [01]\.\d{4}$")
+
+
+def run(*arguments):
+    """The command as the command line runs it."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    command.add_commands(parser.add_subparsers())
+    options = parser.parse_args(list(map(str, arguments)))
+    options.run(options)
+
+
+def train(tmp_path, task="xor", **options):
+    given = {"--steps": 3, "--out": tmp_path / "model.json", **options}
+    run("train", task, *(x for pair in given.items() for x in pair if x is not None))
+    return nn.load(given["--out"])
+
+
+def test_training_tells_loss_and_accuracy_and_writes_model_and_picture(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    model = train(tmp_path, **{"--steps": 150})
+    shown = capsys.readouterr()
+    *lines, last = shown.out.splitlines()
+    assert lines == [
+        f"The model is in {tmp_path / 'model.json'}.",
+        f"The picture is in {tmp_path / 'model.png'}.",
+    ]
+    assert LAST.match(last)
+    loss, train_accuracy, test_accuracy = (float(word) for word in last.split()[1::3])
+    assert loss < 0.1
+    assert min(train_accuracy, test_accuracy) >= 0.95
+    assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
+    assert [nn.predict(model, corner)[0] for corner in ([0, 0], [0, 1], [1, 0], [1, 1])] == [
+        *[0, 1, 1, 0]
+    ]
+    assert shown.err.splitlines()[-1].startswith("step 150 of 150: loss 0.0")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.json", "model.png"]
+
+
+def test_a_seed_gives_the_same_model_and_another_seed_another(tmp_path):
+    first, second = train(tmp_path), train(tmp_path)
+    assert first.state_dict() == second.state_dict()
+    assert first.state_dict() != train(tmp_path, **{"--seed": 1}).state_dict()
+
+
+def test_without_matplotlib_the_run_succeeds_and_names_the_extra(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    train(tmp_path)
+    out = capsys.readouterr().out
+    assert 'No picture: pictures come with matplotlib: pip install "tinygrad_scalar[plot]".' in out
+    assert LAST.match(out.splitlines()[-1])
+    assert [file.name for file in tmp_path.iterdir()] == ["model.json"]
+
+
+def test_resume_goes_on_from_the_checkpoint_beside_the_file(tmp_path, capsys):
+    whole = train(tmp_path, **{"--steps": 40})
+    train(tmp_path, **{"--steps": 20, "--resume": None})  # anew, since there is no checkpoint
+    assert (tmp_path / "model.json.checkpoint").exists()
+    capsys.readouterr()
+    resumed = train(tmp_path, **{"--steps": 20, "--resume": None})
+    assert "step" not in capsys.readouterr().err  # all 20 steps were done
+    assert resumed.state_dict() != whole.state_dict()
+
+
+def test_a_resumed_run_is_the_run(tmp_path, monkeypatch):
+    whole = train(tmp_path, **{"--steps": 120})
+    step = nn.training._Run._step
+
+    def dying(self, history, compiled):
+        if history.steps == 110:
+            raise KeyboardInterrupt
+        step(self, history, compiled)
+
+    monkeypatch.setattr(nn.training._Run, "_step", dying)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, **{"--steps": 120, "--resume": None})
+    monkeypatch.undo()
+    resumed = train(tmp_path, **{"--steps": 120, "--resume": None})
+    assert resumed.state_dict() == whole.state_dict()
+
+
+def test_the_file_is_named_after_the_task_if_not_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run("train", "moons", "--steps", "1")
+    assert (tmp_path / "moons.json").exists()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_begins(name, tmp_path):
+    if name == "digits":
+        pytest.importorskip("sklearn")
+    task = TASKS[name]
+    X_train, X_test, y_train, y_test = task.data(0)
+    assert (len(X_train), len(X_test)) == (len(y_train), len(y_test))
+    model = task.model(0)
+    assert task.loss(model(X_train[0]), y_train[0]).data > 0.0
+    nn.save(model, tmp_path / "m.json")
+    assert repr(nn.load(tmp_path / "m.json")) == repr(model)
+
+
+# ── predict ───────────────────────────────────────────────────────────────────────────────────
+@pytest.fixture
+def model(tmp_path):
+    """A file whose model takes the larger of two numbers."""
+    made = nn.Affine(2, 2, init=lambda nin, nout: 0.0)
+    made.W[0][0].data = made.W[1][1].data = 1.0
+    nn.save(made, tmp_path / "model.json")
+    return tmp_path / "model.json"
+
+
+def test_predict_prints_class_and_probability(model, capsys):
+    run("predict", model, "-1", "1e-3")
+    assert capsys.readouterr().out == "1 0.7313\n"
+    run("predict", model, "-1e-3", "-2.5E1")
+    assert capsys.readouterr().out == "0 1.0000\n"
+
+
+def test_predict_reads_a_table(model, tmp_path, capsys):
+    table = tmp_path / "x.csv"
+    table.write_text("1,0\n\n-1.5, 2\n", encoding="utf-8")
+    run("predict", model, "--csv", table)
+    assert capsys.readouterr().out == "0 0.7311\n1 0.9707\n"
+
+
+PREDICT = {
+    "nothing": ([], "", "give the numbers of one example, or --csv FILE, one of the two"),
+    "both": (["1", "2", "--csv"], "1,2\n", "or --csv FILE, one of the two"),
+    "width": (["1"], "", r"predict: Affine\(2, 2\): x is a list of 2 numbers, and got 1"),
+    "nan": (["1", "nan"], "", "predict: give finite numbers"),
+    "header": (
+        ["--csv"],
+        "a,b\n1,2\n",
+        r"x\.csv, line 1: numbers with commas between them, and no",
+    ),
+    "short": (["--csv"], "1,2\n3\n", r"x\.csv, line 2: Affine\(2, 2\): x is a list of 2 numbers"),
+    "empty": (["--csv"], "", r"x\.csv is empty: give one example a line"),
+}
+
+
+@pytest.mark.parametrize("case", PREDICT)
+def test_predict_refuses(case, model, tmp_path):
+    arguments, table, text = PREDICT[case]
+    (tmp_path / "x.csv").write_text(table, encoding="utf-8")
+    if "--csv" in arguments:
+        arguments = [*arguments, tmp_path / "x.csv"]
+    with pytest.raises(ValueError, match=text):
+        run("predict", model, *arguments)
+
+
+def test_missing_and_foreign_files_are_told(tmp_path, model):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        run("predict", tmp_path / "nowhere.json", "1")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        run("predict", model, "--csv", tmp_path / "nowhere.csv")
+    (tmp_path / "x.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"x\.json: not a model written by tinygrad_scalar"):
+        run("predict", tmp_path / "x.json", "1")
+    nn.save(nn.GPT(vocabulary=3, context=2, dim=4), tmp_path / "gpt.json")
+    with pytest.raises(ValueError, match="predict: Embedding: index is a whole number"):
+        run("predict", tmp_path / "gpt.json", "1")
+
+
+@pytest.mark.parametrize("arguments", [["cube"], ["xor", "--steps", "0"], ["xor", "--seed", "a"]])
+def test_train_refuses(arguments):
+    with pytest.raises((argparse.ArgumentError, SystemExit)):
+        run("train", *arguments)
+
+
+def test_the_commands_load_nothing_heavy():
+    code = (
+        "import sys; import tinygrad_scalar.nn.command;"
+        "print(sorted({'numpy', 'matplotlib', 'sklearn', 'tqdm'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"

@@ -1,0 +1,253 @@
+"""NumPy's functions and scalars with Values: the right thing, or a TypeError."""
+
+import math
+import operator
+
+import numpy as np
+import pytest
+
+import tinygrad_scalar as ts
+from tinygrad_scalar import Value
+from tinygrad_scalar.primitives import TABLE
+
+# NumPy's spellings that are not the table's
+SPELLINGS = {
+    "absolute": "abs",
+    "fabs": "abs",
+    "negative": "neg",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "true_divide": "div",
+    "floor_divide": "floordiv",
+    "power": "pow",
+    "float_power": "pow",
+    "remainder": "mod",
+    "mod": "mod",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+    "rint": "round",
+    "positive": "identity",
+    "abs": "abs",
+}
+SHARED = {
+    name: name
+    for name in TABLE
+    if isinstance(getattr(np, name, None), np.ufunc) and name not in SPELLINGS
+}
+UFUNCS = SPELLINGS | SHARED
+AT = {"arccosh": (1.5,), "acosh": (1.5,)}
+COMPARISONS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
+
+
+def test_the_list_above_has_the_usual_names():
+    assert {"exp", "log", "sin", "sqrt", "tanh", "maximum", "hypot", "copysign", "fmod"} <= set(
+        SHARED
+    )
+    assert {"add", "floor", "ceil", "trunc", "sign", "square", "reciprocal", "cbrt"} <= set(SHARED)
+
+
+@pytest.mark.parametrize("name", UFUNCS)
+def test_a_ufunc_whose_name_is_in_the_table_gives_a_value(name):
+    ufunc, row = getattr(np, name), TABLE[UFUNCS[name]]
+    point = AT.get(name, (0.75, 0.5)[: ufunc.nin])
+    by_numpy, by_row = [Value(x) for x in point], [Value(x) for x in point]
+    result, expected = ufunc(*by_numpy), row(*by_row)
+    assert type(result) is Value
+    assert result.data == expected.data
+    assert math.isclose(result.data, ufunc(*point), rel_tol=1e-15)
+    got, wanted = result.backward(inputs=by_numpy), expected.backward(inputs=by_row)
+    assert [got[v] for v in by_numpy] == [wanted[v] for v in by_row]
+
+
+@pytest.mark.parametrize("name", [n for n in UFUNCS if getattr(np, n).nin == 2])
+@pytest.mark.parametrize(
+    "scalar",
+    [2, 2.0, np.float64(2), np.int64(2), np.array(2.0), True],
+    ids=lambda s: type(s).__name__,
+)
+def test_scalars_of_any_kind_stand_on_either_side(name, scalar):
+    ufunc = getattr(np, name)
+    for operands in ((Value(1.5), scalar), (scalar, Value(1.5))):
+        result = ufunc(*operands)
+        assert type(result) is Value
+        assert type(result.data) is float
+        assert result.data == float(
+            ufunc(*(getattr(x, "data", x) if isinstance(x, Value) else float(x) for x in operands))
+        )
+        assert len(result.parents) == 1
+
+
+OPERATORS = [
+    operator.add,
+    operator.sub,
+    operator.mul,
+    operator.truediv,
+    operator.floordiv,
+    operator.mod,
+    operator.pow,
+]
+
+
+@pytest.mark.parametrize("op", OPERATORS, ids=lambda op: op.__name__)
+@pytest.mark.parametrize("kind", [np.float64, np.int64, np.int8, np.bool_, np.array])
+def test_numpy_scalars_on_the_left(op, kind):
+    v = Value(3.0)
+    result = op(kind(1), v)
+    assert type(result) is Value
+    assert type(result.data) is float
+    assert result.data == op(1.0, 3.0)
+    assert result.parents == (v,)
+
+
+def test_float32_is_carried_on_the_left_too():
+    assert type((np.float32(2) * Value(np.float32(3))).data) is np.float32
+    assert (np.float32(2) * Value(3.0)).data == 6
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
+def test_comparisons_give_truths(name, kind):
+    ufunc = getattr(np, name)
+    for a, b in ((1.0, 2.0), (2.0, 2.0), (2.0, 1.0)):
+        expected = bool(ufunc(a, b))
+        assert bool(ufunc(Value(a), kind(b))) is expected
+        assert bool(ufunc(kind(a), Value(b))) is expected
+        assert bool(ufunc(Value(a), Value(b))) is expected
+
+
+def test_comparisons_with_arrays_give_masks():
+    a = np.array([1.0, 2.0, 3.0])
+    mask = a < Value(2.5)
+    assert mask.tolist() == [True, True, False]
+    assert a[mask].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "name", ["isnan", "isfinite", "logaddexp", "conjugate", "heaviside", "deg2rad", "gcd", "matmul"]
+)
+def test_other_ufuncs_are_a_type_error_that_says_what_to_do(name):
+    ufunc = getattr(np, name)
+    with pytest.raises(TypeError, match=rf"numpy\.{name} .*v\.data"):
+        ufunc(*[Value(1.0)] * ufunc.nin)
+
+
+def test_methods_of_ufuncs_are_a_type_error():
+    with pytest.raises(TypeError, match=r"numpy\.add\.reduce"):
+        np.add.reduce(Value(1.0))
+    with pytest.raises(TypeError, match=r"numpy\.multiply\.outer"):
+        np.multiply.outer(Value(1.0), [1.0, 2.0])
+
+
+# ── arrays ────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("op", OPERATORS, ids=lambda op: op.__name__)
+def test_an_array_with_a_value_is_an_object_array_of_values(op):
+    v, a = Value(3.0), np.array([1.0, 2.0])
+    for result, expected in ((op(a, v), op(a, 3.0)), (op(v, a), op(3.0, a))):
+        assert isinstance(result, np.ndarray)
+        assert result.dtype == object
+        assert all(type(x) is Value for x in result)
+        assert [x.data for x in result] == expected.tolist()
+        assert all(x.parents == (v,) for x in result)
+
+
+def test_gradients_flow_through_an_array():
+    v = Value(3.0)
+    z = (np.array([1.0, 2.0]) * v).sum()
+    assert z.backward()[v] == 3.0
+    assert np.array([[1, 2], [3, 4]]).dot(np.array([v, v])).tolist() == [9.0, 21.0]
+
+
+def test_object_arrays_of_values():
+    x = np.array([Value(1.0), Value(2.0), Value(3.0)])
+    w = np.array([Value(0.5), Value(-1.0), Value(2.0)])
+    assert x.dtype == object
+    dot = np.dot(x, w)
+    assert dot.data == 4.5
+    assert [dot.backward()[v] for v in x] == [0.5, -1.0, 2.0]
+    assert (x @ w).data == 4.5
+    assert np.sum(x).data == 6.0
+    assert x.sum().data == 6.0
+    assert np.prod(x).data == 6.0
+    assert np.mean(x).data == 2.0
+    assert [v.data for v in np.exp(x)] == [math.exp(k) for k in (1, 2, 3)]
+    assert [v.data for v in x * 2 + w] == [2.5, 3.0, 8.0]
+    assert np.max(x) is x[2]
+    assert x.max() is x[2]
+    assert np.argmax(x) == 2
+    assert [v.data for v in np.sort(x)[::-1]] == [3.0, 2.0, 1.0]
+    assert np.outer(x, w).shape == (3, 3)
+    assert np.cumsum(x)[-1].data == 6.0
+    matrix = np.array([[Value(1.0), Value(2.0)], [Value(3.0), Value(4.0)]])
+    assert (matrix @ matrix)[1][1].data == 22.0
+    assert np.trace(matrix).data == 5.0
+
+
+OVER_ARRAYS = """
+    exp exp2 expm1 log log2 log10 log1p sqrt cbrt square reciprocal sin cos tan sinh cosh tanh
+    arcsin arccos arctan arcsinh arctanh floor ceil trunc rint absolute fabs negative positive
+"""
+
+
+@pytest.mark.parametrize("name", str.split(OVER_ARRAYS))
+def test_ufuncs_over_object_arrays(name):
+    ufunc = getattr(np, name)
+    numbers = [0.25, 0.75]
+    values = np.array([Value(x) for x in numbers])
+    result = ufunc(values)
+    assert all(type(v) is Value for v in result)
+    for got, want in zip(result, ufunc(np.array(numbers)), strict=True):
+        assert math.isclose(got.data, want, rel_tol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["arctan2", "hypot", "fmod", "maximum", "power", "remainder"])
+def test_ufuncs_of_two_over_object_arrays(name):
+    ufunc = getattr(np, name)
+    a, b = [0.25, 2.5], [0.75, 2.0]
+    for right in (np.array([Value(x) for x in b]), np.array(b), Value(2.0)):
+        result = ufunc(np.array([Value(x) for x in a]), right)
+        plain = ufunc(np.array(a), 2.0 if isinstance(right, Value) else np.array(b))
+        for got, want in zip(result, plain, strict=True):
+            assert math.isclose(getattr(got, "data", got), want, rel_tol=1e-15)
+
+
+def test_writing_values_into_a_float_array_is_refused():
+    a = np.array([1.0, 2.0])
+    with pytest.raises(TypeError, match=r"v\.data"):
+        a[0] = Value(3.0)
+    with pytest.raises(TypeError):  # noqa: PT011 (NumPy's own words)
+        a *= Value(3.0)
+    assert a.tolist() == [1.0, 2.0]
+    with pytest.raises(TypeError, match=r"v\.data"):
+        np.array([Value(1.0)], dtype=float)
+
+
+def test_clip_keeps_the_gradient():
+    v = Value(0.5)
+    clipped = np.clip(v, 0.0, 1.0)
+    assert type(clipped) is Value
+    assert clipped.backward()[v] == 1.0
+    outside = np.clip(Value(2.0), 0.0, 1.0)
+    assert type(outside) is Value
+    assert outside.data == 1.0
+
+
+def test_scipys_special_functions_of_the_same_name():
+    special = pytest.importorskip("scipy.special")
+    for name in ("erf", "erfc", "gamma"):
+        v = Value(0.75)
+        result = getattr(special, name)(v)
+        assert type(result) is Value
+        assert math.isclose(result.data, getattr(special, name)(0.75), rel_tol=1e-14)
+
+
+def test_results_do_not_depend_on_numpy():
+    """With NumPy loaded, plain floats stay plain floats."""
+    v = Value(0.0)
+    assert type(ts.sqrt(v).backward()[v]) is float
+    assert type(ts.tanh(Value(400.0)).data) is float

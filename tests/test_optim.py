@@ -1,0 +1,311 @@
+"""Optimisers: PyTorch's numbers, the documented formulas at 40 digits, and what is refused."""
+
+import math
+
+import mpmath
+import pytest
+import torch_reference as torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_scalar import Value, nn, no_grad, optim
+
+# a handful of roundings a step, over ten steps, on numbers around 1
+CLOSE = {"rel": 1e-13, "abs": 1e-13}
+
+
+def trained(make, gradients=torch.GRADIENTS, after=None):
+    """The parameters after each number of steps."""
+    params = [nn.parameter(x) for x in torch.START]
+    optimizer = make(params)
+    course = {}
+    for t, row in enumerate(gradients, start=1):
+        for leaf, gradient in zip(params, row, strict=True):
+            leaf.grad = gradient
+        optimizer.step()
+        course[t] = [leaf.data for leaf in params]
+    return course
+
+
+def made_by(text):
+    """The optimiser that a line of the table stands for."""
+    name, _, options = text.partition("(")
+    options = eval(f"dict({options}", {})  # noqa: S307 (our own table)
+    if name == "SGD":
+        return lambda params: optim.SGD(params, **options)
+    return lambda params: getattr(optim, name)(params, **options)
+
+
+@pytest.mark.parametrize("text", torch.OPTIMIZERS)
+def test_the_steps_are_pytorchs(text):
+    course = trained(made_by(text))
+    for step, expected in torch.OPTIMIZERS[text].items():
+        assert course[step] == pytest.approx(expected, **CLOSE), step
+
+
+@pytest.mark.parametrize("text", torch.SCHEDULES)
+def test_the_schedules_are_pytorchs(text):
+    schedule = eval(f"optim.{text}", {"optim": optim})  # noqa: S307 (our own table)
+    course = trained(lambda params: optim.SGD(params, 0.1, schedule=schedule))
+    for step, expected in torch.SCHEDULES[text].items():
+        assert course[step] == pytest.approx(expected, **CLOSE), step
+
+
+def test_schedules_get_the_steps_taken_so_far():
+    asked = []
+    trained(lambda params: optim.SGD(params, 0.1, schedule=lambda t: asked.append(t) or 1.0))
+    assert asked == list(range(10))
+
+
+# ── the rules as they are documented, written down a second time in 40 digits ─────────────────
+def sgd(x, g, memory, t, *, lr, momentum, decay, nesterov):
+    g = g + decay * x
+    if momentum:
+        memory["v"] = v = g if t == 1 else momentum * memory["v"] + g
+        g = g + momentum * v if nesterov else v
+    return x - lr * g
+
+
+def adam(x, g, memory, t, *, lr, beta1, beta2, eps, decay, decoupled):
+    x, g = (x * (1 - lr * decay), g) if decoupled else (x, g + decay * x)
+    memory["m"] = m = beta1 * memory.get("m", 0) + (1 - beta1) * g
+    memory["v"] = v = beta2 * memory.get("v", 0) + (1 - beta2) * g**2
+    return x - lr * (m / (1 - beta1**t)) / (mpmath.sqrt(v / (1 - beta2**t)) + eps)
+
+
+def rmsprop(x, g, memory, t, *, lr, alpha, eps):
+    memory["v"] = v = alpha * memory.get("v", 0) + (1 - alpha) * g**2
+    return x - lr * g / (mpmath.sqrt(v) + eps)
+
+
+rates = st.floats(1e-4, 1.0)
+fractions = st.floats(0.0, 0.999)
+gradients = st.lists(
+    st.lists(st.floats(-10.0, 10.0), min_size=3, max_size=3), min_size=1, max_size=6
+)
+
+
+def assert_follows(rule, course, gradients, **options):
+    """Every parameter goes the way of the rule."""
+    with mpmath.workdps(40):
+        options = {name: x if isinstance(x, bool) else mpmath.mpf(x) for name, x in options.items()}
+        for i, start in enumerate(torch.START):
+            x, memory, reach = mpmath.mpf(start), {}, 10.0
+            for t, row in enumerate(gradients, start=1):
+                x = rule(x, mpmath.mpf(row[i]), memory, t, **options)
+                reach = max(reach, abs(float(x)))
+            assert course[len(gradients)][i] == pytest.approx(
+                float(x), rel=1e-11, abs=1e-13 * reach
+            )
+
+
+@given(gradients, rates, fractions, fractions, st.booleans())
+def test_sgd_follows_its_formula(gradients, lr, momentum, decay, nesterov):
+    nesterov = nesterov and momentum > 0
+    course = trained(lambda params: optim.SGD(params, lr, momentum, nesterov, decay), gradients)
+    assert_follows(sgd, course, gradients, lr=lr, momentum=momentum, decay=decay, nesterov=nesterov)
+
+
+@given(gradients, rates, fractions, fractions, st.floats(1e-8, 1.0), fractions, st.booleans())
+def test_adam_and_adamw_follow_their_formulas(gradients, lr, beta1, beta2, eps, decay, decoupled):
+    kind = optim.AdamW if decoupled else optim.Adam
+    course = trained(lambda params: kind(params, lr, (beta1, beta2), eps, decay), gradients)
+    assert_follows(
+        adam,
+        course,
+        gradients,
+        lr=lr,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        decay=decay,
+        decoupled=decoupled,
+    )
+
+
+@given(gradients, rates, fractions, st.floats(1e-8, 1.0))
+def test_rmsprop_follows_its_formula(gradients, lr, alpha, eps):
+    course = trained(lambda params: optim.RMSProp(params, lr, alpha, eps), gradients)
+    assert_follows(rmsprop, course, gradients, lr=lr, alpha=alpha, eps=eps)
+
+
+# ── clipping ──────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("max_norm", torch.CLIPPED)
+def test_clipping_is_pytorchs(max_norm):
+    params = [nn.parameter(x) for x in torch.START]
+    for leaf, gradient in zip(params, torch.GRADIENTS[0], strict=True):
+        leaf.grad = gradient
+    norm, expected = torch.CLIPPED[max_norm]
+    assert optim.clip_grad_norm(params, max_norm) == pytest.approx(norm, rel=1e-15)
+    assert [leaf.grad for leaf in params] == pytest.approx(expected, rel=1e-15)
+
+
+def test_clipping_does_not_overflow_and_refuses_what_is_not_finite():
+    a, b = nn.parameter(0.0), nn.parameter(0.0)
+    a.grad = b.grad = 1e200
+    assert optim.clip_grad_norm([a, b], 1.0) == pytest.approx(math.sqrt(2) * 1e200)
+    assert math.hypot(a.grad, b.grad) == pytest.approx(1.0)
+    a.grad, b.grad = math.nan, 3.0
+    with pytest.raises(ValueError, match="clip_grad_norm: the norm of the gradients is nan"):
+        optim.clip_grad_norm([a, b], 1.0)
+    assert b.grad == 3.0
+    with pytest.raises(ValueError, match="max_norm is a positive number, not 0"):
+        optim.clip_grad_norm([a], 0)
+
+
+# ── minimize ──────────────────────────────────────────────────────────────────────────────────
+def test_minimize_moves_trainable_leaves_and_leaves_no_gradient():
+    w, b, x = nn.parameter(2.0), nn.parameter(-1.0), Value(3.0)
+    cost = (w * x + b) ** 2
+    assert optim.GradientDescentOptimizer(0.01).minimize(cost) == 25.0
+    assert (w.data, b.data, x.data) == pytest.approx((2.0 - 0.01 * 30.0, -1.0 - 0.01 * 10.0, 3.0))
+    assert (w.grad, b.grad, x.grad) == (0.0, 0.0, 0.0)
+
+
+def test_minimize_takes_a_callable_and_chosen_leaves():
+    w, b = nn.parameter(2.0), nn.parameter(-1.0)
+    w.grad = 5.0  # left over from elsewhere: not part of this step
+    optimizer = optim.GradientDescentOptimizer(0.1)
+    for _ in range(3):
+        optimizer.minimize(lambda: w * w + b * b, params=[w])
+    assert (w.data, b.data, w.grad) == (pytest.approx(2.0 * 0.8**3), -1.0, 0.0)
+
+
+def test_minimize_needs_something_to_move():
+    x = Value(1.0)
+    with pytest.raises(ValueError, match="minimize: there are no parameters"):
+        optim.GradientDescentOptimizer(0.1).minimize(x * x)
+    with pytest.raises(TypeError, match="minimize: cost is a Value, not float"):
+        optim.GradientDescentOptimizer(0.1).minimize(1.0)
+    with pytest.raises(TypeError, match="minimize: cost is a Value, not int"):
+        optim.GradientDescentOptimizer(0.1).minimize(lambda: 1)
+    assert optim.GradientDescentOptimizer(0.1).minimize(x * x, [x]) == 1.0  # any leaf, if named
+
+
+# ── state ─────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("text", torch.OPTIMIZERS)
+def test_an_optimizer_goes_on_from_its_state(text):
+    make, half = made_by(text), 4
+    whole = trained(make)[10]
+    params = [nn.parameter(x) for x in torch.START]
+    optimizer = make(params)
+    for t, row in enumerate(torch.GRADIENTS):
+        if t == half:
+            state, optimizer = optimizer.state_dict(), make(params)
+            optimizer.load_state_dict(state)
+        for leaf, gradient in zip(params, row, strict=True):
+            leaf.grad = gradient
+        optimizer.step()
+    assert [leaf.data for leaf in params] == whole
+
+
+def test_the_state_of_another_optimizer_is_refused():
+    w = [nn.parameter(1.0)]
+    adam, sgd = optim.Adam(w), optim.SGD(w, 0.1)
+    with pytest.raises(ValueError, match="SGD: the state is of another optimiser"):
+        sgd.load_state_dict(adam.state_dict())
+    with pytest.raises(ValueError, match="Adam: the state is of another optimiser or of other"):
+        adam.load_state_dict(optim.Adam([*w, nn.parameter(2.0)]).state_dict())
+    assert adam.steps == 0
+
+
+def test_zero_grad():
+    params = [nn.parameter(1.0), nn.parameter(2.0)]
+    optimizer = optim.SGD(params, 0.1)
+    (params[0] * params[1]).backward()
+    optimizer.zero_grad()
+    assert [leaf.grad for leaf in params] == [0.0, 0.0]
+
+
+def test_a_parameter_given_twice_moves_once():
+    w = nn.parameter(1.0)
+    w.grad = 1.0
+    optim.SGD([w, w], 0.5).step()
+    assert w.data == 0.5
+
+
+def test_a_generator_of_parameters_is_used_up_once():
+    w = nn.parameter(1.0)
+    optimizer = optim.SGD((leaf for leaf in [w]), 0.5)
+    for _ in range(2):
+        w.grad = 1.0
+        optimizer.step()
+    assert w.data == 0.0
+
+
+# ── what is refused ───────────────────────────────────────────────────────────────────────────
+W = nn.parameter(1.0)
+REFUSED = {
+    "lr 0": (lambda: optim.SGD([W], 0), ValueError, "SGD: lr is a positive number, not 0"),
+    "lr < 0": (lambda: optim.Adam([W], -1.0), ValueError, "Adam: lr is a positive number, not -1"),
+    "lr nan": (lambda: optim.SGD([W], math.nan), ValueError, "SGD: lr is a positive .* not nan"),
+    "lr inf": (lambda: optim.AdamW([W], math.inf), ValueError, "AdamW: lr is .*, not inf"),
+    "lr text": (lambda: optim.RMSProp([W], "1"), TypeError, "RMSProp: lr is a number, not str"),
+    "lr Value": (lambda: optim.SGD([W], W), TypeError, "SGD: lr is a number, not Value"),
+    "lr 0 to minimize": (
+        lambda: optim.GradientDescentOptimizer(0),
+        ValueError,
+        "GradientDescentOptimizer: lr is a positive number, not 0",
+    ),
+    "nothing": (lambda: optim.SGD([], 0.1), ValueError, "SGD: there are no parameters: nn.param"),
+    "a Value": (lambda: optim.SGD(W, 0.1), TypeError, "list of Values, not one Value: write"),
+    "numbers": (lambda: optim.SGD([1.0], 0.1), TypeError, "SGD: parameters .* holds a float"),
+    "computed": (lambda: optim.SGD([W * 2], 0.1), ValueError, "was computed by mul and cannot"),
+    "momentum": (lambda: optim.SGD([W], 0.1, -0.1), ValueError, "momentum is a number of at leas"),
+    "nesterov": (
+        lambda: optim.SGD([W], 0.1, nesterov=True),
+        ValueError,
+        "nesterov needs a momentum above 0",
+    ),
+    "decay": (
+        lambda: optim.SGD([W], 0.1, weight_decay=-1),
+        ValueError,
+        "weight_decay is a number of at least 0, not -1",
+    ),
+    "beta": (
+        lambda: optim.Adam([W], betas=(0.9, 1.0)),
+        ValueError,
+        r"Adam: betas\[1\] is at least",
+    ),
+    "betas": (lambda: optim.Adam([W], betas=0.9), TypeError, "Adam: betas is a pair of numbers"),
+    "eps": (lambda: optim.Adam([W], eps=0), ValueError, "Adam: eps is a positive number, not 0"),
+    "alpha": (
+        lambda: optim.RMSProp([W], alpha=1.5),
+        ValueError,
+        "RMSProp: alpha is at least 0 and",
+    ),
+    "schedule": (
+        lambda: optim.SGD([W], 0.1, schedule=0.5),
+        TypeError,
+        "SGD: schedule is a function of the step, not float",
+    ),
+    "every": (lambda: optim.step_decay(0), ValueError, "step_decay: every is at least 1, not 0"),
+    "steps": (lambda: optim.cosine_decay(1.5), TypeError, "cosine_decay: steps is a whole number"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_arguments_are_refused(case):
+    call, error, text = REFUSED[case]
+    with pytest.raises(error, match=text):
+        call()
+
+
+@pytest.mark.parametrize("factor", [-1.0, math.nan, None])
+def test_a_bad_schedule_is_told_before_anything_moves(factor):
+    w = nn.parameter(1.0)
+    w.grad = 1.0
+    optimizer = optim.SGD([w], 0.1, schedule=lambda t: factor)
+    with pytest.raises(ValueError, match=r"SGD: schedule\(0\) gives .*a factor of the learning"):
+        optimizer.step()
+    assert w.data == 1.0
+    assert optimizer.steps == 0
+
+
+def test_a_step_records_no_graph():
+    w = nn.parameter(1.0)
+    (w * w).backward()
+    optim.SGD([w], 0.1).step()
+    assert w.primitive is None
+    with no_grad():
+        assert nn.is_parameter(w)

@@ -1,0 +1,625 @@
+"""`compile`: every engine gives what the function gives, on every branch, or says why not."""
+
+import math
+import pickle
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_scalar as tg
+from tinygrad_scalar import Value
+from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.tape import TraceError, compile, engines, load_compiled, take
+
+EVERY = pytest.mark.parametrize("engine", engines())
+
+
+def close(actual, expected, rtol=1e-13):
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=1e-300)
+
+
+@compile
+def module_level(x, y):
+    return x * y + tg.sin(x)
+
+
+# ── the face ──────────────────────────────────────────────────────────────────────────────────
+@EVERY
+def test_numbers_give_what_grad_and_its_family_give(engine):
+    def g(x, y):
+        return tg.exp(x * y) + tg.sin(x) / y
+
+    f = compile(g, engine=engine)
+    assert f(0.5, 2.0) == pytest.approx(g(0.5, 2.0), rel=1e-15)
+    value, gradient = f.value_and_grad(0.5, 2.0)
+    close(gradient, tg.grad(g)(0.5, 2.0))
+    assert value == f(0.5, 2.0)
+    assert f.grad(0.5, 2.0) == gradient
+    close(f.hessian(0.5, 2.0), tg.hessian(g)(0.5, 2.0))
+    close(f.jvp((0.5, 2.0), (1.0, 3.0)), tg.jvp(g, (0.5, 2.0), (1.0, 3.0)))
+    close(f.hvp((0.5, 2.0), (1.0, 3.0)), tg.hvp(g, (0.5, 2.0), (1.0, 3.0)))
+    close(f.jacobian(0.5, 2.0), [gradient])
+    assert all(type(x) is float for x in (value, *gradient))
+
+
+@EVERY
+def test_batches_agree_with_points_and_have_the_shapes_of_the_arguments(engine):
+    f = compile(lambda x, w, c: tg.tanh(x[0] * w[0] + x[1] * w[1]) * c, engine=engine)
+    X, w, c = np.random.default_rng(0).normal(size=(11, 2)), [0.5, -0.25], np.linspace(1, 2, 11)
+    values, (dx, dw, dc) = f.value_and_grad(X, w, c)
+    assert values.shape == (11,)
+    assert dx.shape == (11, 2)
+    assert [d.shape for d in dw] == [(11,), (11,)]
+    assert dc.shape == (11,)
+    for k in range(11):
+        value, (gx, gw, gc) = f.value_and_grad(X[k].tolist(), w, float(c[k]))
+        close([values[k], *dx[k], dw[0][k], dw[1][k], dc[k]], [value, *gx, *gw, gc])
+    assert f.hessian(X, w, c).shape == (11, 5, 5)
+    assert f.jacobian(X, w, c).shape == (11, 1, 5)
+    close(f.hessian(X, w, c)[3], f.hessian(X[3].tolist(), w, float(c[3])), rtol=1e-12)
+
+
+@EVERY
+def test_argnums_structures_and_keywords(engine):
+    f = compile(lambda p, n: p["a"] * p["b"][1] ** n, argnums=0, engine=engine)
+    assert f.grad({"a": 2.0, "b": (3.0, 4.0)}, 2.0) == {"a": 16.0, "b": (0.0, 16.0)}
+    f = compile(lambda x, *, scale: x * x * scale, engine=engine)
+    assert f.grad(3.0, scale=2.0) == 12.0
+    assert f.grad(3.0, scale=1.0) == 6.0
+    f = compile(lambda x, y: {"sum": x + y, "pair": (x, y * y)}, engine=engine)
+    assert f(1.0, 2.0) == {"sum": 3.0, "pair": (1.0, 4.0)}
+    assert f.jacobian(1.0, 2.0) == [[1.0, 1.0], [1.0, 0.0], [0.0, 4.0]]
+
+
+@EVERY
+def test_integer_strided_and_empty_arrays(engine):
+    f = compile(lambda x: x * x * x, engine=engine)
+    close(f(np.arange(20)[::3]), np.arange(20)[::3] ** 3.0)
+    assert f(np.empty(0)).shape == (0,)
+    assert f.grad(np.empty((0, 4))).shape == (0, 4)
+    x = np.ones(3)
+    assert f(x) is not x
+    assert compile(lambda x: x, engine=engine)(x) is not x
+    assert not np.shares_memory(compile(lambda x: x * 1, engine=engine)(x), x)
+
+
+@EVERY
+def test_a_list_of_another_length_is_traced_anew(engine):
+    f = compile(lambda xs: tg.sum(x * x for x in xs), engine=engine)
+    assert f.grad([1.0, 2.0]) == [2.0, 4.0]
+    assert f.grad([1.0, 2.0, 3.0]) == [2.0, 4.0, 6.0]
+    assert f.grad((1.0, 2.0)) == (2.0, 4.0)
+
+
+@EVERY
+def test_float32(engine):
+    f = compile(lambda x: tg.exp(x) * x, engine=engine, dtype="float32")
+    x = np.linspace(-2, 2, 37)
+    assert f(x).dtype == np.float32
+    np.testing.assert_allclose(f(x), np.exp(x) * x, rtol=1e-6)
+    assert f(1.0) == float(np.float32(math.e))
+
+
+@EVERY
+def test_threads_give_the_same(engine):
+    def g(x, y):
+        return tg.log(1 + x * x) * tg.where(y > 0, y, x)
+
+    X, Y = np.random.default_rng(1).normal(size=(2, 5000))
+    assert np.array_equal(
+        compile(g, engine=engine)(X, Y), compile(g, engine=engine, threads=3)(X, Y)
+    )
+
+
+# ── leaves of the closure ─────────────────────────────────────────────────────────────────────
+@EVERY
+def test_backward_is_the_mean_over_the_batch_and_adds_to_the_leaves(engine):
+    w, b = Value(0.7), Value(-0.1)
+    double = w * 2.0  # an inner Value: its graph comes along
+
+    def loss(x, y):
+        return (tg.tanh(double * x + b) - y) ** 2
+
+    f = compile(loss, engine=engine)
+    X, Y = np.random.default_rng(2).normal(size=(2, 13))
+    for _ in range(2):
+        w.grad, b.grad = 1.0, 0.0
+        mean = f.backward(X, Y)
+        expected = [Value(w.data), Value(b.data)]
+        eager = tg.mean(
+            (tg.tanh(expected[0] * 2.0 * x + expected[1]) - y) ** 2
+            for x, y in zip(X.tolist(), Y.tolist(), strict=True)
+        )
+        eager.backward()
+        close([mean, w.grad - 1.0, b.grad], [eager.data, *(v.grad for v in expected)], 1e-12)
+        w.data, b.data = 0.2, 0.3  # read anew at each call
+    w.grad = 0.0
+    assert f.backward(0.5, 1.0) == pytest.approx(float(f(0.5, 1.0)))
+    assert w.grad != 0.0
+
+
+@EVERY
+def test_guards_on_leaves_are_checked_again(engine):
+    w = Value(1.0)
+    f = compile(lambda x: x * w if w > 0 else x - w, engine=engine)
+    assert f(3.0) == 3.0
+    w.data = -2.0
+    assert f(3.0) == 5.0
+    assert f(np.array([1.0, 2.0])).tolist() == [3.0, 4.0]
+
+
+@EVERY
+def test_an_error_in_backward_leaves_every_gradient(engine):
+    w = Value(1.0)
+    f = compile(lambda x: tg.log(x) * w, engine=engine)
+    with pytest.raises(ValueError, match=r"log\(-1.0\)"):
+        f.backward(-1.0)
+    with pytest.raises(ValueError, match="batch is empty"):
+        f.backward(np.empty(0))
+    assert w.grad == 0.0
+
+
+# ── branches ──────────────────────────────────────────────────────────────────────────────────
+@EVERY
+def test_every_point_of_a_batch_takes_its_own_branch(engine):
+    def g(x, y):
+        if x > y:
+            return x * y
+        steps = 0
+        while x < 1 and steps < 5:
+            x, steps = x * 2 + 0.5, steps + 1
+        return min(x, y) * x
+
+    X, Y = np.random.default_rng(3).uniform(-1, 1, size=(2, 200))
+    f = compile(g, engine=engine)
+    values, (dx, dy) = f.value_and_grad(X, Y)
+    for k in range(200):
+        value, gradient = tg.value_and_grad(g)(float(X[k]), float(Y[k]))
+        close([values[k], dx[k], dy[k]], [value, *gradient])
+        close(f(float(X[k]), float(Y[k])), value)
+
+
+@EVERY
+def test_newton_converges_at_every_point(engine):
+    @compile(engine=engine)
+    def root(a):
+        x = a
+        while abs(x * x - a) > 1e-12 * a:
+            x = (x + a / x) / 2
+        return x
+
+    A = np.linspace(0.5, 50, 40)
+    close(root(A), np.sqrt(A), 1e-11)
+    close(root.grad(A), 0.5 / np.sqrt(A), 1e-6)
+
+
+@EVERY
+def test_backward_adds_up_over_branches(engine):
+    w = Value(2.0)
+    f = compile(lambda x: w * x if x > 0 else w * w * x, engine=engine)
+    X = np.random.default_rng(4).normal(size=50)
+    total = f.backward(X)
+    close(total, np.where(X > 0, 2 * X, 4 * X).mean(), 1e-12)
+    close(w.grad, np.where(X > 0, X, 4 * X).mean(), 1e-12)
+
+
+@EVERY
+def test_where_is_no_branch_and_silences_what_was_not_taken(engine):
+    f = compile(
+        lambda x: tg.where(x > 0, tg.sqrt(tg.where(x > 0, x, 1.0)), 0.0), engine=engine, max_paths=1
+    )
+    close(f.grad(np.array([4.0, 0.0, -1.0])), [0.25, 0.0, 0.0])
+    g = compile(lambda x: tg.where(x > 0, tg.sqrt(x), 0.0 * x + 2), engine=engine, max_paths=1)
+    assert g.grad(np.array([0.0, -1.0])).tolist() == [0.0, 0.0]
+
+
+@EVERY
+def test_too_many_paths_propose_where(engine):
+    def g(x):
+        steps = 0
+        while x > 0:
+            x, steps = x - 1, steps + 1
+        return x * steps
+
+    f = compile(g, engine=engine, max_paths=4)
+    with pytest.raises(TraceError, match=r"max_paths=4.*where"):
+        f(np.arange(10.0))
+
+
+def test_a_loop_without_end_is_stopped(monkeypatch):
+    from tinygrad_scalar.tape import code
+
+    monkeypatch.setattr(code, "LIMIT", 1000)
+
+    def g(x):
+        while x < x + 1:
+            x = x * 1.5
+        return x
+
+    with pytest.raises(TraceError, match=r"passed .* operations.*where"):
+        compile(g)(0.0)
+
+
+@EVERY
+def test_branches_of_different_structure_are_refused(engine):
+    f = compile(lambda x: [x, x] if x > 0 else x, engine=engine)
+    f(1.0)
+    with pytest.raises(TypeError, match="different structures"):
+        f(-1.0)
+
+
+@EVERY
+def test_a_branch_may_return_a_plain_number(engine):
+    f = compile(lambda x: x * x if x > 0 else 0.0, engine=engine)
+    assert f.grad(np.array([2.0, -2.0])).tolist() == [4.0, 0.0]
+
+
+# ── what would freeze a number ────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    "g",
+    [
+        lambda x: x * x.data,
+        lambda x: math.sin(x),
+        lambda x: x + int(x),
+        lambda x: [1.0, 2.0][x],
+        lambda x: x * x.grad,
+    ],
+)
+def test_freezing_a_number_names_detach(g):
+    with pytest.raises(TraceError, match="detach"):
+        compile(g)(1.0)
+
+
+@EVERY
+def test_detach_stops_the_gradient_but_not_the_value(engine):
+    f = compile(lambda x: x * x.detach(), engine=engine)
+    assert f.grad(np.array([2.0, 3.0])).tolist() == [2.0, 3.0]
+    f = compile(lambda xs: tg.softmax(xs)[0], engine=engine)
+    share = 1 / (1 + math.exp(0.1))
+    close(f.grad([0.1, 0.2]), [share * (1 - share), -share * (1 - share)])
+
+
+def test_data_of_a_leaf_is_frozen_and_writing_it_is_an_error():
+    w = Value(2.0)
+    f = compile(lambda x: x * w.data)
+    assert f(3.0) == 6.0
+    w.data = 5.0
+    assert f(4.0) == 8.0
+
+    def writes(x):
+        y = x * w
+        w.data = 7.0
+        return y
+
+    with pytest.raises(TraceError, match="wrote to the data"):
+        compile(writes)(1.0)
+
+
+# ── take ──────────────────────────────────────────────────────────────────────────────────────
+@EVERY
+def test_take_indexes_by_a_traced_number(engine):
+    table = [[Value(1.0), Value(2.0)], [Value(3.0), Value(4.0)], [Value(5.0), Value(6.0)]]
+    f = compile(lambda i: take(table, i)[0] * take(table, i)[1], engine=engine)
+    assert f(np.array([0, 2, 2, 1])).tolist() == [2.0, 30.0, 30.0, 12.0]
+    f.backward(np.array([0, 2, 2, 1]))
+    assert [[v.grad for v in row] for row in table] == [[0.5, 0.25], [1.0, 0.75], [3.0, 2.5]]
+    for index, error in (
+        (3, IndexError),
+        (-1, IndexError),
+        (0.5, ValueError),
+        (math.nan, ValueError),
+    ):
+        with pytest.raises(error, match="take: index"):
+            f(np.array([0.0, index]))
+        with pytest.raises(error, match="take: index"):
+            f(float(index))
+
+
+def test_take_works_uncompiled():
+    xs = [Value(1.0), Value(2.0)]
+    assert take(xs, 1) is xs[1]
+    assert take(xs, Value(1.0)) is xs[1]
+    for index, error in ((2, IndexError), (-1, IndexError), (0.5, ValueError)):
+        with pytest.raises(error, match="give 0 to 1"):
+            take(xs, index)
+
+
+# ── errors are those of the function itself ───────────────────────────────────────────────────
+@EVERY
+@pytest.mark.parametrize(
+    ("g", "x"),
+    [
+        (tg.log, -1.0),
+        (lambda x: 1 / x, 0.0),
+        (tg.exp, 1000.0),
+        (lambda x: x**0.5, -1.0),
+        (lambda x: x**2.0, 1e200),
+        (lambda x: tg.where(x > 0, x, tg.log(x)) * 0.0 + 1, 0.0),
+        (lambda x: (tg.log(x), x * 2.0)[1], -1.0),  # needed or not
+        (lambda x: x % 0.0, 1.0),
+        (lambda x: tg.clip(x, 2.0, 1.0), 1.0),
+        (tg.gamma, -1.0),
+    ],
+)
+def test_numbers_raise_what_the_function_raises_and_arrays_never(engine, g, x):
+    with pytest.raises((ArithmeticError, ValueError)) as expected:  # noqa: PT012
+        y = g(Value(x))
+        assert y is None
+    f = compile(g, engine=engine)
+    with pytest.raises(type(expected.value)) as raised:
+        f(x)
+    assert str(raised.value) == str(expected.value)
+    assert f(np.array([x, x])).shape == (2,)
+
+
+@EVERY
+def test_undefined_gradients_of_numbers_are_those_of_eager(engine):
+    f = compile(lambda x, y: tg.hypot(x, y), engine=engine)
+    assert f.grad(0.0, 0.0) == (0.0, 0.0)
+    assert compile(tg.sqrt, engine=engine).grad(0.0) == math.inf
+    assert compile(lambda x: tg.maximum(x, 2.0), engine=engine).grad(2.0) == 0.5
+
+
+@EVERY
+def test_a_bad_point_spoils_no_other(engine):
+    f = compile(lambda x: tg.log(x) + 1 / x, engine=engine)
+    x = np.array([1.0, 0.0, -1.0, math.nan, 2.0, math.inf])
+    with np.errstate(all="raise"):
+        y = f(x)
+    assert y[0] == 1.0
+    assert np.isnan(y[1:4]).all()
+    close(y[4], math.log(2) + 0.5)
+    assert y[5] == math.inf
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "words"),
+    [
+        ((np.ones(3), np.ones(4)), ValueError, "3 points|4 points"),
+        ((np.array([1, "a"], dtype=object), 1.0), TypeError, "real numbers"),
+        ((np.array(["a"]), 1.0), TypeError, "real numbers"),
+        (("1", 1.0), TypeError, "not str"),
+        ((None, 1.0), TypeError, "not NoneType"),
+        (([np.ones(2)], 1.0), TypeError, "arrays in it"),
+        ((np.ones((2, 2, 2)), 1.0), ValueError, "3 axes"),
+        ((1j, 1.0), TypeError, "not complex"),
+        ((1.0,), TypeError, "argument"),
+        ((1.0, 2.0, 3.0), TypeError, "argument"),
+    ],
+)
+def test_bad_arguments(args, error, words):
+    with pytest.raises(error, match=words):
+        compile(lambda x, y: x * y)(*args)
+
+
+@pytest.mark.parametrize("g", [lambda x: None, lambda x: "y", lambda x: 3.0, lambda x: [x, None]])
+def test_functions_without_a_value_are_refused(g):
+    with pytest.raises(TypeError, match="compile: the function returned"):
+        compile(g)(1.0)
+
+
+def test_bad_settings():
+    with pytest.raises(TypeError, match="give a function"):
+        compile(3.0)
+    with pytest.raises(ValueError, match="engine is one of"):
+        compile(tg.exp, engine="cuda")
+    with pytest.raises(ValueError, match="dtype"):
+        compile(tg.exp, dtype="float16")
+    with pytest.raises(ValueError, match="threads"):
+        compile(tg.exp, threads=0)
+    with pytest.raises(TypeError, match="one number"):
+        compile(lambda x: [x, x]).grad(1.0)
+
+
+def test_a_missing_engine_names_the_command(monkeypatch):
+    from tinygrad_scalar.tape import kernels as module
+
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert engines() == ["python"]
+    with pytest.raises(ImportError, match=r'pip install "tinygrad_scalar\[fast\]"'):
+        compile(tg.exp, engine="llvm")
+    assert compile(tg.exp).engine == "python"
+
+
+# ── files ─────────────────────────────────────────────────────────────────────────────────────
+def test_pickles_by_name_or_by_tape():
+    assert pickle.loads(pickle.dumps(module_level)) is module_level
+    w = Value(3.0)
+    f = compile(lambda x: x * w if x > 0 else -x)
+    with pytest.raises(TypeError, match="call it once"):
+        pickle.dumps(f)
+    f(np.array([1.0, -1.0]))
+    twin, leaf = pickle.loads(pickle.dumps((f, w)))
+    assert twin(np.array([2.0, -2.0])).tolist() == [6.0, 2.0]
+    leaf.data = 10.0  # shared with the twin's tape
+    assert twin(2.0) == 20.0
+
+
+def test_save_and_load(tmp_path):
+    w, path = Value(3.0), tmp_path / "f.json"
+    f = compile(lambda x, y: [x * w + y, tg.exp(-y)])
+    with pytest.raises(TraceError, match="call it once"):
+        f.save(path)
+    f(1.0, 2.0)
+    f.save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    g = load_compiled(path)
+    assert g(2.0, 0.5) == f(2.0, 0.5)
+    assert g.jacobian(2.0, 0.5) == f.jacobian(2.0, 0.5)
+    with pytest.raises(TraceError, match="without its source"):
+        g([1.0], 2.0)
+    text = path.read_text()
+    for broken in ("", text[:-9], text.replace("mul", "add"), "[]", "{}"):
+        path.write_text(broken)
+        with pytest.raises(ValueError, match=r"f\.json"):
+            load_compiled(path)
+    with pytest.raises(FileNotFoundError):
+        load_compiled(tmp_path / "none.json")
+
+
+def test_source_and_tape_show_what_was_made():
+    f = compile(lambda x: tg.exp(x) * x)
+    with pytest.raises(TraceError, match="call it once"):
+        f.source
+    f(1.0)
+    assert "exp(" in f.source
+    assert list(f.tape)[1][0] == "exp"
+    assert len(f.tape) == 3
+
+
+def test_values_and_other_traces_go_through_uncompiled():
+    f = compile(lambda x: x * x)
+    x = Value(3.0)
+    y = f(x)
+    y.backward()
+    assert x.grad == 6.0
+    assert compile(lambda x: f(x) + x).grad(3.0) == 7.0
+    assert tg.grad(tg.grad(lambda x: f(x) * x))(2.0) == 12.0
+
+
+# ── all engines agree, over the table and over random programs ────────────────────────────────
+def _points(row, count):
+    """Points inside the domain, away from the kinks."""
+    rng = random.Random(0)
+    arity = row.arity or 4
+    points = []
+    while len(points) < count:
+        x = [rng.uniform(-3, 3) for _ in range(arity)]
+        for k, domain in enumerate(row.domain[:arity]):
+            low, high = max(domain.low, -3.0), min(domain.high, 3.0)
+            x[k] = rng.uniform(low + 1e-3, high - 1e-3) if low > -3 or high < 3 else x[k]
+        if row.name in ("polygamma",):
+            x = [1.0, abs(x[1]) + 0.1]
+        if row.name == "round_to":
+            x[1] = 2.0
+        if row.name == "clip":
+            x[1], x[2] = sorted(x[1:])
+        if row.name == "cross_entropy":
+            x[2:] = [0.25, 0.75]
+        if row.name in ("gamma", "lgamma", "digamma"):
+            x = [abs(x[0]) + 0.1]
+        if not row.kinks(*x):
+            points.append(x)
+    return points
+
+
+@EVERY
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_every_row_agrees_with_eager(engine, name):
+    row = TABLE[name]
+    points = _points(row, 21)
+
+    def g(xs):
+        return row(*xs) * 1.25
+
+    f = compile(g, engine=engine)
+    values, gradients = f.value_and_grad(np.array(points))
+    for x, value, gradient in zip(points, values, gradients, strict=True):
+        leaves = [Value(number) for number in x]
+        y = g(leaves)
+        table = y.backward(inputs=leaves)
+        expected = [table[leaf] for leaf in leaves]
+        scale = 1 + max(map(abs, expected))
+        close([value, *gradient / scale], [y.data, *(e / scale for e in expected)], 2e-14)
+        point_value, point_gradient = f.value_and_grad(x)
+        close([point_value, *point_gradient], [y.data, *expected], 1e-13)
+
+
+OPERATIONS = (
+    lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, lambda a, b: a / (b * b + 1),
+    lambda a, b: tg.tanh(a), lambda a, b: tg.sigmoid(a), lambda a, b: tg.sin(a),
+    lambda a, b: tg.where(a > b, a, b * 0.5), lambda a, b: tg.maximum(a, b),
+    lambda a, b: tg.log1p(a * a), lambda a, b: tg.sqrt(a * a + 1), lambda a, b: tg.softplus(b),
+    lambda a, b: (min(b, a)) * 0.9, lambda a, b: tg.atan2(a, b + 3), lambda a, b: -a,
+)  # fmt: skip
+
+
+@EVERY
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 99), st.integers(0, 99)),
+        min_size=1,
+        max_size=25,
+    )
+)
+def test_random_programs_agree_with_eager(engine, program):
+    def g(x, y):
+        values = [x, y]
+        for operation, i, j in program:
+            values.append(operation(values[i % len(values)], values[j % len(values)]))
+        return values[-1] + 0 * x
+
+    f = compile(g, engine=engine)
+    X, Y = [0.3, -1.2, 0.8], [0.7, 0.4, -0.6]
+    values, (dx, dy) = f.value_and_grad(np.array(X), np.array(Y))
+    for k in range(3):
+        value, gradient = tg.value_and_grad(g)(X[k], Y[k])
+        np.testing.assert_allclose(
+            [values[k], dx[k], dy[k]], [value, *gradient], rtol=1e-11, atol=1e-12
+        )
+
+
+@EVERY
+def test_a_deep_chain_of_a_hundred_thousand_is_no_recursion(engine):
+    if engine != "python":
+        pytest.skip("the trace and the derivative are the same for every engine")
+
+    def g(x):
+        for _ in range(20_000):
+            x = x * 0.9999 + 0.0001
+        return x
+
+    assert compile(g, engine=engine).grad(1.0) == pytest.approx(0.9999**20_000)
+
+
+@EVERY
+def test_own_primitives_compile(engine):
+    damped = tg.primitive(
+        "damped", lambda x: math.exp(-x) * math.sin(x), lambda y, x: tg.exp(-x) * tg.cos(x) - y
+    )
+    sincos = tg.primitive(
+        "sincos", lambda x: (math.sin(x), math.cos(x)),
+        (lambda y, x: y[1],), (lambda y, x: -y[0],),
+    )  # fmt: skip
+
+    def g(x):
+        s, c = sincos(x)
+        return damped(x) * s + c
+
+    f = compile(g, engine=engine)
+    X = np.linspace(0.1, 2, 9)
+    close(f.grad(X), [tg.grad(g)(x) for x in X.tolist()], 1e-12)
+    close(f.grad(0.5), tg.grad(g)(0.5), 1e-12)
+
+
+@EVERY
+def test_an_exception_of_another_kind_in_a_forward_rule_comes_through(engine):
+    def forward(x):
+        if x > 1:
+            raise KeyError("lost")
+        return x
+
+    lost = tg.primitive("lost", forward, 1)
+    f = compile(lambda x: lost(x) * 2, engine=engine)
+    assert f(0.5) == 1.0
+    with pytest.raises(KeyError, match="lost"):
+        f(2.0)
+    with pytest.raises(KeyError, match="lost"):
+        f(np.array([0.5, 2.0]))
+
+
+@EVERY
+def test_limits_at_infinity_and_minus_zero_are_kept(engine):
+    def g(x):
+        return [x * 0.0, x - 0.0, 0.0 + x, x * 1.0, -(-x), x / 1.0, x + 0.0, x**1.0, x**0.0, x - x]
+
+    f = compile(g, engine=engine)
+    x = np.array([0.0, -0.0, math.inf, -math.inf, math.nan, 2.0])
+    with np.errstate(invalid="ignore"):
+        expected = np.array(g(x))
+        actual = np.array(f(x))
+    np.testing.assert_array_equal(actual, expected)
+    np.testing.assert_array_equal(np.signbit(actual)[:9], np.signbit(expected)[:9])

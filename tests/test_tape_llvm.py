@@ -1,0 +1,236 @@
+"""The fast engine: its precision in ulps, its chunks and lanes, and the machine code at its doors."""
+
+import gc
+import math
+import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import tinygrad_scalar as tg
+from tinygrad_scalar import Value
+from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.tape import compile, engines
+from tinygrad_scalar.tape.code import ieee
+
+pytestmark = pytest.mark.skipif("llvm" not in engines(), reason="llvmlite is not installed")
+
+LIBRARY = (
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "sin", "cos", "tan", "asin",
+    "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc",
+)  # fmt: skip
+COMPOSED = ("normal_cdf", "normal_pdf", "sigmoid", "softplus", "silu", "gelu", "elu", "logsumexp")
+
+
+def ulps(actual, expected):
+    """The distance in units of the last place; below the normal numbers in units of 2.2e-308."""
+    with np.errstate(all="ignore"):
+        unit = np.spacing(np.maximum(np.abs(expected), sys.float_info.min))
+        distance = np.abs(actual - expected) / unit
+    same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+    return np.where(same, 0.0, distance)
+
+
+def operand(row, count=4000):
+    """Numbers of every size, the special ones among them, in the closed domain of a row."""
+    rng = np.random.default_rng(0)
+    low, high = row.domain[0].low, row.domain[0].high
+    x = np.concatenate([
+        rng.uniform(-40, 40, count), rng.uniform(-1, 1, count),
+        rng.normal(size=count) * 10.0 ** rng.uniform(-20, 2.8, count),
+        [0.0, -0.0, math.inf, -math.inf, math.nan, 1e300, -1e300, 5e-324, 710, -745, 1, -1],
+    ])  # fmt: skip
+    return x[np.isnan(x) | ((x >= low) & (x <= high))]
+
+
+@pytest.mark.parametrize(("name", "bound"), [(n, 4) for n in LIBRARY] + [(n, 8) for n in COMPOSED])
+def test_functions_are_a_few_ulps_from_the_rows(name, bound):
+    row = TABLE[name]
+    more = {"elu": (1.0,), "logsumexp": (0.0,)}.get(name, ())
+    x = operand(row)
+    expected = np.array([ieee(row, [float(number), *more]) for number in x])
+    f = compile(lambda v: row(v, *more), engine="llvm")
+    assert np.nanmax(ulps(f(x), expected)) <= bound
+
+
+@pytest.mark.parametrize("name", [*LIBRARY, *COMPOSED])
+def test_the_same_without_a_vector_library(name, monkeypatch):
+    from tinygrad_scalar.tape.llvm import machine
+
+    monkeypatch.setattr(machine(), "prefixes", [])
+    row = TABLE[name]
+    more = {"elu": (1.0,), "logsumexp": (0.0,)}.get(name, ())
+    x = operand(row, 50)
+    expected = np.array([ieee(row, [float(number), *more]) for number in x])
+    f = compile(lambda v: row(v, *more), engine="llvm")
+    assert np.nanmax(ulps(f(x), expected)) <= 8
+
+
+@pytest.mark.parametrize("size", [16, 32, 64, 128])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_any_number_of_lanes(size, dtype, monkeypatch):
+    from tinygrad_scalar.tape.llvm import machine
+
+    monkeypatch.setattr(machine(), "bytes", size)
+    w = Value(0.7)
+    f = compile(lambda x, y: tg.exp(-x * x) * tg.atan2(y, w) + tg.erf(x), dtype=dtype)
+    X, Y = np.random.default_rng(0).normal(size=(2, 77))
+    tolerance = 1e-13 if dtype == "float64" else 2e-6
+    expected = np.exp(-X * X) * np.arctan2(Y, 0.7) + [math.erf(x) for x in X]
+    np.testing.assert_allclose(f(X, Y), expected, rtol=tolerance, atol=tolerance)
+    assert f.backward(X, Y) == pytest.approx(expected.mean(), rel=10 * tolerance)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 10_000])
+def test_programs_in_chunks_give_the_same(chunk, monkeypatch):
+    from tinygrad_scalar.tape import ir
+
+    monkeypatch.setattr(ir, "CHUNK", chunk)
+    weights = [Value(0.1 * k - 0.4) for k in range(9)]
+
+    def g(x, y):
+        z = tg.sum(w * x**k for k, w in enumerate(weights))
+        return tg.tanh(z) * y if z > 0 else tg.exp(z) - y * weights[0]
+
+    X, Y = np.random.default_rng(1).normal(size=(2, 53))
+    f = compile(g, engine="llvm")
+    reference = compile(g, engine="python")
+    for a, b in zip(f.grad(X, Y), reference.grad(X, Y), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(f.grad(0.3, 2.0), reference.grad(0.3, 2.0), rtol=1e-13)
+    gradients = []
+    for h in (f, reference):
+        for w in weights:
+            w.grad = 0.0
+        gradients.append([h.backward(X, Y), *(w.grad for w in weights)])
+    np.testing.assert_allclose(*gradients, rtol=1e-12)
+
+
+def test_one_point_goes_through_machine_code_and_other_kinds_the_general_way():
+    f = compile(lambda xs, y: [xs[0] * y, (xs[1], y)])
+    assert f([1.0, 2.0], 3.0) == [3.0, (2.0, 3.0)]
+    assert "value" in f._entries
+    for xs, y in (([1.5, 2.0], 3.0), ([1, 2.0], 3), ([True, 2.0], np.float64(3.0)), ((1.0, 2.0), 3)):
+        assert f(xs, y) == [float(xs[0]) * float(y), (2.0, 3.0)]
+    assert f([1.0, 2.0, 9.0], 4.0) == [4.0, (2.0, 4.0)]  # another length: traced anew
+    assert f([2.0, 2.0], 4.0) == [8.0, (2.0, 4.0)]
+    with pytest.raises(TypeError):
+        f([1.0, "2"], 3.0)
+    assert f.jacobian([1.0, 2.0], 3.0) == [[3.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+
+def test_machine_code_gives_way_where_guards_fail_or_results_are_not_finite():
+    f = compile(lambda x: tg.log(x) if x < 2 else x * x)
+    for _ in range(2):
+        assert f(1.0) == 0.0
+        assert f(3.0) == 9.0
+        with pytest.raises(ValueError, match=r"log\(-1.0\)"):
+            f(-1.0)
+        assert math.isnan(f(math.nan))
+
+
+def test_without_the_expected_layout_of_objects_all_is_as_before(monkeypatch):
+    from tinygrad_scalar.tape import entry, slots
+
+    monkeypatch.setattr(entry, "available", lambda: False)
+    monkeypatch.setattr(slots, "_functions", lambda: None)
+    leaves = [Value(0.1 * k) for k in range(30)]
+    f = compile(lambda x: tg.sum(w * x for w in leaves))
+    assert f.backward(np.array([1.0, 3.0])) == pytest.approx(2 * sum(w.data for w in leaves))
+    assert [w.grad for w in leaves] == [2.0] * 30
+    g = compile(lambda x: x * x)
+    assert (g(2.0), g(3.0), g._entries) == (4.0, 9.0, {})
+
+
+def test_machine_code_frees_what_it_makes():
+    f = compile(lambda xs: [x * 1.5 for x in xs])
+    leaves = [Value(0.1 * k) for k in range(40)]
+    h = compile(lambda x: tg.sum(w * x for w in leaves))
+    X = np.ones(9)
+
+    def work(count):
+        for _ in range(count):
+            f([1.0, 2.0, 3.0])
+            h.backward(X)
+
+    work(20)
+    gc.collect()
+    tracemalloc.start()
+    work(50)
+    before, _ = tracemalloc.get_traced_memory()
+    work(2000)
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 20_000
+
+
+def test_threads_may_call_one_function():
+    f = compile(lambda x, y: [tg.sin(x * k) * y for k in range(50)])
+    w = Value(2.0)
+    h = compile(lambda x: w * x * x)
+    f(0.5, 2.0)
+
+    def work(k):
+        X = np.full(3000, float(k))
+        for _ in range(50):
+            assert f(float(k), 2.0)[1] == pytest.approx(2 * math.sin(k))
+            assert (h(X) == 2.0 * k * k).all()
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+def test_results_are_fresh_though_memory_is_used_again():
+    f = compile(lambda x: [x * 2, x * 3])
+    X = np.ones(200_000)
+    first, second = f(X)
+    del first
+    third, fourth = f(X * 5)
+    assert (second[0], third[0], fourth[0]) == (3.0, 10.0, 15.0)
+    kept = [f(X * k)[0] for k in range(5)]
+    assert [y[-1] for y in kept] == [0.0, 2.0, 4.0, 6.0, 8.0]
+
+
+def test_leaves_of_other_kinds_are_read_and_written_the_plain_way():
+    from tinygrad_scalar.tape.slots import Slots
+
+    leaves = [Value(float(k)) for k in range(20)]
+    slots = Slots.of(leaves)
+    assert slots is not None
+    assert slots.read("data").tolist() == [float(k) for k in range(20)]
+    assert slots.write("grad", np.arange(20.0))
+    assert [leaf.grad for leaf in leaves] == [float(k) for k in range(20)]
+    assert not slots.write("grad", np.zeros(19))
+    leaves[3].data = Fraction(1, 3)
+    leaves[4].grad = Fraction(1, 3)
+    assert slots.read("data") is None
+    assert not slots.write("grad", np.zeros(20))
+    f = compile(lambda x: tg.sum(w * x for w in leaves))
+    assert f(1.0) == pytest.approx(190 - 3 + 1 / 3)
+    f.backward(np.array([1.0, 3.0]))
+    assert leaves[4].grad == pytest.approx(2 + 1 / 3)
+
+
+def test_a_step_of_training_equals_the_eager_one():
+    from tinygrad_scalar import nn
+
+    model = nn.MLP(2, [5, 3], activation="tanh", seed=0)
+    X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 3
+    f = compile(lambda x, t: nn.cross_entropy(model(x), t))
+    mean = f.backward(X, y)
+    compiled = [p.grad for p in model.parameters()]
+    for p in model.parameters():
+        p.grad = 0.0
+    loss = tg.mean(nn.cross_entropy(model(x), t) for x, t in zip(X.tolist(), y.tolist(), strict=True))
+    loss.backward()
+    assert mean == pytest.approx(loss.data, rel=1e-13)
+    np.testing.assert_allclose(compiled, [p.grad for p in model.parameters()], rtol=1e-11, atol=1e-14)
+    for label in (-1, 3, 0.5):
+        with pytest.raises((IndexError, ValueError), match="index"):
+            f.backward(X[:1], np.array([label]))
+    assert compiled != [0.0] * len(compiled)

@@ -1,0 +1,48 @@
+"""Checks of plain arguments; the messages name the argument and what it takes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinygrad_scalar.precision import is_number
+
+
+def real(x: Any, what: str) -> float:
+    """A number as a float; TypeError for anything else."""
+    if not is_number(x) or isinstance(x, bool):
+        raise TypeError(f"{what} is a number, not {type(x).__name__}")
+    return float(x)
+
+
+def positive(x: Any, what: str) -> float:
+    """A finite number above 0; ValueError otherwise."""
+    number = real(x, what)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"{what} is a positive number, not {x!r}")
+    return number
+
+
+def not_negative(x: Any, what: str) -> float:
+    """A finite number of at least 0; ValueError otherwise."""
+    number = real(x, what)
+    if not 0.0 <= number < math.inf:
+        raise ValueError(f"{what} is a number of at least 0, not {x!r}")
+    return number
+
+
+def fraction(x: Any, what: str) -> float:
+    """A number from 0 up to 1, without 1; ValueError otherwise."""
+    number = real(x, what)
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"{what} is at least 0 and below 1, not {x!r}")
+    return number
+
+
+def whole(x: Any, what: str) -> int:
+    """An int of at least 1; TypeError or ValueError otherwise."""
+    if isinstance(x, bool) or not isinstance(x, int):
+        raise TypeError(f"{what} is a whole number, not {type(x).__name__}")
+    if x < 1:
+        raise ValueError(f"{what} is at least 1, not {x}")
+    return x

@@ -1,0 +1,221 @@
+"""The course of both propagations over a scene, step by step, as text: what the page plays.
+
+Forward is Algorithm 6.1, one step an operation; then the seed; then Algorithm 6.2, one step an
+edge, the nodes in reverse order. A closed box takes one step forward, and one for each bundle of
+edges into it. Nothing is written to the graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tinygrad_scalar.drawing.labels import visible
+from tinygrad_scalar.drawing.scene import Box, Bundle, Scene
+from tinygrad_scalar.drawing.terms import ATOM, TEXT, applied
+from tinygrad_scalar.graph import topological_order
+from tinygrad_scalar.precision import like
+from tinygrad_scalar.primitive import Carrier
+from tinygrad_scalar.table import show
+
+_OPERANDS = 8  # written out in a forward step
+_NOT_SHOWN = "nodes not shown"
+
+
+class Row(NamedTuple):
+    """A line of the table: a Value or box, and its value once that is computed."""
+
+    key: str
+    name: str
+    value: str
+    given: bool  # a leaf: its value is there from the beginning
+
+
+class Step(NamedTuple):
+    """One step: what fires, what it feeds by which edge, the new entry there, and the line."""
+
+    phase: str  # "forward", "seed" or "backward"
+    fires: str
+    feeds: str
+    edge: str  # the id of the edge in the SVG, "" if none
+    entry: str  # the new text of the value (forward) or of the gradient of what is fed
+    symbols: str
+    numbers: str
+
+
+class Item:
+    """A Value, a box or what is left out, with what it depends on; these can be put in order."""
+
+    def __init__(self, key: str, thing: Any) -> None:
+        self.key = key
+        self.thing = thing
+        self.parents: list[Item] = []
+        self.bundles: list[Bundle] = []  # of edges that end here
+
+    @property
+    def box(self) -> Box | None:
+        """The box, None for a Value."""
+        return self.thing if isinstance(self.thing, Box) else None
+
+
+class Course:
+    """All rows and steps of a scene with one output. O(nodes + edges)."""
+
+    def __init__(self, seen: Scene) -> None:
+        self._seen = seen
+        self._output = seen.roots[0]
+        self._terms: dict[tuple[int, int], Any] = {}  # by edge: what it carries back
+        self.gradients = self._propagated()
+        self._items = _in_order(seen)
+        self._boxes = {box.key: box for box in seen.boxes}
+        self._values = {seen.key(node): node for node in seen.nodes}
+        self.rows = [row for item in self._items for row in self._row(item)]
+        self.steps = [*self._forward(), self._seed(), *self._backward()]
+
+    def _propagated(self) -> dict[int, Any]:
+        """The gradient of every node below the output, by Algorithm 6.2 in reverse order."""
+        seed = like(1.0, self._output.data)
+        gradients = {id(node): like(0.0, self._output.data) for node in self._seen.order}
+        gradients[id(self._output)] = seed
+        for node in reversed(self._seen.order):
+            for i, parent in enumerate(node._slots()):
+                if parent is not None:
+                    term = _product(gradients[id(node)], node._partial(i))
+                    self._terms[id(node), i] = term
+                    gradients[id(parent)] = gradients[id(parent)] + term
+        return gradients
+
+    def _row(self, item: Item) -> Iterator[Row]:
+        if item.box is None:
+            leaf = item.thing.primitive is None
+            name = visible(self._seen.name(item.thing))
+            yield Row(item.key, name, show(item.thing.data), leaf)
+        elif item.box.name:
+            yield Row(
+                item.key, visible(item.box.name), _counted(item.box.nodes, "node"), given=False
+            )
+
+    def _name(self, node: Any) -> str:
+        """How the line of a step calls a Value."""
+        return TEXT.name(self._seen.name(node))
+
+    # ── forward ───────────────────────────────────────────────────────────────────────────────
+    def _forward(self) -> Iterator[Step]:
+        for item in self._items:
+            if item.box is None:
+                if item.thing.primitive is not None:
+                    value = show(item.thing.data)
+                    yield Step(
+                        "forward", item.key, item.key, "", value, *self._operation(item.thing)
+                    )
+            elif item.box.name and any(node.primitive is not None for node in item.box.nodes):
+                size = _counted(item.box.nodes, "node")
+                yield Step(
+                    "forward", item.key, item.key, "", size, item.box.name, f"computes {size}"
+                )
+
+    def _operation(self, node: Any) -> tuple[str, str]:
+        """z = x × y, and = 2.0 × 3.0 = 6.0."""
+        row, operands, value = node.primitive, node.operands, show(node.data)
+        name = self._name(node)
+        if len(operands) > _OPERANDS:
+            return f"{name} = {row.name} of {len(operands)} operands", f"= {value}"
+        names = [
+            (self._name(x), ATOM) if isinstance(x, Carrier) else TEXT.number(x) for x in operands
+        ]
+        numbers = [TEXT.number(x) for x in node._seen()[1]]
+        return f"{name} = {applied(row, names, TEXT)}", f"= {applied(row, numbers, TEXT)} = {value}"
+
+    # ── backward ──────────────────────────────────────────────────────────────────────────────
+    def _seed(self) -> Step:
+        name, one = self._name(self._output), show(self.gradients[id(self._output)])
+        holds = (
+            item.key
+            for item in self._items
+            if item.thing is self._output
+            or (item.box and any(node is self._output for node in item.box.nodes))
+        )
+        key = next(holds, "")
+        return Step("seed", key, key, "", one, f"∂{name}/∂{name}", f"= {one}")
+
+    def _backward(self) -> Iterator[Step]:
+        """The nodes in reverse order, each edge below a node adding to the entry it feeds."""
+        sums: dict[str, Any] = {}
+
+        def added(key: str, term: Any) -> str:
+            sums[key] = sums[key] + term if key in sums else term
+            return show(sums[key])
+
+        for item in reversed(self._items):
+            if item.box is None:
+                for i, parent in enumerate(item.thing._slots()):
+                    if parent is not None and id(parent) in self._seen.shown:
+                        key = self._seen.key(parent)
+                        entry = added(key, self._terms[id(item.thing), i])
+                        edge = f"e{item.key[1:]}_{i}"
+                        line = self._product_rule(item.thing, i, parent)
+                        yield Step("backward", item.key, key, edge, entry, *line)
+            for bundle in item.bundles:
+                total = sum(self._terms[id(node), i] for node, i in bundle.edges)
+                box = self._boxes.get(bundle.source)
+                entry = added(bundle.source, total) if box is None else self._norm(box)
+                edge = f"e{bundle.source}_{bundle.target}"
+                line = self._sum_rule(bundle, show(total))
+                yield Step("backward", bundle.target, bundle.source, edge, entry, *line)
+
+    def _product_rule(self, node: Any, i: int, parent: Any) -> tuple[str, str]:
+        """The chain rule along one edge."""
+        z, x, output = self._name(node), self._name(parent), self._name(self._output)
+        first, (second, precedence) = (
+            show(self.gradients[id(node)]),
+            TEXT.number(node._partial(i)),
+        )
+        second = second if precedence == ATOM else f"({second})"
+        term = show(self._terms[id(node), i])
+        return f"∂{output}/∂{x} += ∂{output}/∂{z} · ∂{z}/∂{x}", f"= {first} × {second} = {term}"
+
+    def _sum_rule(self, bundle: Bundle, total: str) -> tuple[str, str]:
+        """Many edges at once: what a Value receives by them, or between which boxes they run."""
+        edges = _counted(bundle.edges, "edge")
+        if bundle.source in self._values:
+            x, output = self._name(self._values[bundle.source]), self._name(self._output)
+            return (
+                f"∂{output}/∂{x} += Σ over {edges} from {self._title(bundle.target)}",
+                f"= {total}",
+            )
+        return f"{edges} from {self._title(bundle.target)} to {self._title(bundle.source)}", ""
+
+    def _title(self, key: str) -> str:
+        if key in self._values:
+            return self._name(self._values[key])
+        return TEXT.name(self._boxes[key].name) if self._boxes[key].name else _NOT_SHOWN
+
+    def _norm(self, box: Box) -> str:
+        """What the table shows for a box: the length of the gradient of all in it."""
+        return f"norm {show(math.hypot(*(float(self.gradients[id(node)]) for node in box.nodes)))}"
+
+
+def _in_order(seen: Scene) -> list[Item]:
+    """Everything shown, what it depends on first; where boxes depend on each other, as it comes."""
+    items = {seen.key(node): Item(seen.key(node), node) for node in seen.nodes}
+    items |= {box.key: Item(box.key, box) for box in seen.boxes}
+    for node in seen.nodes:
+        here = items[seen.key(node)]
+        here.parents = [items[seen.key(p)] for p in node.parents if id(p) in seen.shown]
+    for bundle in seen.bundles:
+        here = items[bundle.target]
+        here.parents.append(items[bundle.source])
+        here.bundles.append(bundle)
+    return topological_order(*items.values())
+
+
+def _product(gradient: Any, partial: Any) -> Any:
+    """gradient · partial, where 0 · ∞ is 0 as in `backward`."""
+    product = gradient * partial
+    undefined = product != product and gradient == gradient and partial == partial  # noqa: PLR0124
+    return like(0.0, product) if undefined else product
+
+
+def _counted(things: Any, what: str) -> str:
+    return f"{len(things)} {what}{'s' * (len(things) != 1)}"

@@ -1,0 +1,72 @@
+"""Numbers and labels as they stand in pictures, and what makes any text safe in each language."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+# What XML and a terminal cannot carry is shown by its picture: ␀ for NUL, ␛ for escape, and so on.
+_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "␡"}
+del _PICTURES[ord("\t")], _PICTURES[ord("\n")]
+_NO_CHARACTERS = re.compile("[\ud800-\udfff\ufffe\uffff]")
+
+
+def number_text(x: Any) -> str:
+    """A number in six significant digits, with the point that Python gives a float.
+
+    >>> number_text(715.0000000000001), number_text(1e-7), number_text(1 / 3)
+    ('715.0', '1e-07', '0.333333')
+    """
+    if isinstance(x, float):
+        text = f"{x:.6g}"
+        return text if "." in text or "e" in text or "n" in text else text + ".0"
+    return str(x)
+
+
+def visible(text: str) -> str:
+    r"""The text with every character shown: controls as their pictures, broken ones as �.
+
+    Tabs and line ends stay what they are.
+
+    >>> visible("a\x1b[31m")
+    'a␛[31m'
+    """
+    if text.isprintable():
+        return text
+    return _NO_CHARACTERS.sub("\ufffd", text.translate(_PICTURES))
+
+
+def dot_text(text: str) -> str:
+    r"""The text for the inside of a quoted DOT string that is shown verbatim.
+
+    Graphviz reads backslash escapes (`\N` is the node's name), and HTML entities.
+
+    >>> print(dot_text('a "b" \\N &lt;'))
+    a \"b\" \\N &amp;lt;
+    """
+    text = visible(text)
+    if text.isalnum():
+        return text
+    text = text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+    # An empty first line makes Graphviz 14.1.5 crash: a space stands for it.
+    return "\\n".join(line or " " for line in text.split("\n"))
+
+
+def html_text(text: str) -> str:
+    """The text for HTML and XML, attributes included.
+
+    >>> html_text("<b>")
+    '&lt;b&gt;'
+    """
+    return html.escape(visible(text))
+
+
+def one_line(text: str) -> str:
+    r"""The text in one printable line, for a terminal: no label can move the cursor.
+
+    >>> one_line("a\nb\x9b")
+    'a␊b�'
+    """
+    text = visible(text).translate({ord("\n"): "␊", ord("\t"): "␉"})
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -1,0 +1,219 @@
+"""What a picture shows: Values, boxes for what is left out, and the edges between them.
+
+Pure bookkeeping over the graph, shared by DOT, Mermaid and the step-through page. Every Value has
+the number it bears in Algorithm 6.1, u(1)…u(n), in every view of the same graph.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tinygrad_scalar.drawing.scopes import Scope, closed_scopes, outermost, scopes_of
+from tinygrad_scalar.graph import topological_order
+from tinygrad_scalar.value import Value
+
+_NEIGHBOURHOOD = 3  # how many edges away from `focus` a picture reaches
+
+
+class Box(NamedTuple):
+    """A closed scope; or, with an empty name, what lies outside the neighbourhood of `focus`."""
+
+    key: str
+    name: str
+    scope: Scope
+    nodes: Sequence[Any]
+
+
+class Bundle(NamedTuple):
+    """The edges between two shown things of which at least one is a box."""
+
+    source: str
+    target: str
+    edges: Sequence[tuple[Any, int]]  # the consumer, and which of its operands
+
+
+@dataclass
+class Scene:
+    """The result of `scene`; `nodes` are the Values shown, parents first."""
+
+    roots: Sequence[Any]
+    order: Sequence[Any]
+    numbers: Mapping[int, int]
+    nodes: Sequence[Any]
+    shown: set[int]
+    scopes: Mapping[int, Scope]
+    boxes: Sequence[Box] = ()
+    bundles: Sequence[Bundle] = ()
+    names: Mapping[int, str] = field(default_factory=dict)  # ∂z/∂x, by the id of the gradient
+    derivative: set[int] = field(default_factory=set)  # the ids below the derivative roots only
+
+    def key(self, node: Any) -> str:
+        """The name of a Value in DOT, SVG and Mermaid."""
+        return f"u{self.numbers[id(node)]}"
+
+    def name(self, node: Any) -> str:
+        """The label of a Value, or its number as a name."""
+        return node.label or f"u{self.numbers[id(node)]}"
+
+
+def scene(
+    z: Value | Sequence[Value],
+    caller: str,
+    *,
+    depth: int | None = None,
+    max_nodes: int | None = None,
+    focus: Value | None = None,
+    derivative: Any = None,
+) -> Scene:
+    """What a picture of `z` shows under these options; see `draw`. O(nodes + edges)."""
+    roots = checked_roots(z, caller)
+    check_count("depth", depth, 0, caller)
+    check_count("max_nodes", max_nodes, 1, caller)
+    gradients = _derivative_roots(derivative, roots, caller)
+    forward = topological_order(*roots)
+    order = topological_order(*roots, *(root for _, root in gradients)) if gradients else forward
+    numbers = {id(node): number for number, node in enumerate(order, start=1)}
+    kept = order if focus is None else _neighbourhood(order, focus, max_nodes, caller)
+    scopes = scopes_of(order)
+    sizes: Counter[Scope] = Counter({(): len(kept)})
+    if scopes:
+        sizes = Counter(scopes[id(node)] for node in kept)
+    closed, total = closed_scopes(sizes, depth, max_nodes)
+    if max_nodes is not None and total > max_nodes:
+        raise ValueError(
+            f"{caller}: {total} nodes are left with every scope closed, more than "
+            f"max_nodes={max_nodes}: group nodes by `with scope(name):` so that depth= can close "
+            "them, show what surrounds one node with focus=, or allow more with max_nodes="
+        )
+    hidden = {scope: outermost(scope, closed) for scope in set(scopes.values())} if closed else {}
+    nodes = kept
+    if closed:
+        nodes = [node for node in kept if hidden.get(scopes.get(id(node), ())) is None]
+    made = Scene(roots, order, numbers, nodes, {id(node) for node in nodes}, scopes)
+    if len(nodes) < len(order):
+        _put_away(made, kept, hidden)
+    if gradients:
+        made.derivative = set(numbers) - {id(node) for node in forward}
+        made.names = _gradient_names(made, gradients)
+    return made
+
+
+def checked_roots(z: Any, caller: str) -> list[Value]:
+    """The Values to draw, as a list; TypeError for anything else."""
+    roots = list(z) if isinstance(z, (list, tuple)) else [z]
+    for root in roots:
+        if not isinstance(root, Value):
+            raise TypeError(
+                f"{caller}: z is a Value, the output of an expression, not {type(root).__name__}"
+            )
+    if not roots:
+        raise ValueError(f"{caller}: there is nothing to draw; give at least one Value")
+    return roots
+
+
+def check_count(name: str, count: Any, least: int, caller: str) -> None:
+    """TypeError or ValueError unless `count` is None or an int of at least `least`."""
+    if count is None:
+        return
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"{caller}: {name} is an int or None, not {type(count).__name__}")
+    if count < least:
+        raise ValueError(f"{caller}: {name} is at least {least}, not {count}")
+
+
+def _neighbourhood(
+    order: Sequence[Any], focus: Any, max_nodes: int | None, caller: str
+) -> list[Any]:
+    """The nodes at most three edges away from `focus`, the nearest if these are too many."""
+    if not isinstance(focus, Value):
+        raise TypeError(f"{caller}: focus is a Value of the graph, not {type(focus).__name__}")
+    consumers = defaultdict(list)
+    for node in order:
+        for parent in node.parents:
+            consumers[id(parent)].append(node)
+    distance = {id(focus): 0}
+    reached = [focus]
+    for node in reached:
+        far = distance[id(node)] + 1
+        for neighbour in (*node.parents, *consumers[id(node)]):
+            if far <= _NEIGHBOURHOOD and id(neighbour) not in distance:
+                distance[id(neighbour)] = far
+                reached.append(neighbour)
+    nearest = {id(node) for node in reached[:max_nodes]}
+    kept = [node for node in order if id(node) in nearest]
+    if not any(node is focus for node in kept):
+        raise ValueError(f"{caller}: focus={focus!r} is not a node of this graph")
+    return kept
+
+
+def _put_away(made: Scene, kept: Sequence[Any], hidden: Mapping[Scope, Scope | None]) -> None:
+    """Fill in the boxes, and the bundles of edges that begin or end in one."""
+    members: dict[Scope, list[Any]] = {}
+    for node in kept:
+        scope = hidden.get(made.scopes.get(id(node), ()))
+        if scope is not None:
+            members.setdefault(scope, []).append(node)
+    boxes = [
+        Box(f"b{i}", scope[-1], scope[:-1], nodes)
+        for i, (scope, nodes) in enumerate(members.items(), start=1)
+    ]
+    place = {id(node): made.key(node) for node in made.nodes}
+    place |= {id(node): box.key for box in boxes for node in box.nodes}
+    bundles: dict[tuple[str, str], list[tuple[Any, int]]] = {}
+    for node in made.order:
+        for i, parent in enumerate(node._slots()):
+            if parent is None or (id(node) in made.shown and id(parent) in made.shown):
+                continue
+            source, target = place.get(id(parent)), place.get(id(node))
+            if source != target:
+                ends = source or f"before_{target}", target or f"after_{source}"
+                bundles.setdefault(ends, []).append((node, i))
+    made.bundles = [Bundle(*ends, edges) for ends, edges in bundles.items()]
+    made.boxes = boxes + _left_out(made.bundles)
+
+
+def _left_out(bundles: Iterable[Bundle]) -> list[Box]:
+    """The boxes without a name, one on each side of a node whose neighbours are left out."""
+    boxes = []
+    for bundle in bundles:
+        if bundle.source.startswith("before"):
+            nodes = [node._slots()[i] for node, i in bundle.edges]
+            boxes.append(Box(bundle.source, "", (), nodes))
+        elif bundle.target.startswith("after"):
+            boxes.append(Box(bundle.target, "", (), [node for node, _ in bundle.edges]))
+    return boxes
+
+
+def _derivative_roots(
+    derivative: Any, roots: Sequence[Value], caller: str
+) -> list[tuple[Any, Value]]:
+    """Pairs of a node (or None) and its gradient as a Value."""
+    if derivative is None:
+        return []
+    if isinstance(derivative, Mapping):
+        seeds = {id(root) for root in roots}  # ∂z/∂z = 1 is no part of the graph
+        pairs = [pair for pair in derivative.items() if id(pair[0]) not in seeds]
+    else:
+        several = isinstance(derivative, (list, tuple))
+        gradients = list(derivative) if several else [derivative]
+        pairs = [(None, gradient) for gradient in gradients]
+    for _, gradient in pairs:
+        if not isinstance(gradient, Value):
+            raise TypeError(
+                f"{caller}: derivative is a Value, a list or a table of Values, not of "
+                f"{type(gradient).__name__}: z.backward(create_graph=True) makes such a table"
+            )
+    return pairs
+
+
+def _gradient_names(made: Scene, gradients: Iterable[tuple[Any, Value]]) -> dict[int, str]:
+    """What each gradient is the derivative of; every forward node has a name in such a picture."""
+    z = made.roots[0]
+    names = {id(node): [made.name(node)] for node in made.nodes if id(node) not in made.derivative}
+    for node, gradient in gradients:
+        if node is not None and id(node) in made.numbers:
+            names.setdefault(id(gradient), []).append(f"∂{made.name(z)}/∂{made.name(node)}")
+    return {key: " = ".join(several) for key, several in names.items()}

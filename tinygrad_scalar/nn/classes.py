@@ -1,0 +1,64 @@
+"""From the outputs of a model to classes and probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tinygrad_scalar.context import no_grad
+from tinygrad_scalar.functions import softmax
+from tinygrad_scalar.nn.module import Module, mode
+from tinygrad_scalar.primitives import sigmoid
+from tinygrad_scalar.value import Value
+
+
+def predict(model: Module, x: Sequence[Any]) -> tuple[int, float]:
+    """The class that a model gives `x`, and its probability.
+
+    Several outputs are logits: the largest, and softmax of it. One output is the logit of class 1
+    against class 0. In evaluation, without recording. Cost: one forward.
+    Errors: what the model raises for an input of another width; TypeError for other outputs.
+
+    >>> from tinygrad_scalar import nn
+    >>> model = nn.MLP(1, [1], init=lambda nin, nout: 2.0)
+    >>> nn.predict(model, [0.0]), nn.predict(model, [-1.0])[0]
+    ((0, 0.5), 0)
+    """
+    return predictions(model, [x])[0]
+
+
+def predictions(model: Module, X: Iterable[Sequence[Any]]) -> list[tuple[int, float]]:
+    """`predict` for many inputs: a list of classes and probabilities."""
+    with mode(model, training=False), no_grad():
+        return [_class(model(x)) for x in X]
+
+
+def _class(outputs: Any) -> tuple[int, float]:
+    given = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    logits = [_number(y) for y in given]
+    if len(logits) == 1:
+        label = int(logits[0] > 0)
+        return label, sigmoid(logits[0] if label else -logits[0])
+    label = max(range(len(logits)), key=logits.__getitem__)
+    return label, softmax(logits)[label]
+
+
+def accuracy(model: Module, X: Sequence[Any], y: Sequence[int]) -> float:
+    """The share of examples whose predicted class is the target.
+
+    Errors: ValueError for no examples or different lengths.
+
+    >>> from tinygrad_scalar import nn
+    >>> nn.accuracy(nn.MLP(1, [1], init=lambda nin, nout: 2.0), [[-1.0], [1.0]], [0, 0])
+    0.5
+    """
+    if len(X) != len(y) or not len(X):
+        raise ValueError(f"accuracy: {len(X)} examples and {len(y)} targets; give as many of each")
+    right = sum(label == t for (label, _), t in zip(predictions(model, X), y, strict=True))
+    return right / len(X)
+
+
+def _number(output: Any) -> float:
+    if isinstance(output, (Value, float, int)):
+        return float(output.data if isinstance(output, Value) else output)
+    raise TypeError(f"predict: the model gives a {type(output).__name__}, and no list of logits")

@@ -1,0 +1,159 @@
+"""The commands `train` and `predict`."""
+
+# ruff: noqa: T201 (printing is what a command does)
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from tinygrad_scalar.nn.callbacks import History
+from tinygrad_scalar.nn.classes import accuracy, predict
+from tinygrad_scalar.nn.module import Module
+from tinygrad_scalar.nn.plots import decision_regions, loss_curve, save_figure
+from tinygrad_scalar.nn.saving import load, save
+from tinygrad_scalar.nn.tasks import TASKS, Parts, Task
+from tinygrad_scalar.nn.training import fit, mean_loss
+
+
+def add_commands(commands: Any) -> None:
+    """Add `train` and `predict` to the subparsers; each sets `run`, a function of options."""
+    add_train(commands)
+    add_predict(commands)
+
+
+def add_train(commands: Any) -> None:
+    """The command `train`."""
+    tasks = "; ".join(f"{name}: {task.about}" for name, task in TASKS.items())
+    command = commands.add_parser(
+        "train",
+        help="train a network on a small task",
+        description="Train a network of scalar neurons, write it to a file and draw what it "
+        f"decides beside it. Tasks: {tasks}.",
+        allow_abbrev=False,
+    )
+    command.add_argument("task", metavar="TASK", choices=TASKS, help=", ".join(TASKS))
+    command.add_argument("--steps", metavar="N", type=_whole, help="steps of the optimiser")
+    command.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="of data, weights and order; 0 if not given",
+    )
+    command.add_argument(
+        "--out", metavar="FILE", type=Path, help="the model's file; TASK.json if not given"
+    )
+    command.add_argument(
+        "--resume", action="store_true", help="keep a checkpoint beside the file, and go on from it"
+    )
+    command.set_defaults(run=train)
+
+
+def add_predict(commands: Any) -> None:
+    """The command `predict`."""
+    command = commands.add_parser(
+        "predict",
+        help="class and probability of new examples",
+        description="Print class and probability, one line per example, by the model in a file "
+        "that train or nn.save wrote.",
+        allow_abbrev=False,
+    )
+    # argparse knows -1.5 as a number, and takes -1e-3 and -inf for options
+    command._negative_number_matcher = re.compile(r"^-(\d|\.\d|inf|nan)")
+    command.add_argument("model", metavar="MODEL", type=Path, help="the model's file")
+    command.add_argument("x", metavar="x", nargs="*", type=float, help="the numbers of one example")
+    command.add_argument(
+        "--csv", metavar="FILE", type=Path, help="a table of examples, one a line, no header"
+    )
+    command.set_defaults(run=predictions)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train the task's model, save it, draw it, and tell loss and accuracy."""
+    task, seed = TASKS[options.task], options.seed
+    out = options.out or Path(f"{options.task}.json")
+    recipe = task.recipe
+    steps = options.steps or recipe.steps
+    parts, model = task.data(seed), task.model(seed)
+    history = fit(
+        model,
+        parts[0],
+        parts[2],
+        loss=task.loss,
+        optimizer=recipe.optimizer(model.parameters(), steps),
+        steps=steps,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        checkpoint=out.with_name(out.name + ".checkpoint") if options.resume else None,
+        progress=True,
+    )
+    save(model, out)
+    print(f"The model is in {out}.")
+    print(_drawn(model, parts, history, out.with_suffix(".png")))
+    print(_result(task, model, parts))
+
+
+def _drawn(model: Module, parts: Parts, history: History, path: Path) -> str:
+    """Draw the decision regions, or the losses where examples are no points of the plane."""
+    X, _, y, _ = parts
+    try:
+        figure = decision_regions(model, X, y) if len(X[0]) == 2 else loss_curve(history.loss)
+    except ImportError as error:
+        return f"No picture: {error}."
+    save_figure(figure, path)
+    return f"The picture is in {path}."
+
+
+def _result(task: Task, model: Module, parts: Parts) -> str:
+    X_train, X_test, y_train, y_test = parts
+    return (
+        f"loss {mean_loss(model, task.loss, X_train, y_train):.4f} "
+        f"train accuracy {accuracy(model, X_train, y_train):.4f} "
+        f"test accuracy {accuracy(model, X_test, y_test):.4f}"
+    )
+
+
+def predictions(options: argparse.Namespace) -> None:
+    """Print class and probability of every example."""
+    if bool(options.x) == bool(options.csv):
+        raise ValueError("predict: give the numbers of one example, or --csv FILE, one of the two")
+    model = load(options.model)
+    examples = [("", options.x)] if options.x else _rows(options.csv)
+    for place, x in examples:
+        if not all(map(math.isfinite, x)):
+            raise ValueError(f"predict: {place}give finite numbers")
+        try:
+            label, probability = predict(model, x)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"predict: {place}{error}") from None
+        print(f"{label} {probability:.4f}")
+
+
+def _rows(path: Path) -> list[tuple[str, list[float]]]:
+    """The lines of a table as numbers, each with the place it stands at."""
+    rows = []
+    with path.open(newline="", encoding="utf-8") as file:
+        for number, cells in enumerate(csv.reader(file), start=1):
+            place = f"{path}, line {number}: "
+            try:
+                rows += [(place, [float(cell) for cell in cells])] if cells else []
+            except ValueError:
+                raise ValueError(
+                    f"{place}numbers with commas between them, and no header"
+                ) from None
+    if not rows:
+        raise ValueError(f"{path} is empty: give one example a line")
+    return rows
+
+
+def _whole(text: str) -> int:
+    """A number of steps for argparse, at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"give a number of at least 1, not {text}")
+    return number

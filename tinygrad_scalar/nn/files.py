@@ -1,0 +1,128 @@
+"""JSON files with a checksum, written so that a crash leaves the old file or the new one.
+
+Numbers are exact: Python writes the shortest text that reads back as the same float. NaN and ±inf,
+which JSON does not know, are the strings "nan", "inf" and "-inf" in lists of numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+VERSION = 1
+
+
+def write(path: str | os.PathLike[str], kind: str, content: dict[str, Any]) -> None:
+    """Write `content` as a file of this `kind`, atomically: temporary file, fsync, rename.
+
+    Errors: OSError where the folder cannot be written; nothing is left behind then.
+    """
+    body = _canonical(content)
+    record = f'{{"format": "tinygrad_scalar {kind}", "version": {VERSION}, '
+    replace_file(path, f'{record}"sha256": "{_digest(body)}",\n"content": {body}}}\n')
+
+
+def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """The content of a file of this `kind`.
+
+    Errors: FileNotFoundError; ValueError naming the path for a file that is truncated, changed,
+    of another kind or of a later version.
+    """
+    try:
+        record = json.loads(Path(path).read_bytes().decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: no JSON, so truncated or no {kind} ({error})") from None
+    if not isinstance(record, dict) or record.get("format") != f"tinygrad_scalar {kind}":
+        raise ValueError(f"{path}: not a {kind} written by tinygrad_scalar")
+    if record.get("version") != VERSION:
+        raise ValueError(
+            f"{path}: version {record.get('version')!r} of the format, and this release reads "
+            f"{VERSION}: update tinygrad_scalar"
+        )
+    content = record.get("content")
+    if not isinstance(content, dict) or record.get("sha256") != _digest_of(content):
+        raise ValueError(f"{path}: the checksum does not fit, so the file was damaged or changed")
+    return content
+
+
+def replace_file(path: str | os.PathLike[str], text: str | bytes) -> None:
+    """Write a file whole or not at all, in place of one that may stand there.
+
+    Errors: OSError naming the path; no temporary file is left behind.
+    """
+    target = Path(path)
+    data = text.encode("utf-8") if isinstance(text, str) else text
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{token_hex(4)}.tmp")
+    try:
+        number = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o777)
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(target)) from None  # not the temporary name
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a crash, where the system can do that."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _canonical(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode("utf-8")).hexdigest()
+
+
+def _digest_of(content: dict[str, Any]) -> str | None:
+    """The checksum of a content as it was read; None where JSON could not have carried it."""
+    try:
+        return _digest(_canonical(content))
+    except ValueError:  # NaN and the like, which json reads and never writes
+        return None
+
+
+def pack(numbers: Iterable[float]) -> list[float | str]:
+    """Floats as JSON takes them.
+
+    >>> pack([0.1, math.inf])
+    [0.1, 'inf']
+    """
+    return [x if math.isfinite(x) else str(x) for x in numbers]
+
+
+def unpack(numbers: Iterable[Any]) -> list[float]:
+    """What `pack` gave as floats; ValueError for anything else.
+
+    >>> unpack([0.1, "inf"])
+    [0.1, inf]
+    """
+    return [_unpacked(x) for x in numbers]
+
+
+def _unpacked(x: Any) -> float:
+    if isinstance(x, float) or x in ("nan", "inf", "-inf"):
+        return float(x)
+    raise ValueError(f"{x!r} stands where a float should")

@@ -1,0 +1,77 @@
+"""Trainable leaves: what tells a weight from any other leaf of a graph.
+
+The mark stands in the leaf's provenance, so that copying, pickling and relabelling keep it and the
+engine's `Value` needs no slot for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tinygrad_scalar.graph import nodes_below
+from tinygrad_scalar.provenance import Provenance
+from tinygrad_scalar.value import Value
+
+
+class Trainable(Provenance):
+    """The provenance of a leaf that training may change."""
+
+    __slots__ = ()
+
+
+def parameter(data: Any, *, label: str = "") -> Value:
+    """A trainable leaf: a `Value` that modules collect and optimisers change.
+
+    Domain and types: as `Value`. O(1). Errors: TypeError for anything but a real number.
+    Source: *Deep Learning*, section 5.1 (the parameters θ of a model).
+
+    >>> w = parameter(0.5, label="w")
+    >>> w, is_parameter(w), is_parameter(Value(0.5))
+    (Value(0.5, grad=0.0, label='w'), True, False)
+    """
+    leaf = Value(data, label=label)
+    leaf._provenance = Trainable(*leaf.provenance)
+    return leaf
+
+
+def is_parameter(thing: Any) -> bool:
+    """Whether `thing` is a trainable leaf, made by `parameter` or by a module. O(1)."""
+    return isinstance(thing, Value) and isinstance(thing.provenance, Trainable)
+
+
+def parameters_below(output: Value) -> list[Value]:
+    """The trainable leaves that `output` was computed from. O(nodes + edges).
+
+    >>> w, x = parameter(2.0, label="w"), Value(3.0, label="x")
+    >>> parameters_below(w * x)
+    [Value(2.0, grad=0.0, label='w')]
+    """
+    return [node for node in nodes_below(output) if is_parameter(node)]
+
+
+def checked_parameters(parameters: Iterable[Any], of: str) -> list[Value]:
+    """The leaves in `parameters`, each once; errors name the operation `of`.
+
+    Errors: TypeError for anything but a Value, ValueError for none and for a computed Value.
+    """
+    if isinstance(parameters, Value):
+        raise TypeError(f"{of}: parameters is a list of Values, not one Value: write [w]")
+    leaves: dict[int, Value] = {}
+    for leaf in parameters:
+        if not isinstance(leaf, Value):
+            raise TypeError(
+                f"{of}: parameters is a list of Values, such as model.parameters(), "
+                f"and holds a {type(leaf).__name__}"
+            )
+        if leaf.primitive is not None:
+            raise ValueError(
+                f"{of}: {leaf!r} was computed by {leaf.primitive.name} and cannot be trained: "
+                "give the leaves it was computed from"
+            )
+        leaves[id(leaf)] = leaf
+    if not leaves:
+        raise ValueError(
+            f"{of}: there are no parameters: nn.parameter(data) makes a trainable leaf"
+        )
+    return list(leaves.values())

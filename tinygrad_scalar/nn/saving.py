@@ -1,0 +1,140 @@
+"""`save` and `load`: models as JSON files, with architecture, weights and a checksum."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+from tinygrad_scalar.nn import activations, attention, layers, modules, normalization
+from tinygrad_scalar.nn.files import pack, read, unpack, write
+from tinygrad_scalar.nn.module import Module
+from tinygrad_scalar.nn.modules import Sequential
+from tinygrad_scalar.nn.two_layer_net import TwoLayerNet
+
+_KIND = "model"
+_CLASSES: dict[str, type[Any]] = {
+    made.__name__: made
+    for made in (
+        activations.Activation,
+        activations.GELU,
+        activations.LeakyReLU,
+        activations.ReLU,
+        activations.SiLU,
+        activations.Sigmoid,
+        activations.Softplus,
+        activations.Tanh,
+        attention.Block,
+        attention.CausalSelfAttention,
+        attention.Embedding,
+        attention.GPT,
+        layers.Layer,
+        layers.MLP,
+        layers.Neuron,
+        modules.Affine,
+        modules.Dropout,
+        modules.Scale,
+        normalization.LayerNorm,
+        normalization.RMSNorm,
+        TwoLayerNet,
+    )
+}
+
+
+def save(model: Module, path: str | os.PathLike[str]) -> None:
+    """Write a model to a file: architecture, weights, checksum; JSON, never pickle. Atomic.
+
+    The architecture of a model with modules or activations of your own is not recorded: such a
+    file is loaded with `load(path, into=model)`.
+
+    Cost O(parameters). Errors: TypeError for what is no module or carries other numbers than
+    floats; OSError where the file cannot be written, and an old file stays as it was.
+
+    >>> import pathlib, tempfile
+    >>> from tinygrad_scalar import nn
+    >>> model = nn.MLP(2, [3, 1], seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "model.json"
+    ...     nn.save(model, path)
+    ...     again = nn.load(path)
+    >>> again.state_dict() == model.state_dict(), again([1.0, 2.0]).data == model([1.0, 2.0]).data
+    (True, True)
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"save: model is an nn.Module, not {type(model).__name__}")
+    write(path, _KIND, {"architecture": _architecture(model), "state": packed_state(model)})
+
+
+def load(path: str | os.PathLike[str], *, into: Module | None = None) -> Module:
+    """The model in a file: a new one, or `into` with the weights of the file. All or nothing.
+
+    Cost O(parameters). Errors: FileNotFoundError; ValueError naming the path for a file that is
+    truncated, changed, foreign or of another architecture than `into`. Nothing is loaded then.
+    """
+    if into is not None and not isinstance(into, Module):
+        raise TypeError(f"load: into is an nn.Module, not {type(into).__name__}")
+    content = read(path, _KIND)
+    try:
+        model = _built_quietly(content["architecture"]) if into is None else into
+        load_packed(model, content["state"])
+    except NotImplementedError:
+        raise ValueError(
+            f"{path}: the architecture is not recorded, because a part of the model is of your own "
+            "making: build the model and call load(path, into=model)"
+        ) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    return model
+
+
+def packed_state(model: Module) -> dict[str, list[Any]]:
+    """Names and numbers of the parameters, as JSON takes them."""
+    state = model.state_dict()
+    for name, data in state.items():
+        if data.__class__ is not float:
+            raise TypeError(f"save: {name} is a {type(data).__name__}, and files carry floats")
+    return {"names": list(state), "numbers": pack(state.values())}
+
+
+def load_packed(model: Module, state: dict[str, Any]) -> None:
+    """Set the parameters to what `packed_state` gave. All or nothing."""
+    numbers = unpack(state["numbers"])
+    model.load_state_dict(dict(zip(state["names"], numbers, strict=True)))
+
+
+def _architecture(model: Module) -> dict[str, Any] | None:
+    """Class and arguments of a model; None where a part is not the library's own."""
+    try:
+        return _recorded(model)
+    except NotImplementedError:
+        return None
+
+
+def _recorded(model: Module) -> dict[str, Any]:
+    if type(model) is Sequential:
+        return {"class": "Sequential", "modules": [_recorded(module) for module in model.modules]}
+    name = type(model).__name__
+    if _CLASSES.get(name) is not type(model):
+        raise NotImplementedError(name)
+    return {"class": name, "arguments": model.config()}
+
+
+def _built_quietly(architecture: Any) -> Module:
+    """A new model; Python's random numbers go on as if its first weights had not been drawn."""
+    before = random.getstate()
+    try:
+        return _built(architecture)
+    finally:
+        random.setstate(before)
+
+
+def _built(architecture: Any) -> Module:
+    if architecture is None:
+        raise NotImplementedError
+    name = architecture["class"]
+    if name == "Sequential":
+        return Sequential(*(_built(module) for module in architecture["modules"]))
+    if name not in _CLASSES:
+        raise ValueError(f"the model is a {name}, which this release does not know")
+    model: Module = _CLASSES[name](**architecture["arguments"])
+    return model

@@ -1,0 +1,31 @@
+"""Checks of what modules are given; the messages name the module and what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def checked_list(x: Any, width: int, module: Any) -> None:
+    """TypeError unless `x` has a length, ValueError unless that is `width`."""
+    try:
+        given = len(x)
+    except TypeError:
+        given = -1
+    if given == width:
+        return
+    wanted = f"{_brief(module)}: x is a list of {width} number{'s' * (width != 1)}"
+    if given < 0:
+        raise TypeError(f"{wanted}, not {type(x).__name__}")
+    raise ValueError(f"{wanted}, and got {given}")
+
+
+def _brief(module: Any) -> str:
+    """The module in one short line: its `repr`, or only its class where that is long."""
+    text = repr(module)
+    return text if len(text) <= 40 else type(module).__name__
+
+
+def is_list(x: Any) -> bool:
+    """Whether `x` is a list of things rather than one number."""
+    return isinstance(x, Sequence) or (hasattr(x, "__len__") and hasattr(x, "__getitem__"))

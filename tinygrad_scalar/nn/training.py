@@ -1,0 +1,224 @@
+"""`fit`: minibatches, validation, callbacks, checkpoints, a progress bar; and nothing hidden."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tinygrad_scalar.checks import whole
+from tinygrad_scalar.context import no_grad
+from tinygrad_scalar.data import batches
+from tinygrad_scalar.nn.callbacks import History
+from tinygrad_scalar.nn.checkpoint import Checkpoint
+from tinygrad_scalar.nn.module import Module, mode
+from tinygrad_scalar.nn.modules import Dropout
+from tinygrad_scalar.nn.progress import Progress
+from tinygrad_scalar.nn.shapes import is_list
+from tinygrad_scalar.value import Value
+
+Loss = Callable[[Any, Any], Any]
+Callback = Callable[[int, History], Any]
+
+
+def fit(
+    model: Module,
+    X: Sequence[Any],
+    y: Sequence[Any],
+    *,
+    loss: Loss,
+    optimizer: Any,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    validation: tuple[Sequence[Any], Sequence[Any]] | None = None,
+    callbacks: Iterable[Callback] = (),
+    checkpoint: Any = None,
+    checkpoint_every: int = 100,
+    progress: bool | None = None,
+) -> History:
+    """Train `model` on the examples X with targets y, by steps of `optimizer`; the history.
+
+    - `loss(outputs, target)` of one example; a step descends its mean over a minibatch.
+    - `steps` or `epochs`: how long. `batch_size` examples a step, all of them by default; every
+      epoch visits each example once, in an order drawn from `seed` and the number of the epoch.
+    - `validation=(X, y)`: its mean loss after every epoch, in `history.val_loss`.
+    - `callbacks`: each is called after every step as callback(step, history), step 1 first, and
+      stops training by returning True (`EarlyStopping` is one).
+    - `checkpoint`: a file, written atomically after every `checkpoint_every` steps and at the end.
+      If it exists, training goes on from there, and ends with the same bits as if never stopped.
+    - `progress`: None for a bar in terminals only, True for plain lines elsewhere, False for none.
+
+    Cost O(forward and backward of an example) per example of a step; without graphs between steps.
+    Errors: ValueError for no examples, different lengths, NaN or ±inf in X or y, not exactly one of
+    steps and epochs, numbers below 1, a damaged checkpoint or one of another run; what model and
+    loss raise for wrong widths and labels; ArithmeticError when the loss is no longer finite.
+    Source: *Deep Learning*, Algorithm 8.1.
+
+    >>> from tinygrad_scalar import data, nn, optim
+    >>> X, y = data.xor(4, noise=0.0)
+    >>> model = nn.MLP(2, [4, 1], activation="tanh", seed=0)
+    >>> sgd = optim.SGD(model.parameters(), lr=1.0)
+    >>> history = nn.fit(model, X, y, loss=nn.binary_cross_entropy, optimizer=sgd, steps=100)
+    >>> history.steps, history.loss[-1] < 0.1 < history.loss[0]
+    (100, True)
+    """
+    _check_examples(X, y, "X", "y")
+    if validation is not None:
+        _check_examples(*validation, "validation[0]", "validation[1]")
+    size = len(X) if batch_size is None else min(whole(batch_size, "fit: batch_size"), len(X))
+    total = _total(steps, epochs, -(-len(X) // size))
+    run = _Run(model, X, y, loss, optimizer, size, seed, validation, list(callbacks), total)
+    if checkpoint is not None:
+        about = {"seed": seed, "batch size": size, "examples": len(X)}
+        run.checkpoint = Checkpoint(checkpoint, model, optimizer, about)
+        run.checkpoint_every = whole(checkpoint_every, "fit: checkpoint_every")
+    return run.train(progress)
+
+
+def compiles() -> bool:
+    """Whether `_compiled` has something to offer on this machine."""
+    return False
+
+
+def _compiled(example_loss: Callable[[Any, Any], Value]) -> Any:  # noqa: ARG001 (see below)
+    """An object whose backward(X, Y) gives the mean loss and adds its gradient; None for no such.
+
+    The place where the compiled tape comes in: `example_loss(x, target)` closes over the
+    parameters, whose data are read anew at every call. Models that draw random numbers in their
+    forward are never asked for here.
+    """
+    return None
+
+
+@dataclass
+class _Run:
+    """One call of `fit`: what it was given, and the loop."""
+
+    model: Module
+    X: Sequence[Any]
+    y: Sequence[Any]
+    loss: Loss
+    optimizer: Any
+    size: int
+    seed: int
+    validation: tuple[Sequence[Any], Sequence[Any]] | None
+    callbacks: list[Callback]
+    total: int
+    checkpoint: Checkpoint | None = None
+    checkpoint_every: int = 100
+
+    def train(self, show: bool | None) -> History:
+        history, stopped = History(), False
+        if self.checkpoint is not None and self.checkpoint.path.exists():
+            history, stopped = self.checkpoint.read()
+        compiled = None if _draws(self.model) else _compiled(self._example_loss)
+        with (
+            mode(self.model, training=True),
+            Progress(self.total, history.steps, show) as progress,
+        ):
+            while history.steps < self.total and not stopped:
+                self._step(history, compiled)
+                stopped = self._asked_to_stop(history)
+                self._save(history, stopped=stopped)
+                progress.step(history)
+        return history
+
+    def _step(self, history: History, compiled: Any) -> None:
+        """One step of the optimiser, noted in the history, with the validation if it is due."""
+        self.optimizer.zero_grad()
+        X, y = self._batch(history.steps)
+        mean = self._backward(X, y) if compiled is None else compiled.backward(X, y)
+        if not math.isfinite(mean):
+            raise ArithmeticError(
+                f"fit: the loss is {mean} in step {history.steps + 1}: lower the learning rate, "
+                "clip the gradients or scale the data"
+            )
+        self.optimizer.step()
+        history.loss.append(mean)
+        per_epoch = -(-len(self.X) // self.size)
+        if self.validation and (history.steps % per_epoch == 0 or history.steps == self.total):
+            history.val_loss.append(mean_loss(self.model, self.loss, *self.validation))
+
+    def _batch(self, step: int) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The examples of a step: a function of seed and step alone, so that a run can go on."""
+        if self.size == len(self.X):
+            return self.X, self.y
+        per_epoch = -(-len(self.X) // self.size)
+        epoch, position = divmod(step, per_epoch)
+        if self._epoch[0] != epoch:
+            order = batches(self.X, self.y, self.size, seed=f"{self.seed}, epoch {epoch}")
+            self._epoch = epoch, list(order)
+        return self._epoch[1][position]
+
+    _epoch: tuple[int, list[tuple[list[Any], list[Any]]]] = (-1, [])
+
+    def _example_loss(self, x: Any, target: Any) -> Any:
+        return self.loss(self.model(x), target)
+
+    def _backward(self, X: Sequence[Any], y: Sequence[Any]) -> float:
+        """The mean loss; its gradient is added to `.grad`, one example's graph after another's."""
+        losses = []
+        for x, target in zip(X, y, strict=True):
+            value = self._example_loss(x, target)
+            if not isinstance(value, Value):
+                raise TypeError(
+                    f"fit: loss(outputs, target) gives a {type(value).__name__}, and should give "
+                    "a Value that depends on the parameters"
+                )
+            value.backward(1.0 / len(X))
+            losses.append(value.data)
+        return math.fsum(losses) / len(losses)
+
+    def _asked_to_stop(self, history: History) -> bool:
+        """Whether a callback says so; all are called."""
+        return True in [bool(callback(history.steps, history)) for callback in self.callbacks]
+
+    def _save(self, history: History, *, stopped: bool) -> None:
+        due = stopped or history.steps == self.total or history.steps % self.checkpoint_every == 0
+        if self.checkpoint is not None and due:
+            self.checkpoint.write(history, stopped=stopped)
+
+
+def mean_loss(model: Module, loss: Loss, X: Sequence[Any], y: Sequence[Any]) -> float:
+    """The mean of loss(model(x), target), in evaluation and without recording.
+
+    Errors: ValueError for no examples or different lengths.
+    """
+    _check_examples(X, y, "X", "y")
+    with mode(model, training=False), no_grad():
+        losses = [loss(model(x), target) for x, target in zip(X, y, strict=True)]
+    return math.fsum(x.data if isinstance(x, Value) else x for x in losses) / len(losses)
+
+
+def _draws(model: Module) -> bool:
+    """Whether a forward draws random numbers, so that no recorded graph stands for the next."""
+    return any(isinstance(module, Dropout) and module.p for _, module in model.named_modules())
+
+
+def _total(steps: int | None, epochs: int | None, per_epoch: int) -> int:
+    if (steps is None) == (epochs is None):
+        raise ValueError("fit: give steps or epochs, one of the two")
+    if steps is not None:
+        return whole(steps, "fit: steps")
+    return whole(epochs, "fit: epochs") * per_epoch
+
+
+def _check_examples(X: Sequence[Any], y: Sequence[Any], X_name: str, y_name: str) -> None:
+    if len(X) != len(y):
+        raise ValueError(f"fit: {X_name} has {len(X)} examples and {y_name} {len(y)} targets")
+    if not len(X):
+        raise ValueError(f"fit: {X_name} is empty: give at least one example")
+    for name, things in ((X_name, X), (y_name, y)):
+        for i, thing in enumerate(things):
+            _check_finite(thing, f"{name}[{i}]")
+
+
+def _check_finite(thing: Any, name: str) -> None:
+    if is_list(thing) and not isinstance(thing, str):
+        for i, item in enumerate(thing):
+            _check_finite(item, f"{name}[{i}]")
+    elif isinstance(thing, float) and not math.isfinite(thing):
+        raise ValueError(f"fit: {name} is {thing}, give finite numbers")

@@ -1,0 +1,21 @@
+"""Where random numbers come from: Python's own generator, or one of a seed."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+Seed = int | str | random.Random | None
+
+
+def generator(seed: Seed) -> Any:
+    """The source of random numbers for `seed`; Python's own `random` without one.
+
+    A generator is given back as it is, so that the parts of a model draw from one source. O(1).
+
+    >>> generator(0).random() == generator(0).random(), generator(None) is random
+    (True, True)
+    """
+    if seed is None:
+        return random
+    return seed if isinstance(seed, random.Random) else random.Random(seed)

@@ -1,0 +1,138 @@
+"""`expressions`: programs drawn instruction by instruction, each inside its domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from tinygrad_scalar.primitive import Joint, Primitive
+from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.strategies.requirement import st
+from tinygrad_scalar.strategies.programs import Instruction, Program, pruned
+from tinygrad_scalar.testing.kinks import near_kink
+
+# Left out unless named: a node that does nothing, and rows with an operand that counts.
+_NOT_DRAWN = {"identity", "polygamma", "round_to"}
+# Beyond these sizes rounding and underflow, not the rules, decide what comes out.
+_SMALLEST, _LARGEST = 1e-6, 1e6
+_MOST_INPUTS = 3
+_TRIES = 3  # draws for an instruction, of which some leave the domain
+_LONGEST = 3  # operands of a row that takes any number
+# How far back an operand lies: independent of how much there is, so that shrinking can cut any
+# instruction out and the others still mean the same.
+_STEPS_BACK = (0, 1, 2, 1, 0, 3, 2, 1, 4, 5, 6, 8, 10)
+_MOSTLY_LATEST = (0, 0, 0, 0, 0, 0, 1, 2, 4)
+_IN_PAIRS = {"cross_entropy", "dot"}
+
+
+def expressions(
+    primitives: Iterable[str | Primitive] | None = None,
+    max_ops: int = 8,
+    kinks: bool = False,  # noqa: FBT001, FBT002 (the interface's)
+) -> Any:
+    """Programs of at most `max_ops` operations that share nodes, with inputs of their domain.
+
+    `primitives` are names of the table or rows; by default all rows of the table that have a
+    derivative other than 0. With `kinks` those too, and operands may fall on kinks and on ends of
+    domains; without, all keep a distance of 1e-6. Intermediate results are 0 or between 1e-6 and
+    1e6 in size. Examples shrink to short programs over whole numbers.
+
+    Errors: ValueError for an unknown name or an empty choice.
+
+    >>> from hypothesis import find
+    >>> find(expressions(["mul", "sin"]), lambda program: program.run() != 0)
+    x0 = Value(1.0, label='x0')
+    v0 = sin(x0)
+    v0
+    """
+    rows = _rows(primitives, kinks)
+    if max_ops < 1:
+        raise ValueError(f"expressions: max_ops is at least 1, not {max_ops!r}")
+    return _programs(rows, max_ops, kinks)
+
+
+def _rows(primitives: Iterable[str | Primitive] | None, kinks: bool) -> list[Primitive]:  # noqa: FBT001
+    if primitives is None:
+        return [
+            row for name, row in TABLE.items() if name not in _NOT_DRAWN and (kinks or _slopes(row))
+        ]
+    if isinstance(primitives, (str, Primitive)):
+        raise TypeError("expressions: primitives is a list of names or rows, not one of them")
+    rows = [row if isinstance(row, Primitive) else _named(row) for row in primitives]
+    rows = [one for row in rows for one in (row.outputs if isinstance(row, Joint) else (row,))]
+    if not rows:
+        raise ValueError("expressions: primitives is empty; name at least one")
+    return rows
+
+
+def _named(name: str) -> Primitive:
+    if name not in TABLE:
+        close = get_close_matches(str(name), TABLE, n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"expressions: the table has no primitive {name!r}{hint}")
+    return TABLE[name]
+
+
+def _slopes(row: Primitive) -> bool:
+    """Whether some partial is not the constant 0."""
+    return any(callable(partial) or partial != 0 for partial in row.partials)
+
+
+def _decimals() -> Any:
+    """Numbers that print short, whole ones first."""
+    whole = st.integers(-3, 3).map(float)
+    return st.one_of(whole, st.integers(-4000, 4000).map(lambda n: n / 1000))
+
+
+@st.composite
+def _programs(draw: Any, rows: Sequence[Primitive], max_ops: int, kinks: bool) -> Program:  # noqa: FBT001
+    inputs = tuple(draw(st.lists(_decimals(), min_size=1, max_size=_MOST_INPUTS)))
+    results, instructions = list(inputs), []
+    sizes = range(1, max_ops + 1)
+    wanted = draw(st.sampled_from([*sizes, *sizes[max_ops // 2 :]]))
+    for _ in range(_TRIES * wanted):
+        row = draw(st.sampled_from(rows))
+        operands = tuple(_operand(draw, row, i, results) for i in range(_count(draw, row)))
+        if all(isinstance(x, float) for x in operands):
+            continue
+        y = _result(row, operands, results, kinks)
+        if y is not None:
+            instructions.append(Instruction(row, operands))
+            results.append(y)
+            if len(instructions) == wanted:
+                break
+    return pruned(Program(inputs, tuple(instructions)))
+
+
+def _count(draw: Any, row: Primitive) -> int:
+    if row.arity is not None:
+        return row.arity
+    return int(draw(st.integers(1, _LONGEST))) * (2 if row.name in _IN_PAIRS else 1)
+
+
+def _operand(draw: Any, row: Primitive, i: int, results: Sequence[float]) -> int | float:
+    """An earlier result, if possible of the row's domain and often the latest; or a constant."""
+    if i and draw(st.integers(0, 3)) == 3:
+        return float(draw(_decimals()))
+    domain = row.domain[min(i, len(row.domain) - 1)]
+    latest_first = range(len(results) - 1, -1, -1)
+    suited = [k for k in latest_first if results[k] in domain] or list(latest_first)
+    steps_back = draw(st.sampled_from(_STEPS_BACK if i else _MOSTLY_LATEST))
+    return suited[min(steps_back, len(suited) - 1)]
+
+
+def _result(
+    row: Primitive, operands: Sequence[int | float], results: Sequence[float], kinks: bool  # noqa: FBT001
+) -> float | None:
+    """The value of an instruction; None if it is to be left out."""
+    x = [results[k] if isinstance(k, int) else k for k in operands]
+    try:
+        y = row.forward(*x)
+        y = float(y if row.joint is None else y[row.index])
+        varying = [i for i, k in enumerate(operands) if isinstance(k, int)]
+        if not kinks and near_kink(row, x, varying):
+            return None
+    except (ArithmeticError, TypeError, ValueError):  # outside the domain, or too many operands
+        return None
+    return y if y == 0 or _SMALLEST <= abs(y) <= _LARGEST else None

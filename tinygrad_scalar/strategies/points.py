@@ -1,0 +1,135 @@
+"""`values`, `points_for` and `networks`: what a test of your own function is fed with."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.strategies.requirement import st
+from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
+from tinygrad_scalar.testing.examination import examine, undefined_gradients_ignored
+from tinygrad_scalar.testing.recording import Flat
+from tinygrad_scalar.value import Value
+
+Point = tuple[float, ...]
+_TRIES = 5000
+_WANTED = 32
+_NEAR_ZERO = 1e-6  # closer to 0, a product underflows before a rule is wrong
+
+
+def values(min_value: float = -100.0, max_value: float = 100.0) -> Any:
+    """Leaves with finite data between the bounds; also what `st.from_type(Value)` gives.
+
+    >>> from hypothesis import find
+    >>> find(values(), lambda v: v > 1)
+    Value(2.0, grad=0.0)
+    """
+    numbers = st.floats(min_value, max_value, allow_nan=False, allow_infinity=False)
+    return numbers.map(Value)
+
+
+def points_for(f: Callable[..., Any], n: int | None = None) -> Any:
+    """Points, as tuples of floats, where f has a value and no kink is within 1e-6.
+
+    `n` is the number of arguments; if None, it is read from the signature. The domain is found by
+    trying: what cannot be drawn directly is drawn around points that a search found.
+    Errors: TypeError where the signature does not tell n; when drawing, OutsideDomainError if no
+    point is found, UncheckableError if f returns no number, is random, or keeps state.
+
+    >>> from hypothesis import find
+    >>> from tinygrad_scalar import log
+    >>> find(points_for(lambda x: log(x - 2.0)), lambda point: point[0] > 4.5)
+    (5.0,)
+    """
+    return _points(f, _arity(f) if n is None else n)
+
+
+@st.composite
+def _points(draw: Any, f: Callable[..., Any], n: int) -> Point:
+    point = tuple(draw(_numbers()) for _ in range(n))
+    if _suits(f, point):
+        return point
+    known = draw(st.sampled_from(_known_points(f, n)))
+    moved = tuple(x * (1 + draw(st.integers(-99, 99)) / 1000) for x in known)
+    return moved if _suits(f, moved) else known
+
+
+def _numbers() -> Any:
+    ranges = ((-1.0, 1.0), (0.0, 10.0), (-100.0, 100.0), (-1e4, 1e4))
+    floats = (st.floats(low, high, allow_subnormal=False) for low, high in ranges)
+    return st.one_of(st.integers(-10, 10).map(float), *floats).map(
+        lambda x: x if abs(x) > _NEAR_ZERO else 0.0
+    )
+
+
+def _suits(f: Callable[..., Any], point: Point) -> bool:
+    """Whether f has a value and a derivative there; what is no function at all is raised."""
+    try:
+        with undefined_gradients_ignored():
+            return not examine(Flat(f, point)).reasons
+    except OutsideDomainError:
+        return False
+    except UncheckableError:
+        raise
+    except GradientError:
+        return True  # the check is to find that, not the strategy
+
+
+@cache
+def _known_points(f: Callable[..., Any], n: int) -> list[Point]:
+    """Some points of the domain, simple ones first, the same in every run."""
+    chosen, found = random.Random(0), []
+    for i in range(_TRIES):
+        digits, size = i % 4, chosen.choice((1.0, 3.0, 10.0, 100.0))
+        low = chosen.choice((-size, 0.0))
+        point = tuple(round(chosen.uniform(low, size), digits) for _ in range(n))
+        if _suits(f, point):
+            found.append(point)
+            if len(found) == _WANTED:
+                break
+    if not found:
+        raise OutsideDomainError(
+            f"points_for: {getattr(f, '__name__', f)!r} has no derivative at any of {_TRIES} "
+            "points tried; draw from its domain yourself, such as st.floats(2.0, 3.0)"
+        )
+    return sorted(found, key=lambda point: sum(map(len, map(str, point))))
+
+
+def _arity(f: Callable[..., Any]) -> int:
+    if isinstance(f, Primitive) and f.arity is not None:
+        return f.arity
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p for p in positional if p.default is p.empty]
+    if not required or any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        raise TypeError(
+            "points_for: the signature of f does not tell how many arguments it takes; give n="
+        )
+    return len(required)
+
+
+@st.composite
+def networks(draw: Any) -> tuple[Any, list[float]]:
+    """A small `nn.MLP` with an example input: one to three inputs, up to two hidden layers.
+
+    >>> from hypothesis import find
+    >>> model, x = find(networks(), lambda drawn: True)
+    >>> len(x)
+    1
+    """
+    from tinygrad_scalar import nn
+
+    inputs = draw(st.integers(1, 3))
+    layers = draw(st.lists(st.integers(1, 4), max_size=2)) + [draw(st.integers(1, 2))]
+    activation = draw(st.sampled_from(["relu", "tanh", "sigmoid"]))
+    seed = draw(st.integers(0, 2**16))
+    model = nn.MLP(inputs, layers, activation=activation, seed=seed)
+    numbers = st.integers(-2000, 2000).map(lambda n: n / 1000)
+    return model, draw(st.lists(numbers, min_size=inputs, max_size=inputs))

@@ -1,0 +1,10 @@
+"""Hypothesis itself, or an error that names the extra which brings it."""
+
+try:
+    from hypothesis import strategies as st
+except ImportError:
+    raise ImportError(
+        'strategies need Hypothesis: pip install "tinygrad_scalar[test]"'
+    ) from None
+
+__all__ = ["st"]

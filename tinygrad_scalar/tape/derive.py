@@ -1,0 +1,248 @@
+"""Derivatives of a tape, written below it: Algorithm 6.2 and its forward counterpart on flat code.
+
+The partials are those of the table's rows, pushed through as `Traced`; there is no second list of
+derivatives. The rule of a row is pushed once, on an empty tape, and its few lines are then copied
+wherever the row occurs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tinygrad_scalar import primitives
+from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, MARKERS, Tape
+from tinygrad_scalar.tape.traced import Recording, Traced
+
+_ADD, _MUL, _NEG, _SUB, _WHERE = (
+    primitives.add, primitives.mul, primitives.neg, primitives.sub, primitives.where
+)  # fmt: skip
+_CONDITIONS = frozenset(COMPARISONS.values())
+
+
+class Mask(NamedTuple):
+    """Where a gradient is not structurally zero: a condition's line, and which side of it."""
+
+    condition: int
+    side: bool
+
+
+class Flow(NamedTuple):
+    """A gradient under way: a line, and the masks that still have to be put on it.
+
+    A mask is put on as late as possible, so that an infinite slope behind a branch that was not
+    taken meets a selection, never a multiplication by 0.
+    """
+
+    line: int
+    masks: tuple[Mask, ...] = ()
+
+
+class Rule(NamedTuple):
+    """A partial of a row as lines of code over (y, *x), or a constant."""
+
+    code: list[tuple[Primitive, tuple[Any, ...]]]
+    constants: dict[int, float]
+    result: int
+    number: float | None
+
+
+_rules: dict[tuple[Primitive, int], Rule | None] = {}
+
+
+def _rule(row: Primitive, i: int) -> Rule | None:
+    """The partial ∂y/∂x_i of a row as code; None if it branches, and has to be pushed each time."""
+    key = (row, i)
+    if key not in _rules:
+        _rules[key] = _pushed_once(row, i)
+    return _rules[key]
+
+
+def _pushed_once(row: Primitive, i: int) -> Rule | None:
+    recording = Recording()
+    tape = recording.tape
+    y, *x = (Traced(recording, tape.input(k)) for k in range((row.arity or 0) + 1))
+    rule = row.partials[i]
+    try:
+        result = rule(y, *x) if callable(rule) else rule
+    except (IndexError, ValueError, ArithmeticError):  # asked for a number
+        return None
+    if not isinstance(result, Traced):
+        return Rule([], {}, 0, float(result))
+    return Rule(tape.code[len(x) + 1 :], tape.constants, result.index, None)
+
+
+class Derivation:
+    """Writes derivatives below a copy of a recording."""
+
+    def __init__(self, base: Recording) -> None:
+        self.recording = base.copy()
+        self.tape: Tape = self.recording.tape
+        # the line whose partials were pushed last, its result and operands, and its rules
+        self._last: tuple[int, Any, list[Traced], Sequence[Any]] | None = None
+
+    def partial(self, line: int, i: int) -> int | float:
+        """∂u(line)/∂(its operand i): a line, or a constant number."""
+        row, operands = self.tape.code[line]
+        if row.arity is None or row.joint is not None:
+            return self._pushed(line, row, operands, i)
+        rule = _rule(row, i)
+        if rule is None:
+            return self._pushed(line, row, operands, i)
+        if rule.number is not None:
+            return rule.number
+        return self._instance(rule, (line, *operands))
+
+    def _instance(self, rule: Rule, lines: tuple[int, ...]) -> int:
+        tape, placed, first = self.tape, list(lines), len(lines)
+        for k, (row, operands) in enumerate(rule.code):
+            number = rule.constants.get(first + k)
+            if number is not None:
+                placed.append(tape.constant(number))
+            else:
+                placed.append(tape.emit(row, tuple([placed[j] for j in operands])))
+        return placed[rule.result]
+
+    def _pushed(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> int | float:
+        """A partial of a row that is pushed anew: of any arity, or one that branches."""
+        if self._last is None or self._last[0] != line:
+            x = [Traced(self.recording, operand) for operand in operands]
+            y: Any = Traced(self.recording, line)
+            if row.joint is not None:
+                y = row.joint(*x)
+            self._last = line, y, x, row.all_partials(y, x)
+        _, y, x, rules = self._last
+        rule = rules[i]
+        result = rule(y, *x) if callable(rule) else rule
+        return result.index if isinstance(result, Traced) else float(result)
+
+    def times(self, a: int, partial: float) -> int:
+        """a · partial; a selection where the partial is the mask of one."""
+        if not isinstance(partial, int):
+            partial = self.tape.constant(partial)
+        if self.tape.constants.get(a) == 1.0:
+            return partial
+        return self.tape.emit(_MUL, (a, partial))
+
+    def plus(self, a: int, b: int) -> int:
+        """a + b; written as a difference where b is a negation."""
+        row, operands = self.tape.code[b]
+        if row is _NEG:
+            return self.tape.emit(_SUB, (a, operands[0]))
+        row, operands = self.tape.code[a]
+        if row is _NEG:
+            return self.tape.emit(_SUB, (b, operands[0]))
+        return self.tape.emit(_ADD, (a, b))
+
+    def mask_of(self, partial: float) -> Mask | None:
+        """The mask that a partial is: a comparison, or where(c, 1, 0), or where(c, 0, 1)."""
+        if not isinstance(partial, int):
+            return None
+        row, operands = self.tape.code[partial]
+        if row in _CONDITIONS:
+            return Mask(partial, True)
+        if row is _WHERE:
+            pair = tuple(self.tape.constants.get(k) for k in operands[1:])
+            if pair in ((1.0, 0.0), (0.0, 1.0)):
+                return Mask(operands[0], pair == (1.0, 0.0))
+        return None
+
+    def masked(self, flow: Flow, kept: int = 0) -> int:
+        """The line of a flow with its masks put on, but the first `kept`."""
+        line, zero = flow.line, self.tape.constant(0.0)
+        for mask in reversed(flow.masks[kept:]):
+            pair = (line, zero) if mask.side else (zero, line)
+            line = self.tape.emit(_WHERE, (mask.condition, *pair))
+        return line
+
+    def joined(self, a: Flow, b: Flow) -> Flow:
+        """The sum of two flows, under the masks that they share."""
+        shared = 0
+        for mine, yours in zip(a.masks, b.masks, strict=False):
+            if mine != yours:
+                break
+            shared += 1
+        masks = a.masks[:shared]
+        if len(a.masks) == len(b.masks) == shared + 1:
+            mine, yours = a.masks[-1], b.masks[-1]
+            if mine.condition == yours.condition:  # the two sides of one branch
+                first, second = (a, b) if mine.side else (b, a)
+                lines = (mine.condition, first.line, second.line)
+                return Flow(self.tape.emit(_WHERE, lines), masks)
+        return Flow(self.plus(self.masked(a, shared), self.masked(b, shared)), masks)
+
+    def reverse(self, output: int, wanted: Sequence[int]) -> list[int]:
+        """The lines of ∂u(output)/∂u(w) for each w wanted. Algorithm 6.2, O(edges)."""
+        code, active = self.tape.code, self._active(output, wanted)
+        flows: dict[int, Flow] = {output: Flow(self.tape.constant(1.0))}
+        for line in range(output, -1, -1):
+            if not active[line] or line not in flows:
+                continue
+            row, operands = code[line]
+            if row in MARKERS:
+                continue
+            flow = flows[line]
+            for i, operand in enumerate(operands):
+                if not active[operand]:
+                    continue
+                partial = self.partial(line, i)
+                if partial == 0.0 and not isinstance(partial, int):
+                    continue
+                if isinstance(partial, int) and self.tape.constants.get(partial) == 0.0:
+                    continue
+                mask = self.mask_of(partial)
+                if mask is None:
+                    term = Flow(self.times(flow.line, partial), flow.masks)
+                elif mask in flow.masks:
+                    term = flow
+                else:
+                    term = Flow(flow.line, (*flow.masks, mask))
+                before = flows.get(operand)
+                flows[operand] = term if before is None else self.joined(before, term)
+        zero = self.tape.constant(0.0)
+        return [self.masked(flows[w]) if w in flows else zero for w in wanted]
+
+    def forward(self, outputs: Sequence[int], tangents: dict[int, int]) -> list[int]:
+        """The lines of the slopes of `outputs` where lines move as `tangents` says. O(edges)."""
+        tape = self.tape
+        slopes, zero = dict(tangents), tape.constant(0.0)
+        active = self._active(max(outputs, default=0), list(tangents))
+        for line in range(max(outputs, default=-1) + 1):
+            row, operands = tape.code[line]
+            if not active[line] or line in tangents or row in MARKERS:
+                continue
+            total: Flow | None = None
+            for i, operand in enumerate(operands):
+                if operand not in slopes:
+                    continue
+                partial = self.partial(line, i)
+                if not isinstance(partial, int):
+                    partial = tape.constant(partial)
+                if tape.constants.get(partial) == 0.0:
+                    continue
+                mask = self.mask_of(partial)
+                term = (
+                    Flow(self.times(slopes[operand], partial))
+                    if mask is None
+                    else Flow(slopes[operand], (mask,))
+                )
+                total = term if total is None else self.joined(total, term)
+            if total is not None:
+                slopes[line] = self.masked(total)
+        return [slopes.get(line, zero) for line in outputs]
+
+    def _active(self, last: int, wanted: Sequence[int]) -> bytearray:
+        """Which lines up to `last` depend on one of `wanted`."""
+        active = bytearray(len(self.tape.code) + 1)
+        for line in wanted:
+            active[line] = 1
+        code = self.tape.code
+        for line in range(last + 1):
+            row, operands = code[line]
+            if row not in MARKERS and row not in GUARDS and not active[line]:
+                for operand in operands:
+                    if active[operand]:
+                        active[line] = 1
+                        break
+        return active

@@ -1,0 +1,319 @@
+"""The fast engine: programs compiled by LLVM, through llvmlite.
+
+One point runs as scalar code. A batch runs in vector lanes, one point per lane: parameters and
+numbers that are the same for all points are broadcast. Functions come from the C library's vector
+twin where it is at hand (at most 4 ulps off), else from the C library, lane by lane.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+import threading
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.tape.code import CONSTANT, INPUT, PARAMETER, ieee
+from tinygrad_scalar.tape.entry import LIMIT, Entry, Text, possible
+from tinygrad_scalar.tape.formulas import lowered
+from tinygrad_scalar.tape.ir import NATIVE, Target, Writer
+from tinygrad_scalar.tape.program import Program
+
+SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
+LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
+NOBODY = 3  # references to a room that only `rooms` holds: the list, the loop, the count itself
+_lock = threading.RLock()
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.POINTER(ctypes.c_double))
+_IGNORED = frozenset((INPUT, PARAMETER, CONSTANT))
+
+
+class Machine:
+    """LLVM made ready once per process: the host, its lanes, its vector functions."""
+
+    def __init__(self) -> None:
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self.llvm = llvm
+        features = llvm.get_host_cpu_features()
+        self.features, self.cpu = features.flatten(), llvm.get_host_cpu_name()
+        wide = bool(features.get("avx512f")) and bool(features.get("avx512dq"))
+        # how the C library names its vector functions, and the bytes of their vectors
+        self.prefixes = [("_ZGVe", 64)] if wide else []
+        self.prefixes += [("_ZGVd", 32)] if features.get("avx2") else []
+        self.prefixes += [("_ZGVb", 16), ("_ZGVn", 16)]
+        self.bytes = 64 if wide else 32
+        for library in ("libm.so.6", "libmvec.so.1"):
+            try:
+                llvm.load_library_permanently(library)
+            except RuntimeError:
+                continue
+
+    def target_machine(self, level: int) -> Any:
+        """How much is spent on machine code: 0 to 3."""
+        target = self.llvm.Target.from_default_triple()
+        return target.create_target_machine(
+            cpu=self.cpu, features=self.features, opt=level, jit=True
+        )
+
+    def vector(self, symbol: str, arity: int) -> tuple[str, int] | None:
+        """The vector function for a C function, and its lanes; None if there is none."""
+        size = 4 if symbol.endswith("f") and symbol != "erf" else 8
+        for prefix, width in self.prefixes:
+            if width > self.bytes:
+                continue
+            name = f"{prefix}N{width // size}{'v' * arity}_{symbol}"
+            if self.llvm.address_of_symbol(name):
+                return name, width // size
+        return None
+
+
+@functools.cache
+def machine() -> Machine:
+    """The one machine of this process."""
+    return Machine()
+
+
+class Module:
+    """Machine code of one program, kept alive as long as it is called."""
+
+    def __init__(self, text: str, lines: int) -> None:
+        host = machine()
+        level = 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0
+        with _lock:
+            parsed = host.llvm.parse_assembly(text)
+            self.engine = host.llvm.create_mcjit_compiler(parsed, host.target_machine(level))
+            self.engine.finalize_object()
+
+    def function(self, name: str, kind: Any) -> Any:
+        """A function of the module as something that can be called."""
+        return kind(self.engine.get_function_address(name))
+
+
+class Callbacks:
+    """Forward rules of rows that only Python knows, callable from machine code."""
+
+    def __init__(self, program: Program) -> None:
+        self.error: BaseException | None = None
+        self.thunks: dict[Primitive, Any] = {}
+        for row, operands in program.code:
+            if row not in NATIVE and row not in _IGNORED and row not in self.thunks:
+                self.thunks[row] = _CALLBACK(functools.partial(self._call, row, len(operands)))
+        self.addresses = {
+            row: ctypes.cast(thunk, ctypes.c_void_p).value or 0
+            for row, thunk in self.thunks.items()
+        }
+
+    def _call(self, row: Primitive, count: int, x: Any) -> float:
+        try:
+            return float(ieee(row, x[:count]))
+        except BaseException as error:  # noqa: BLE001 (nothing can be raised through machine code)
+            self.error = error
+            return float("nan")
+
+    def check(self) -> None:
+        """Raise what a forward rule raised that is neither arithmetic nor a domain."""
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+
+
+class Kernel:
+    """A program as machine code: for one point (`varying` None), or for batches."""
+
+    def __init__(self, program: Program, dtype: str, varying: Sequence[bool] | None) -> None:
+        self.program = lowered(program, NATIVE)
+        self.dtype, self.varying = dtype, varying
+        self.callbacks = Callbacks(self.program)
+        self.guards = self.program.guards
+        self.modules: dict[str, tuple[Module, Any, int]] = {}
+        self.rooms: list[Any] = []
+        if varying is None:
+            self._point_made()
+
+    # ── one point ─────────────────────────────────────────────────────────────────────────────
+    def _point_made(self) -> None:
+        host, program = machine(), self.program
+        target = Target("double", 1, host.vector, self.callbacks.addresses)
+        writer = Writer(program, target, "point", ())
+        self.module = Module(writer.module(), len(program.code))
+        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
+        if not self.callbacks.thunks and len(program.code) < SMALL:
+            kind = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 5)  # too short to let others run
+        self.run = self.module.function("point", kind)
+        self.pool: list[Any] = []
+        self.scratch = writer.slot_count
+
+    def entry(self, keys: Sequence[Any], tree: Any) -> Entry | None:
+        """The point as a built-in function of Python floats and lists; None if it cannot be."""
+        program = self.program
+        size = program.inputs + len(program.outputs) + self.scratch
+        if program.parameters or self.callbacks.thunks or size > LIMIT or not possible(keys, tree):
+            return None
+        sizes = (program.inputs, len(program.outputs), self.scratch)
+        text = Text(keys, tree, sizes, self.module.engine.get_function_address("point"))
+        return Entry(Module(text.module(), SMALL), self.module)
+
+    def _buffer(self) -> Any:
+        """Room for one call: x, p, the outputs, scratch, the mask."""
+        program = self.program
+        x, p, m = program.inputs, program.parameters, len(program.outputs)
+        size = x + p + m + self.scratch + 1
+        room = (ctypes.c_double * size)()
+        base = ctypes.addressof(room)
+        starts = [base + 8 * k for k in (0, x, x + p, x + p + m, x + p + m + self.scratch)]
+        view = memoryview(room).cast("B").cast("d")
+        flags = memoryview(room).cast("B")[8 * (size - 1) :]
+        return view, flags, starts, room
+
+    def point(self, x: Sequence[float], p: Sequence[float]) -> Sequence[float] | None:
+        """The outputs; None where a guard fails, ArithmeticError where a result is not finite."""
+        numbers, finite = self._run(x, p)
+        if numbers is not None and not finite:
+            raise FloatingPointError("a result is not finite")
+        return numbers
+
+    def limits(self, x: Sequence[float], p: Sequence[float]) -> Sequence[float] | None:
+        """The outputs in IEEE arithmetic; None where a guard fails."""
+        return self._run(x, p)[0]
+
+    def _run(self, x: Sequence[float], p: Sequence[float]) -> tuple[Sequence[float] | None, bool]:
+        """The outputs, None where a guard fails, and whether all was finite on the way."""
+        try:
+            buffer = self.pool.pop()
+        except IndexError:
+            buffer = self._buffer()
+        view, flags, starts, _ = buffer
+        first = self.program.inputs
+        offset = first + self.program.parameters
+        view[:first] = x if x.__class__ is array else array("d", x)
+        if p:
+            view[first:offset] = p
+        end = offset + len(self.program.outputs)
+        view[end] = 0.0
+        flags[0] = 1
+        self.run(*starts)
+        if self.callbacks.error is not None:
+            self.callbacks.check()
+        numbers = array("d", view[offset:end].tobytes()) if flags[0] else None
+        finite = view[end] == 0.0
+        self.pool.append(buffer)
+        return numbers, finite
+
+    # ── a batch ───────────────────────────────────────────────────────────────────────────────
+    def _made(self, how: str) -> tuple[Any, int]:
+        with _lock:
+            if how not in self.modules:
+                host, program = machine(), self.program
+                kind = "double" if self.dtype == "float64" else "float"
+                lanes = host.bytes // (8 if kind == "double" else 4)
+                target = Target(kind, lanes, host.vector, self.callbacks.addresses)
+                writer = Writer(program, target, how, self.varying or ())
+                module = Module(writer.module(), len(program.code))
+                signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)
+                run = module.function("run", signature)
+                self.modules[how] = (module, run, writer.slot_count)
+            _, run, slots = self.modules[how]
+            return run, slots
+
+    def _lanes(self) -> int:
+        return machine().bytes // (8 if self.dtype == "float64" else 4)
+
+    def _columns(self, columns: Sequence[Any]) -> list[Any]:
+        import numpy as np
+
+        return [
+            np.full(1, column, self.dtype)
+            if isinstance(column, float)
+            else np.ascontiguousarray(column, self.dtype)
+            for column in columns
+        ]
+
+    def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any]:
+        """The outputs at every point as an array (m, size), and where the guards hold."""
+        import numpy as np
+
+        outputs = self._room((len(self.program.outputs), size))
+        mask = np.ones(size, dtype=np.uint8) if self.guards else None
+        arrays, lanes = self._columns(columns), self._lanes()
+        run, slots = self._made("batch")
+        parameters = np.asarray(p, self.dtype)
+        scratch = np.zeros(slots * lanes + 1, self.dtype)
+        whole = size - size % lanes
+        if whole:
+            self._call(run, whole, arrays, parameters, list(outputs), scratch, mask)
+        if whole < size:
+            last = [self._padded(c, whole, lanes) for c in arrays]
+            rest = np.empty((len(outputs), lanes), self.dtype)
+            flags = np.ones(lanes, dtype=np.uint8)
+            self._call(run, size - whole, last, parameters, list(rest), scratch, flags)
+            outputs[:, whole:] = rest[:, : size - whole]
+            if mask is not None:
+                mask[whole:] = flags[: size - whole]
+        return outputs, None if mask is None else mask.view(bool)
+
+    def _room(self, shape: tuple[int, int]) -> Any:
+        """An array for outputs: a large one again, once nobody holds it or a part of it any more.
+
+        Fresh pages cost as much as computing what is written to them.
+        """
+        import numpy as np
+
+        for room in self.rooms:
+            if sys.getrefcount(room) == NOBODY and room.shape == shape:
+                return room
+        room = np.empty(shape, self.dtype)
+        if LARGE <= room.nbytes <= LARGEST:
+            self.rooms = [*self.rooms[-1:], room]
+        return room
+
+    def sums(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any]:
+        """The sums of the outputs over the points where the guards hold, and where they do."""
+        import numpy as np
+
+        mask = np.ones(size, dtype=np.uint8) if self.guards else None
+        arrays, lanes = self._columns(columns), self._lanes()
+        run, slots = self._made("sums")
+        parameters = np.asarray(p, self.dtype)
+        scratch = np.zeros(slots * lanes + 1, self.dtype)
+        totals = np.zeros((len(self.program.outputs), lanes), self.dtype)
+        whole = size - size % lanes
+        if whole:
+            self._call(run, whole, arrays, parameters, totals, scratch, mask)
+        if whole < size:
+            last = [self._padded(c, whole, lanes) for c in arrays]
+            flags = np.ones(lanes, dtype=np.uint8)
+            self._call(run, size - whole, last, parameters, totals, scratch, flags)
+            if mask is not None:
+                mask[whole:] = flags[: size - whole]
+        return totals @ np.ones(lanes, self.dtype), None if mask is None else mask.view(bool)
+
+    @staticmethod
+    def _padded(column: Any, start: int, lanes: int) -> Any:
+        """The points from `start` on, the last one repeated until the lanes are full."""
+        import numpy as np
+
+        if len(column) == 1 and start:
+            return column
+        rest = column[start:]
+        return np.concatenate([rest, np.repeat(rest[-1:], lanes - len(rest))])
+
+    def _call(
+        self, run: Any, size: int, arrays: list[Any], p: Any, outputs: Any, scratch: Any, mask: Any
+    ) -> None:
+        pointers = (ctypes.c_void_p * (len(arrays) + 1))(*[c.ctypes.data for c in arrays])
+        if isinstance(outputs, list):
+            places: Any = (ctypes.c_void_p * (len(outputs) + 1))(*[c.ctypes.data for c in outputs])
+            out = ctypes.addressof(places)
+        else:
+            out = outputs.ctypes.data
+        flags = 0 if mask is None else mask.ctypes.data
+        run(size, ctypes.addressof(pointers), p.ctypes.data, out, scratch.ctypes.data, flags)
+        self.callbacks.check()
+
+
+Run = Callable[..., None]

@@ -1,0 +1,119 @@
+"""What engines run: the lines that are needed for some outputs, renumbered, guards included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import Any
+
+from tinygrad_scalar import primitives
+from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.tape.code import COMPARISONS, CONSTANT, GUARDS, INPUT, MARKERS, PARAMETER, Tape
+from tinygrad_scalar.tape.traced import DETACH
+
+Line = tuple[Primitive, tuple[Any, ...]]
+
+# Rows whose forward rule never raises on floats: dead lines of all others are kept for floats in,
+# where a compiled function raises what the function itself does.
+NEVER_RAISES = frozenset(
+    primitives.TABLE[name]
+    for name in [
+        "identity",
+        "neg",
+        "add",
+        "sub",
+        "mul",
+        "square",
+        "sign",
+        "step",
+        "abs",
+        "floor",
+        "ceil",
+        "trunc",
+        "round",
+        "maximum",
+        "minimum",
+        "where",
+        "copysign",
+        "relu",
+        "leaky_relu",
+        "softplus",
+        "sigmoid",
+        "silu",
+        "gelu",
+        "gelu_tanh",
+        "normal_cdf",
+        "normal_pdf",
+        "tanh",
+        "atan",
+        "atan2",
+        "asinh",
+        "erf",
+        "erfc",
+        "cbrt",
+        "hypot",
+        "sum",
+        "prod",
+        "mean",
+        "dot",
+    ]
+) | {DETACH, *COMPARISONS.values(), *MARKERS, *GUARDS}
+
+
+@dataclass(frozen=True)
+class Program:
+    """Lines of code, the lines of the outputs, and how many numbers come in.
+
+    `checked` are lines of rows that raise where their result is not finite. With `guards`, the
+    outputs count only where all of these hold.
+    """
+
+    code: list[Line]
+    outputs: list[int]
+    inputs: int
+    parameters: int
+    checked: list[int] = field(default_factory=list)
+
+    @property
+    def guards(self) -> bool:
+        """Whether the program holds for some points only."""
+        return any(row in GUARDS for row, _ in self.code)
+
+
+def pruned(
+    tape: Tape, outputs: Sequence[int], *, inputs: int, parameters: int, raising: int = 0
+) -> Program:
+    """The program for some lines of a tape: what they need, and every guard.
+
+    Of the first `raising` lines, those that may raise stay too, needed or not. O(lines).
+    """
+    code = tape.code
+    keep = bytearray(len(code))
+    for line in outputs:
+        keep[line] = 1
+    for line in range(len(code) - 1, -1, -1):
+        row, operands = code[line]
+        if not keep[line]:
+            if row not in GUARDS and (line >= raising or row in NEVER_RAISES):
+                continue
+            keep[line] = 1
+        if row not in MARKERS:
+            for operand in operands:
+                keep[operand] = 1
+    places = [0] * len(code)
+    kept: list[Line] = []
+    checked: list[int] = []
+    for line in compress(range(len(code)), keep):
+        row, operands = code[line]
+        places[line] = len(kept)
+        if row in MARKERS:
+            kept.append(code[line])
+            continue
+        if line < raising and row not in NEVER_RAISES:
+            checked.append(len(kept))
+        kept.append((row, tuple([places[operand] for operand in operands])))
+    return Program(kept, [places[line] for line in outputs], inputs, parameters, checked)
+
+
+__all__ = ["CONSTANT", "INPUT", "PARAMETER", "Line", "Program", "pruned"]

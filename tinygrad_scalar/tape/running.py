@@ -1,0 +1,242 @@
+"""Running a compiled function: the right path for every point, traced anew where none fits."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import threading
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from tinygrad_scalar.structure import same_structure
+from tinygrad_scalar.tape.arguments import is_array
+from tinygrad_scalar.tape.code import TraceError
+from tinygrad_scalar.tape.kernels import kernel
+from tinygrad_scalar.tape.paths import BACKWARD, Path, Request
+from tinygrad_scalar.value import Value
+
+SMALLEST_SHARE = 1024  # points for which a thread is worth starting
+
+
+class Specialisation:
+    """All paths of a function for arguments of one structure.
+
+    `trace` gives the path at a point; the limit on paths and the locks are kept here.
+    """
+
+    def __init__(
+        self, trace: Callable[[Sequence[float]], Path], engine: str, dtype: str, max_paths: int
+    ) -> None:
+        self.trace, self.engine, self.dtype, self.max_paths = trace, engine, dtype, max_paths
+        self.paths: list[Path] = []
+        self.lock = threading.RLock()
+
+    def new_path(self, point: Sequence[float]) -> Path:
+        """Trace at a point that no path so far is for."""
+        with self.lock:
+            if len(self.paths) >= self.max_paths:
+                raise TraceError(
+                    f"the function takes more than {self.max_paths} paths through its branches "
+                    f"(max_paths={self.max_paths}): write branches with where(condition, a, b), "
+                    "or raise max_paths"
+                )
+            with collector_paused():
+                path = self.trace(point)
+            first = self.paths[0] if self.paths else None
+            if first is not None and not same_structure(_zeros(first), _zeros(path)):
+                raise TypeError(
+                    "compile: the branches of the function return different structures; "
+                    "let every branch return as many numbers"
+                )
+            self.paths.append(path)
+            return path
+
+    def first_path(self, point: Sequence[float]) -> Path:
+        """Any path: the first one known, or the one at this point."""
+        return self.paths[0] if self.paths else self.new_path(point)
+
+    def kernel(self, path: Path, request: Request, varying: tuple[bool, ...] | None) -> Any:
+        """The kernel of a path, made once."""
+        key = (request, varying)
+        made = path.kernels.get(key)
+        if made is None:
+            with self.lock:
+                made = path.kernels.get(key)
+                if made is None:
+                    with collector_paused():
+                        program = path.program(request, single=varying is None)
+                        made = kernel(self.engine, program, self.dtype, varying)
+                    path.kernels[key] = made
+        return made
+
+    # ── one point ─────────────────────────────────────────────────────────────────────────────
+    def point(self, request: Request, x: Sequence[float]) -> tuple[Path, list[float]]:
+        """The path for a point and its outputs; raises what the function itself raises."""
+        tried = 0
+        while True:
+            for path in self.paths[tried:] or [self.new_path(x[: self._inputs(request, x)])]:
+                tried += 1
+                made = self.kernel(path, request, None)
+                p = path.parameters()
+                try:
+                    numbers = made.point(x, p)
+                except (ArithmeticError, ValueError, IndexError):
+                    return path, exactly(path, request, x, p)
+                if numbers is None:
+                    continue
+                if has_nan(numbers):
+                    return path, exactly(path, request, x, p)
+                return path, numbers
+
+    def _inputs(self, request: Request, x: Sequence[float]) -> int:
+        if request.mode == "jvp":
+            return len(x) // 2
+        return len(x) - len(request.inputs) if request.mode == "hvp" else len(x)
+
+    # ── a batch ───────────────────────────────────────────────────────────────────────────────
+    def batch(self, request: Request, columns: Any, size: int, threads: int) -> tuple[Path, Any]:
+        """Some path, and the outputs of all points as an array (m, size)."""
+        if size == 1 and self.engine == "llvm":
+            alone = self._alone(request, columns)
+            if alone is not None:
+                return alone
+        results: Any = None
+        first: Path | None = None
+        for path, places, outputs, mask in self._shares(request, columns, size, threads, "batch"):
+            first = first or path
+            if mask is None and places is None:
+                return path, outputs
+            if results is None:
+                results = outputs  # where a guard failed, later paths write over it
+            else:
+                kept = places if mask is None else places[mask]
+                results[:, kept] = outputs if mask is None else outputs[:, mask]
+        return self.paths[0] if first is None else first, results
+
+    def _alone(self, request: Request, columns: Any) -> tuple[Path, Any] | None:
+        """A batch of one, by the code for one point; None if no path so far is for it."""
+        import numpy as np
+
+        if is_array(columns):
+            x = array("d", columns.tobytes())
+        else:
+            x = array("d", [c if isinstance(c, float) else c[0] for c in columns])
+        for path in self.paths:
+            numbers = self.kernel(path, request, None).limits(x, path.parameters())
+            if numbers is not None:
+                return path, np.frombuffer(numbers).reshape(-1, 1)
+        return None
+
+    def sums(self, columns: Any, size: int, threads: int) -> tuple[float, list[tuple[Path, Any]]]:
+        """The sum of the loss over the batch, and the sums of the gradients for each path taken."""
+        total, gradients = 0.0, []
+        for path, _, sums, _ in self._shares(BACKWARD, columns, size, threads, "sums"):
+            total += float(sums[0])
+            gradients.append((path, sums[1:]))
+        return total, gradients
+
+    def _shares(self, request: Request, columns: Any, size: int, threads: int, how: str) -> Any:
+        """(path, its points or None for all, results, mask or None) until no point is left."""
+        import numpy as np
+
+        varying = tuple(not isinstance(column, float) for column in columns)
+        places: Any = None
+        tried, left = 0, size
+        while left:
+            if tried == len(self.paths):
+                point = [float(c if isinstance(c, float) else c[0]) for c in columns]
+                self.new_path(point[: self._inputs(request, point)])
+            path = self.paths[tried]
+            tried += 1
+            made = self.kernel(path, request, varying)
+            results, mask = _in_threads(made, how, columns, path.parameters(), left, threads)
+            if mask is not None and mask.all():
+                mask = None
+            yield path, places, results, mask
+            if mask is None:
+                return
+            failing = np.flatnonzero(~mask)
+            places = failing if places is None else places[failing]
+            columns = [c if isinstance(c, float) else c[failing] for c in columns]
+            left = len(failing)
+
+
+def has_nan(numbers: Sequence[float]) -> bool:
+    """Whether a NaN is among the numbers; their sum tells at once that none is."""
+    total = sum(numbers)
+    return total != total and any(x != x for x in numbers)  # noqa: PLR0124 (NaN)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """No garbage collection meanwhile: what a trace allocates is kept anyway."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _zeros(path: Path) -> Any:
+    from tinygrad_scalar.structure import mapped
+
+    return mapped(lambda _: 0.0, path.tree)
+
+
+def _in_threads(
+    made: Any, how: str, columns: Any, p: Sequence[float], size: int, threads: int
+) -> tuple[Any, Any]:
+    run = getattr(made, how) if hasattr(made, how) else None
+    if run is None:
+        return _summed(*_in_threads(made, "batch", columns, p, size, threads))
+    count = min(threads, max(1, size // SMALLEST_SHARE))
+    if count <= 1:
+        return run(columns, p, size)  # type: ignore[no-any-return]
+    import numpy as np
+
+    ends = [size * k // count for k in range(count + 1)]
+    shares = [
+        ([c if isinstance(c, float) else c[a:b] for c in columns], p, b - a)
+        for a, b in itertools.pairwise(ends)
+    ]
+    with ThreadPoolExecutor(count) as pool:
+        parts = list(pool.map(lambda share: run(*share), shares))
+    masks = None if parts[0][1] is None else np.concatenate([mask for _, mask in parts])
+    if how == "sums":
+        return np.sum([r for r, _ in parts], axis=0), masks
+    return np.concatenate([r for r, _ in parts], axis=1), masks
+
+
+def _summed(outputs: Any, mask: Any) -> tuple[Any, Any]:
+    return (outputs if mask is None else outputs[:, mask]).sum(axis=1), mask
+
+
+def exactly(path: Path, request: Request, x: Sequence[float], p: Sequence[float]) -> list[float]:
+    """The outputs as eager evaluation has them, undefined products and exceptions included.
+
+    Modes without an eager counterpart here raise what the value raises and go on in IEEE
+    arithmetic.
+    """
+    inputs = [Value(number) for number in x[: path.inputs]]
+    leaves = [Value(number) for number in p]
+    outputs = [y if isinstance(y, Value) else Value(y) for y in path.replayed(inputs, leaves)]
+    numbers = [y.data for y in outputs]
+    mode = request.mode
+    if mode == "value":
+        return numbers
+    if mode in ("grad", "both", "backward", "jacobian"):
+        wanted = leaves if mode == "backward" else [inputs[k] for k in request.inputs]
+        rows = []
+        for y in outputs:
+            table = y.backward(inputs=wanted)
+            rows += [table[node] for node in wanted]
+        return rows if mode in ("grad", "jacobian") else [*numbers, *rows]
+    from tinygrad_scalar.tape.python import Kernel
+
+    made = Kernel(path.program(request))
+    return made.at_limits(x, p) or []

@@ -1,0 +1,147 @@
+"""The derivatives of the modes against the reference, entry by entry, within what rounding allows."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from tinygrad_scalar.graph import nodes_below
+from tinygrad_scalar.precision import Number
+from tinygrad_scalar.testing.errors import GradientError
+from tinygrad_scalar.testing.modes import MODES, Derivatives, Function, derivative_graph
+from tinygrad_scalar.testing.recording import Recording, finite
+from tinygrad_scalar.testing.references import Expected, Index, expected
+from tinygrad_scalar.value import Value
+
+# The least precise function of the table is right to 5e-13.
+RELATIVE = 1e-12
+# Every operation may be off by a few units in the last place.
+UNITS = 16 * sys.float_info.epsilon
+# Where the rounding errors cannot be followed through the derivative graph.
+UNKNOWN = 1e-9
+
+
+class Disagreement(NamedTuple):
+    """One derivative by one mode that is further from what was expected than `allowed`."""
+
+    mode: str
+    index: Index
+    actual: Number
+    expected: Number
+    error: float
+    allowed: float
+
+
+class Comparison(NamedTuple):
+    """What came out of comparing."""
+
+    reference: str
+    error: float  # the largest, relative to the largest derivative of the same order
+    wrong: list[Disagreement]
+    expected: dict[Index, Number]
+
+
+def compare(
+    function: Function,
+    recording: Recording,
+    order: int,
+    modes: Sequence[str],
+    rtol: float | None = None,
+) -> Comparison:
+    """Every derivative up to `order` by every mode against the best reference.
+
+    An entry may be off by `rtol` of itself, by what rounding each result of the program to a few
+    units in the last place would change in it (Σ |∂(entry)/∂v · v| over the derivative graph), and
+    by the reference's own error. Cost: the modes', and one backward per entry.
+    """
+    actual = {mode: run(mode, function, recording.point, order) for mode in modes}
+    reference = expected(recording, order)
+    rounding = _rounding_errors(function, recording.point, order)
+    wrong, worst = [], 0.0
+    for mode, found in actual.items():
+        for index, value in found.items():
+            if tuple(sorted(index)) not in reference.derivatives:
+                continue
+            wanted, doubt = reference.derivatives[tuple(sorted(index))]
+            error, size = _error(value, wanted), _size(reference, len(index))
+            worst = max(worst, error / size if size and finite(size) else error)
+            allowed = (RELATIVE if rtol is None else rtol) * abs(float(wanted)) + 10 * doubt
+            allowed += rounding.get(index, UNKNOWN * size) + sys.float_info.min
+            if not error <= allowed:
+                wrong.append(
+                    Disagreement(mode, index, value, _shortened(wanted), error, allowed)
+                )
+    numbers = {index: _shortened(value) for index, (value, _) in reference.derivatives.items()}
+    return Comparison(reference.reference, worst, wrong, numbers)
+
+
+def run(mode: str, function: Function, point: Sequence[Any], order: int) -> Derivatives:
+    """The derivatives by one mode; whatever it raises becomes a GradientError naming the mode."""
+    try:
+        return MODES[mode](function, point, order)
+    except GradientError:
+        raise
+    except Exception as error:
+        raise GradientError(
+            f"check_grad: mode {mode} failed with {type(error).__name__}: {error}; write partials "
+            f"in functions of tinygrad_scalar, or leave the mode out with modes="
+        ) from error
+
+
+def _error(actual: Number, wanted: Number) -> float:
+    if finite(actual):
+        return abs(float(actual - wanted if isinstance(actual, Fraction) else _less(actual, wanted)))
+    return 0.0 if actual == wanted else math.inf
+
+
+def _less(actual: Number, wanted: Number) -> Number:
+    """actual − wanted with one rounding, for a float and a Fraction."""
+    return Fraction(float(actual)) - Fraction(wanted)
+
+
+def _size(reference: Expected, order: int) -> float:
+    """The largest derivative of one order."""
+    sizes = [
+        abs(float(value)) for index, (value, _) in reference.derivatives.items() if len(index) == order
+    ]
+    return max(sizes, default=0.0)
+
+
+def _shortened(x: Number) -> Number:
+    """A fraction that came from floats reads better as one."""
+    return float(x) if isinstance(x, Fraction) and x.denominator > 1000 else x
+
+
+def _rounding_errors(function: Function, point: Sequence[Any], order: int) -> dict[Index, float]:
+    """What rounding changes in each derivative, to first order; unknown ones are left out."""
+    try:
+        graph = derivative_graph(function, point, order)
+        bounds = {index: UNITS * _weights(entry) for index, entry in graph.items()}
+    except Exception:  # noqa: BLE001 (the mode "graph" tells what; here it only costs the bound)
+        return {}
+    return {index: bound for index, bound in bounds.items() if finite(bound)}
+
+
+def _weights(entry: Any) -> float:
+    """Σ |∂(entry)/∂v · v| over all nodes v below; leaves that others own keep their gradients."""
+    if not isinstance(entry, Value):
+        return 0.0
+    with _gradients_kept(entry):
+        table = entry.backward()
+    return math.fsum(abs(float(slope * node.data)) for node, slope in table.items())
+
+
+class _gradients_kept:  # noqa: N801 (a context manager reads like a function)
+    def __init__(self, root: Value) -> None:
+        self.saved = [(node, node.grad) for node in nodes_below(root) if node.primitive is None]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        for node, gradient in self.saved:
+            node.grad = gradient
+

@@ -1,0 +1,134 @@
+"""Before a derivative is checked: is this a function, and has it a derivative here?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from tinygrad_scalar.graph import nodes_below
+from tinygrad_scalar.precision import Number
+from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
+from tinygrad_scalar.testing.kinks import MARGIN, kinks
+from tinygrad_scalar.testing.recording import Flat, Recording, finite
+from tinygrad_scalar.undefined import UndefinedGradientWarning
+from tinygrad_scalar.value import Value
+
+# Of the largest number in the program: what f(x + h) and its replay may differ by through rounding.
+_ROUNDING = 1e-13
+
+
+class Examined(NamedTuple):
+    """A recording, and why there may be no derivative: no reasons where all is well."""
+
+    recording: Recording
+    at_kinks: dict[int, str]  # by number of the operation
+    turns: tuple[str, ...]  # of the control flow
+    undefined: tuple[str, ...]  # products 0·∞ and the like
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All of them, in words."""
+        return tuple(dict.fromkeys((*self.at_kinks.values(), *self.turns, *self.undefined)))
+
+
+@contextmanager
+def undefined_gradients_ignored() -> Iterator[None]:
+    """No warnings of undefined gradients: here they are reported in another way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedGradientWarning)
+        yield
+
+
+def examine(flat: Flat) -> Examined:
+    """The recording of f at its point, after making sure that it can be compared.
+
+    Errors: UncheckableError for a function that gives no number, not always the same one, or
+    changes what it uses; GradientError where part of the gradient is lost.
+    """
+    recording = _repeatable(flat)
+    if not finite(_value(recording)):
+        raise OutsideDomainError(
+            f"check_grad: f is {_value(recording)} at ({flat.at()}), which has no derivative; draw "
+            "points with tinygrad_scalar.strategies.points_for(f)"
+        )
+    turns = tuple(_turns(flat, recording))
+    return Examined(recording, kinks(recording), turns, tuple(_undefined(recording)))
+
+
+def _repeatable(flat: Flat) -> Recording:
+    first = flat.recorded(flat.point)
+    leaves = [node for node in _nodes(first) if node.primitive is None]
+    before = [leaf.data for leaf in leaves]
+    second = flat.recorded(flat.point)
+    for leaf, data in zip(leaves, before, strict=True):
+        if not _same(leaf.data, data):
+            raise UncheckableError(
+                f"check_grad: f changes {leaf!r}, whose data was {data!r} before (mutates state); "
+                "let it compute from its arguments only"
+            )
+    values = _value(first), _value(second)
+    if not _same(*values) or first.shape() != second.shape():
+        raise UncheckableError(
+            f"check_grad: f gives {values[0]!r} and then {values[1]!r} at the same point: it is "
+            "random or keeps state; seed it inside f, or pass what varies as an argument"
+        )
+    return first
+
+
+def _turns(flat: Flat, recording: Recording) -> Iterator[str]:
+    """Inputs near which f takes another branch; an error where f changes and its graph does not."""
+    largest = max((abs(float(node.data)) for node in _nodes(recording)), default=0.0)
+    rounding = _ROUNDING * max(largest, abs(float(_value(recording))))
+    for i, (name, x) in enumerate(zip(flat.names, flat.point, strict=True)):
+        step = MARGIN * max(1.0, abs(float(x)))
+        sides = [_unrecorded(flat, recording, i, x + type(x)(side)) for side in (-step, step)]
+        below, above = (0.0 if side is None else side for side in sides)
+        if below == above == 0.0 and None not in sides:
+            continue
+        if below * above < 0 and abs(below + above) < abs(above - below) / 2 and None not in sides:
+            if min(abs(below), abs(above)) > rounding:
+                raise GradientError(
+                    f"check_grad: part of the gradient is lost: f changes with {name} by about "
+                    f"{(above - below) / (2 * step):.6g} per unit more than its graph records; f "
+                    "reads .data, calls detach() or no_grad(), or returns a plain number"
+                )
+        elif None in sides or max(abs(below), abs(above)) > rounding:
+            yield f"f takes another branch within {step:g} of {name}={x!r}"
+
+
+def _unrecorded(flat: Flat, recording: Recording, i: int, x: Number) -> float | None:
+    """f(x) less the replay of the recording; None if f takes another branch there."""
+    point = [*flat.point[:i], x, *flat.point[i + 1 :]]
+    try:
+        other = flat.recorded(point)
+        replayed = recording.in_floats(point)
+    except (UncheckableError, ArithmeticError, ValueError):
+        return 0.0  # beyond the edge of the domain
+    if other.shape() != recording.shape():
+        return None
+    return float(_value(other) - replayed)
+
+
+def _undefined(recording: Recording) -> Iterator[str]:
+    if isinstance(recording.output, Value):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UndefinedGradientWarning)
+            recording.output.backward(inputs=recording.inputs)
+        for warning in caught:
+            yield str(warning.message).partition("; ")[0]
+
+
+def _nodes(recording: Recording) -> list[Value]:
+    output = recording.output
+    return list(nodes_below(output)) if isinstance(output, Value) else []
+
+
+def _value(recording: Recording) -> Any:
+    output = recording.output
+    return output.data if isinstance(output, Value) else output
+
+
+def _same(a: Number, b: Number) -> bool:
+    return bool(a == b or (a != a and b != b))  # noqa: PLR0124 (NaN)

@@ -1,0 +1,99 @@
+"""Points without a derivative, told from forward rules: where a slope jumps, or a domain ends.
+
+A kink is looked for at every operation, not at the inputs only: `relu(x * x - 1)` has one at 1.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.testing.recording import Recording, finite
+from tinygrad_scalar.value import Value
+
+# How near is too near: well above rounding, well below any step that a user could see.
+MARGIN = 1e-6
+_EPSILON = sys.float_info.epsilon
+_LEAST_JUMP = 1e-3  # of the slope: what curvature does not do within the margin
+_PIECES = 32
+
+
+def kinks(recording: Recording, margin: float = MARGIN) -> dict[int, str]:
+    """The operations within `margin` of a kink, by number, and where that is in words."""
+    found = {}
+    for i, (primitive, sources, seen) in enumerate(recording.operations):
+        varying = [k for k, source in enumerate(sources) if source is not None]
+        if near_kink(primitive, seen, varying, margin):
+            found[i] = describe(recording.nodes[i])
+    return found
+
+
+def near_kink(
+    primitive: Primitive, x: Sequence[Any], varying: Iterable[int], margin: float = MARGIN
+) -> bool:
+    """Whether a row has a kink within `margin` of the operands `x`, of which some vary."""
+    return bool(primitive.kinks(*x)) or any(_kink_along(primitive, x, k, margin) for k in varying)
+
+
+def describe(node: Value) -> str:
+    """An operation with its operands: relu(0.0), with the label of the operand if there is one."""
+    assert node.primitive is not None
+    operands = ", ".join(map(repr, node._seen()[1]))
+    labels = [parent.label for parent in node.parents if parent.label]
+    of = f" of {', '.join(labels)}" if labels else ""
+    return f"{node.primitive.name}({operands}){of}"
+
+
+def _kink_along(primitive: Primitive, seen: Sequence[Any], k: int, margin: float) -> bool:
+    def along(x: float) -> float:
+        operands = [*seen[:k], x, *seen[k + 1 :]]
+        y = primitive.forward(*operands)
+        return float(y if primitive.joint is None else y[primitive.index])
+
+    x = float(seen[k])
+    return finite(x) and (_at_edge(along, x) or _bends(along, x, margin * max(1.0, abs(x))))
+
+
+def _at_edge(g: Callable[[float], Any], x: float) -> bool:
+    """Whether the domain ends here: the next number on one side, or on both, is outside."""
+    return any(_fails(g, math.nextafter(x, side)) for side in (-math.inf, math.inf))
+
+
+def _fails(g: Callable[[float], Any], x: float) -> bool:
+    try:
+        g(x)
+    except (ArithmeticError, ValueError):
+        return True
+    return False
+
+
+def _bends(g: Callable[[float], float], x: float, margin: float) -> bool:
+    """Whether the slope of g jumps near x: a jump stays as the interval shrinks, curvature goes."""
+    try:
+        half = margin / 2
+        points = [g(x + k * half) for k in range(-2, 3)]
+        # the outer two see a vertical tangent at x itself, which is symmetric
+        coarse = max(
+            _slope_jump(points[::2], margin),
+            _slope_jump(points[:3], half),
+            _slope_jump(points[2:], half),
+        )
+        if not coarse:
+            return False
+        fine = margin / _PIECES
+        values = [g(x + k * fine) for k in range(-_PIECES, _PIECES + 1)]
+    except (ArithmeticError, ValueError):
+        return False
+    triples = zip(values, values[1:], values[2:], strict=False)
+    return max(_slope_jump(triple, fine) for triple in triples) > coarse / 4
+
+
+def _slope_jump(values: Sequence[float], width: float) -> float:
+    """The difference of the slopes between three equidistant points; 0 if it may be rounding."""
+    left, right = (values[1] - values[0]) / width, (values[2] - values[1]) / width
+    jump = abs(right - left)
+    rounding = 64 * _EPSILON * max(map(abs, values)) / width
+    return jump if jump > max(rounding, _LEAST_JUMP * max(abs(left), abs(right))) else 0.0

@@ -1,0 +1,100 @@
+"""The modes of differentiation under one name each: every derivative of f up to an order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tinygrad_scalar.forward import jvp
+from tinygrad_scalar.tape import compile
+from tinygrad_scalar.testing.references import Index
+from tinygrad_scalar.value import Value
+
+Function = Callable[..., Any]
+Derivatives = dict[Index, Any]
+
+
+def derivative_graph(f: Function, point: Sequence[Any], order: int) -> Derivatives:
+    """`backward(create_graph=True)` again and again; the derivatives as Values where they are."""
+    inputs = [Value(x) for x in point]
+    found: Derivatives = {}
+    level = {(): f(*inputs)}
+    for _ in range(order):
+        level = {
+            (*index, i): slope
+            for index, value in level.items()
+            for i, slope in enumerate(_slopes(value, inputs, create_graph=True))
+        }
+        found |= level
+    return found
+
+
+def _slopes(value: Any, inputs: Sequence[Value], *, create_graph: bool) -> list[Any]:
+    if not isinstance(value, Value):
+        return [0.0] * len(inputs)
+    table = value.backward(inputs=inputs, create_graph=create_graph)
+    return [table[leaf] for leaf in inputs]
+
+
+def _graph(f: Function, point: Sequence[Any], order: int) -> Derivatives:
+    found = derivative_graph(f, point, order)
+    return {index: x.data if isinstance(x, Value) else x for index, x in found.items()}
+
+
+def _reverse(f: Function, point: Sequence[Any], order: int) -> Derivatives:
+    """Every order by one plain `backward`, of the derivative graph one order below."""
+    inputs = [Value(x) for x in point]
+    found: Derivatives = {}
+    level = {(): f(*inputs)}
+    for k in range(order):
+        for index, value in level.items():
+            slopes = _slopes(value, inputs, create_graph=False)
+            found |= {(*index, i): slope for i, slope in enumerate(slopes)}
+        if k + 1 < order:
+            level = {
+                (*index, i): slope
+                for index, value in level.items()
+                for i, slope in enumerate(_slopes(value, inputs, create_graph=True))
+            }
+    return found
+
+
+def _forward(f: Function, point: Sequence[Any], order: int) -> Derivatives:
+    """As many nested `jvp` as the order."""
+
+    def along(index: Index) -> Function:
+        if not index:
+            return f
+        unit = tuple(float(i == index[0]) for i in range(len(point)))
+        return lambda *x: jvp(along(index[1:]), x, unit)[1]
+
+    everywhere = range(len(point))
+    return {
+        index: along(index)(*point)
+        for k in range(1, order + 1)
+        for index in itertools.product(everywhere, repeat=k)
+    }
+
+
+def _tape(f: Function, point: Sequence[Any], order: int) -> Derivatives:
+    """The compiled function's gradient and Hessian, by the engine that compiles at once."""
+    compiled = compile(lambda *x: f(*x), engine="python")
+    numbers = [float(x) for x in point]
+    if not numbers:
+        return {}
+    gradient = compiled.grad(*numbers)
+    slopes = gradient if isinstance(gradient, tuple) else (gradient,)
+    found: Derivatives = {(i,): slope for i, slope in enumerate(slopes)}
+    if order > 1:
+        rows = compiled.hessian(*numbers)
+        found |= {(i, j): x for i, row in enumerate(rows) for j, x in enumerate(row)}
+    return found
+
+
+MODES: dict[str, Callable[[Function, Sequence[Any], int], Derivatives]] = {
+    "reverse": _reverse,
+    "forward": _forward,
+    "graph": _graph,
+    "tape": _tape,  # up to order 2
+}

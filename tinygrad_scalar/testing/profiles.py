@@ -1,0 +1,26 @@
+"""Profiles of Hypothesis under the names that people look for, where Hypothesis is installed.
+
+| profile | examples | |
+|---|---|---|
+| `dev` | 25 | while writing |
+| `ci` | 200 | the same examples in every run, no deadline |
+| `thorough` | 5,000 | over night, no deadline |
+
+Choose one with `pytest --hypothesis-profile=thorough` or `settings.load_profile("thorough")`.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+
+def register() -> None:
+    """Register the profiles; nothing is loaded, and nothing happens without Hypothesis."""
+    if find_spec("hypothesis") is None:
+        return
+    from hypothesis import HealthCheck, settings
+
+    patient = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("dev", max_examples=25, **patient)
+    settings.register_profile("ci", settings.get_profile("ci"), max_examples=200)
+    settings.register_profile("thorough", max_examples=5000, **patient)
