@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -45,8 +46,8 @@ def per_call(action, seconds=0.3):
 
 def agree(name, actual, expected):
     """The relative error of the worst number, over the scale of each row, is below 1e-9."""
-    for a, b in zip(actual, expected, strict=True):
-        a, b = np.asarray(a, float), np.asarray(b, float)
+    for ours, theirs in zip(actual, expected, strict=True):
+        a, b = np.asarray(ours, float), np.asarray(theirs, float)
         error = float(np.max(np.abs(a - b)) / np.max(np.abs(b)))
         assert error < 1e-9, f"{name}: off by {error:.1e}"
 
@@ -268,7 +269,7 @@ def spiral_step():
 # ── large graphs at one point ─────────────────────────────────────────────────────────────────
 def rosenbrock(x):
     """Σ 100 (x₊ − x²)² + (1 − x)²."""
-    return tg.sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in zip(x, x[1:], strict=False))
+    return tg.sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in pairwise(x))
 
 
 def rosenbrock_gradient(n):
@@ -302,7 +303,7 @@ def rosenbrock_gradient(n):
         def by_scalars():
             s = [casadi.SX.sym(f"x{i}") for i in range(n)]
             y = 0
-            for p, q in zip(s, s[1:], strict=False):
+            for p, q in pairwise(s):
                 y = y + 100 * (q - p * p) ** 2 + (1 - p) ** 2
             s = casadi.vertcat(*s)
             return casadi.Function("g", [s], [casadi.gradient(y, s)])
@@ -326,11 +327,11 @@ def mixed_operations():
     g = program.compiled(
         **{name: getattr(tg, name) for name in ("relu", "exp", "log", "sin", "tanh")}
     )
-    f = tg.compile(lambda x: g(x))
+    f = tg.compile(g)
     x = program.inputs
     ready, (value, gradient) = timed(lambda: f.value_and_grad(x))
     count = program.operations
-    expected = tg.value_and_grad(lambda x: g(x))(x)
+    expected = tg.value_and_grad(g)(x)
     agree("eager", [[value], gradient], [[expected[0]], expected[1]])
     rows = [["compile", 1e9 * per_call(lambda: f.value_and_grad(x)) / count, 1e6 * ready / count]]
     if find_spec("casadi"):
@@ -382,7 +383,7 @@ class SmallGPT:
         """The mean cross-entropy of each next token."""
         keys, values, losses = [], [], []
         size = self.width // self.heads
-        for place, (token, following) in enumerate(zip(text, text[1:], strict=False)):
+        for place, (token, following) in enumerate(pairwise(text)):
             x = [a + b for a, b in zip(self.tokens[token], self.places[place], strict=True)]
             h = normed(x)
             q = linear(self.q, h)

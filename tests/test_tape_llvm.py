@@ -113,7 +113,12 @@ def test_one_point_goes_through_machine_code_and_other_kinds_the_general_way():
     f = compile(lambda xs, y: [xs[0] * y, (xs[1], y)])
     assert f([1.0, 2.0], 3.0) == [3.0, (2.0, 3.0)]
     assert "value" in f._entries
-    for xs, y in (([1.5, 2.0], 3.0), ([1, 2.0], 3), ([True, 2.0], np.float64(3.0)), ((1.0, 2.0), 3)):
+    for xs, y in (
+        ([1.5, 2.0], 3.0),
+        ([1, 2.0], 3),
+        ([True, 2.0], np.float64(3.0)),
+        ((1.0, 2.0), 3),
+    ):
         assert f(xs, y) == [float(xs[0]) * float(y), (2.0, 3.0)]
     assert f([1.0, 2.0, 9.0], 4.0) == [4.0, (2.0, 4.0)]  # another length: traced anew
     assert f([2.0, 2.0], 4.0) == [8.0, (2.0, 4.0)]
@@ -226,10 +231,14 @@ def test_a_step_of_training_equals_the_eager_one():
     compiled = [p.grad for p in model.parameters()]
     for p in model.parameters():
         p.grad = 0.0
-    loss = tg.mean(nn.cross_entropy(model(x), t) for x, t in zip(X.tolist(), y.tolist(), strict=True))
+    loss = tg.mean(
+        nn.cross_entropy(model(x), t) for x, t in zip(X.tolist(), y.tolist(), strict=True)
+    )
     loss.backward()
     assert mean == pytest.approx(loss.data, rel=1e-13)
-    np.testing.assert_allclose(compiled, [p.grad for p in model.parameters()], rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(
+        compiled, [p.grad for p in model.parameters()], rtol=1e-11, atol=1e-14
+    )
     for label in (-1, 3, 0.5):
         with pytest.raises((IndexError, ValueError), match="index"):
             f.backward(X[:1], np.array([label]))

@@ -12,7 +12,7 @@ from tinygrad_scalar.precision import is_number, like
 from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.primitives import dot
 from tinygrad_scalar.reverse import propagate
-from tinygrad_scalar.sweep import leaves_below, running, sweep
+from tinygrad_scalar.sweep import check_leaves, leaves_below, running, sweep
 from tinygrad_scalar.table import GradTable
 from tinygrad_scalar.undefined import Policy, check_policy, plain
 
@@ -151,6 +151,7 @@ def _table(
     for output, seed in zip(outputs, seeds, strict=True):
         carried = seed if isinstance(seed, Carrier) else like(seed, output.data)
         start[id(output)] = start[id(output)] + carried if id(output) in start else carried
+    check_leaves(order)
     found = propagate(order, start, active, cut, undefined, graph)
     zero = like(0.0, outputs[0].data) if outputs else 0.0
     return order, [zero if gradient is None else gradient for gradient in found]

@@ -40,6 +40,7 @@ class Settings:
 
 
 plain: bool = True
+own_rows = False  # whether there are rows whose rules may raise, or ask for derivatives themselves
 _default = Settings()
 _current: ContextVar[Settings] = ContextVar("tinygrad_scalar_settings", default=_default)
 _open_blocks = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import Any
 
@@ -191,7 +191,7 @@ class Run:
         self.inputs = [leaf for leaf, _ in cores]
         arguments = with_arguments(args, self.chosen, [argument for _, argument in cores])
         recording = context.settings().recording
-        with nullcontext() if recording else context.override(recording=True):
+        with recorded():
             self.output = f(*arguments, **options)
         # Values, not numbers, are due if the result depends on others' Values too.
         self.graph = recording and self._sees_others()
@@ -227,7 +227,10 @@ class Run:
         if not isinstance(output, Value):
             return [0.0] * len(self.inputs)
         graph = self.graph or isinstance(seed, Carrier)
-        return gradients([output], [seed], self.inputs, graph=graph, undefined=undefined, cut=True)
+        with recorded() if graph else nullcontext():
+            return gradients(
+                [output], [seed], self.inputs, graph=graph, undefined=undefined, cut=True
+            )
 
     def finished(self, y: Any) -> Any:
         """An output as it is handed to the caller: a number unless a graph is due."""
@@ -238,6 +241,11 @@ class Run:
     def mirrored(self, values: list[Any]) -> Any:
         """Numbers, one per input, in the structure of the chosen arguments."""
         return _mirrored(self.args, self.chosen, self.argnums, values)
+
+
+def recorded() -> AbstractContextManager[object]:
+    """An outer `no_grad` is not meant for the derivatives that are taken inside it."""
+    return nullcontext() if context.settings().recording else context.override(recording=True)
 
 
 def _at_core(x: Any) -> tuple[Value, Any]:

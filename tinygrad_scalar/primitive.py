@@ -302,13 +302,9 @@ def _stated(rule: Rule, number: float, at_kink: Callable[..., bool]) -> Rule:
     return lambda y, *x: number if at_kink(*x) else rule(y, *x) if callable(rule) else rule
 
 
-own_rows = False  # whether there are rows whose rules may raise, or ask for derivatives themselves
-
-
 def own(row: Primitive) -> Primitive:
     """A row that is not the library's: sweeps save what such a rule could spoil."""
-    global own_rows
-    own_rows = True
+    context.own_rows = True
     return row
 
 

@@ -102,6 +102,7 @@ class Series(Tagged):
             result._next = lambda k: self._quotient(k, a, b, result)
         if order and whole is None:
             result.coefficient(order)
+            result._next = _nothing_more  # free the operands, and break the cycle through `y`
         return result
 
     def _slopes(self, row: Primitive, y: Any, x: list[Any]) -> list[Any]:
@@ -149,6 +150,10 @@ class Series(Tagged):
 
     def __repr__(self) -> str:
         return f"Series({self.known!r})"
+
+
+def _nothing_more(k: int) -> Any:
+    raise ValueError(f"taylor: the coefficient of order {k} was not asked for")
 
 
 def taylor(f: Callable[[Any], Any], n: int) -> Callable[[Any], list[Any]]:

@@ -8,10 +8,10 @@ theirs. What is *meant* is `reverse.propagate`, and a test holds the two togethe
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar import primitive, primitives
+from tinygrad_scalar import context, primitives
 from tinygrad_scalar.undefined import by_rule, is_nan
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ def sweep(
     Writes `.grad` as `Value.backward` says. None, and nothing written to a leaf, if a gradient is
     NaN: whether something undefined arose is for `reverse.propagate` to judge.
     """
-    reached, saved = _count(output, inputs is not None or primitive.own_rows)
+    reached, saved = _count(output, inputs is not None or context.own_rows)
     try:
+        check_leaves([node for node, _ in saved])
         wanted = None if inputs is None else _restrict(output, reached, inputs)
         order = [] if wanted == [] else _fire(output, seed)
         gradients = [node.grad for node in order]
@@ -56,6 +57,16 @@ def sweep(
     for node, gradient in zip(wanted, received, strict=True):
         node.grad += gradient
     return order, gradients
+
+
+def check_leaves(nodes: Iterable[Value]) -> None:
+    """RuntimeError for a Value that a checkpointed function let out other than by returning it."""
+    for node in nodes:
+        if node.primitive is None and node._x not in (None, context.settings().tracker):
+            raise RuntimeError(
+                f"backward: {node!r} was made inside a checkpointed function and used outside, "
+                "where its history is not known: return it from that function"
+            )
 
 
 def leaves_below(outputs: Sequence[Value]) -> list[Value]:

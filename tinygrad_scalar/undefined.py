@@ -146,8 +146,9 @@ class Judge:
     def fault(self, use: Any, i: int | None, what: str, factor: Any = 1.0) -> Any:
         """What stands in place of an undefined number: 0, or NaN, or nothing at all."""
         if self.policy == "nan":  # in a derivative graph NaN again however often it is derived
-            sources = [factor] if i is None else [factor, use.x[i]]
-            return sum((x * math.nan for x in sources if isinstance(x, Carrier)), math.nan)
+            sources: list[Any] = [factor] if i is None else [factor, use.x[i]]
+            carried: list[Any] = [x for x in sources if isinstance(x, Carrier)]
+            return sum((x * math.nan for x in carried), math.nan)
         return self._verdict(use, i, what, "0.0 was taken", 0.0)
 
     def _verdict(self, use: Any, i: int | None, what: str, instead: str, number: Any) -> Any:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.drawing.labels import visible
+from tinygrad_scalar.drawing.labels import number_text, visible
 from tinygrad_scalar.drawing.scene import Box, Bundle, Scene
 from tinygrad_scalar.drawing.terms import ATOM, TEXT, applied
 from tinygrad_scalar.graph import topological_order
@@ -88,13 +88,11 @@ class Course:
 
     def _row(self, item: Item) -> Iterator[Row]:
         if item.box is None:
-            leaf = item.thing.primitive is None
             name = visible(self._seen.name(item.thing))
-            yield Row(item.key, name, show(item.thing.data), leaf)
+            yield Row(item.key, name, show(item.thing.data), item.thing.primitive is None)
         elif item.box.name:
-            yield Row(
-                item.key, visible(item.box.name), _counted(item.box.nodes, "node"), given=False
-            )
+            name = visible("/".join((*item.box.scope, item.box.name)))
+            yield Row(item.key, name, _counted(item.box.nodes, "node"), given=False)
 
     def _name(self, node: Any) -> str:
         """How the line of a step calls a Value."""
@@ -103,17 +101,14 @@ class Course:
     # ── forward ───────────────────────────────────────────────────────────────────────────────
     def _forward(self) -> Iterator[Step]:
         for item in self._items:
-            if item.box is None:
+            key, box = item.key, item.box
+            if box is None:
                 if item.thing.primitive is not None:
-                    value = show(item.thing.data)
-                    yield Step(
-                        "forward", item.key, item.key, "", value, *self._operation(item.thing)
-                    )
-            elif item.box.name and any(node.primitive is not None for node in item.box.nodes):
-                size = _counted(item.box.nodes, "node")
-                yield Step(
-                    "forward", item.key, item.key, "", size, item.box.name, f"computes {size}"
-                )
+                    entry = show(item.thing.data)
+                    yield Step("forward", key, key, "", entry, *self._operation(item.thing))
+            elif box.name and any(node.primitive is not None for node in box.nodes):
+                size = _counted(box.nodes, "node")
+                yield Step("forward", key, key, "", size, self._title(key), f"computes {size}")
 
     def _operation(self, node: Any) -> tuple[str, str]:
         """z = x × y, and = 2.0 × 3.0 = 6.0."""
@@ -167,13 +162,10 @@ class Course:
     def _product_rule(self, node: Any, i: int, parent: Any) -> tuple[str, str]:
         """The chain rule along one edge."""
         z, x, output = self._name(node), self._name(parent), self._name(self._output)
-        first, (second, precedence) = (
-            show(self.gradients[id(node)]),
-            TEXT.number(node._partial(i)),
-        )
-        second = second if precedence == ATOM else f"({second})"
-        term = show(self._terms[id(node), i])
-        return f"∂{output}/∂{x} += ∂{output}/∂{z} · ∂{z}/∂{x}", f"= {first} × {second} = {term}"
+        gradient, term = show(self.gradients[id(node)]), show(self._terms[id(node), i])
+        slope, precedence = TEXT.number(node._partial(i))
+        slope = slope if precedence == ATOM else f"({slope})"
+        return f"∂{output}/∂{x} += ∂{output}/∂{z} · ∂{z}/∂{x}", f"= {gradient} × {slope} = {term}"
 
     def _sum_rule(self, bundle: Bundle, total: str) -> tuple[str, str]:
         """Many edges at once: what a Value receives by them, or between which boxes they run."""
@@ -193,7 +185,8 @@ class Course:
 
     def _norm(self, box: Box) -> str:
         """What the table shows for a box: the length of the gradient of all in it."""
-        return f"norm {show(math.hypot(*(float(self.gradients[id(node)]) for node in box.nodes)))}"
+        norm = math.hypot(*(float(self.gradients[id(node)]) for node in box.nodes))
+        return f"norm {number_text(norm)}"
 
 
 def _in_order(seen: Scene) -> list[Item]:

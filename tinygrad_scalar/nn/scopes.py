@@ -62,7 +62,7 @@ def settle(things: Any, provenance: Settled) -> None:
             else:
                 thing._provenance = Settled(before.label, provenance.scope, before.line)
             if thing._a is None is thing._b:
-                extend(thing._y)
+                extend([x for x in thing._y if x is not None and x.primitive is not None])
             else:
                 push(thing._a)
                 push(thing._b)

@@ -251,9 +251,9 @@ class Compiled:
         self, mode: str, call: Call, own: Specialisation, request: Request, tree: Any
     ) -> None:
         """Machine code that is called directly from now on for numbers of this structure."""
-        if self.engine != "llvm" or self.dtype != "float64":
-            return
         path = self._made()
+        if self.engine != "llvm" or self.dtype != "float64" or path.leaves:
+            return
         key = (mode, request)
         if key not in path.entries:
             made = own.kernel(path, request, None)
@@ -262,10 +262,12 @@ class Compiled:
         if entry is not None:
             self._entries[mode] = entry.call
 
-    def _chosen(self, call: Call) -> tuple[list[int], tuple[int, ...]]:
+    def _chosen(self, call: Call) -> tuple[list[int], Sequence[int]]:
         chosen = positions(self.argnums, len(call.arguments), "compile")
         widths = [len(argument.columns) for argument in call.arguments]
         ends = [0, *accumulate(widths)]
+        if chosen == list(range(len(widths))):
+            return chosen, range(ends[-1])  # compared and hashed at once, however many
         return chosen, tuple(k for i in chosen for k in range(ends[i], ends[i + 1]))
 
     def _mirrored(self, call: Call, chosen: Sequence[int], numbers: Sequence[Any]) -> Any:

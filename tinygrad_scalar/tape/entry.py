@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-LIMIT = 20_000  # numbers in and out: their buffers are part of the module
+LIMIT = 1_000_000  # numbers in and out: their buffers are part of the module
 _FASTCALL = 0x80
 # Offsets in an object: its type; the number of a float, the length of a list; items.
 TYPE, NUMBER, LENGTH, ITEMS = 8, 16, 16, 24

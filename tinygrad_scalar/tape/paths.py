@@ -25,7 +25,7 @@ class Request(NamedTuple):
     """What is asked of a function: a mode, and the places of the inputs it is asked for."""
 
     mode: str  # value, grad, both, backward, jvp, hvp, hessian, jacobian
-    inputs: tuple[int, ...] = ()
+    inputs: Sequence[int] = ()
 
 
 FEW = 16  # leaves that Python reads as fast
@@ -160,27 +160,27 @@ def _shown(result: Any) -> str:
 Written = tuple[Recording, list[int], int]
 
 
-def _value(path: Path, _: tuple[int, ...]) -> Written:
+def _value(path: Path, _: Sequence[int]) -> Written:
     return path.recording, path.outputs, path.inputs
 
 
-def _gradient(path: Path, places: tuple[int, ...]) -> Written:
+def _gradient(path: Path, places: Sequence[int]) -> Written:
     output, derivation = path.scalar("grad"), Derivation(path.recording)
     return derivation.recording, derivation.reverse(output, path.input_lines(places)), path.inputs
 
 
-def _both(path: Path, places: tuple[int, ...]) -> Written:
+def _both(path: Path, places: Sequence[int]) -> Written:
     recording, lines, inputs = _gradient(path, places)
     return recording, [path.outputs[0], *lines], inputs
 
 
-def _backward(path: Path, _: tuple[int, ...]) -> Written:
+def _backward(path: Path, _: Sequence[int]) -> Written:
     output, derivation = path.scalar("backward"), Derivation(path.recording)
     parameters = [derivation.tape.parameter(k) for k in range(len(path.leaves))]
     return derivation.recording, [output, *derivation.reverse(output, parameters)], path.inputs
 
 
-def _jvp(path: Path, _: tuple[int, ...]) -> Written:
+def _jvp(path: Path, _: Sequence[int]) -> Written:
     derivation = Derivation(path.recording)
     tape, inputs = derivation.tape, path.input_lines(range(path.inputs))
     tangents = {line: tape.input(path.inputs + k) for k, line in enumerate(inputs)}
@@ -188,7 +188,7 @@ def _jvp(path: Path, _: tuple[int, ...]) -> Written:
     return derivation.recording, [*path.outputs, *slopes], 2 * path.inputs
 
 
-def _hvp(path: Path, places: tuple[int, ...]) -> Written:
+def _hvp(path: Path, places: Sequence[int]) -> Written:
     derivation = Derivation(path.recording)
     inputs = path.input_lines(places)
     gradient = derivation.reverse(path.scalar("hvp"), inputs)
@@ -197,7 +197,7 @@ def _hvp(path: Path, places: tuple[int, ...]) -> Written:
     return derivation.recording, derivation.forward(gradient, tangents), path.inputs + len(places)
 
 
-def _hessian(path: Path, places: tuple[int, ...]) -> Written:
+def _hessian(path: Path, places: Sequence[int]) -> Written:
     derivation = Derivation(path.recording)
     inputs = path.input_lines(places)
     gradient = derivation.reverse(path.scalar("hessian"), inputs)
@@ -206,7 +206,7 @@ def _hessian(path: Path, places: tuple[int, ...]) -> Written:
     return derivation.recording, [k for row in zip(*columns, strict=True) for k in row], path.inputs
 
 
-def _jacobian(path: Path, places: tuple[int, ...]) -> Written:
+def _jacobian(path: Path, places: Sequence[int]) -> Written:
     derivation = Derivation(path.recording)
     inputs = path.input_lines(places)
     if len(path.outputs) <= len(inputs):
@@ -217,7 +217,7 @@ def _jacobian(path: Path, places: tuple[int, ...]) -> Written:
     return derivation.recording, [k for row in zip(*columns, strict=True) for k in row], path.inputs
 
 
-WRITERS: dict[str, Callable[[Path, tuple[int, ...]], Written]] = {
+WRITERS: dict[str, Callable[[Path, Sequence[int]], Written]] = {
     "value": _value,
     "grad": _gradient,
     "both": _both,

@@ -59,7 +59,7 @@ def compare(
     """
     actual = {mode: run(mode, function, recording.point, order) for mode in modes}
     reference = expected(recording, order)
-    rounding = _rounding_errors(function, recording.point, order)
+    rounding = rounding_errors(function, recording.point, order)
     wrong, worst = [], 0.0
     for mode, found in actual.items():
         for index, value in found.items():
@@ -115,7 +115,7 @@ def _shortened(x: Number) -> Number:
     return float(x) if isinstance(x, Fraction) and x.denominator > 1000 else x
 
 
-def _rounding_errors(function: Function, point: Sequence[Any], order: int) -> dict[Index, float]:
+def rounding_errors(function: Function, point: Sequence[Any], order: int) -> dict[Index, float]:
     """What rounding changes in each derivative, to first order; unknown ones are left out."""
     try:
         graph = derivative_graph(function, point, order)

@@ -1,0 +1,394 @@
+"""`checkpoint` and `checkpoint_chain`: the same gradients, fewer nodes, more evaluations."""
+
+import itertools
+import math
+import random
+
+import pytest
+from hypothesis import assume, given, settings
+from random_programs import all_close, moderate, points, programs
+
+from tinygrad_scalar import (
+    Value,
+    checkpoint,
+    checkpoint_chain,
+    counting,
+    exp,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    no_grad,
+    sin,
+    tanh,
+    taylor,
+)
+
+
+def f(x, w):
+    return tanh(x * w) * exp(x)
+
+
+def results(make):
+    """Data, table entries and `.grad` of leaves x and w under what `make(x, w)` gives."""
+    x, w = Value(0.5, label="x"), Value(1.5, label="w")
+    z = make(x, w)
+    table = z.backward()
+    return z.data, table[x], table[w], x.grad, w.grad
+
+
+# ── the same gradients ────────────────────────────────────────────────────────────────────────
+WAYS = {
+    "arguments": lambda x, w: checkpoint(f, x, w),
+    "closed over": lambda x, w: checkpoint(lambda u: f(u, w), x),
+    "all closed over": lambda x, w: checkpoint(lambda: f(x, w)),
+    "argument and closed over": lambda x, w: checkpoint(lambda u, v: f(u, w) + 0.0 * v, x, w),
+    "structures": lambda x, w: checkpoint(lambda d: {"z": [f(*d["xw"])]}, {"xw": (x, w)})["z"][0],
+    "constants": lambda x, w: checkpoint(lambda u, one, v: f(u, v) * one, x, 1, w),
+    "one node twice": lambda x, w: checkpoint(lambda a, b, v: f(a, v) + 0.0 * b, x, x, w),
+    "inner nodes": lambda x, w: checkpoint(f, x * 1.0, w + 0.0),
+    "inner nodes closed over": lambda x, w: (lambda u: checkpoint(lambda v: f(u, v), w))(x * 1.0),
+    "nested": lambda x, w: checkpoint(lambda a, b: checkpoint(f, a * 1.0, b), x, w),
+    "nested, closed over": lambda x, w: checkpoint(lambda: checkpoint(lambda: f(x, w))),
+    "nested three times": lambda x, w: checkpoint(
+        lambda a: checkpoint(lambda b: checkpoint(lambda c: f(c, w), b), a), x
+    ),
+    "arguments returned": lambda x, w: f(*checkpoint(lambda a, b: (a, b), x, w)),
+    "closed over and returned": lambda x, w: f(*checkpoint(lambda: [x, w])),
+    "several outputs": lambda x, w: (lambda t, e: t * e)(
+        *checkpoint(lambda a, b: (tanh(a * b), exp(a)), x, w)
+    ),
+    "one of several outputs": lambda x, w: checkpoint(lambda a, b: (a * b, f(a, b)), x, w)[1],
+    "an output that is a constant": lambda x, w: math.prod(
+        checkpoint(lambda a, b: [f(a, b), 1.0], x, w)
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_value_table_and_grad_are_those_without_checkpoint(way):
+    assert all_close(results(way), results(f), 1e-15)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_second_order_is_that_without_checkpoint(way):
+    def second(make):
+        x, w = Value(0.5), Value(1.5)
+        slopes = make(x, w).backward(create_graph=True)
+        return [[slopes[u].backward(inputs=(x, w))[v] for v in (x, w)] for u in (x, w)]
+
+    assert all_close(second(way), second(f), 1e-14)
+    assert all_close(hessian(way)(0.5, 1.5), hessian(f)(0.5, 1.5), 1e-14)
+    assert all_close(dense(hessian(way, sparse=True)(0.5, 1.5)), hessian(f)(0.5, 1.5), 1e-14)
+    direction = (1.0, -2.0)
+    assert all_close(
+        hvp(way, (0.5, 1.5), direction), hvp(f, (0.5, 1.5), direction), 1e-14
+    )
+
+
+def dense(found):
+    matrix = [[0.0, 0.0], [0.0, 0.0]]
+    for i, j, value in zip(*found, strict=True):
+        matrix[i][j] = value
+    return matrix
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_third_order_and_forward_modes_are_those_without_checkpoint(way):
+    def along(make):
+        return lambda t: make(0.5 + t, 1.5 - 2.0 * t)
+
+    third = grad(grad(grad(along(f))))(0.1)
+    assert all_close(grad(grad(grad(along(way))))(0.1), third, 1e-13)
+    assert all_close(taylor(along(way), 3)(0.1), taylor(along(f), 3)(0.1), 1e-13)
+    assert all_close(jvp(way, (0.5, 1.5), (1.0, 2.0)), jvp(f, (0.5, 1.5), (1.0, 2.0)), 1e-15)
+    for mode in ("forward", "reverse"):
+        found = jacobian(way, mode=mode)(0.5, 1.5)
+        assert all_close(found, jacobian(f, mode=mode)(0.5, 1.5), 1e-15)
+
+
+@settings(max_examples=40)
+@given(programs(), points())
+def test_checkpointed_random_programs(program, point):
+    assume(moderate(program, point))
+
+    def halves(x):
+        y = checkpoint(lambda u: [program(u), u[0] * u[1]], x)
+        return checkpoint(lambda u, v: sin(u) * v, *y)
+
+    def plain(x):
+        return sin(program(x)) * (x[0] * x[1])
+
+    assert all_close(grad(halves)(point), grad(plain)(point), 1e-14)
+    assert all_close(hessian(halves)(point), hessian(plain)(point), 1e-12)
+
+
+def test_a_gradient_inside_a_checkpoint():
+    def g(x):
+        return x * grad(lambda y: x * y * y)(2.0)  # 4x²
+
+    x = Value(3.0)
+    assert checkpoint(g, x).backward()[x] == 24.0
+    assert grad(lambda u: checkpoint(g, u))(3.0) == 24.0
+    assert grad(grad(lambda u: checkpoint(g, u)))(3.0) == 8.0
+    assert type(checkpoint(grad(g), 3.0)) is float
+
+
+def test_repeated_backward_adds_up():
+    x, u = Value(0.5), Value(0.5)
+    y, z = checkpoint(lambda v: sin(v) * v, x), sin(u) * u
+    for _ in range(3):
+        y.backward()
+        z.backward()
+    assert x.grad == u.grad
+
+
+def test_only_what_is_asked_for_is_given():
+    x, w = Value(0.5), Value(1.5)
+    y = checkpoint(f, x, w)
+    table = y.backward(inputs=x)
+    assert table[x] == f(x, w).backward(inputs=x)[x]
+    assert w not in table
+    assert w.grad == 0.0
+
+
+def test_plain_numbers_give_plain_numbers():
+    assert checkpoint(lambda x: x * 2, 3.0) == 6.0
+    assert type(checkpoint(lambda x: x * 2, 3)) is float
+    assert checkpoint(lambda x: {"a": [x, 2]}, 3.0) == {"a": [3.0, 2.0]}
+
+
+def test_a_constant_result_has_gradient_zero():
+    x = Value(1.0)
+    y = checkpoint(lambda u: 3.0, x)
+    assert y == 3.0
+    assert (x * y).backward()[x] == 3.0
+
+
+def test_labels_and_grads_of_arguments_are_left_alone():
+    x = Value(0.5, label="x")
+    x.grad = 7.0
+    checkpoint(sin, x)
+    assert (x.grad, x.label) == (7.0, "x")
+
+
+def test_nothing_is_recorded_under_no_grad():
+    x = Value(0.5)
+    with no_grad():
+        y = checkpoint(sin, x)
+        state = checkpoint_chain(sin, x, 5)
+    assert y.parents == state.parents == ()
+
+
+def test_the_operation_saw_the_number_of_then():
+    """As elsewhere: overwriting a leaf's data changes no recorded gradient, or it is an error."""
+    x, w = Value(1.0), Value(2.0)
+    y = checkpoint(lambda u: u * w, x)
+    x.data = 3.0
+    assert y.backward()[w] == 1.0
+
+
+# ── counts ────────────────────────────────────────────────────────────────────────────────────
+def test_fewer_nodes_are_stored_and_more_operations_done():
+    """Equations 6.50 to 6.52: store or recompute."""
+
+    def work(x):
+        for _ in range(50):
+            x = sin(x)
+        return x
+
+    x = Value(0.5)
+    with counting() as stored:
+        y = work(x)
+    with counting() as stored_back:
+        y.backward()
+    del y
+    with counting() as recomputed:
+        y = checkpoint(work, x)
+    with counting() as recomputed_back:
+        y.backward()
+    assert (stored.evaluations, stored.nodes) == (50, 50)
+    assert recomputed.evaluations == 50
+    assert recomputed.nodes <= 1
+    assert recomputed_back.evaluations == stored_back.evaluations + 50
+    assert recomputed_back.nodes == 50
+    assert recomputed_back.multiplications >= stored_back.multiplications
+
+
+def test_one_rerun_serves_all_outputs():
+    calls = []
+
+    def several(u):
+        calls.append(u)
+        return [sin(u * k) for k in range(1, 6)]
+
+    x = Value(0.5)
+    total = sum(checkpoint(several, x))
+    assert len(calls) == 1
+    total.backward()
+    assert len(calls) == 2
+
+
+def test_inner_checkpoints_are_rerun_once_for_each_outer_one():
+    calls = []
+
+    def inner(u):
+        calls.append(u)
+        return sin(u)
+
+    x = Value(0.5)
+    checkpoint(lambda u: checkpoint(inner, u) * u, x).backward()
+    assert len(calls) <= 3
+
+
+# ── chains ────────────────────────────────────────────────────────────────────────────────────
+def plain_chain(step, state, n):
+    for _ in range(n):
+        state = step(state)
+    return state
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 7, 8, 31, 100])
+def test_a_chain_is_its_steps(n):
+    def run(chain):
+        x, w = Value(0.5), Value(0.9)
+        y = chain(lambda s: sin(s) * w + 0.1, x, n)
+        table = y.backward(inputs=(x, w))
+        return y.data, table[x], table[w], x.grad, w.grad
+
+    assert all_close(run(checkpoint_chain), run(plain_chain), 1e-14)
+
+
+def test_the_state_of_a_chain_may_be_a_structure():
+    def step(state):
+        return {"a": [state["b"] * 0.5], "b": sin(state["a"][0])}
+
+    def run(chain):
+        return hessian(lambda a, b: chain(step, {"a": [a], "b": b}, 7)["b"])(0.3, 0.8)
+
+    assert all_close(run(checkpoint_chain), run(plain_chain), 1e-14)
+
+
+def test_chains_in_all_modes():
+    def run(chain):
+        g = lambda x: chain(lambda s: sin(s) * 1.1, x, 6)  # noqa: E731
+        return [grad(g)(0.5), grad(grad(g))(0.5), *jvp(g, (0.5,), (1.0,)), *taylor(g, 3)(0.5)]
+
+    assert all_close(run(checkpoint_chain), run(plain_chain), 1e-13)
+
+
+def peak(n):
+    """The most nodes alive at one time, from the first step to the last gradient."""
+    x = Value(0.5)
+    with counting() as c:
+        checkpoint_chain(lambda s: sin(s) * 1.1, x, n).backward()
+    return c
+
+
+def test_a_chain_holds_a_logarithmic_number_of_nodes():
+    """Twice as many steps, at most so many nodes more, however long the chain is."""
+    peaks = [peak(2**k).peak_nodes for k in range(2, 13)]
+    assert peaks[-1] <= 6 * 12
+    steps = [b - a for a, b in itertools.pairwise(peaks)]
+    assert max(steps) <= 6
+    with counting() as c:
+        x = Value(0.5)
+        plain_chain(lambda s: sin(s) * 1.1, x, 4096).backward()
+    assert c.peak_nodes == 2 * 4096
+
+
+def test_a_chain_costs_n_log_n_evaluations():
+    for k in (4, 8, 12):
+        n = 2**k
+        # two operations a step, and the cosine of each on the way back
+        assert peak(n).evaluations <= 2 * n * (k + 2)
+
+
+# ── what is refused ───────────────────────────────────────────────────────────────────────────
+def test_a_function_that_depends_on_chance_is_refused():
+    x, rng = Value(1.0), random.Random(1)
+    y = checkpoint(lambda u: u * rng.random(), x)
+    with pytest.raises(RuntimeError, match=r"checkpoint: f gave 0.13.*when it was run again"):
+        y.backward()
+
+
+def test_data_written_in_between_is_refused():
+    x, w = Value(1.0), Value(2.0)
+    y = checkpoint(lambda u: u * w, x)
+    w.data = 3.0
+    with pytest.raises(RuntimeError, match=r"checkpoint: f gave 2.0, and 3.0 when it was run aga"):
+        y.backward()
+    assert (x.grad, w.grad) == (0.0, 0.0)
+
+
+def test_data_written_by_the_function_is_refused():
+    x, w = Value(1.0), Value(2.0)
+
+    def counts_up(u):
+        w.data += 1
+        return u * w
+
+    y = checkpoint(counts_up, x)
+    with pytest.raises(RuntimeError, match="checkpoint: .*"):
+        y.backward()
+
+
+def test_nodes_that_leak_out_are_refused():
+    """They were not recorded: their gradient would be lost without a word."""
+    x, kept = Value(1.0), []
+
+    def leaks(u):
+        kept.append(u * 2)
+        return kept[-1] * kept[-1]
+
+    y = checkpoint(leaks, x)
+    with pytest.raises(RuntimeError, match="checkpoint: .*return"):
+        (y + kept[0]).backward()
+
+
+def test_a_sum_collected_outside_is_refused():
+    x, total = Value(1.0), [Value(0.0)]
+
+    def collects(u):
+        total[0] = total[0] + u
+        return u * 2
+
+    y = checkpoint(collects, x)
+    with pytest.raises(RuntimeError, match="checkpoint: .*"):
+        (y + total[0]).backward()
+
+
+def test_another_structure_the_second_time_is_refused():
+    x = Value(1.0)
+    for results_ in ([[1.0, 2.0], [1.0]], [[1.0], {"a": 1.0}]):
+        remaining = iter(results_)
+        y = checkpoint(lambda u, r=remaining: scaled(u, next(r)), x)
+        with pytest.raises(RuntimeError, match="checkpoint: .*structure"):
+            y[0].backward()
+
+
+def scaled(u, tree):
+    if isinstance(tree, dict):
+        return {key: u * c for key, c in tree.items()}
+    return [u * c for c in tree]
+
+
+def test_arguments_and_results_that_are_no_numbers_are_refused():
+    with pytest.raises(TypeError, match="checkpoint: an argument: .* not str"):
+        checkpoint(lambda x: x, "x")
+    with pytest.raises(TypeError, match="checkpoint: what f returned: .* not NoneType"):
+        checkpoint(lambda x: None, Value(1.0))
+
+
+@pytest.mark.parametrize("n", [-1, 2.0, "3", None, True])
+def test_a_length_that_is_no_integer_from_0_on_is_refused(n):
+    with pytest.raises(ValueError, match="checkpoint_chain: n is an integer from 0 on, not"):
+        checkpoint_chain(sin, Value(1.0), n)
+
+
+def test_an_error_in_the_function_is_its_own_and_leaves_nothing_behind():
+    x = Value(0.0)
+    with pytest.raises(ZeroDivisionError, match="div"):
+        checkpoint(lambda u: 1 / u, x)
+    assert (x * x).parents == (x, x)  # recording again
