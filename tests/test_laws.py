@@ -19,7 +19,9 @@ from tinygrad_scalar import Value, jvp, primitives, sin
 from tinygrad_scalar.strategies import Instruction, Program, expressions
 from tinygrad_scalar.testing.comparison import rounding_errors
 
-SMOOTH = "neg add sub mul div square sqrt sin cos tan atan exp log tanh sigmoid softplus erf".split()
+SMOOTH = (
+    "neg add sub mul div square sqrt sin cos tan atan exp log tanh sigmoid softplus erf".split()
+)
 factors = st.integers(-8, 8).map(lambda n: n / 4)
 
 
@@ -192,7 +194,9 @@ def test_forward_and_reverse_are_transposes(f, direction):
     size = sum(abs(b) for b in direction)
     allowed = rounding_errors(f, f.inputs, 1)
     assume(len(allowed) == len(f.inputs))
-    assert abs(slope - expected) <= 4 * size * sum(allowed.values()) + 1e-12 * abs(expected) + 1e-300
+    assert (
+        abs(slope - expected) <= 4 * size * sum(allowed.values()) + 1e-12 * abs(expected) + 1e-300
+    )
 
 
 # ── other people's derivatives ────────────────────────────────────────────────────────────────
@@ -258,10 +262,15 @@ def interpreted(program, functions, inputs):
 @given(expressions(IN_SYMPY, max_ops=6))
 def test_sympy_agrees(f):
     symbols = sympy.symbols(f"x0:{len(f.inputs)}", real=True)
-    exact = Program(f.inputs, tuple(
-        Instruction(row, tuple(k if isinstance(k, int) else sympy.Rational(k) for k in operands))
-        for row, operands in f.instructions
-    ))
+    exact = Program(
+        f.inputs,
+        tuple(
+            Instruction(
+                row, tuple(k if isinstance(k, int) else sympy.Rational(k) for k in operands)
+            )
+            for row, operands in f.instructions
+        ),
+    )
     expression = interpreted(exact, IN_SYMPY, symbols)
     at = {s: sympy.Rational(x) for s, x in zip(symbols, f.inputs, strict=True)}
     expected = [float(sympy.diff(expression, s).subs(at).evalf(30)) for s in symbols]
@@ -275,6 +284,8 @@ def test_autograd_agrees(f):
     assert_same(f, f.inputs, gradient(f, f.inputs), [float(x) for x in theirs])
 
 
-@pytest.mark.parametrize("names", [sorted(IN_SYMPY), sorted(IN_AUTOGRAD)], ids=["sympy", "autograd"])
+@pytest.mark.parametrize(
+    "names", [sorted(IN_SYMPY), sorted(IN_AUTOGRAD)], ids=["sympy", "autograd"]
+)
 def test_the_other_libraries_know_rows_of_the_table(names):
     assert set(names) <= set(primitives.TABLE)

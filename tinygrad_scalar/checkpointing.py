@@ -194,7 +194,7 @@ class _Call:
         """Run f again, recorded, and differentiate it: the gradient of every operand."""
         graph = any(isinstance(each, Carrier) for each in (*x, *by_output.values()))
         count = len(x) - len(self.closed_over)
-        with context.override(recording=True, tracker=None):
+        with context.override(recording=True):
             inside = [
                 primitives.identity(each) if isinstance(each, Value) else Value(each)
                 for each in x[:count]

@@ -123,7 +123,10 @@ def _operand(draw: Any, row: Primitive, i: int, results: Sequence[float]) -> int
 
 
 def _result(
-    row: Primitive, operands: Sequence[int | float], results: Sequence[float], kinks: bool  # noqa: FBT001
+    row: Primitive,
+    operands: Sequence[int | float],
+    results: Sequence[float],
+    kinks: bool,  # noqa: FBT001
 ) -> float | None:
     """The value of an instruction; None if it is to be left out."""
     x = [results[k] if isinstance(k, int) else k for k in operands]

@@ -3,8 +3,6 @@
 try:
     from hypothesis import strategies as st
 except ImportError:
-    raise ImportError(
-        'strategies need Hypothesis: pip install "tinygrad_scalar[test]"'
-    ) from None
+    raise ImportError('strategies need Hypothesis: pip install "tinygrad_scalar[test]"') from None
 
 __all__ = ["st"]

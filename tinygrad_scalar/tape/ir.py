@@ -67,6 +67,10 @@ class Writer:
         self.helpers: dict[str, str] = {}
         self.slots: dict[int, int] = {}
         self.slot_count = 1  # slot 0 sums what must be finite
+        self.checked = set(program.checked)
+        self.outputs: dict[int, list[int]] = {}
+        for k, line in enumerate(program.outputs):
+            self.outputs.setdefault(line, []).append(k)
         self.lines: list[str] = []
         self.fresh = 0
 
@@ -113,10 +117,6 @@ class Writer:
         self.names: dict[int, str] = {}
         self.conditions: dict[int, str] = {}
         self.finite: list[str] = []
-        self.checked = set(self.program.checked)
-        self.outputs: dict[int, list[int]] = {}
-        for k, line in enumerate(self.program.outputs):
-            self.outputs.setdefault(line, []).append(k)
         code = self.program.code
         for line in chunk:
             row, operands = code[line]

@@ -71,9 +71,7 @@ def compare(
             allowed = (RELATIVE if rtol is None else rtol) * abs(float(wanted)) + 10 * doubt
             allowed += rounding.get(index, UNKNOWN * size) + sys.float_info.min
             if not error <= allowed:
-                wrong.append(
-                    Disagreement(mode, index, value, _shortened(wanted), error, allowed)
-                )
+                wrong.append(Disagreement(mode, index, value, _shortened(wanted), error, allowed))
     numbers = {index: _shortened(value) for index, (value, _) in reference.derivatives.items()}
     return Comparison(reference.reference, worst, wrong, numbers)
 
@@ -93,7 +91,9 @@ def run(mode: str, function: Function, point: Sequence[Any], order: int) -> Deri
 
 def _error(actual: Number, wanted: Number) -> float:
     if finite(actual):
-        return abs(float(actual - wanted if isinstance(actual, Fraction) else _less(actual, wanted)))
+        return abs(
+            float(actual - wanted if isinstance(actual, Fraction) else _less(actual, wanted))
+        )
     return 0.0 if actual == wanted else math.inf
 
 
@@ -105,7 +105,9 @@ def _less(actual: Number, wanted: Number) -> Number:
 def _size(reference: Expected, order: int) -> float:
     """The largest derivative of one order."""
     sizes = [
-        abs(float(value)) for index, (value, _) in reference.derivatives.items() if len(index) == order
+        abs(float(value))
+        for index, (value, _) in reference.derivatives.items()
+        if len(index) == order
     ]
     return max(sizes, default=0.0)
 
@@ -144,4 +146,3 @@ class _gradients_kept:  # noqa: N801 (a context manager reads like a function)
     def __exit__(self, *_: object) -> None:
         for node, gradient in self.saved:
             node.grad = gradient
-

@@ -99,4 +99,3 @@ def symbol(function: str, names: Sequence[str], index: Index) -> str:
 def show(x: Number) -> str:
     """All digits that a float has."""
     return repr(x) if isinstance(x, float) else str(x)
-

@@ -1,0 +1,301 @@
+"""The page of steps in a real browser: played to its end it shows what the engine computes.
+
+Needs Chromium and its driver (`apt-get install chromium chromium-driver`); where they are missing
+these tests are skipped, and say so.
+"""
+
+import shutil
+import tempfile
+
+import pytest
+
+from tinygrad_scalar import Value, relu, scope
+from tinygrad_scalar.drawing import steps
+
+BROWSER = next(
+    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
+)
+DRIVER = shutil.which("chromedriver")
+HOSTILE = '<img src=x onerror=alert(1)> & "q" </td></script>'
+
+pytestmark = pytest.mark.skipif(
+    BROWSER is None or DRIVER is None,
+    reason="no browser: apt-get install chromium chromium-driver, to see the page of steps work",
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from selenium import webdriver  # of the test extra; with a browser there is no excuse
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        for argument in (
+            "headless",
+            "no-sandbox",
+            "disable-gpu",
+            "disable-dev-shm-usage",
+            "disable-background-networking",
+            "disable-component-update",
+            "disable-sync",
+            "no-first-run",
+            f"user-data-dir={profile}",
+        ):
+            options.add_argument(f"--{argument}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+class Page:
+    """What a learner can see and do."""
+
+    def __init__(self, browser, path):
+        self.browser = browser
+        browser.get(path.as_uri())
+
+    def run(self, script, *arguments):
+        return self.browser.execute_script(script, *arguments)
+
+    def press(self, *keys):
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        for key in keys:
+            ActionChains(self.browser).send_keys(key).perform()
+
+    def click(self, name):
+        self.browser.find_element("id", name).click()
+
+    def slide(self, position):
+        self.run(
+            "const s = document.querySelector('input[type=range]'); s.value = arguments[0];"
+            "s.dispatchEvent(new Event('input', {bubbles: true}))",
+            position,
+        )
+
+    def position(self):
+        return int(self.run("return document.querySelector('input[type=range]').value"))
+
+    def table(self):
+        return self.run(
+            "return [...document.querySelectorAll('tbody tr')]"
+            ".map(row => [...row.cells].map(cell => cell.textContent))"
+        )
+
+    def text(self, name):
+        return self.run("return document.getElementById(arguments[0]).innerText", name)
+
+    def picture(self, key):
+        """The lines of a node in the picture."""
+        return self.run(
+            "return [...document.getElementById(arguments[0]).querySelectorAll('text')]"
+            ".map(text => text.textContent)",
+            key,
+        )
+
+    def highlighted(self):
+        return self.run(
+            "return [...document.querySelectorAll('#picture .fires, #picture .feeds, "
+            "#picture .active')].map(e => e.id)"
+        )
+
+    def errors(self):
+        return [entry for entry in self.browser.get_log("browser") if entry["level"] != "INFO"]
+
+
+@pytest.fixture
+def open_page(browser, tmp_path):
+    pages = []
+
+    def opened(z, **options):
+        steps(z, **options).save(tmp_path / "steps.html")
+        pages.append(Page(browser, tmp_path / "steps.html"))
+        return pages[-1]
+
+    yield opened
+    assert all(page.errors() == [] for page in pages)
+
+
+def neuron():
+    """An expression with shared nodes, every kind of label, and a gradient of 0."""
+    x, w = Value(2.0, label="x"), Value(-3.0, label=HOSTILE)
+    a = x * w
+    loss = relu(a) + a.tanh() * x + x**2 / 3.0
+    loss.label = "L"
+    return loss
+
+
+def test_stepping_to_the_end_fills_the_table_as_the_engine_does(open_page):
+    from selenium.webdriver.common.keys import Keys
+
+    z = neuron()
+    page = open_page(z)
+    names = [name for name, _, _ in page.table()]
+    assert [entry for _, _, entry in page.table()] == [""] * len(names)
+    last = int(page.run("return document.querySelector('input[type=range]').max"))
+    page.press(*[Keys.ARROW_RIGHT] * last)
+    assert page.position() == last
+    table = z.backward()
+    assert last == sum(node.primitive is not None for node in table) + 1 + table.edges
+    by_name = {node.label: node for node in table if node.label}
+    shown = {name: (float(value), float(entry)) for name, value, entry in page.table()}
+    assert len(shown) == len(table)
+    for label, node in by_name.items():
+        assert shown[label] == pytest.approx((node.data, table[node]), rel=1e-9)
+    pairs = sorted((node.data, gradient) for node, gradient in table.items())
+    for seen, expected in zip(sorted(shown.values()), pairs, strict=True):
+        assert seen == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_going_back_undoes_every_step(open_page):
+    from selenium.webdriver.common.keys import Keys
+
+    page = open_page(neuron())
+    forward = []
+    for position in range(16):
+        page.slide(position)
+        forward.append((page.table(), page.highlighted(), page.text("rule"), page.picture("u1")))
+    for position in reversed(range(15)):
+        page.press(Keys.ARROW_LEFT)
+        seen = (page.table(), page.highlighted(), page.text("rule"), page.picture("u1"))
+        assert page.position() == position
+        assert seen == forward[position]
+
+
+def test_the_line_and_the_lights_of_a_step(open_page):
+    x, y = Value(2.0, label="x"), Value(3.0, label="y")
+    z = x * y
+    z.label = "z"
+    page = open_page(z * z)
+    assert page.highlighted() == []
+    page.slide(1)
+    assert page.text("rule") == "z = x × y = 2.0 × 3.0 = 6.0"
+    assert sorted(page.highlighted()) == ["e3_0", "e3_1", "f3", "r3", "u3"]
+    page.slide(6)
+    assert page.text("rule") == "∂u4/∂x += ∂u4/∂z · ∂z/∂x = 12.0 × 3.0 = 36.0"
+    assert sorted(page.highlighted()) == ["e3_0", "u1", "u3"]
+    assert page.picture("u1") == ["x", "2.0", "grad 36.0"]
+    assert page.picture("u2") == ["y", "3.0", ""]
+
+
+def test_markup_in_a_label_is_shown_as_text(open_page):
+    page = open_page(neuron())
+    assert HOSTILE in [name for name, _, _ in page.table()]
+    assert page.run("return document.querySelectorAll('img').length") == 0
+    assert page.run(
+        "return [...document.querySelectorAll('#picture text')].some("
+        "text => text.textContent.replaceAll('\\u00a0', ' ') === arguments[0])",
+        HOSTILE,
+    )
+
+
+def test_buttons_and_keys(open_page):
+    from selenium.webdriver.common.keys import Keys
+
+    page = open_page(neuron())
+    page.click("forward")
+    page.click("forward")
+    page.click("back")
+    assert page.position() == 1
+    page.click("last")
+    last = page.position()
+    assert page.text("about").endswith("Every gradient is final.")
+    page.press(Keys.HOME)
+    assert page.position() == 0
+    page.press(Keys.END)
+    assert page.position() == last
+    page.click("first")
+    assert page.position() == 0
+
+
+def test_play_steps_by_itself_until_it_is_paused(open_page, browser):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    page = open_page(neuron())
+    page.click("play")
+    WebDriverWait(browser, 30).until(lambda _: page.position() >= 2)
+    assert page.run("return document.getElementById('play').ariaLabel") == "Pause"
+    page.press(" ")
+    assert page.run("return document.getElementById('play').ariaLabel") == "Play"
+
+
+def test_it_can_be_used_without_sight(open_page):
+    page = open_page(neuron())
+    unnamed = page.run(
+        "return [...document.querySelectorAll('button, input, section, nav')]"
+        ".filter(e => !e.ariaLabel && e.id !== 'line').length"
+    )
+    assert unnamed == 0
+    page.slide(8)
+    spoken = page.run("return document.querySelector('input[type=range]').ariaValueText")
+    assert spoken.startswith("Step 8 of ")
+    assert "∂L/∂L = 1.0" in spoken
+    assert page.run("return document.getElementById('line').ariaLive") == "polite"
+    assert page.run("return document.querySelector('#picture > svg').role") == "img"
+
+
+@pytest.mark.parametrize(("scheme", "bright"), [("light", True), ("dark", False)])
+def test_it_follows_the_scheme_of_the_reader(open_page, browser, scheme, bright):
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    page = open_page(neuron())
+    colours = page.run(
+        "const of = (e, what) => getComputedStyle(document.querySelector(e))[what];"
+        "return [of('.stage', 'backgroundColor'), of('#u1 path', 'fill')]"
+        ".map(c => c.match(/\\d+/g).map(Number).reduce((a, b) => a + b))"
+    )
+    assert [colour > 3 * 128 for colour in colours] == [bright, bright]
+    text = page.run("return getComputedStyle(document.querySelector('#u1 text')).fill")
+    assert (text == "rgb(31, 35, 40)") is bright
+
+
+def test_it_fits_a_phone(open_page, browser):
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        page = open_page(neuron())
+        page.slide(12)
+        assert page.run("return document.documentElement.scrollWidth") == 360
+        assert page.run("return document.documentElement.scrollHeight") == 740
+        for part in ("picture", "line", "entries", "slider", "play"):
+            box = page.run(
+                "const r = document.getElementById(arguments[0]).getBoundingClientRect();"
+                "return [r.left, r.top, r.right, r.bottom, r.width * r.height]",
+                part,
+            )
+            assert box[0] >= 0
+            assert box[1] >= 0
+            assert box[2] <= 360
+            assert box[3] <= 740
+            assert box[4] > 0
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_closed_scopes_are_stepped_through_as_boxes(open_page):
+    x = Value(1.5, label="x")
+    with scope("inner"):
+        y = x.sin() * x
+    z = y + x * x
+    page = open_page(z, depth=0)
+    page.slide(99)
+    shown = {name: entry for name, _, entry in page.table()}
+    assert float(shown["x"]) == pytest.approx(z.backward()[x], rel=1e-9)
+    assert shown["inner"].startswith("norm ")
+
+
+def test_the_frame_of_a_notebook_runs(browser, tmp_path):
+    (tmp_path / "notebook.html").write_text(
+        f"<!doctype html><meta charset=utf-8>{steps(neuron())._repr_html_()}", encoding="utf-8"
+    )
+    page = Page(browser, tmp_path / "notebook.html")
+    browser.switch_to.frame(0)
+    page.slide(3)
+    assert page.text("count").startswith("3 of ")
+    browser.switch_to.default_content()
+    assert page.errors() == []
