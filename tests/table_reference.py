@@ -197,8 +197,11 @@ def exact_derivative(row: Primitive, point: tuple[float, ...], *by: int) -> mpf:
         digits = digits_for(point) if row.name in QUOTIENTS else 60
         return settled(lambda: DERIVATIVES[row.name, by[0]](*at), digits)
     orders = tuple(by.count(i) for i in range(len(point)))
-    # Small beside every operand, so that no step crosses a pole or a kink.
-    step = mpf("1e-30") * min([1.0, *(abs(x) for x in point if x)])
+    # Small beside every operand, so that no step crosses a pole or a kink, and beside 1 / operand,
+    # so that a power of 1e30 is still nearly straight.
+    step = (
+        mpf("1e-30") * min([1.0, *(abs(x) for x in point if x)]) / max(1.0, *map(abs, point), 1.0)
+    )
     return settled(lambda: mpmath.diff(reference(row), at, orders, h=step), digits_for(point))
 
 

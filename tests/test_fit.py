@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tinygrad_scalar import Value, data, nn, optim
-from tinygrad_scalar.nn import callbacks, training
+from tinygrad_scalar.nn import callbacks, replay, training
 
 X, Y = data.moons(12, noise=0.05)
 POINTS = [[float(i), 1.0] for i in range(10)]
@@ -224,31 +224,122 @@ def test_a_log_has_a_few_plain_lines(progress, lines, capsys):
 
 
 # ── the place of the compiled tape ────────────────────────────────────────────────────────────
-def test_a_compiled_loss_is_used_where_there_is_one(monkeypatch):
-    asked = []
+def replayed(monkeypatch):
+    """The minibatches that go the compiled way from now on."""
+    pytest.importorskip("llvmlite")
+    seen = []
+    backward = replay.Replay.backward
 
-    class Compiled:
-        def __init__(self, example_loss):
-            self.example_loss = example_loss
+    def noting(self, X, y):
+        seen.append(len(X))
+        return backward(self, X, y)
 
-        def backward(self, X, y):
-            asked.append(len(X))
-            losses = [self.example_loss(x, t) for x, t in zip(X, y, strict=True)]
-            for loss in losses:
-                loss.backward(1.0 / len(X))
-            return math.fsum(loss.data for loss in losses) / len(X)
+    monkeypatch.setattr(replay.Replay, "backward", noting)
+    monkeypatch.setattr(replay, "_WORTH_IT", 0)
+    return seen
 
-    eager, optimizer = model_and_optimizer()
-    expected = fit(eager, optimizer, steps=4, batch_size=5)
-    monkeypatch.setattr(training, "_compiled", Compiled)
+
+CASES = {
+    "moons": (lambda: nn.MLP(2, [3, 1], seed=0), nn.binary_cross_entropy, X, Y),
+    "hinge": (lambda: nn.MLP(2, [3, 1], seed=0), nn.hinge, X, [2 * t - 1 for t in Y]),
+    "classes": (lambda: nn.TwoLayerNet(2, 4, 2, seed=0), nn.cross_entropy, X, Y),
+    "distributions": (
+        lambda: nn.Sequential(nn.Affine(2, 4, seed=0), nn.LayerNorm(4), nn.GELU()),
+        nn.cross_entropy,
+        X,
+        [[0.1, 0.2, 0.3, 0.4]] * 12,
+    ),
+    "regression": (
+        lambda: nn.MLP(2, [3, 2], activation="tanh", seed=0),
+        nn.mean_squared_error,
+        X,
+        X,
+    ),
+    "tokens": (
+        lambda: nn.Sequential(nn.Embedding(3, 4, seed=0), nn.Affine(4, 3, seed=0)),
+        nn.cross_entropy,
+        [0, 1, 2, 1, 0, 2],
+        [1, 2, 0, 2, 1, 0],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_compiled_training_is_eager_training_to_rounding(case, monkeypatch):
+    make, loss, X, y = CASES[case]
+    courses = []
+    for compiling in (False, True):
+        seen = replayed(monkeypatch) if compiling else []
+        model = make()
+        sgd = optim.SGD(model.parameters(), 0.1)
+        history = nn.fit(model, X, y, loss=loss, optimizer=sgd, steps=6, batch_size=4)
+        assert bool(seen) is compiling
+        courses.append((history.loss, list(model.state_dict().values())))
+    assert courses[1][0] == pytest.approx(courses[0][0], rel=1e-12)
+    assert courses[1][1] == pytest.approx(courses[0][1], rel=1e-12, abs=1e-14)
+
+
+class Twice(nn.Module):
+    def forward(self, x):
+        return [2.0 * a for a in x]
+
+
+EAGER = {
+    "dropout": (nn.Sequential(nn.Dropout(0.5, seed=0), nn.MLP(2, [1])), nn.binary_cross_entropy),
+    "own module": (nn.Sequential(Twice(), nn.MLP(2, [1])), nn.binary_cross_entropy),
+    "own activation": (nn.MLP(2, [2, 1], activation=lambda x: x * x), nn.binary_cross_entropy),
+    "own loss": (nn.MLP(2, [1]), lambda output, target: (output - target) ** 2),
+}
+
+
+@pytest.mark.parametrize("case", EAGER)
+def test_what_one_forward_may_not_stand_for_is_eager(case, monkeypatch):
+    seen = replayed(monkeypatch)
+    model, loss = EAGER[case]
+    nn.fit(model, X, Y, loss=loss, optimizer=optim.SGD(model.parameters(), 0.1), steps=1)
+    assert seen == []
+
+
+def test_short_runs_and_ragged_examples_are_eager(monkeypatch):
+    seen = replayed(monkeypatch)
+    monkeypatch.setattr(replay, "_WORTH_IT", 49)
+    fit(*model_and_optimizer(), steps=4)
+    assert seen == []
+    fit(*model_and_optimizer(), steps=5)
+    assert seen == [1] + [12] * 5
+    gpt = nn.GPT(vocabulary=3, context=3, dim=4, heads=1, seed=0)
+    sgd = optim.SGD(gpt.parameters(), 0.1)
+    texts = [[0, 1], [0, 1, 2]] * 9
+    nn.fit(gpt, texts, texts, loss=nn.cross_entropy, optimizer=sgd, steps=3)
+    assert len(seen) == 6
+
+
+def test_wrong_labels_are_told_before_anything_is_compiled(monkeypatch):
+    replayed(monkeypatch)
+    with pytest.raises(ValueError, match="target 0 is 2, give a number from 0 to 1"):
+        fit(*model_and_optimizer(), y=[0] * 11 + [2], steps=5)
+    model = nn.TwoLayerNet(2, 3, 2)
+    sgd = optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(ValueError, match="class 5 of 2; give 0 to 1"):
+        fit(model, sgd, y=[0] * 11 + [5], steps=5, loss=nn.cross_entropy)
+
+
+def test_a_compiled_run_goes_on_to_the_same_bits(monkeypatch, tmp_path):
+    seen = replayed(monkeypatch)
     model, optimizer = model_and_optimizer()
-    history = fit(model, optimizer, steps=4, batch_size=5)
-    assert asked == [5, 5, 2, 5]
-    assert history.loss == expected.loss
-    assert model.state_dict() == eager.state_dict()
-    dropping = nn.Sequential(nn.Dropout(0.5, seed=0), nn.MLP(2, [1], seed=0))
-    fit(dropping, optim.SGD(dropping.parameters(), 0.1), steps=1)
-    assert len(asked) == 4  # a recorded graph would drop the same numbers at every step
+    whole = fit(model, optimizer, steps=9, batch_size=5)
+
+    def die(step, history):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    options = {"steps": 9, "batch_size": 5, "checkpoint": tmp_path / "c", "checkpoint_every": 2}
+    with pytest.raises(KeyboardInterrupt):
+        fit(*model_and_optimizer(), callbacks=[die], **options)
+    other, optimizer = model_and_optimizer(seed=7)
+    assert fit(other, optimizer, **options) == whole
+    assert other.state_dict() == model.state_dict()
+    assert len(seen) == 3 + 9 + 5 + 5  # the trial of each run, and their steps
 
 
 # ── checkpoints ───────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ import math
 
 import mpmath
 import pytest
-from random_programs import close
+from modes_reference import close
 
 from tinygrad_scalar import (
     Value,

@@ -55,6 +55,9 @@ def test_an_embedding_gives_its_rows_and_only_these_get_gradients():
     assert [a is b for a, b in zip(row, embedding.rows[2], strict=True)] == [True, True]
     (row[0] * 3.0).backward()
     assert [leaf.grad for leaf in embedding.parameters()] == [0.0] * 4 + [3.0] + [0.0] * 3
+    assert [a is b for a, b in zip(embedding(Value(2.0)), embedding.rows[2], strict=True)] == [
+        True
+    ] * 2
     row.append(1.0)
     assert len(embedding.rows[2]) == 2
 

@@ -127,6 +127,8 @@ def test_binary_cross_entropy_at_1000(a, t, loss, gradient):
 
 
 def test_a_target_may_be_a_value():
+    logits = leaves([1.0, 2.0, 0.5])
+    assert nn.cross_entropy(logits, Value(2.0)).data == nn.cross_entropy(logits, 2).data
     a, t = Value(0.5), Value(0.25)
     plain = nn.binary_cross_entropy(Value(0.5), 0.25)
     value = nn.binary_cross_entropy(a, t)

@@ -4,9 +4,8 @@ import math
 
 import mpmath
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from random_programs import close, moderate, programs
+from hypothesis import given, settings
+from modes_reference import all_close, function_of, moderate_programs
 
 from tinygrad_scalar import (
     Value,
@@ -18,8 +17,8 @@ from tinygrad_scalar import (
     gelu,
     grad,
     hypot,
-    log,
     lgamma,
+    log,
     mean,
     minimum,
     prod,
@@ -108,14 +107,12 @@ def test_ten_derivatives_are_those_of_mpmath(ours, theirs):
 
 
 @settings(max_examples=40)
-@given(programs(inputs=1, most=8), st.integers(-150, 150).map(lambda k: k / 100))
-def test_taylor_agrees_with_nested_gradients(program, x):
-    assume(moderate(program, [x]))
-    f = lambda u: program([u])  # noqa: E731
-    found = taylor(f, 4)(x)
-    wanted = [nested(f, n)(x) for n in range(5)]
-    scale = max(1.0, *map(abs, wanted))
-    assert all(abs(a - b) <= 1e-9 * scale for a, b in zip(found, wanted, strict=True))
+@given(moderate_programs(max_steps=8))
+def test_taylor_agrees_with_nested_gradients(program):
+    first, *others = program.inputs
+    f = lambda x: function_of(program)([x, *others])  # noqa: E731
+    wanted = [nested(f, n)(first) for n in range(5)]
+    assert all_close(taylor(f, 4)(first), wanted, 1e-9)
 
 
 def test_branches_and_piecewise_functions():

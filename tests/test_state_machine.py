@@ -169,9 +169,8 @@ class Engine(RuleBasedStateMachine):
         before = [x.grad for x, _ in self.pairs]
         try:
             table = z.backward(create_graph=True)
-        except RuntimeError as error:
+        except RuntimeError:
             assert reference.edited()
-            assert "compute it again" in str(error)
             assert [x.grad for x, _ in self.pairs] == before
             return
         for x, a in self.pairs:
@@ -240,9 +239,10 @@ class Engine(RuleBasedStateMachine):
 
     def keep(self, make, reference):
         """A new pair, unless numbers would stop being exact or paths too many."""
-        if reference.count_paths() < MOST_PATHS and abs(reference.data) < EXACT:
-            if sum(abs(product) for _, product in reference.paths()) < EXACT:
-                self.pairs.append((make(), reference))
+        if reference.count_paths() > MOST_PATHS or abs(reference.data) > EXACT:
+            return
+        if sum(abs(product) for _, product in reference.paths()) < EXACT:
+            self.pairs.append((make(), reference))
 
     def check_table(self, z, reference, table, wanted):
         assert len(table) == len(reference.below())

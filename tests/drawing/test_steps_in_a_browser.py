@@ -231,9 +231,9 @@ def test_it_can_be_used_without_sight(open_page):
         ".filter(e => !e.ariaLabel && e.id !== 'line').length"
     )
     assert unnamed == 0
-    page.slide(8)
+    page.slide(9)
     spoken = page.run("return document.querySelector('input[type=range]').ariaValueText")
-    assert spoken.startswith("Step 8 of ")
+    assert spoken.startswith("Step 9 of ")
     assert "∂L/∂L = 1.0" in spoken
     assert page.run("return document.getElementById('line').ariaLive") == "polite"
     assert page.run("return document.querySelector('#picture > svg').role") == "img"

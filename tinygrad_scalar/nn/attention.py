@@ -16,8 +16,8 @@ from tinygrad_scalar.nn.normalization import RMSNorm
 from tinygrad_scalar.nn.parameter import parameter
 from tinygrad_scalar.nn.shapes import is_list
 from tinygrad_scalar.precision import is_number
+from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.seeds import Seed, generator
-from tinygrad_scalar.value import Value
 
 Vector = list[Any]
 
@@ -25,8 +25,9 @@ Vector = list[Any]
 class Embedding(Module):
     """A table of `num` rows of `dim` parameters: index i gives row i; a list of indices a list.
 
-    Cost O(1) per index. Errors: IndexError for an index outside 0 … num − 1, TypeError for what is
-    no whole number. Source: *Deep Learning*, section 12.4.2 (word embeddings).
+    An index may be a traced Value, under `compile`. Cost O(1) per index.
+    Errors: IndexError for an index outside 0 … num − 1, TypeError for what is no whole number.
+    Source: *Deep Learning*, section 12.4.2 (word embeddings).
 
     >>> embedding = Embedding(3, 2, init=lambda num, dim: 0.5)
     >>> embedding(2), len(embedding([0, 1, 1]))
@@ -46,7 +47,11 @@ class Embedding(Module):
         """The row of an index, or the rows of a list of indices."""
         if is_list(index):
             return [self.forward(item) for item in index]
-        if isinstance(index, (bool, Value)) or not hasattr(index, "__index__"):
+        if isinstance(index, Carrier):
+            from tinygrad_scalar.tape import take
+
+            return take(self.rows, index)
+        if isinstance(index, bool) or not hasattr(index, "__index__"):
             raise TypeError(
                 f"Embedding: index is a whole number from 0 to {len(self.rows) - 1}, "
                 f"not {type(index).__name__}"

@@ -94,15 +94,19 @@ def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
     if not len(logits):
         raise ValueError("cross_entropy: logits is empty: give one number per class")
     if not is_list(logits[0]):
-        return functions.cross_entropy(logits, _plain_distribution(target))
+        return functions.cross_entropy(logits, _distribution(target, len(logits)))
     if not is_list(target) or len(target) != len(logits):
         given = f"{len(target)} targets" if is_list(target) else type(target).__name__
         raise ValueError(f"cross_entropy: {len(logits)} rows of logits, and for them {given}")
     return functions.mean(map(cross_entropy, logits, target))
 
 
-def _plain_distribution(target: Any) -> Any:
-    """A distribution checked to be one; a class index as it is."""
+def _distribution(target: Any, classes: int) -> Any:
+    """A distribution checked to be one; a class index as it is, as a distribution if traced."""
+    if isinstance(target, Carrier):
+        from tinygrad_scalar.tape import take
+
+        return take([[float(i == j) for j in range(classes)] for i in range(classes)], target)
     if not is_list(target) or any(isinstance(t, Carrier) for t in target):
         return target
     if not all(is_number(t) and t >= 0 for t in target) or abs(math.fsum(target) - 1) > 1e-6:

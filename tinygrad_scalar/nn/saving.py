@@ -62,7 +62,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(model, Module):
         raise TypeError(f"save: model is an nn.Module, not {type(model).__name__}")
-    write(path, _KIND, {"architecture": _architecture(model), "state": packed_state(model)})
+    write(path, _KIND, {"architecture": architecture(model), "state": packed_state(model)})
 
 
 def load(path: str | os.PathLike[str], *, into: Module | None = None) -> Module:
@@ -102,7 +102,7 @@ def load_packed(model: Module, state: dict[str, Any]) -> None:
     model.load_state_dict(dict(zip(state["names"], numbers, strict=True)))
 
 
-def _architecture(model: Module) -> dict[str, Any] | None:
+def architecture(model: Module) -> dict[str, Any] | None:
     """Class and arguments of a model; None where a part is not the library's own."""
     try:
         return _recorded(model)

@@ -11,7 +11,7 @@ from tinygrad_scalar.nn.layers import MLP
 from tinygrad_scalar.nn.losses import binary_cross_entropy, cross_entropy
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.modules import Scale, Sequential
-from tinygrad_scalar.nn.training import Loss, compiles
+from tinygrad_scalar.nn.training import Loss
 from tinygrad_scalar.nn.two_layer_net import TwoLayerNet
 
 Parts = tuple[list[list[float]], list[list[float]], list[int], list[int]]
@@ -40,6 +40,8 @@ class Task:
     @property
     def recipe(self) -> Recipe:
         """The recipe that this machine does in a reasonable time."""
+        from tinygrad_scalar.nn.replay import compiles
+
         return self.compiled if self.compiled and compiles() else self.minibatches
 
 

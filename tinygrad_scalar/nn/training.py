@@ -13,7 +13,6 @@ from tinygrad_scalar.data import batches
 from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.checkpoint import Checkpoint
 from tinygrad_scalar.nn.module import Module, mode
-from tinygrad_scalar.nn.modules import Dropout
 from tinygrad_scalar.nn.progress import Progress
 from tinygrad_scalar.nn.shapes import is_list
 from tinygrad_scalar.value import Value
@@ -78,19 +77,11 @@ def fit(
     return run.train(progress)
 
 
-def compiles() -> bool:
-    """Whether `_compiled` has something to offer on this machine."""
-    return False
+def _compiled(run: _Run) -> Any:
+    """What computes minibatches by compiled code, or None; see `nn.replay`."""
+    from tinygrad_scalar.nn.replay import compiled
 
-
-def _compiled(example_loss: Callable[[Any, Any], Value]) -> Any:  # noqa: ARG001 (see below)
-    """An object whose backward(X, Y) gives the mean loss and adds its gradient; None for no such.
-
-    The place where the compiled tape comes in: `example_loss(x, target)` closes over the
-    parameters, whose data are read anew at every call. Models that draw random numbers in their
-    forward are never asked for here.
-    """
-    return None
+    return compiled(run.model, run.loss, run.X, run.y, run.total * run.size)
 
 
 @dataclass
@@ -114,11 +105,11 @@ class _Run:
         history, stopped = History(), False
         if self.checkpoint is not None and self.checkpoint.path.exists():
             history, stopped = self.checkpoint.read()
-        compiled = None if _draws(self.model) else _compiled(self._example_loss)
         with (
             mode(self.model, training=True),
             Progress(self.total, history.steps, show) as progress,
         ):
+            compiled = None if history.steps >= self.total else _compiled(self)
             while history.steps < self.total and not stopped:
                 self._step(history, compiled)
                 stopped = self._asked_to_stop(history)
@@ -191,11 +182,6 @@ def mean_loss(model: Module, loss: Loss, X: Sequence[Any], y: Sequence[Any]) -> 
     with mode(model, training=False), no_grad():
         losses = [loss(model(x), target) for x, target in zip(X, y, strict=True)]
     return math.fsum(x.data if isinstance(x, Value) else x for x in losses) / len(losses)
-
-
-def _draws(model: Module) -> bool:
-    """Whether a forward draws random numbers, so that no recorded graph stands for the next."""
-    return any(isinstance(module, Dropout) and module.p for _, module in model.named_modules())
 
 
 def _total(steps: int | None, epochs: int | None, per_epoch: int) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 from tinygrad_scalar.primitive import Joint, Primitive
 from tinygrad_scalar.primitives import TABLE
-from tinygrad_scalar.strategies.requirement import st
 from tinygrad_scalar.strategies.programs import Instruction, Program, pruned
+from tinygrad_scalar.strategies.requirement import st
 from tinygrad_scalar.testing.kinks import near_kink
 
 # Left out unless named: a node that does nothing, and rows with an operand that counts.
@@ -29,7 +29,7 @@ _IN_PAIRS = {"cross_entropy", "dot"}
 def expressions(
     primitives: Iterable[str | Primitive] | None = None,
     max_ops: int = 8,
-    kinks: bool = False,  # noqa: FBT001, FBT002 (the interface's)
+    kinks: bool = False,
 ) -> Any:
     """Programs of at most `max_ops` operations that share nodes, with inputs of their domain.
 
@@ -41,9 +41,9 @@ def expressions(
     Errors: ValueError for an unknown name or an empty choice.
 
     >>> from hypothesis import find
-    >>> find(expressions(["mul", "sin"]), lambda program: program.run() != 0)
+    >>> find(expressions(["sin", "exp"], max_ops=1), lambda program: program.run() > 2)
     x0 = Value(1.0, label='x0')
-    v0 = sin(x0)
+    v0 = exp(x0)
     v0
     """
     rows = _rows(primitives, kinks)
@@ -52,7 +52,7 @@ def expressions(
     return _programs(rows, max_ops, kinks)
 
 
-def _rows(primitives: Iterable[str | Primitive] | None, kinks: bool) -> list[Primitive]:  # noqa: FBT001
+def _rows(primitives: Iterable[str | Primitive] | None, kinks: bool) -> list[Primitive]:
     if primitives is None:
         return [
             row for name, row in TABLE.items() if name not in _NOT_DRAWN and (kinks or _slopes(row))
@@ -86,7 +86,7 @@ def _decimals() -> Any:
 
 
 @st.composite
-def _programs(draw: Any, rows: Sequence[Primitive], max_ops: int, kinks: bool) -> Program:  # noqa: FBT001
+def _programs(draw: Any, rows: Sequence[Primitive], max_ops: int, kinks: bool) -> Program:
     inputs = tuple(draw(st.lists(_decimals(), min_size=1, max_size=_MOST_INPUTS)))
     results, instructions = list(inputs), []
     sizes = range(1, max_ops + 1)
@@ -119,14 +119,14 @@ def _operand(draw: Any, row: Primitive, i: int, results: Sequence[float]) -> int
     latest_first = range(len(results) - 1, -1, -1)
     suited = [k for k in latest_first if results[k] in domain] or list(latest_first)
     steps_back = draw(st.sampled_from(_STEPS_BACK if i else _MOSTLY_LATEST))
-    return suited[min(steps_back, len(suited) - 1)]
+    return suited[min(int(steps_back), len(suited) - 1)]
 
 
 def _result(
     row: Primitive,
     operands: Sequence[int | float],
     results: Sequence[float],
-    kinks: bool,  # noqa: FBT001
+    kinks: bool,
 ) -> float | None:
     """The value of an instruction; None if it is to be left out."""
     x = [results[k] if isinstance(k, int) else k for k in operands]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import Callable
-from functools import cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.strategies.requirement import st
@@ -17,6 +17,7 @@ from tinygrad_scalar.value import Value
 
 Point = tuple[float, ...]
 _TRIES = 5000
+_COMMON = 0.2  # of the tries: then points are drawn directly, which shrinks best
 _WANTED = 32
 _NEAR_ZERO = 1e-6  # closer to 0, a product underflows before a rule is wrong
 
@@ -50,12 +51,12 @@ def points_for(f: Callable[..., Any], n: int | None = None) -> Any:
 
 @st.composite
 def _points(draw: Any, f: Callable[..., Any], n: int) -> Point:
-    point = tuple(draw(_numbers()) for _ in range(n))
-    if _suits(f, point):
-        return point
-    known = draw(st.sampled_from(_known_points(f, n)))
-    moved = tuple(x * (1 + draw(st.integers(-99, 99)) / 1000) for x in known)
-    return moved if _suits(f, moved) else known
+    known = _known_points(f, n)
+    if known.common and not draw(st.booleans()):
+        return draw(st.tuples(*[_numbers()] * n).filter(partial(_suits, f)))  # type: ignore[no-any-return]
+    point = draw(st.sampled_from(known.points))
+    moved = tuple(x * (1 + draw(st.integers(-99, 99)) / 1000) for x in point)
+    return moved if _suits(f, moved) else point
 
 
 def _numbers() -> Any:
@@ -79,24 +80,31 @@ def _suits(f: Callable[..., Any], point: Point) -> bool:
         return True  # the check is to find that, not the strategy
 
 
-@cache
-def _known_points(f: Callable[..., Any], n: int) -> list[Point]:
-    """Some points of the domain, simple ones first, the same in every run."""
-    chosen, found = random.Random(0), []
-    for i in range(_TRIES):
-        digits, size = i % 4, chosen.choice((1.0, 3.0, 10.0, 100.0))
+class Known(NamedTuple):
+    """Some points of a domain, simple ones first, and whether such points are easily hit."""
+
+    points: list[Point]
+    common: bool
+
+
+@lru_cache
+def _known_points(f: Callable[..., Any], n: int) -> Known:
+    """Points found by trying, the same in every run."""
+    chosen, found, tries = random.Random(0), [], 0
+    while len(found) < _WANTED and tries < _TRIES:
+        digits, size = tries % 4, chosen.choice((1.0, 3.0, 10.0, 100.0))
         low = chosen.choice((-size, 0.0))
         point = tuple(round(chosen.uniform(low, size), digits) for _ in range(n))
         if _suits(f, point):
             found.append(point)
-            if len(found) == _WANTED:
-                break
+        tries += 1
     if not found:
         raise OutsideDomainError(
             f"points_for: {getattr(f, '__name__', f)!r} has no derivative at any of {_TRIES} "
             "points tried; draw from its domain yourself, such as st.floats(2.0, 3.0)"
         )
-    return sorted(found, key=lambda point: sum(map(len, map(str, point))))
+    simple = sorted(found, key=lambda point: sum(map(len, map(str, point))))
+    return Known(simple, len(found) > _COMMON * tries)
 
 
 def _arity(f: Callable[..., Any]) -> int:
@@ -127,7 +135,7 @@ def networks(draw: Any) -> tuple[Any, list[float]]:
     from tinygrad_scalar import nn
 
     inputs = draw(st.integers(1, 3))
-    layers = draw(st.lists(st.integers(1, 4), max_size=2)) + [draw(st.integers(1, 2))]
+    layers = [*draw(st.lists(st.integers(1, 4), max_size=2)), draw(st.integers(1, 2))]
     activation = draw(st.sampled_from(["relu", "tanh", "sigmoid"]))
     seed = draw(st.integers(0, 2**16))
     model = nn.MLP(inputs, layers, activation=activation, seed=seed)

@@ -1,4 +1,4 @@
-"""`Program`: an expression as a list of instructions over earlier results, so that nodes are shared."""
+"""`Program`: instructions over earlier results, so that nodes are shared."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class Program:
     instructions: tuple[Instruction, ...] = ()
 
     def __call__(self, *inputs: Any) -> Any:
+        """The output for other inputs, of any kind."""
         results = list(inputs)
         for primitive, operands in self.instructions:
             x = (results[x] if isinstance(x, int) else x for x in operands)
@@ -70,13 +71,13 @@ class Program:
         return results[-1]
 
     def run(self) -> Value:
-        """The output on fresh leaves x0, x1, …"""
+        """The output on fresh leaves called x0, x1 and so on."""
         leaves = [Value(x, label=f"x{i}") for i, x in enumerate(self.inputs)]
         return self(*leaves)  # type: ignore[no-any-return]
 
     @property
     def __signature__(self) -> inspect.Signature:
-        """One parameter per input."""
+        """One parameter per input, for those who ask `inspect`."""
         kind = inspect.Parameter.POSITIONAL_ONLY
         return inspect.Signature(
             [inspect.Parameter(f"x{i}", kind) for i in range(len(self.inputs))]
@@ -92,7 +93,7 @@ class Program:
             lines.insert(0, _IMPORT)
         return "\n".join([*lines, names[-1]])
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 (IPython's protocol)
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 (IPython's)
         """What Hypothesis prints: the lines of the repr, below each other."""
         for line in repr(self).splitlines():
             printer.break_()

@@ -56,7 +56,18 @@ class Compiled:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """A compiled function in a class body is a method there."""
-        return self if instance is None else functools.partial(self, instance)
+        if instance is None or self.function is None:
+            return self
+        bound = self._same(functools.partial(self.function, instance))
+        name = getattr(self, "__name__", None)
+        if name is not None and hasattr(instance, "__dict__"):
+            instance.__dict__[name] = bound  # found first from now on, with its traces
+        return bound
+
+    def _same(self, function: Callable[..., Any]) -> Compiled:
+        """Another function compiled with the same settings."""
+        settings = (self.argnums, self._named, self.dtype, self.threads, self.max_paths)
+        return Compiled(function, *settings)
 
     # ── the face ──────────────────────────────────────────────────────────────────────────────
     def __call__(self, *args: Any, **options: Any) -> Any:

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from tinygrad_scalar import primitives
+from tinygrad_scalar import context, primitives
 from tinygrad_scalar.arithmetic import Arithmetic
 from tinygrad_scalar.graph import topological_order
 from tinygrad_scalar.precision import is_number, number
@@ -88,6 +88,13 @@ class Recording:
             self._kept.append(node)
         return lines[id(root)]
 
+    def written(self, row: Primitive, lines: tuple[int, ...]) -> Traced:
+        """A new operation as a Traced; a constant under `no_grad`."""
+        line = self.tape.emit(row, lines)
+        if not context.settings().recording:
+            line = self.tape.emit(DETACH, (line,))
+        return Traced(self, line)
+
     def number(self, line: int) -> float:
         """The number of a line at the point of the trace. O(1) per line, over all calls."""
         numbers, code = self.numbers, self.tape.code
@@ -128,24 +135,23 @@ class Traced(Arithmetic):
         recording = self.recording
         lines = tuple(map(recording.line, operands))
         if isinstance(primitive, Joint):
-            emit = recording.tape.emit
-            return tuple(Traced(recording, emit(row, lines)) for row in primitive.outputs)
-        return Traced(recording, recording.tape.emit(primitive, lines))
+            return tuple(recording.written(row, lines) for row in primitive.outputs)
+        return recording.written(primitive, lines)
 
     # + − × at speed: no look at who has the higher level where both are of one tape
     def __add__(self, other: Any) -> Any:
         if other.__class__ is Traced and other.recording is self.recording:
-            return Traced(self.recording, self.recording.tape.emit(_ADD, (self.index, other.index)))
+            return self.recording.written(_ADD, (self.index, other.index))
         return Arithmetic.__add__(self, other)
 
     def __sub__(self, other: Any) -> Any:
         if other.__class__ is Traced and other.recording is self.recording:
-            return Traced(self.recording, self.recording.tape.emit(_SUB, (self.index, other.index)))
+            return self.recording.written(_SUB, (self.index, other.index))
         return Arithmetic.__sub__(self, other)
 
     def __mul__(self, other: Any) -> Any:
         if other.__class__ is Traced and other.recording is self.recording:
-            return Traced(self.recording, self.recording.tape.emit(_MUL, (self.index, other.index)))
+            return self.recording.written(_MUL, (self.index, other.index))
         return Arithmetic.__mul__(self, other)
 
     # ── branches ──────────────────────────────────────────────────────────────────────────────
@@ -226,8 +232,21 @@ class Traced(Arithmetic):
         )
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
-        del instead
-        self._freeze(what)
+        del what, instead
+        self._freeze("float() or int() (or a function of math or statistics)")
+
+    def __format__(self, specification: str) -> str:
+        if specification:
+            self._freeze("the text")
+        return repr(self)
+
+    @property
+    def parents(self) -> NoReturn:
+        """Refused: a tape has lines, not nodes."""
+        raise TraceError(
+            "grad, vjp, jacobian or hessian inside a compiled function cannot be traced: use jvp "
+            "there, or f.grad, f.hvp and f.hessian of the compiled function"
+        )
 
     def detach(self) -> Traced:
         """The same number as a constant: no gradient flows through, and nothing is frozen."""

@@ -75,11 +75,11 @@ def check_grad(
     >>> check.reference, check.error < 1e-15, check.kinks
     ('complex step', True, ())
     """
-    if not isinstance(order, int) or isinstance(order, bool) or order < 1:
+    if order.__class__ is not int or order < 1:
         raise ValueError(f"check_grad: order is a whole number from 1 up, not {order!r}")
-    flat, asked = Flat(f, point), None if modes is None else chosen_modes(modes)
+    flat, asked = Flat(f, point), None if modes is None else _chosen(modes)
     with undefined_gradients_ignored():
-        check = _Check(flat, order, asked or _possible(flat), rtol)
+        check = _Check(flat, order, _possible(flat) if asked is None else asked, rtol)
         examined = examine(check.flat)
         if examined.reasons:
             return _near_kinks(check, examined)
@@ -91,7 +91,7 @@ def check_grad(
     )
 
 
-def chosen_modes(modes: Collection[str]) -> tuple[str, ...]:
+def _chosen(modes: Collection[str]) -> tuple[str, ...]:
     """The modes asked for; ValueError for any that does not exist."""
     asked = (modes,) if isinstance(modes, str) else tuple(modes)
     for mode in asked:

@@ -1,4 +1,4 @@
-"""The derivatives of the modes against the reference, entry by entry, within what rounding allows."""
+"""The modes against the reference, entry by entry, within what rounding allows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Disagreement(NamedTuple):
     """One derivative by one mode that is further from what was expected than `allowed`."""
 
     mode: str
-    index: Index
+    at: Index
     actual: Number
     expected: Number
     error: float

@@ -1,4 +1,4 @@
-"""Before a derivative is checked: is this a function, and has it a derivative here?"""
+"""What comes before a check: whether f is a function, and has a derivative here."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class HyperDual:
         result = HyperDual(1)
         for _ in range(abs(int(wanted.standard))):
             result = result * self
-        return result if wanted.standard >= 0 else 1 / result
+        return HyperDual(1) / result if wanted.standard < 0 else result
 
     def __neg__(self) -> HyperDual:
         return HyperDual({mask: -c for mask, c in self.parts.items()})

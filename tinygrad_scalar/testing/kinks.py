@@ -40,11 +40,11 @@ def near_kink(
 
 def describe(node: Value) -> str:
     """An operation with its operands: relu(0.0), with the label of the operand if there is one."""
-    assert node.primitive is not None
+    name = node.primitive.name if node.primitive else "leaf"
     operands = ", ".join(map(repr, node._seen()[1]))
     labels = [parent.label for parent in node.parents if parent.label]
     of = f" of {', '.join(labels)}" if labels else ""
-    return f"{node.primitive.name}({operands}){of}"
+    return f"{name}({operands}){of}"
 
 
 def _kink_along(primitive: Primitive, seen: Sequence[Any], k: int, margin: float) -> bool:

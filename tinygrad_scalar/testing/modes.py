@@ -19,7 +19,7 @@ def derivative_graph(f: Function, point: Sequence[Any], order: int) -> Derivativ
     """`backward(create_graph=True)` again and again; the derivatives as Values where they are."""
     inputs = [Value(x) for x in point]
     found: Derivatives = {}
-    level = {(): f(*inputs)}
+    level: Derivatives = {(): f(*inputs)}
     for _ in range(order):
         level = {
             (*index, i): slope
@@ -46,7 +46,7 @@ def _reverse(f: Function, point: Sequence[Any], order: int) -> Derivatives:
     """Every order by one plain `backward`, of the derivative graph one order below."""
     inputs = [Value(x) for x in point]
     found: Derivatives = {}
-    level = {(): f(*inputs)}
+    level: Derivatives = {(): f(*inputs)}
     for k in range(order):
         for index, value in level.items():
             slopes = _slopes(value, inputs, create_graph=False)
@@ -79,7 +79,7 @@ def _forward(f: Function, point: Sequence[Any], order: int) -> Derivatives:
 
 def _tape(f: Function, point: Sequence[Any], order: int) -> Derivatives:
     """The compiled function's gradient and Hessian, by the engine that compiles at once."""
-    compiled = compile(lambda *x: f(*x), engine="python")
+    compiled = compile(f, engine="python")
     numbers = [float(x) for x in point]
     if not numbers:
         return {}

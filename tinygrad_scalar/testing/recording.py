@@ -48,9 +48,9 @@ class Recording:
         self.result = number.get(id(output))  # None: the output is a constant
 
     def _add(self, node: Value, number: dict[int, int]) -> None:
-        assert node.primitive is not None
+        row: Any = node.primitive  # a leaf never gets here
         sources = tuple(number.get(id(parent)) for parent in node._slots())
-        self.operations.append(Operation(node.primitive, sources, tuple(node._seen()[1])))
+        self.operations.append(Operation(row, sources, tuple(node._seen()[1])))
         number[id(node)] = len(number)
         self.nodes.append(node)
 
@@ -121,10 +121,11 @@ class Flat:
         self.names = _names(f, self.given)
 
     def __call__(self, *numbers: Any) -> Any:
+        """The function of its numbers, put back into their structures."""
         return self.f(*like(self.given, numbers))
 
     def at(self) -> str:
-        """The point as text: x=1.5, y=2.0."""
+        """The point as text, `x=1.5, y=2.0`."""
         pairs = zip(self.names, self.point, strict=True)
         return ", ".join(f"{name}={value!r}" for name, value in pairs)
 

@@ -183,7 +183,7 @@ def in_high_precision(row: Primitive) -> Callable[..., Any]:
 
 def _real(y: Any) -> Any:
     context = _context()
-    if isinstance(y, float) or isinstance(y, context.mpc):
+    if isinstance(y, (float, context.mpc)):
         raise _Unsuitable  # rounded on the way, or outside the real domain
     return y
 
@@ -209,7 +209,7 @@ def _by_mpmath(recording: Recording) -> Callable[[Index], Derivative]:
 def _with_digits(
     recording: Recording, rules: Sequence[Callable[..., Any]], index: Index, digits: int
 ) -> Derivative:
-    """A central difference with the step 10^−digits, computed with as many more digits as it eats."""
+    """A central difference with the step 10^−digits, and as many more digits as it eats."""
     context, order = _context(), len(index)
     context.dps = (2 + order) * digits
     point, largest = [high_precision(x) for x in recording.point], context.mpf(1)

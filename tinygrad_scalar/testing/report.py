@@ -63,13 +63,13 @@ def verdict(fault: Fault) -> str:
 def table(function: str, names: Sequence[str], wrong: Sequence[Disagreement]) -> Iterator[str]:
     """Disagreements in columns, the first few of them."""
     modes: dict[tuple[Index, str], list[str]] = {}
-    entries = {}
+    entries: dict[tuple[Index, str], Disagreement] = {}
     for entry in wrong:
-        modes.setdefault((entry.index, show(entry.actual)), []).append(entry.mode)
-        entries.setdefault((entry.index, show(entry.actual)), entry)
+        modes.setdefault((entry.at, show(entry.actual)), []).append(entry.mode)
+        entries.setdefault((entry.at, show(entry.actual)), entry)
     rows = [
         (
-            symbol(function, names, entry.index),
+            symbol(function, names, entry.at),
             ", ".join(modes[key]),
             show(entry.expected),
             show(entry.actual),

@@ -129,7 +129,8 @@ def _value(row: Primitive, point: Point) -> float | None:
         return None  # a row of some other number of operands
     except (ArithmeticError, ValueError) as error:
         if all(x in interval for x, interval in zip(point, row.domain, strict=False)) and any(
-            interval.closed_low and x == interval.low or interval.closed_high and x == interval.high
+            (interval.closed_low and x == interval.low)
+            or (interval.closed_high and x == interval.high)
             for x, interval in zip(point, row.domain, strict=False)
         ):
             raise GradientError(
@@ -265,13 +266,13 @@ def _check_numpy(row: Primitive, point: Point, y: float) -> None:
     """NumPy's function of this name gives the same number, and on a Value this row."""
     if TABLE.get(row.name) is not row or find_spec("numpy") is None:
         return
-    import numpy
+    import numpy as np
 
     names = {name for name in (row.name, *_SPELLINGS) if _SPELLINGS.get(name, name) == row.name}
-    for ufunc in (getattr(numpy, name, None) for name in names):
-        if not isinstance(ufunc, numpy.ufunc) or ufunc.nin != len(point):
+    for ufunc in (getattr(np, name, None) for name in names):
+        if not isinstance(ufunc, np.ufunc) or ufunc.nin != len(point):
             continue
-        with numpy.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             theirs = float(ufunc(*point))
         if abs(theirs - y) > RELATIVE * abs(y):
             raise GradientError(f"the value is {y!r}, numpy.{ufunc.__name__} gives {theirs!r}")
@@ -285,10 +286,10 @@ def _check_engines(row: Primitive, points: Sequence[Point]) -> None:
     columns = list(zip(*points, strict=True))
     function = _along(row, points[0], range(len(columns)))
     for engine in set(engines()) - {"python"}:
-        import numpy
+        import numpy as np
 
         compiled = compile(function, engine=engine)
-        batch = [numpy.array(column) for column in columns]
+        batch = [np.array(column) for column in columns]
         gradient = compiled.grad(*batch)
         slopes = gradient if isinstance(gradient, tuple) else (gradient,)
         for k, (point, y) in enumerate(zip(points, compiled(*batch), strict=True)):

@@ -1,0 +1,83 @@
+"""Where the compiled tape comes into training: a minibatch's loss and gradient as machine code.
+
+Compiling records one forward, so it is done only where one forward stands for all: in models and
+with losses of this library alone, without dropout, on examples of one length. Everything else, and
+whatever the compiler refuses, is computed eagerly; the numbers agree to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tinygrad_scalar.nn.losses import binary_cross_entropy, cross_entropy, hinge, mean_squared_error
+from tinygrad_scalar.nn.module import Module
+from tinygrad_scalar.nn.modules import Dropout
+from tinygrad_scalar.nn.saving import architecture
+from tinygrad_scalar.nn.shapes import is_list
+from tinygrad_scalar.tape import compile, engines
+from tinygrad_scalar.value import Value
+
+_LOSSES = (binary_cross_entropy, cross_entropy, hinge, mean_squared_error)
+_WORTH_IT = 2_000  # examples from which on compiling takes less time than it saves
+
+
+class Replay:
+    """The mean loss over a minibatch, compiled: `backward(X, y)` adds its gradient to `.grad`."""
+
+    def __init__(self, example_loss: Callable[[Any, Any], Value]) -> None:
+        self._compiled = compile(example_loss, engine="llvm")
+
+    def backward(self, X: Sequence[Any], y: Sequence[Any]) -> float:
+        """The mean loss as a float."""
+        import numpy as np
+
+        return float(self._compiled.backward(np.array(X, float), np.array(y, float)))
+
+
+def compiles() -> bool:
+    """Whether this machine has what compiling takes: the extra `fast`."""
+    return "llvm" in engines()
+
+
+def compiled(
+    model: Module, loss: Callable[[Any, Any], Any], X: Sequence[Any], y: Sequence[Any], seen: int
+) -> Replay | None:
+    """A `Replay` of loss(model(x), target), or None where training has to go on eagerly.
+
+    `seen` is how many examples training is going to look at, with repetition.
+    """
+    if not compiles() or seen < _WORTH_IT or not replayable(model, loss, X, y):
+        return None
+    replay = Replay(lambda x, target: loss(model(x), target))
+    before = [leaf.grad for leaf in model.parameters()]
+    try:
+        replay.backward(X[:1], y[:1])
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return None
+    finally:
+        for leaf, gradient in zip(model.parameters(), before, strict=True):
+            leaf.grad = gradient
+    return replay
+
+
+def replayable(
+    model: Module, loss: Callable[[Any, Any], Any], X: Sequence[Any], y: Sequence[Any]
+) -> bool:
+    """Whether one recorded forward stands for every example.
+
+    Every label is tried eagerly on one example: what is wrong with it is told as it always is.
+    """
+    dropping = any(isinstance(part, Dropout) and part.p for _, part in model.named_modules())
+    if dropping or loss not in _LOSSES or architecture(model) is None:
+        return False
+    if len({_shape(x) for x in X}) > 1 or len({_shape(target) for target in y}) > 1:
+        return False
+    outputs = model(X[0])
+    for target in {target: None for target in y if not is_list(target)}:
+        loss(outputs, target)
+    return True
+
+
+def _shape(thing: Any) -> tuple[int, ...]:
+    return (len(thing), *_shape(thing[0])) if is_list(thing) and len(thing) else ()
