@@ -176,6 +176,7 @@ def test_a_node_below_counts_as_reached_even_behind_structural_zeros(undefined):
         table = z.backward(undefined=undefined)
         assert table[x] == 0.0
         assert type(table[x]) is float
+        assert z.backward(create_graph=True)[x].data == 0.0
 
 
 # ── how it prints ─────────────────────────────────────────────────────────────────────────────

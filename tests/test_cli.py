@@ -223,7 +223,7 @@ def test_svg_may_come_first(grad, tmp_path):
         (["grad", "log(x)", "x=-1"], "log(-1.0)"),
         (["grad", "exp(x)", "x=1000"], "exp(1000.0)"),
         (["grad", "sin(x, x)", "x=1"], "sin takes 1 operand"),
-        (["grad", "sum(x)", "x=1"], "not iterable"),
+        (["grad", "sum(x)", "x=1"], "takes an iterable"),
         (["grad", "x<1", "x=1"], "gives true or false"),
         (["grad", "x" * 10_001], "10001 characters"),
         (["grad", "x\ny.z", "x=1"], "column 3"),

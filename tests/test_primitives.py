@@ -7,6 +7,7 @@ import string
 from fractions import Fraction
 
 import mpmath
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -235,6 +236,44 @@ def test_the_row_in_mpmath_is_the_same_function(row):
             exact = reference(row)(*map(mpf, point))
             assert isinstance(got, mpf)
             assert abs(got - exact) <= mpf("1e-36") * (1 + abs(exact))
+
+    holds()
+
+
+@each(ROWS)
+def test_partials_at_40_digits(row):
+    """No constant of a rule, and no step on the way, falls back to 53 bits."""
+
+    @settings(max_examples=3)
+    @given(calm(row).filter(lambda point: not row.kinks(*point)))
+    def holds(point):
+        with mpmath.workdps(40):
+            leaves = [Value(mpf(x)) for x in point]
+            y = row(*leaves)
+            assert isinstance(y.data, mpf)
+            table = y.backward()
+            for i, leaf in enumerate(leaves):
+                exact = mpf(0) if (row.name, i) in NOT_REAL else exact_derivative(row, point, i)
+                assert isinstance(table[leaf], mpf)
+                assert abs(table[leaf] - exact) <= mpf("1e-34") * (1 + abs(exact)), (point, i)
+
+    holds()
+
+
+@each(ROWS)
+def test_partials_in_32_bits(row):
+    @settings(max_examples=3)
+    @given(calm(row).filter(lambda point: not row.kinks(*point)))
+    def holds(point):
+        leaves = [Value(np.float32(x)) for x in point]
+        rounded = tuple(float(leaf.data) for leaf in leaves)
+        y = row(*leaves)
+        assert type(y.data) is np.float32
+        table = y.backward()
+        for i, leaf in enumerate(leaves):
+            exact = mpf(0) if (row.name, i) in NOT_REAL else exact_derivative(row, rounded, i)
+            assert type(table[leaf]) is np.float32
+            assert abs(float(table[leaf]) - exact) <= 2e-5 * (1 + abs(exact)), (point, i)
 
     holds()
 

@@ -614,7 +614,7 @@ def test_an_exception_of_another_kind_in_a_forward_rule_comes_through(engine):
 @EVERY
 def test_limits_at_infinity_and_minus_zero_are_kept(engine):
     def g(x):
-        return [x * 0.0, x - 0.0, 0.0 + x, x * 1.0, -(-x), x / 1.0, x + 0.0, x**1.0, x**0.0, x - x]
+        return [x * 0.0, x - 0.0, 0.0 + x, x * 1.0, -(-x), x / 1.0, x + 0.0, x**1.0, x**0.0, x - x]  # noqa: B002
 
     f = compile(g, engine=engine)
     x = np.array([0.0, -0.0, math.inf, -math.inf, math.nan, 2.0])
@@ -623,3 +623,68 @@ def test_limits_at_infinity_and_minus_zero_are_kept(engine):
         actual = np.array(f(x))
     np.testing.assert_array_equal(actual, expected)
     np.testing.assert_array_equal(np.signbit(actual)[:9], np.signbit(expected)[:9])
+
+
+class Squared:
+    def __init__(self, weight):
+        self.weight = Value(weight)
+
+    @compile
+    def loss(self, x):
+        return self.weight * x * x
+
+
+def test_a_compiled_method_belongs_to_its_instance():
+    a, b = Squared(2.0), Squared(3.0)
+    assert (a.loss(3.0), b.loss(3.0), a.loss.grad(3.0)) == (18.0, 27.0, 12.0)
+    b.loss.backward(np.array([1.0, 2.0]))
+    assert (a.weight.grad, b.weight.grad) == (0.0, 2.5)
+    assert a.loss is a.loss
+
+
+@EVERY
+def test_no_grad_inside_stops_the_gradient(engine):
+    w = Value(5.0)
+
+    def g(x):
+        with tg.no_grad():
+            y = x * x + w
+        return y * x
+
+    f = compile(g, engine=engine)
+    assert f.grad(4.0) == 21.0
+    assert f(4.0) == 84.0
+
+
+def test_other_modes_inside_a_compiled_function():
+    assert compile(lambda x: tg.jvp(lambda a: a**3, (x,), (1.0,))[1]).grad(4.0) == 24.0
+    assert compile(lambda x: tg.checkpoint(lambda a: a * a, x) * 2).grad(3.0) == 12.0
+    square = tg.custom(lambda a: a * a, lambda y, a: (2 * a,))
+    assert compile(lambda x: square(x) + 1).grad(3.0) == 6.0
+
+
+def test_formatting_a_traced_value_names_detach():
+    with pytest.raises(TraceError, match="detach"):
+        compile(lambda x: x * float(f"{x:.2f}"))(1.0)
+
+
+def test_arrays_of_other_libraries_come_in():
+    class Foreign:
+        ndim, shape = 1, (3,)
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array([1.0, 2.0, 3.0], dtype=dtype)
+
+    assert compile(lambda x: x * x)(Foreign()).tolist() == [1.0, 4.0, 9.0]
+
+
+def test_a_sum_of_many_terms_is_differentiated_in_linear_time():
+    f = compile(lambda xs: tg.sum(x * x for x in xs) * tg.prod(xs), engine="python")
+    xs = [1.0] * 5000
+    assert f.grad(xs)[:2] == [5002.0, 5002.0]
+
+
+def test_the_picture_of_what_was_traced():
+    f = compile(lambda x, y: x * y + tg.exp(x))
+    f(1.0, 2.0)
+    assert "exp" in f.draw().source

@@ -1,4 +1,4 @@
-"""The fast engine: its precision in ulps, its chunks and lanes, and the machine code at its doors."""
+"""The fast engine: precision in ulps, chunks and lanes, and the machine code at its doors."""
 
 import gc
 import math
@@ -63,10 +63,10 @@ def test_the_same_without_a_vector_library(name, monkeypatch):
     monkeypatch.setattr(machine(), "prefixes", [])
     row = TABLE[name]
     more = {"elu": (1.0,), "logsumexp": (0.0,)}.get(name, ())
-    x = operand(row, 50)
+    x = operand(row, 2000 if name in ("exp", "expm1", "log", "log2", "log10", "log1p") else 50)
     expected = np.array([ieee(row, [float(number), *more]) for number in x])
     f = compile(lambda v: row(v, *more), engine="llvm")
-    assert np.nanmax(ulps(f(x), expected)) <= 8
+    assert np.nanmax(ulps(f(x), expected)) <= (4 if name in LIBRARY else 8)
 
 
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
@@ -122,7 +122,7 @@ def test_one_point_goes_through_machine_code_and_other_kinds_the_general_way():
         assert f(xs, y) == [float(xs[0]) * float(y), (2.0, 3.0)]
     assert f([1.0, 2.0, 9.0], 4.0) == [4.0, (2.0, 4.0)]  # another length: traced anew
     assert f([2.0, 2.0], 4.0) == [8.0, (2.0, 4.0)]
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="not str"):
         f([1.0, "2"], 3.0)
     assert f.jacobian([1.0, 2.0], 3.0) == [[3.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
@@ -243,3 +243,21 @@ def test_a_step_of_training_equals_the_eager_one():
         with pytest.raises((IndexError, ValueError), match="index"):
             f.backward(X[:1], np.array([label]))
     assert compiled != [0.0] * len(compiled)
+
+
+def test_guards_that_rounding_turns_are_settled_point_by_point():
+    """The vector exponential differs in the last place from the scalar one: here a branch."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-5, 5, 400)
+    exact = np.array([math.exp(x) for x in X.tolist()])
+
+    def g(x, y):
+        return x * y if tg.exp(x) == y else -x * y
+
+    f = compile(g, engine="llvm", max_paths=2)
+    assert (f(X, exact) == X * exact).all()
+    assert f.backward(X, exact) == pytest.approx((X * exact).mean(), rel=1e-12)
+    _, (dx, dy) = f.value_and_grad(X, exact)
+    assert (dx == exact).all()
+    assert (dy == X).all()
+    assert f(float(X[7]), float(exact[7])) == X[7] * exact[7]

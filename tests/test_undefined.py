@@ -389,6 +389,11 @@ def test_nan_in_the_operands_is_no_fault():
         got, messages = outcome(lambda x: ts.relu(x) * 2, math.nan, undefined=undefined)
         assert math.isnan(got[0])
         assert messages == []
+    for function in (lambda x, y: x * y + x * 2, lambda x, y: x * 2 + x * y):
+        for undefined in POLICIES:
+            got, messages = outcome(function, 1.0, math.nan, undefined=undefined)
+            assert math.isnan(got[0])
+            assert messages == []
     x = Value(1.0)
     assert math.isnan((x * x).backward(math.nan, undefined="raise")[x])
 

@@ -40,6 +40,9 @@ class Settings:
 
 
 plain: bool = True
+runs = (
+    0  # calls of grad and the like so far: a leaf notes the number, and so tells what it predates
+)
 own_rows = False  # whether there are rows whose rules may raise, or ask for derivatives themselves
 _default = Settings()
 _current: ContextVar[Settings] = ContextVar("tinygrad_scalar_settings", default=_default)

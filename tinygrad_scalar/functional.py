@@ -185,6 +185,8 @@ class Run:
         name: str,
     ) -> None:
         self.args, self.argnums = args, argnums
+        context.runs += 1
+        self.started = context.runs
         self.chosen = positions(argnums, len(args), name)
         given = [carried(x, f"{name}: argument {i}") for i in self.chosen for x in leaves(args[i])]
         cores = [_at_core(x) for x in given]
@@ -197,10 +199,9 @@ class Run:
         self.graph = recording and self._sees_others()
 
     def _sees_others(self) -> bool:
-        own = {id(leaf) for leaf in self.inputs}
         roots = [core for y in leaves(self.output) for core in _cores(y)]
         return any(leaf.parents for leaf in self.inputs) or any(
-            id(leaf) not in own for leaf in leaves_of(roots)
+            leaf._y < self.started for leaf in leaves_of(roots)
         )
 
     def single_output(self, name: str) -> Any:

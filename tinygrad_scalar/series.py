@@ -100,6 +100,8 @@ class Series(Tagged):
         if row is primitives.div:  # by its partials −y/b, a division again, it would double
             a, b = operands
             result._next = lambda k: self._quotient(k, a, b, result)
+        if row is primitives.pow and not self.carries(operands[1]) and operands[1] == 0:
+            result._next = lambda k: 0
         if order and whole is None:
             result.coefficient(order)
             result._next = _nothing_more  # free the operands, and break the cycle through `y`

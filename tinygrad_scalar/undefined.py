@@ -80,10 +80,14 @@ class Unknown(Arithmetic):
         """Any number of the commonest kind: only asked for the kind."""
         return 0.0
 
-    def __eq__(self, other: object) -> bool:
-        return False
+    def __eq__(self, other: object) -> Any:
+        return self
 
+    __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__
     __hash__ = None  # type: ignore[assignment]  # never a key
+
+    def __bool__(self) -> bool:
+        raise TypeError("what is unknown decides nothing")
 
 
 def structural_zeros(primitive: Primitive, operands: Sequence[Any]) -> list[bool]:
@@ -110,7 +114,7 @@ def structural_zeros(primitive: Primitive, operands: Sequence[Any]) -> list[bool
 def _decided(rule: Any, y: Any, probe: Sequence[Any]) -> bool:
     try:
         return _is_zero(rule(y, *probe) if callable(rule) else rule)
-    except (ArithmeticError, ValueError):
+    except (ArithmeticError, ValueError, TypeError):
         return False
 
 

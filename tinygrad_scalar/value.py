@@ -49,7 +49,7 @@ class Value(Recorded):
     """
 
     # A node holds what its local derivatives need, by the number of its operands:
-    #   leaf                 primitive None
+    #   leaf                 primitive None, _x its Tracker or None, _y context.runs when made
     #   one                  _a its parent, _x the number seen there, _y the result
     #   two (+ − × ÷ **)     _a and _b the parents (None for a plain number), _x and _y the numbers
     #   any other            _x the result and then the numbers seen, _y the parents (or None)
@@ -75,7 +75,8 @@ class Value(Recorded):
         self.data = data if data.__class__ is float else number(data)
         self.grad = 0.0
         self.primitive = None
-        self._a = self._b = self._x = self._y = None
+        self._a = self._b = self._x = None
+        self._y = context.runs
         self._pending = 0
         if label:
             self.label = label

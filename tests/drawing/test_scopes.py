@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinygrad_scalar as tg
 from tinygrad_scalar import Value, scope
 from tinygrad_scalar.drawing import to_dot
 from tinygrad_scalar.drawing.scene import scene
@@ -75,10 +76,38 @@ def test_a_single_edge_from_a_box_into_a_value_keeps_its_local_derivative():
 def test_scopes_are_closed_until_it_fits_the_deepest_first():
     z = two_layers()
     assert shown(z, max_nodes=9) == ([], 9)
-    assert shown(z, max_nodes=8) == (["neuron1"], 6)
+    assert shown(z, max_nodes=8) == (["neuron1", "neuron2"], 3)
     assert shown(z, max_nodes=5) == (["neuron1", "neuron2"], 3)
-    assert shown(z, max_nodes=4) == (["layer1"], 2)
-    assert shown(z, depth=2, max_nodes=4) == (["layer1"], 2)
+    assert shown(z, max_nodes=4) == (["layer1", "layer2"], 1)
+    assert shown(z, depth=2, max_nodes=4) == (["layer1", "layer2"], 1)
+
+
+def test_small_scopes_of_another_kind_stay_open():
+    x = Value(1.0)
+    for i in range(10):
+        with scope(f"block{i}"):
+            for _ in range(50):
+                x = x + 1.0
+    with scope("loss"):
+        loss = x * x
+    names, values = shown(loss, max_nodes=300)
+    assert names == [f"block{i}" for i in range(10)]
+    assert values == 1  # the loss; the leaf belongs to the first block
+
+
+def test_too_many_edges_close_scopes_too_where_depth_is_free():
+    rows = [[Value(1.0) for _ in range(20)]]
+    for i in range(3):
+        with scope(f"layer{i}"):
+            row = []
+            for j in range(20):
+                with scope(f"neuron{j}"):
+                    row.append(tg.sum(rows[-1]))
+            rows.append(row)
+    z = tg.sum(rows[-1])
+    assert shown(z, max_nodes=305) == ([], 81)  # with 3 · 400 + 20 edges, 4 for each of 305
+    assert shown(z, max_nodes=304) == (["layer0", "layer1", "layer2"], 1)
+    assert shown(z, max_nodes=304, depth=2) == ([], 81)
 
 
 def test_what_cannot_be_made_to_fit_is_an_error_that_says_what_to_do():

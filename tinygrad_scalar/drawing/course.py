@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.drawing.labels import number_text, visible
-from tinygrad_scalar.drawing.scene import Box, Bundle, Scene
+from tinygrad_scalar.drawing.scene import Box, Bundle, Scene, slopes
 from tinygrad_scalar.drawing.terms import ATOM, TEXT, applied
 from tinygrad_scalar.graph import topological_order
 from tinygrad_scalar.precision import like
@@ -65,6 +65,7 @@ class Course:
     def __init__(self, seen: Scene) -> None:
         self._seen = seen
         self._output = seen.roots[0]
+        self._slopes: dict[tuple[int, int], Any] = {}  # by edge: its local derivative
         self._terms: dict[tuple[int, int], Any] = {}  # by edge: what it carries back
         self.gradients = self._propagated()
         self._items = _in_order(seen)
@@ -79,11 +80,10 @@ class Course:
         gradients = {id(node): like(0.0, self._output.data) for node in self._seen.order}
         gradients[id(self._output)] = seed
         for node in reversed(self._seen.order):
-            for i, parent in enumerate(node._slots()):
-                if parent is not None:
-                    term = _product(gradients[id(node)], node._partial(i))
-                    self._terms[id(node), i] = term
-                    gradients[id(parent)] = gradients[id(parent)] + term
+            for i, parent, slope in slopes(node):
+                self._slopes[id(node), i] = slope
+                self._terms[id(node), i] = term = _product(gradients[id(node)], slope)
+                gradients[id(parent)] = gradients[id(parent)] + term
         return gradients
 
     def _row(self, item: Item) -> Iterator[Row]:
@@ -163,7 +163,7 @@ class Course:
         """The chain rule along one edge."""
         z, x, output = self._name(node), self._name(parent), self._name(self._output)
         gradient, term = show(self.gradients[id(node)]), show(self._terms[id(node), i])
-        slope, precedence = TEXT.number(node._partial(i))
+        slope, precedence = TEXT.number(self._slopes[id(node), i])
         slope = slope if precedence == ATOM else f"({slope})"
         return f"∂{output}/∂{x} += ∂{output}/∂{z} · ∂{z}/∂{x}", f"= {gradient} × {slope} = {term}"
 

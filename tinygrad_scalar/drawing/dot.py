@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tinygrad_scalar.drawing.colour import GradientColours
 from tinygrad_scalar.drawing.labels import dot_text, number_text
-from tinygrad_scalar.drawing.scene import Box, Scene, scene
+from tinygrad_scalar.drawing.scene import Box, Scene, scene, slopes
 from tinygrad_scalar.drawing.scopes import Scope, nested
 from tinygrad_scalar.drawing.terms import operation_text
 from tinygrad_scalar.value import Value
@@ -75,7 +75,7 @@ def scene_dot(
     *,
     color: Color = None,
     focus: Any = None,
-    caption: Callable[[Any], str] | None = None,
+    caption: Callable[[Any, str], str] | None = None,
     gradient: Callable[[Any], Any] = lambda node: node.grad,
     ids: bool = False,
 ) -> str:
@@ -89,12 +89,12 @@ def scene_dot(
         number = seen.numbers[id(node)]
         scope = seen.scopes.get(id(node), ()) if seen.scopes else ()
         values, operations = blocks.get(scope) or blocks.setdefault(scope, ([], []))
+        name = (seen.names and seen.names.get(id(node))) or node.label
         mark = f" id=u{number}" if ids else ""
-        values.append(f'  u{number} [label="{caption(node)}"{look(node)}{mark}]\n')
+        values.append(f'  u{number} [label="{caption(node, name)}"{look(node, name)}{mark}]\n')
         if node.primitive is not None:
-            symbol = dot_text(operation_text(node))
             mark = f" id=f{number}" if ids else ""
-            operations.append(f'  f{number} [label="{symbol}"{mark}]\n')
+            operations.append(f'  f{number} [label="{dot_text(operation_text(node))}"{mark}]\n')
             mark = f" [id=r{number}]" if ids else ""
             results.append(f"  f{number} -> u{number}{mark}\n")
     for box in seen.boxes:
@@ -117,48 +117,51 @@ def checked_color(color: Any, caller: str) -> Color:
 
 
 # ── nodes ─────────────────────────────────────────────────────────────────────────────────────
-def _caption(seen: Scene) -> Callable[[Any], str]:
+def _caption(seen: Scene) -> Callable[[Any, str], str]:
     """The text of a Value: name, value, and the gradient once there is one.
 
     Where no backward has come by, a gradient of 0.0 says nothing, and is left out.
     """
     differentiated = any(root.grad for root in seen.roots)
-    names, beside = seen.names, seen.derivative
+    beside = seen.derivative
 
-    def caption(node: Any) -> str:
-        name = (names and names.get(id(node))) or node.label
-        head = f"{dot_text(name)}\\n" if name else ""
-        if node.grad or (differentiated and id(node) not in beside):
-            return f"{head}{number_text(node.data)}\\ngrad {number_text(node.grad)}"
-        return head + number_text(node.data)
+    def caption(node: Any, name: str) -> str:
+        text = number_text(node.data)
+        if name:
+            text = f"{dot_text(name)}\\n{text}"
+        gradient = node.grad
+        if gradient or (differentiated and id(node) not in beside):
+            return f"{text}\\ngrad {number_text(gradient)}"
+        return text
 
     return caption
 
 
-def _look(seen: Scene, focus: Any) -> Callable[[Any], str]:
+def _look(seen: Scene, focus: Any) -> Callable[[Any, str], str]:
     """The classes and colours of a Value; the defaults are those of an inner node."""
     roots = {id(root) for root in seen.roots}
+    special = roots | seen.derivative
 
-    def look(node: Any) -> str:
-        key = id(node)
-        named = " named" if node.label or key in seen.names else ""
-        if key in roots:
-            kind, colours = " output", _OUTPUT
-        elif key in seen.derivative:
-            kind, colours = " derivative", _DERIVATIVE
+    def look(node: Any, name: str) -> str:
+        kind = colours = ""
+        if id(node) in special:
+            of_root = id(node) in roots
+            kind, colours = (" output", _OUTPUT) if of_root else (" derivative", _DERIVATIVE)
         elif node.primitive is None:
             kind, colours = " leaf", _LEAF
-        elif named:
-            kind = colours = ""
-        else:
-            return _FOCUS if node is focus else ""
-        return f' class="value{kind}{named}"{colours}{_FOCUS if node is focus else ""}'
+        if node is focus:
+            colours += _FOCUS
+        if not (kind or name):
+            return colours
+        return f' class="value{kind}{" named" if name else ""}"{colours}'
 
     return look
 
 
-def _coloured(colours: GradientColours, gradient: Callable[[Any], Any]) -> Callable[[Any], str]:
-    return lambda node: colours(gradient(node)).attributes("value graded")
+def _coloured(
+    colours: GradientColours, gradient: Callable[[Any], Any]
+) -> Callable[[Any, str], str]:
+    return lambda node, name: colours(gradient(node)).attributes("value graded")
 
 
 def _box(box: Box, look: str = _BOX) -> str:
@@ -207,11 +210,11 @@ def _edges(seen: Scene, label: str, ids: bool) -> Iterator[str]:
     for node in seen.nodes:
         target = numbers[id(node)]
         look = ' color="#c297ff"' if id(node) in seen.derivative else ""
-        for i, parent in enumerate(node._slots()):
-            if parent is not None and id(parent) in shown:
-                slope = number_text(node._partial(i))
-                name = f' id="e{target}_{i}"' if ids else ""
-                yield f'  u{numbers[id(parent)]} -> f{target} [{label}="{slope}"{look}{name}]\n'
+        for i, parent, slope in slopes(node):
+            if id(parent) in shown:
+                text = number_text(slope)
+                name = f" id=e{target}_{i}" if ids else ""
+                yield f'  u{numbers[id(parent)]} -> f{target} [{label}="{text}"{look}{name}]\n'
 
 
 def _bundles(seen: Scene, label: str, ids: bool) -> Iterator[str]:
@@ -223,5 +226,5 @@ def _bundles(seen: Scene, label: str, ids: bool) -> Iterator[str]:
         if len(bundle.edges) == 1:
             text = number_text(node._partial(i)) if target[0] == "f" else ""
         look = f'{label}="{text}" ' if text else ""
-        name = f' id="e{bundle.source}_{bundle.target}"' if ids else ""
+        name = f' id=e{bundle.source}_{bundle.target}' if ids else ""
         yield f"  {bundle.source} -> {target} [{look}style=dashed class=bundle{name}]\n"

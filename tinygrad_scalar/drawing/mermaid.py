@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from tinygrad_scalar.drawing.labels import number_text, visible
-from tinygrad_scalar.drawing.scene import Scene, scene
+from tinygrad_scalar.drawing.scene import Scene, scene, slopes
 from tinygrad_scalar.drawing.scopes import Scope, nested
 from tinygrad_scalar.drawing.terms import operation_text
 from tinygrad_scalar.value import Value
@@ -100,10 +100,10 @@ def _node(seen: Scene, node: Any) -> str:
 
 def _edges(seen: Scene) -> Iterator[str]:
     for node in seen.nodes:
-        for i, parent in enumerate(node._slots()):
-            if parent is not None and id(parent) in seen.shown:
-                slope = mermaid_text(number_text(node._partial(i)))
-                yield f'  {seen.key(parent)} -- "{slope}" --> {seen.key(node)}'
+        for _, parent, slope in slopes(node):
+            if id(parent) in seen.shown:
+                text = mermaid_text(number_text(slope))
+                yield f'  {seen.key(parent)} -- "{text}" --> {seen.key(node)}'
     for bundle in seen.bundles:
         number = len(bundle.edges)
         yield f'  {bundle.source} -. "{number} edge{"s" * (number > 1)}" .-> {bundle.target}'

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+_EDGES = 4  # shown by default for each of `max_nodes`
+_DIGITS = re.compile(r"\d+")
 Scope = tuple[str, ...]  # the names of the open blocks from the outside in: ("layer1", "neuron2")
 
 
@@ -30,31 +33,80 @@ def scopes_of(order: Iterable[Any]) -> dict[int, Scope]:
     return found | shared
 
 
+def chosen_scopes(
+    kept: Sequence[Any], scopes: Mapping[int, Scope], depth: int | None, max_nodes: int | None
+) -> tuple[set[Scope], int]:
+    """The scopes to close of those around the nodes kept, and how many things are then shown.
+
+    Where `depth` is free, whole levels are closed while too many edges are shown to be told apart.
+    """
+    if not scopes:
+        return set(), len(kept)
+    sizes = Counter(scopes[id(node)] for node in kept)
+    closed, total = closed_scopes(sizes, depth, max_nodes)
+    level = max(map(len, sizes))
+    while (
+        depth is None
+        and max_nodes is not None
+        and level > 0
+        and _edges_shown(kept, scopes, closed) > _EDGES * max_nodes
+    ):
+        level -= 1
+        closed, total = closed_scopes(sizes, level, max_nodes)
+    return closed, total
+
+
+def _edges_shown(kept: Sequence[Any], scopes: Mapping[int, Scope], closed: set[Scope]) -> int:
+    """How many lines a picture has in which these scopes are closed."""
+    hidden = {scope: outermost(scope, closed) for scope in set(scopes.values())}
+    place = {id(node): hidden[scopes[id(node)]] or id(node) for node in kept}
+    ends = Counter(
+        (place[id(parent)], place[id(node)])
+        for node in kept
+        for parent in node.parents
+        if id(parent) in place
+    )
+    return sum(
+        count if isinstance(a, int) and isinstance(b, int) else 1
+        for (a, b), count in ends.items()
+        if a != b
+    )
+
+
 def closed_scopes(
     sizes: Counter[Scope], depth: int | None, max_nodes: int | None
 ) -> tuple[set[Scope], int]:
     """The scopes to close, and how many nodes and boxes are then shown.
 
     `sizes` counts the nodes directly in each scope. Scopes deeper than `depth` are closed; then,
-    until no more than `max_nodes` things are shown, others are: the deepest first, and of these
-    the largest.
+    until no more than `max_nodes` things are shown, others are: the deepest first, of these the
+    largest, and neuron1, neuron2, … in one scope together, so that likes look alike.
     """
     shown = Counter(sizes)
-    levels: dict[int, dict[Scope, None]] = {}  # dicts, to keep the order of appearance
-    for scope in sizes:
-        for level in range(1, len(scope) + 1):
-            levels.setdefault(level, {})[scope[:level]] = None
     total, closed = sum(sizes.values()), set()
-    for level in sorted(levels, reverse=True):
+    for level, families in sorted(_families(sizes).items(), reverse=True):
         too_deep = depth is not None and level > depth
-        for scope in sorted(levels[level], key=lambda scope: -shown[scope]):
-            too_many = max_nodes is not None and total > max_nodes and shown[scope] > 1
-            if too_deep or too_many:
-                total -= shown[scope] - 1
-                shown[scope] = 1
-                closed.add(scope)
-            shown[scope[:-1]] += shown[scope]
+        for family in sorted(families, key=lambda family: -sum(shown[scope] for scope in family)):
+            if too_deep or (max_nodes is not None and total > max_nodes):
+                total -= sum(shown[scope] - 1 for scope in family)
+                shown.update({scope: 1 - shown[scope] for scope in family})
+                closed |= set(family)
+            for scope in family:
+                shown[scope[:-1]] += shown[scope]
     return closed, total
+
+
+def _families(scopes: Iterable[Scope]) -> dict[int, list[list[Scope]]]:
+    """By level: the scopes whose names differ in digits only, in order of appearance."""
+    found: dict[int, dict[Scope, dict[Scope, None]]] = {}
+    for scope in scopes:
+        for level in range(1, len(scope) + 1):
+            *around, name = scope[:level]
+            family = (*around, _DIGITS.sub("", name))
+            found.setdefault(level, {}).setdefault(family, {})[scope[:level]] = None
+    return {
+        level: [list(family) for family in families.values()] for level, families in found.items()
+    }
 
 
 def outermost(scope: Scope, closed: set[Scope]) -> Scope | None:

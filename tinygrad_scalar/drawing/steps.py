@@ -59,7 +59,7 @@ def steps(
     seen = scene(z, "steps", depth=depth, max_nodes=max_nodes, focus=focus)
     course = Course(seen)
 
-    def caption(node: Any) -> str:
+    def caption(node: Any, _name: str) -> str:
         gradient = number_text(course.gradients[id(node)])
         return dot_text(f"{seen.name(node)}\n{number_text(node.data)}\ngrad {gradient}")
 

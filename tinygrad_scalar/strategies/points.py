@@ -90,7 +90,8 @@ class Known(NamedTuple):
 @lru_cache
 def _known_points(f: Callable[..., Any], n: int) -> Known:
     """Points found by trying, the same in every run."""
-    chosen, found, tries = random.Random(0), [], 0
+    chosen, tries = random.Random(0), 0
+    found: list[Point] = []
     while len(found) < _WANTED and tries < _TRIES:
         digits, size = tries % 4, chosen.choice((1.0, 3.0, 10.0, 100.0))
         low = chosen.choice((-size, 0.0))

@@ -46,6 +46,7 @@ class Call(NamedTuple):
 
 def taken_apart(args: Sequence[Any], name: str = "compile") -> Call:
     """The arguments of a call, checked; TypeError or ValueError names the one that is wrong."""
+    args = [as_numpy(arg) for arg in args]
     arguments = [argument(arg, f"{name}: argument {i}") for i, arg in enumerate(args)]
     if len(arguments) == 1:
         columns = arguments[0].columns
@@ -79,6 +80,17 @@ def has_carrier(args: Sequence[Any]) -> bool:
         ):
             return True
     return False
+
+
+def as_numpy(x: Any) -> Any:
+    """Arrays of other libraries (JAX, PyTorch, CuPy, pandas) as NumPy's; anything else as it is."""
+    if x.__class__ is float or not hasattr(x, "__array__") or not getattr(x, "ndim", 0):
+        return x
+    if is_array(x):
+        return x
+    import numpy as np
+
+    return np.asarray(x)
 
 
 def is_array(x: Any) -> bool:

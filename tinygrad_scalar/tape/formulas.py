@@ -16,6 +16,7 @@ from tinygrad_scalar import primitives as p
 from tinygrad_scalar import special
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.code import COMPARISONS, CONSTANT, GUARDS, INPUT, PARAMETER, TAKE, Tape
+from tinygrad_scalar.tape.elementary import ELEMENTARY
 from tinygrad_scalar.tape.program import Program, pruned
 from tinygrad_scalar.tape.traced import DETACH, Recording, Traced
 
@@ -219,6 +220,7 @@ FORMULAS: dict[Primitive, Callable[..., Any]] = {
     p.identity: lambda x: x,
     DETACH: lambda x: x,
     PRODUCT_ERROR: _dekker,
+    **ELEMENTARY,
     TAKE: _take,
 }
 
@@ -272,7 +274,6 @@ class Lowering(Tape):
             result = FORMULAS[row](*[Traced(self.recording, k) for k in operands])
             self.written[row, operands] = line = self.recording.line(result)
         return line
-
 
     def _quotient(self, operands: tuple[int, ...]) -> tuple[tuple[int, ...], Primitive]:
         """−(a/b)/b, the slope of a quotient, as a product where 1/b is there already."""

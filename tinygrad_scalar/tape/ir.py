@@ -16,6 +16,7 @@ from tinygrad_scalar import primitives as p
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.chunks import chunks, slots
 from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, HOLDS
+from tinygrad_scalar.tape.elementary import BITS, MANTISSA, POWER_OF_TWO
 from tinygrad_scalar.tape.formulas import PRODUCT_ERROR
 from tinygrad_scalar.tape.program import CONSTANT, INPUT, PARAMETER, Program
 
@@ -38,7 +39,17 @@ LIBRARY = {
 }
 # fmt: on
 NATIVE = frozenset(
-    (*BINARY, *INTRINSICS, *LIBRARY, p.neg, p.where, PRODUCT_ERROR, *COMPARISONS.values(), *GUARDS)
+    (
+        *BINARY,
+        *INTRINSICS,
+        *LIBRARY,
+        p.neg,
+        p.where,
+        PRODUCT_ERROR,
+        *BITS,
+        *COMPARISONS.values(),
+        *GUARDS,
+    )
 )
 _PREDICATES = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 
@@ -62,6 +73,8 @@ class Writer:
         self.t, self.lanes = target.type, target.lanes
         self.v = self.t if self.lanes == 1 else f"<{self.lanes} x {self.t}>"
         self.b = "i1" if self.lanes == 1 else f"<{self.lanes} x i1>"
+        # a guard must not turn by the rounding that a fused operation leaves out
+        self.flags = "" if program.guards else "contract "
         self.size = 8 if self.t == "double" else 4
         self.declared: dict[str, str] = {}
         self.helpers: dict[str, str] = {}
@@ -155,7 +168,7 @@ class Writer:
         if row in BINARY:
             names, (left, right) = self.names, operands
             return self.add(
-                f"{BINARY[row]} contract {self.v} {names.get(left) or self.operand(left)}, "
+                f"{BINARY[row]} {self.flags}{self.v} {names.get(left) or self.operand(left)}, "
                 f"{names.get(right) or self.operand(right)}"
             )
         if row is p.neg:
@@ -175,6 +188,8 @@ class Writer:
             a, b, product = x
             negative = self.add(f"fneg {self.v} {product}")
             return self.call(f"llvm.fma.{self.overloaded()}", self.v, (a, b, negative))
+        if row in BITS:
+            return self._bits(row, x[0])
         if row in INTRINSICS:
             return self.call(f"llvm.{INTRINSICS[row]}.{self.overloaded()}", self.v, x)
         if row in LIBRARY:
@@ -246,6 +261,29 @@ class Writer:
         self.declared.setdefault(symbol, f"{kind} @{symbol}({arguments}) nounwind")
         given = ", ".join(f"{kind} {name}" for name in x)
         return self.add(f"call {kind} @{symbol}({given})")
+
+    def _bits(self, row: Primitive, x: str) -> str:
+        """A power of two put together, or a positive number taken apart, by its bits."""
+        kind = "i64" if self.lanes == 1 else f"<{self.lanes} x i64>"
+
+        def all_lanes(number: int) -> str:
+            if self.lanes == 1:
+                return str(number)
+            return "<" + ", ".join([f"i64 {number}"] * self.lanes) + ">"
+
+        if row is POWER_OF_TWO:
+            whole = self.add(f"fptosi {self.v} {x} to {kind}")
+            biased = self.add(f"add {kind} {whole}, {all_lanes(1023)}")
+            bits = self.add(f"shl {kind} {biased}, {all_lanes(52)}")
+            return self.add(f"bitcast {kind} {bits} to {self.v}")
+        bits = self.add(f"bitcast {self.v} {x} to {kind}")
+        if row is MANTISSA:
+            rest = self.add(f"and {kind} {bits}, {all_lanes(2**52 - 1)}")
+            one = self.add(f"or {kind} {rest}, {all_lanes(1023 << 52)}")
+            return self.add(f"bitcast {kind} {one} to {self.v}")
+        shifted = self.add(f"lshr {kind} {bits}, {all_lanes(52)}")
+        exponent = self.add(f"sub {kind} {shifted}, {all_lanes(1023)}")
+        return self.add(f"sitofp {kind} {exponent} to {self.v}")
 
     def _library(self, name: str, x: Sequence[str]) -> str:
         symbol = name if self.t == "double" else f"{name}f"

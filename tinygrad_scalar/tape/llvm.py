@@ -12,19 +12,28 @@ import functools
 import sys
 import threading
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.code import CONSTANT, INPUT, PARAMETER, ieee
+from tinygrad_scalar.tape.elementary import ELEMENTARY
 from tinygrad_scalar.tape.entry import LIMIT, Entry, Text, possible
 from tinygrad_scalar.tape.formulas import lowered
-from tinygrad_scalar.tape.ir import NATIVE, Target, Writer
+from tinygrad_scalar.tape.ir import LIBRARY, NATIVE, Target, Writer
 from tinygrad_scalar.tape.program import Program
 
 SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
-NOBODY = 3  # references to a room that only `rooms` holds: the list, the loop, the count itself
+SHORT = 2**14  # points for which copying the columns is cheaper than a second call
+
+
+def _references(rooms: list[Any]) -> int:
+    """How many references are counted to an array that only such a list holds."""
+    return next(sys.getrefcount(room) for room in rooms)
+
+
+NOBODY = _references([object()])
 _lock = threading.RLock()
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.POINTER(ctypes.c_double))
 _IGNORED = frozenset((INPUT, PARAMETER, CONSTANT))
@@ -122,11 +131,19 @@ class Callbacks:
             raise error
 
 
+def _native(dtype: str) -> frozenset[Primitive]:
+    """The rows that lanes have: without a vector library exp, log and their kin are formulas."""
+    if dtype != "float64":
+        return NATIVE
+    host = machine()
+    return NATIVE - {row for row in ELEMENTARY if host.vector(LIBRARY[row], 1) is None}
+
+
 class Kernel:
     """A program as machine code: for one point (`varying` None), or for batches."""
 
     def __init__(self, program: Program, dtype: str, varying: Sequence[bool] | None) -> None:
-        self.program = lowered(program, NATIVE)
+        self.program = lowered(program, _native(dtype) if varying else NATIVE)
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program)
         self.guards = self.program.guards
@@ -223,27 +240,32 @@ class Kernel:
     def _lanes(self) -> int:
         return machine().bytes // (8 if self.dtype == "float64" else 4)
 
-    def _columns(self, columns: Sequence[Any]) -> list[Any]:
+    def _columns(self, columns: Sequence[Any], size: int, lanes: int) -> tuple[list[Any], int]:
+        """Contiguous columns, short ones filled up to whole lanes; how many points those are."""
         import numpy as np
 
-        return [
+        arrays = [
             np.full(1, column, self.dtype)
             if isinstance(column, float)
             else np.ascontiguousarray(column, self.dtype)
             for column in columns
         ]
+        whole = size - size % lanes
+        if whole < size <= SHORT:
+            whole += lanes
+            arrays = [self._padded(c, 0, whole) if len(c) == size else c for c in arrays]
+        return arrays, whole
 
     def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any]:
         """The outputs at every point as an array (m, size), and where the guards hold."""
         import numpy as np
 
-        outputs = self._room((len(self.program.outputs), size))
-        mask = np.ones(size, dtype=np.uint8) if self.guards else None
-        arrays, lanes = self._columns(columns), self._lanes()
-        run, slots = self._made("batch")
+        lanes, (run, slots) = self._lanes(), self._made("batch")
+        arrays, whole = self._columns(columns, size, lanes)
+        outputs = self._room((len(self.program.outputs), max(size, whole)))
+        mask = np.ones(max(size, whole), dtype=np.uint8) if self.guards else None
         parameters = np.asarray(p, self.dtype)
         scratch = np.zeros(slots * lanes + 1, self.dtype)
-        whole = size - size % lanes
         if whole:
             self._call(run, whole, arrays, parameters, list(outputs), scratch, mask)
         if whole < size:
@@ -254,7 +276,7 @@ class Kernel:
             outputs[:, whole:] = rest[:, : size - whole]
             if mask is not None:
                 mask[whole:] = flags[: size - whole]
-        return outputs, None if mask is None else mask.view(bool)
+        return outputs[:, :size], None if mask is None else mask[:size].view(bool)
 
     def _room(self, shape: tuple[int, int]) -> Any:
         """An array for outputs: a large one again, once nobody holds it or a part of it any more.
@@ -263,8 +285,9 @@ class Kernel:
         """
         import numpy as np
 
-        for room in self.rooms:
-            if sys.getrefcount(room) == NOBODY and room.shape == shape:
+        free = (room for room in self.rooms if sys.getrefcount(room) == NOBODY)
+        for room in free:
+            if room.shape == shape:
                 return room
         room = np.empty(shape, self.dtype)
         if LARGE <= room.nbytes <= LARGEST:
@@ -275,45 +298,45 @@ class Kernel:
         """The sums of the outputs over the points where the guards hold, and where they do."""
         import numpy as np
 
-        mask = np.ones(size, dtype=np.uint8) if self.guards else None
-        arrays, lanes = self._columns(columns), self._lanes()
-        run, slots = self._made("sums")
+        lanes, (run, slots) = self._lanes(), self._made("sums")
+        arrays, whole = self._columns(columns, size, lanes)
+        mask = np.ones(max(size, whole), dtype=np.uint8) if self.guards else None
         parameters = np.asarray(p, self.dtype)
         scratch = np.zeros(slots * lanes + 1, self.dtype)
         totals = np.zeros((len(self.program.outputs), lanes), self.dtype)
-        whole = size - size % lanes
         if whole:
-            self._call(run, whole, arrays, parameters, totals, scratch, mask)
+            self._call(run, min(size, whole), arrays, parameters, totals, scratch, mask)
         if whole < size:
             last = [self._padded(c, whole, lanes) for c in arrays]
             flags = np.ones(lanes, dtype=np.uint8)
             self._call(run, size - whole, last, parameters, totals, scratch, flags)
             if mask is not None:
                 mask[whole:] = flags[: size - whole]
-        return totals @ np.ones(lanes, self.dtype), None if mask is None else mask.view(bool)
+        sums = totals @ np.ones(lanes, self.dtype)
+        return sums, None if mask is None else mask[:size].view(bool)
 
     @staticmethod
-    def _padded(column: Any, start: int, lanes: int) -> Any:
-        """The points from `start` on, the last one repeated until the lanes are full."""
+    def _padded(column: Any, start: int, count: int) -> Any:
+        """The points from `start` on, the last one repeated until there are `count` of them."""
         import numpy as np
 
         if len(column) == 1 and start:
             return column
         rest = column[start:]
-        return np.concatenate([rest, np.repeat(rest[-1:], lanes - len(rest))])
+        filled = np.full(count, rest[-1])
+        filled[: len(rest)] = rest
+        return filled
 
     def _call(
         self, run: Any, size: int, arrays: list[Any], p: Any, outputs: Any, scratch: Any, mask: Any
     ) -> None:
-        pointers = (ctypes.c_void_p * (len(arrays) + 1))(*[c.ctypes.data for c in arrays])
-        if isinstance(outputs, list):
-            places: Any = (ctypes.c_void_p * (len(outputs) + 1))(*[c.ctypes.data for c in outputs])
-            out = ctypes.addressof(places)
-        else:
-            out = outputs.ctypes.data
-        flags = 0 if mask is None else mask.ctypes.data
-        run(size, ctypes.addressof(pointers), p.ctypes.data, out, scratch.ctypes.data, flags)
+        pointers = array("q", map(_address, arrays))
+        places = array("q", map(_address, outputs)) if isinstance(outputs, list) else None
+        out = _address(outputs) if places is None else places.buffer_info()[0]
+        flags = 0 if mask is None else _address(mask)
+        run(size, pointers.buffer_info()[0], _address(p), out, _address(scratch), flags)
         self.callbacks.check()
 
 
-Run = Callable[..., None]
+def _address(column: Any) -> int:
+    return column.__array_interface__["data"][0]  # type: ignore[no-any-return]

@@ -43,6 +43,15 @@ class Path:
         self.entries: dict[Any, Any] = {}  # machine code for plain numbers, by mode
         self._programs: dict[Any, Program] = {}
 
+    def same(self, other: Path) -> bool:
+        """Whether another trace took the same path, with the same leaves."""
+        mine, theirs = self.recording, other.recording
+        return (
+            mine.tape.code == theirs.tape.code
+            and self.outputs == other.outputs
+            and list(map(id, mine.leaves)) == list(map(id, theirs.leaves))
+        )
+
     def parameters(self) -> Sequence[float]:
         """What stands in the leaves of the closure now."""
         if not self.leaves:

@@ -34,29 +34,27 @@ class Specialisation:
         self.paths: list[Path] = []
         self.lock = threading.RLock()
 
-    def new_path(self, point: Sequence[float]) -> Path:
-        """Trace at a point that no path so far is for."""
+    def traced_at(self, point: Sequence[float]) -> tuple[Path, bool]:
+        """The path that a point takes, and whether it is a new one."""
         with self.lock:
+            with collector_paused():
+                path = self.trace(point)
+            for known in self.paths:
+                if known.same(path):
+                    return known, False
             if len(self.paths) >= self.max_paths:
                 raise TraceError(
                     f"the function takes more than {self.max_paths} paths through its branches "
                     f"(max_paths={self.max_paths}): write branches with where(condition, a, b), "
                     "or raise max_paths"
                 )
-            with collector_paused():
-                path = self.trace(point)
-            first = self.paths[0] if self.paths else None
-            if first is not None and not same_structure(_zeros(first), _zeros(path)):
+            if self.paths and not same_structure(_zeros(self.paths[0]), _zeros(path)):
                 raise TypeError(
                     "compile: the branches of the function return different structures; "
                     "let every branch return as many numbers"
                 )
             self.paths.append(path)
-            return path
-
-    def first_path(self, point: Sequence[float]) -> Path:
-        """Any path: the first one known, or the one at this point."""
-        return self.paths[0] if self.paths else self.new_path(point)
+            return path, True
 
     def kernel(self, path: Path, request: Request, varying: tuple[bool, ...] | None) -> Any:
         """The kernel of a path, made once."""
@@ -73,23 +71,28 @@ class Specialisation:
         return made
 
     # ── one point ─────────────────────────────────────────────────────────────────────────────
-    def point(self, request: Request, x: Sequence[float]) -> tuple[Path, list[float]]:
+    def point(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
         """The path for a point and its outputs; raises what the function itself raises."""
         tried = 0
-        while True:
-            for path in self.paths[tried:] or [self.new_path(x[: self._inputs(request, x)])]:
-                tried += 1
-                made = self.kernel(path, request, None)
-                p = path.parameters()
-                try:
-                    numbers = made.point(x, p)
-                except (ArithmeticError, ValueError, IndexError):
-                    return path, exactly(path, request, x, p)
-                if numbers is None:
-                    continue
-                if has_nan(numbers):
-                    return path, exactly(path, request, x, p)
+        while tried < len(self.paths):
+            path = self.paths[tried]
+            tried += 1
+            numbers = self._outputs(path, request, x)
+            if numbers is not None:
                 return path, numbers
+        path, _ = self.traced_at(x[: self._inputs(request, x)])
+        numbers = self._outputs(path, request, x)
+        if numbers is None:  # a guard so close that the engine's rounding turns it
+            numbers = exactly(path, request, x, path.parameters())
+        return path, numbers
+
+    def _outputs(self, path: Path, request: Request, x: Sequence[float]) -> Sequence[float] | None:
+        p = path.parameters()
+        try:
+            numbers: Sequence[float] | None = self.kernel(path, request, None).point(x, p)
+        except (ArithmeticError, ValueError, IndexError):
+            return exactly(path, request, x, p)
+        return exactly(path, request, x, p) if numbers and has_nan(numbers) else numbers
 
     def _inputs(self, request: Request, x: Sequence[float]) -> int:
         if request.mode == "jvp":
@@ -146,22 +149,48 @@ class Specialisation:
         places: Any = None
         tried, left = 0, size
         while left:
-            if tried == len(self.paths):
+            fresh = tried >= len(self.paths)
+            if fresh:
                 point = [float(c if isinstance(c, float) else c[0]) for c in columns]
-                self.new_path(point[: self._inputs(request, point)])
-            path = self.paths[tried]
+                path, new = self.traced_at(point[: self._inputs(request, point)])
+            else:
+                path, new = self.paths[tried], True
             tried += 1
-            made = self.kernel(path, request, varying)
-            results, mask = _in_threads(made, how, columns, path.parameters(), left, threads)
+            results: Any = None
+            mask: Any = np.zeros(left, dtype=bool)
+            if new:
+                made = self.kernel(path, request, varying)
+                results, mask = _in_threads(made, how, columns, path.parameters(), left, threads)
             if mask is not None and mask.all():
                 mask = None
-            yield path, places, results, mask
+            if results is not None:
+                yield path, places, results, mask
             if mask is None:
                 return
+            if fresh and not mask[0]:  # a guard so close that the engine's rounding turns it
+                numbers = self._settled(path, request, point)
+                outputs = numbers[:, 0] if how == "sums" else numbers
+                yield path, _first(places), outputs, None
+                mask[0] = True
             failing = np.flatnonzero(~mask)
             places = failing if places is None else places[failing]
             columns = [c if isinstance(c, float) else c[failing] for c in columns]
             left = len(failing)
+
+    def _settled(self, path: Path, request: Request, point: Sequence[float]) -> Any:
+        """The outputs where a path was traced, as a column; its guards hold there."""
+        import numpy as np
+
+        from tinygrad_scalar.tape.python import Kernel
+
+        made = Kernel(path.program(request))
+        return np.array([made.at_limits(point, path.parameters(), guards=False)]).T
+
+
+def _first(places: Any) -> Any:
+    import numpy as np
+
+    return np.zeros(1, dtype=int) if places is None else places[:1]
 
 
 def has_nan(numbers: Sequence[float]) -> bool:
@@ -239,4 +268,4 @@ def exactly(path: Path, request: Request, x: Sequence[float], p: Sequence[float]
     from tinygrad_scalar.tape.python import Kernel
 
     made = Kernel(path.program(request))
-    return made.at_limits(x, p) or []
+    return made.at_limits(x, p, guards=False) or []

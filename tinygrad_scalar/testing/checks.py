@@ -9,16 +9,18 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.precision import Number
 from tinygrad_scalar.tape import TraceError
 from tinygrad_scalar.testing.comparison import Comparison, Disagreement, compare, run
+from tinygrad_scalar.testing.derivatives import Index
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.examination import Examined, examine, undefined_gradients_ignored
 from tinygrad_scalar.testing.modes import MODES
 from tinygrad_scalar.testing.recording import Flat, Recording, finite
-from tinygrad_scalar.testing.references import Index, expected
+from tinygrad_scalar.testing.references import expected
 from tinygrad_scalar.testing.report import Fault, explained, verdict
 from tinygrad_scalar.value import Value
 
 # Near a kink there is no reference; what the modes may then differ by, of the largest derivative.
 _BETWEEN_MODES = 1e-9
+_CARRIED = ("forward", "tape")  # the modes that push something other than Values through f
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,9 @@ def check_grad(
         raise ValueError(f"check_grad: order is a whole number from 1 up, not {order!r}")
     flat, asked = Flat(f, point), None if modes is None else _chosen(modes)
     with undefined_gradients_ignored():
-        check = _Check(flat, order, _possible(flat) if asked is None else asked, rtol)
-        examined = examine(check.flat)
+        examined = examine(flat)
+        modes = _possible(flat, examined.recording) if asked is None else asked
+        check = _Check(flat, order, modes, rtol)
         if examined.reasons:
             return _near_kinks(check, examined)
         comparison = compare(check.flat, examined.recording, order, check.modes, rtol)
@@ -102,15 +105,21 @@ def _chosen(modes: Collection[str]) -> tuple[str, ...]:
     return asked
 
 
-def _possible(flat: Flat) -> tuple[str, ...]:
-    """All modes, but the tape only for what can be traced."""
-    try:
-        MODES["tape"](flat, flat.point, 1)
-    except TraceError:
+def _possible(flat: Flat, recording: Recording) -> tuple[str, ...]:
+    """All modes but those for which f asks its arguments what only a Value can tell."""
+    if recording.result is None:  # a constant leaves nothing to trace
         return tuple(mode for mode in MODES if mode != "tape")
-    except Exception:  # noqa: BLE001 (is told when the mode is run)
-        return tuple(MODES)
-    return tuple(MODES)
+    return tuple(mode for mode in MODES if mode not in _CARRIED or _runs(flat, mode))
+
+
+def _runs(flat: Flat, mode: str) -> bool:
+    try:
+        MODES[mode](flat, flat.point, 1)
+    except (AttributeError, TraceError):
+        return False
+    except Exception:  # noqa: BLE001 (told when the derivatives are taken)
+        return True
+    return True
 
 
 # ── where there is no derivative ──────────────────────────────────────────────────────────────

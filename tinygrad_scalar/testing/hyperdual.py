@@ -68,7 +68,7 @@ class HyperDual:
             raise TypeError("not a rational power")
         if abs(wanted.standard) > HIGHEST:
             raise OverflowError("too long to stay exact")
-        result = HyperDual(1)
+        result: HyperDual = HyperDual(1)
         for _ in range(abs(int(wanted.standard))):
             result = result * self
         return HyperDual(1) / result if wanted.standard < 0 else result

@@ -19,6 +19,7 @@ MARGIN = 1e-6
 _EPSILON = sys.float_info.epsilon
 _LEAST_JUMP = 1e-3  # of the slope: what curvature does not do within the margin
 _PIECES = 32
+_SPACINGS = 1024  # of the floats at x: closer than that, rounding hides every slope
 
 
 def kinks(recording: Recording, margin: float = MARGIN) -> dict[int, str]:
@@ -54,7 +55,7 @@ def _kink_along(primitive: Primitive, seen: Sequence[Any], k: int, margin: float
         return float(y if primitive.joint is None else y[primitive.index])
 
     x = float(seen[k])
-    return finite(x) and (_at_edge(along, x) or _bends(along, x, margin * max(1.0, abs(x))))
+    return finite(x) and (_at_edge(along, x) or _bends(along, x, margin))
 
 
 def _at_edge(g: Callable[[float], Any], x: float) -> bool:
@@ -72,14 +73,15 @@ def _fails(g: Callable[[float], Any], x: float) -> bool:
 
 def _bends(g: Callable[[float], float], x: float, margin: float) -> bool:
     """Whether the slope of g jumps near x: a jump stays as the interval shrinks, curvature goes."""
+    margin = max(margin, _SPACINGS * math.ulp(x))
     try:
         half = margin / 2
         points = [g(x + k * half) for k in range(-2, 3)]
         # the outer two see a vertical tangent at x itself, which is symmetric
         coarse = max(
-            _slope_jump(points[::2], margin),
-            _slope_jump(points[:3], half),
-            _slope_jump(points[2:], half),
+            _slope_jump(points[::2], margin, x),
+            _slope_jump(points[:3], half, x),
+            _slope_jump(points[2:], half, x),
         )
         if not coarse:
             return False
@@ -88,12 +90,13 @@ def _bends(g: Callable[[float], float], x: float, margin: float) -> bool:
     except (ArithmeticError, ValueError):
         return False
     triples = zip(values, values[1:], values[2:], strict=False)
-    return max(_slope_jump(triple, fine) for triple in triples) > coarse / 4
+    return max(_slope_jump(triple, fine, x) for triple in triples) > coarse / 4
 
 
-def _slope_jump(values: Sequence[float], width: float) -> float:
+def _slope_jump(values: Sequence[float], width: float, x: float) -> float:
     """The difference of the slopes between three equidistant points; 0 if it may be rounding."""
     left, right = (values[1] - values[0]) / width, (values[2] - values[1]) / width
     jump = abs(right - left)
-    rounding = 64 * _EPSILON * max(map(abs, values)) / width
-    return jump if jump > max(rounding, _LEAST_JUMP * max(abs(left), abs(right))) else 0.0
+    steepest = max(abs(left), abs(right))
+    rounding = (64 * _EPSILON * max(map(abs, values)) + 2 * math.ulp(x) * steepest) / width
+    return jump if jump > max(rounding, _LEAST_JUMP * steepest) else 0.0

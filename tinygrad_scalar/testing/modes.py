@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_scalar.forward import jvp
 from tinygrad_scalar.tape import compile
-from tinygrad_scalar.testing.references import Index
+from tinygrad_scalar.testing.derivatives import Index
 from tinygrad_scalar.value import Value
 
 Function = Callable[..., Any]
@@ -35,11 +35,6 @@ def _slopes(value: Any, inputs: Sequence[Value], *, create_graph: bool) -> list[
         return [0.0] * len(inputs)
     table = value.backward(inputs=inputs, create_graph=create_graph)
     return [table[leaf] for leaf in inputs]
-
-
-def _graph(f: Function, point: Sequence[Any], order: int) -> Derivatives:
-    found = derivative_graph(f, point, order)
-    return {index: x.data if isinstance(x, Value) else x for index, x in found.items()}
 
 
 def _reverse(f: Function, point: Sequence[Any], order: int) -> Derivatives:
@@ -95,6 +90,6 @@ def _tape(f: Function, point: Sequence[Any], order: int) -> Derivatives:
 MODES: dict[str, Callable[[Function, Sequence[Any], int], Derivatives]] = {
     "reverse": _reverse,
     "forward": _forward,
-    "graph": _graph,
+    "graph": derivative_graph,
     "tape": _tape,  # up to order 2
 }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tinygrad_scalar.drawing import tree
 from tinygrad_scalar.precision import Number
 from tinygrad_scalar.testing.comparison import Disagreement
-from tinygrad_scalar.testing.references import Index
+from tinygrad_scalar.testing.derivatives import Index
 from tinygrad_scalar.value import Value
 
 _ROWS = 8

@@ -1,0 +1,105 @@
+"""Pictures: DOT text of large graphs, the SVG beside Graphviz alone, the page of steps.
+
+Run `python benchmarks/drawing.py` after `pip install -e ".[svg]"`. It measures, and writes into
+benchmarks/results/drawing.json,
+
+1. the DOT text of mixed operations, 10,000 to 1,000,000 nodes, before and after backward: linear,
+   and under a second for 100,000;
+2. the SVG of a network of about 1,000 nodes as `draw` makes it, in a process of its own, beside
+   pygraphviz called in this process on the same DOT text: what the process costs;
+3. the page of steps of about 500 nodes.
+"""
+
+import argparse
+import os
+import sys
+from statistics import median
+
+from harness import in_turns, machine, note, print_table, ratio, timed, version, write_results
+from programs import FUNCTIONS, Program
+
+import tinygrad_scalar
+from tinygrad_scalar import Value, nn, topological_order
+from tinygrad_scalar.drawing import draw, steps, to_dot
+
+SIZES = (10_000, 100_000, 1_000_000)
+
+
+def mixed(operations):
+    """The output of a program of mixed operations."""
+    program = Program(FUNCTIONS, operations, seed=1)
+    names = {name: getattr(tinygrad_scalar, name) for name in ("relu", "exp", "log", "sin", "tanh")}
+    return program.compiled(**names)([Value(x) for x in program.inputs])
+
+
+def network(hidden):
+    """The loss of an MLP with two hidden layers on one example."""
+    model = nn.MLP(3, [hidden, hidden, 1], seed=0)
+    return model([Value(0.5), Value(-1.0), Value(2.0)]).tanh()
+
+
+def dot_text(rounds, sizes):
+    rows = []
+    for size in sizes:
+        note(f"DOT text of {size:,} operations")
+        z = mixed(size)
+        nodes = len(topological_order(z))
+        before = median(in_turns({"": lambda: timed(lambda: to_dot(z))[0]}, rounds)[""])
+        z.backward()
+        after = median(in_turns({"": lambda: timed(lambda: to_dot(z))[0]}, rounds)[""])
+        rows.append([nodes, before, after, 1e6 * after / nodes])
+    print_table("DOT text", ["nodes", "before backward, s", "after, s", "after, µs a node"], rows)
+    return [dict(zip(("nodes", "before", "after", "us_a_node"), row, strict=True)) for row in rows]
+
+
+def svg(rounds):
+    from pygraphviz import AGraph
+
+    z = network(26)
+    z.backward()
+    source = draw(z, max_nodes=None).source
+    os.environ["PATH"] = ""  # so that draw takes pygraphviz too
+
+    def alone():
+        return timed(lambda: AGraph(string=source).draw(format="svg", prog="dot"))[0]
+
+    def ours():
+        return timed(lambda: draw(z, max_nodes=None, timeout=600).svg())[0]
+
+    note("SVG of about 1,000 nodes")
+    runs = in_turns({"draw": ours, "pygraphviz alone": alone}, rounds)
+    nodes = len(topological_order(z))
+    times = {name: median(seconds) for name, seconds in runs.items()}
+    overhead = 1 / ratio(runs["pygraphviz alone"], runs["draw"])
+    rows = [[name, seconds] for name, seconds in times.items()]
+    print_table(f"SVG of {nodes:,} nodes: {overhead:.2f} times", ["", "s"], rows)
+    return {"nodes": nodes, **times, "ratio": overhead}
+
+
+def page(rounds):
+    z = network(17)
+    note("page of steps of about 500 nodes")
+    runs = in_turns({"": lambda: timed(lambda: steps(z).html())}, rounds)[""]
+    seconds, html = median(run[0] for run in runs), runs[0][1]
+    nodes = len(topological_order(z))
+    print_table("Page of steps", ["nodes", "s", "bytes"], [[nodes, seconds, len(html)]])
+    return {"nodes": nodes, "seconds": seconds, "bytes": len(html)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="without the million, two rounds")
+    options = parser.parse_args()
+    rounds, sizes = (2, SIZES[:2]) if options.quick else (options.rounds, SIZES)
+    results = {"machine": machine("pygraphviz"), "dot": dot_text(rounds, sizes)}
+    if version("pygraphviz"):
+        results |= {"svg": svg(rounds), "steps": page(rounds)}
+    else:
+        print("\npygraphviz is not installed: no SVG, no page", file=sys.stderr)
+    if not options.quick:
+        write_results("drawing", results)
+
+
+if __name__ == "__main__":
+    main()

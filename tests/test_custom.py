@@ -1,0 +1,424 @@
+"""Rows of one's own: `primitive` with one output and several, `custom`, `implicit`."""
+
+import math
+from fractions import Fraction
+
+import mpmath
+import pytest
+from modes_reference import all_close, close
+
+from tinygrad_scalar import (
+    Interval,
+    UndefinedGradientError,
+    Value,
+    atan2,
+    checkpoint,
+    cos,
+    counting,
+    custom,
+    exp,
+    grad,
+    hessian,
+    hvp,
+    hypot,
+    implicit,
+    jacobian,
+    jvp,
+    log,
+    maximum,
+    primitive,
+    primitives,
+    sin,
+    sqrt,
+    taylor,
+    vjp,
+    where,
+)
+
+damped = primitive(
+    "damped", lambda x: math.exp(-x) * math.sin(x), lambda y, x: exp(-x) * cos(x) - y
+)
+product = primitive("product", lambda a, b: a * b, lambda y, a, b: b, lambda y, a, b: a)
+sincos = primitive(
+    "sincos",
+    lambda x: (math.sin(x), math.cos(x)),
+    (lambda y, x: y[1],),
+    (lambda y, x: -y[0],),
+)
+quotient_and_rest = primitive("divmod", divmod, (0, 0), (1, lambda y, a, b: -y[0]))
+polar = primitive(
+    "polar",
+    lambda a, b: (math.hypot(a, b), math.atan2(b, a)),
+    (lambda y, a, b: cos(y[1]), lambda y, a, b: sin(y[1])),
+    (lambda y, a, b: -sin(y[1]) / y[0], lambda y, a, b: cos(y[1]) / y[0]),
+)
+largest = primitive(
+    "largest",
+    lambda *x: (max(x), float(x.index(max(x)))),
+    tuple(lambda y, *x, i=i: where(y[1] == i, 1.0, 0.0) for i in range(3)),
+    (0, 0, 0),
+)
+
+# A function made of own rows, the same one in the library's, and a point.
+PROGRAMS = {
+    "damped": (lambda x: damped(x) * x, lambda x: exp(-x) * sin(x) * x, (0.7,)),
+    "product": (lambda a, b: product(product(a, b), b), lambda a, b: a * b * b, (0.7, 1.3)),
+    "sincos": (
+        lambda x: sincos(x)[0] ** 2 * sincos(2 * x)[1],
+        lambda x: sin(x) ** 2 * cos(2 * x),
+        (0.7,),
+    ),
+    "sincos, both outputs": (
+        lambda x: (lambda s, c: s * c * x)(*sincos(x * x)),
+        lambda x: sin(x * x) * cos(x * x) * x,
+        (0.7,),
+    ),
+    "sincos of sincos": (
+        lambda x: sincos(sincos(x)[1])[0] + sincos(sincos(x)[0])[1],
+        lambda x: sin(cos(x)) + cos(sin(x)),
+        (0.7,),
+    ),
+    "divmod": (
+        lambda a, b: (lambda q, r: q * a + r * r * b)(*quotient_and_rest(a, b)),
+        lambda a, b: (a // b) * a + (a % b) ** 2 * b,
+        (7.5, 2.0),
+    ),
+    "polar": (
+        lambda a, b: (lambda r, phi: r * phi * phi)(*polar(a, b)),
+        lambda a, b: hypot(a, b) * atan2(b, a) ** 2,
+        (0.6, 1.2),
+    ),
+    "value and index of the largest": (
+        lambda a, b, c: (lambda m, i: m * m * (i + 1) + c * m)(*largest(a * a, b * b, c)),
+        lambda a, b, c: 2 * maximum(a * a, b * b) ** 2 + c * maximum(a * a, b * b),
+        (1.0, 3.0, 2.0),
+    ),
+    "custom": (
+        custom(lambda a, b: a * a * b, lambda y, a, b: (2 * a * b, a * a)),
+        lambda a, b: a * a * b,
+        (0.7, 1.3),
+    ),
+    "custom, from its result": (
+        custom(math.exp, lambda y, x: y),
+        exp,
+        (0.7,),
+    ),
+    "implicit by Newton": (
+        implicit(lambda a: newton(lambda y: y**3 - a, lambda y: 3 * y * y), lambda y, a: y**3 - a),
+        lambda a: exp(log(a) / 3),
+        (2.0,),
+    ),
+    "implicit fixed point": (
+        implicit(
+            lambda a, b: fixed_point(lambda y: math.cos(a * y) + b),
+            lambda y, a, b: cos(a * y) + b - y,
+        ),
+        lambda a, b: fixed_point(lambda y: cos(a * y) + b),
+        (0.4, 0.3),
+    ),
+}
+EACH = pytest.mark.parametrize(("ours", "plain", "point"), PROGRAMS.values(), ids=PROGRAMS)
+
+
+def newton(f, slope):
+    y = 1.0
+    for _ in range(50):
+        y -= f(y) / slope(y)
+    return y
+
+
+def fixed_point(step):
+    y = 1.0
+    for _ in range(60):
+        y = step(y)
+    return y
+
+
+# ── in all modes ──────────────────────────────────────────────────────────────────────────────
+@EACH
+def test_first_order(ours, plain, point):
+    expected = jacobian(plain)(*point)
+    assert close(ours(*point), plain(*point), 1e-13)
+    for mode in ("forward", "reverse"):
+        assert all_close(jacobian(ours, mode=mode)(*point), expected, 1e-13)
+    assert all_close(grad(ours)(*point), expected, 1e-13)
+    assert all_close(vjp(ours, *point)[1](1.0), expected, 1e-13)
+    direction = (1.0, -2.0, 3.0)[: len(point)]
+    assert all_close(jvp(ours, point, direction), jvp(plain, point, direction), 1e-13)
+    assert all_close(grad(lambda *x: checkpoint(ours, *x))(*point), expected, 1e-13)
+
+
+@EACH
+def test_second_order(ours, plain, point):
+    expected = hessian(plain)(*point)
+    assert all_close(hessian(ours)(*point), expected, 1e-12)
+    for outer in ("forward", "reverse"):
+        for inner in ("forward", "reverse"):
+            both = jacobian(jacobian(ours, mode=inner), mode=outer)(*point)
+            assert all_close(both, expected, 1e-12), (outer, inner)
+    direction = (1.0, -2.0, 3.0)[: len(point)]
+    assert all_close(hvp(ours, point, direction), hvp(plain, point, direction), 1e-12)
+    assert all_close(hessian(lambda *x: checkpoint(ours, *x))(*point), expected, 1e-12)
+    rows, columns, values = hessian(ours, sparse=True)(*point)
+    n = len(point)
+    matrix = [[expected[i][j] for j in range(n)] for i in range(n)] if n > 1 else [[expected]]
+    found = dict(zip(zip(rows, columns, strict=True), values, strict=True))
+    assert all_close(
+        [[found.get((i, j), 0.0) for j in range(n)] for i in range(n)], matrix, 1e-12
+    )
+
+
+@EACH
+def test_higher_orders(ours, plain, point):
+    def along(f):
+        return lambda x: f(x, *point[1:])
+
+    assert all_close(taylor(along(ours), 5)(point[0]), taylor(along(plain), 5)(point[0]), 1e-11)
+    third = grad(grad(grad(along(plain))))(point[0])
+    assert all_close(grad(grad(grad(along(ours))))(point[0]), third, 1e-11)
+
+
+# ── primitive ─────────────────────────────────────────────────────────────────────────────────
+def test_a_row_says_what_it_was_told():
+    row = primitive(
+        "half_log",
+        lambda x: math.log(x) / 2,
+        lambda y, x: 1 / (2 * x),
+        domain=Interval(0.0),
+        symbol="½log",
+        latex=r"\tfrac12\log {0}",
+    )
+    z = row(Value(2.0))
+    assert z.primitive is row
+    assert (row.name, row.symbol, row.domain) == ("half_log", "½log", (Interval(0.0),))
+    assert row.latex == r"\tfrac12\log {0}"
+
+
+def test_a_row_of_ones_own_is_not_in_the_library_s_table():
+    assert "damped" not in primitives.TABLE
+
+
+def test_plain_numbers_give_plain_numbers():
+    assert damped(0.0) == 0.0
+    assert sincos(0) == (0.0, 1.0)
+    assert custom(math.exp, lambda y, x: y)(0) == 1.0
+    assert implicit(lambda a: a, lambda y, a: y - a)(2) == 2.0
+
+
+def test_constant_partials_are_numbers():
+    triple = primitive("triple", lambda a, b: 3 * a + b, 3, 1)
+    assert grad(triple)(1.0, 2.0) == (3.0, 1.0)
+    assert hessian(triple)(1.0, 2.0) == ((0.0, 0.0), (0.0, 0.0))
+
+
+def test_only_the_partials_that_are_asked_for_are_computed():
+    def refuse(y, a, b):
+        raise AssertionError("not asked for")
+
+    row = primitive("row", lambda a, b: a * b, lambda y, a, b: b, refuse)
+    x = Value(2.0)
+    assert row(x, 3.0).backward()[x] == 3.0
+    assert row(x, Value(3.0)).backward(inputs=x)[x] == 3.0
+    assert jvp(lambda u: row(u, 3.0), (2.0,), (1.0,)) == (6.0, 3.0)
+
+
+def test_kinks_are_judged():
+    bend = primitive("bend", lambda x: max(x, 0.0), lambda y, x: where(x > 0, 1, 0), kinks=(0.0,))
+    assert grad(bend)(0.0) == 0.0
+    with pytest.raises(UndefinedGradientError, match=r"bend\(0.0\) has no derivative there"):
+        grad(bend, undefined="raise")(0.0)
+
+
+def test_errors_name_the_row_and_its_operands():
+    row = primitive("inverse", lambda x: 1 / x, lambda y, x: -y * y)
+    with pytest.raises(ZeroDivisionError, match=r"inverse\(0.0\): "):
+        row(Value(0.0))
+    with pytest.raises(TypeError, match="sincos takes 1 operand, got 2"):
+        sincos(Value(1.0), 2.0)
+    with pytest.raises(TypeError, match="damped: .* not str"):
+        damped("1")
+
+
+def test_a_row_works_on_exact_and_arbitrary_numbers():
+    assert grad(product)(Fraction(1, 3), Fraction(2, 7)) == (Fraction(2, 7), Fraction(1, 3))
+    both = primitive("both", lambda x: (x * x, x + 1), (lambda y, x: 2 * x,), (1,))
+    assert jacobian(lambda x: both(x))(Fraction(1, 3)) == (Fraction(2, 3), 1)
+    assert type(jacobian(lambda x: both(x)[0])(Fraction(1, 3))) is Fraction
+
+
+def test_a_tuple_of_values_comes_back_in_order():
+    quotient, rest = quotient_and_rest(Value(7.5), 2.0)
+    assert (quotient.data, rest.data) == (3.0, 1.5)
+    assert isinstance(sincos(Value(0.5)), tuple)
+
+
+def test_one_forward_rule_serves_all_outputs():
+    calls = []
+    row = primitive("row", lambda x: calls.append(x) or (x, 2 * x), (1,), (2,))
+    x = Value(1.0)
+    with counting() as c:
+        a, b = row(x)
+    assert (len(calls), c.evaluations, c.nodes) == (1, 1, 2)
+    assert (a + b).backward()[x] == 3.0
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((3, 1), "primitive 'row': 3 is neither a function nor a constant partial"),
+        ((abs, "x"), "primitive 'row': 'x' is neither a function nor a constant partial"),
+        ((abs,), r"primitive 'row': give one partial \(y, \*x\) per operand"),
+        ((divmod, (1, 0), (1,)), "primitive 'row': every output needs 2 partials"),
+        ((divmod, (1, 0), 1), "primitive 'row': "),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        primitive("row", *arguments)
+
+
+@pytest.mark.parametrize("operand", [1.0, Value(1.0)], ids=["number", "Value"])
+@pytest.mark.parametrize("result", [(1.0, 2.0, 3.0), (1.0,), 1.0, None])
+def test_another_number_of_outputs_than_declared_is_refused(result, operand):
+    row = primitive("row", lambda x: result, (1,), (1,))
+    with pytest.raises((TypeError, ValueError), match="row.*2"):
+        row(operand)
+
+
+@pytest.mark.parametrize("operand", [1.0, Value(1.0)], ids=["number", "Value"])
+def test_several_outputs_that_were_not_declared_are_refused(operand):
+    row = primitive("row", lambda x: (x, x), 1)
+    with pytest.raises(TypeError, match="row: "):
+        row(operand)
+
+
+# ── custom ────────────────────────────────────────────────────────────────────────────────────
+def test_a_straight_through_estimator():
+    clipped = custom(lambda x: min(x, 10.0), lambda y, x: 1.0)
+    x = Value(12.0)
+    z = clipped(x) ** 2
+    assert (z.data, z.backward()[x]) == (100.0, 20.0)
+
+
+def test_the_given_derivative_is_believed():
+    wrong = custom(lambda x: x * x, lambda y, x: 7.0)
+    assert grad(wrong)(3.0) == 7.0
+    assert grad(grad(wrong))(3.0) == 0.0
+    assert taylor(wrong, 2)(3.0) == [9.0, 7.0, 0.0]
+
+
+def test_any_code_may_compute_it():
+    def count_upwards(x):
+        steps = 0
+        while steps * steps < x:
+            steps += 1
+        return float(steps)
+
+    root = custom(count_upwards, lambda y, x: 1 / (2 * y))
+    assert grad(root)(16.0) == 0.125
+
+
+def test_a_custom_function_is_one_node():
+    x = Value(2.0)
+    with counting() as c:
+        z = custom(lambda u: u * u * u, lambda y, u: 3 * u * u)(x)
+    assert (c.nodes, z.parents) == (1, (x,))
+
+
+def test_partials_may_come_as_a_list():
+    assert grad(custom(lambda a, b: a * b, lambda y, a, b: [b, a]))(2.0, 3.0) == (3.0, 2.0)
+
+
+def test_custom_errors():
+    with pytest.raises(TypeError, match="custom: f must be callable, not int"):
+        custom(3, lambda y, x: 1.0)
+    with pytest.raises(TypeError, match="custom: derivative must be callable, not float"):
+        custom(math.exp, 1.0)
+    two = custom(math.exp, lambda y, x: (1.0, 2.0))
+    with pytest.raises(ValueError, match=r"custom 'exp': derivative\(y, \*x\) gave 2 partials for"):
+        grad(two)(1.0)
+    with pytest.raises(TypeError, match="custom 'exp': .* not str"):
+        grad(custom(math.exp, lambda y, x: "1"))(1.0)
+    with pytest.raises(TypeError, match="square_of: .*NoneType"):
+        custom(square_of, lambda y, x: 2 * x)(Value(1.0))
+
+
+def square_of(x):
+    """Forgets to return."""
+
+
+# ── implicit ──────────────────────────────────────────────────────────────────────────────────
+def test_the_solver_is_not_unrolled_and_sees_plain_numbers():
+    seen = []
+
+    def solve(a):
+        seen.append(a)
+        return math.sqrt(a)
+
+    root = implicit(solve, lambda y, a: y * y - a)
+    a = Value(9.0)
+    with counting() as c:
+        y = root(a)
+    assert (c.nodes, seen) == (1, [9.0])
+    assert close(y.backward()[a], 1 / 6)
+    assert seen == [9.0]
+
+
+def test_kepler_s_equation_to_third_order():
+    """E − e sin E = M: the eccentric anomaly by the mean anomaly and the eccentricity."""
+
+    def solve(mean, eccentricity):
+        return newton(
+            lambda y: y - eccentricity * math.sin(y) - mean, lambda y: 1 - eccentricity * math.cos(y)
+        )
+
+    anomaly = implicit(solve, lambda y, m, e: y - e * sin(y) - m)
+
+    def exact(m, e):
+        return mpmath.findroot(lambda y: y - e * mpmath.sin(y) - m, m)
+
+    with mpmath.workdps(60):
+        for order in ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (2, 1), (3, 0)):
+            f = anomaly
+            for argument, count in enumerate(order):
+                for _ in range(count):
+                    f = grad(f, argument)
+            reference = mpmath.diff(exact, (0.8, 0.3), order, h=mpmath.mpf("1e-12"))
+            assert close(f(0.8, 0.3), float(reference), 1e-12), order
+
+
+def test_an_implicit_function_inside_a_larger_one():
+    root = implicit(math.sqrt, lambda y, a: y * y - a)
+
+    def f(x, y):
+        return root(x * x + y * y) * root(x)
+
+    def plain(x, y):
+        return sqrt(x * x + y * y) * sqrt(x)
+
+    assert all_close(hessian(f)(0.7, 1.3), hessian(plain)(0.7, 1.3), 1e-13)
+
+
+def test_a_parameter_that_does_not_matter():
+    root = implicit(lambda a, b: math.sqrt(a), lambda y, a, b: y * y - a)
+    assert grad(root)(4.0, 7.0) == (0.25, 0.0)
+
+
+def test_a_singular_equation_is_refused():
+    root = implicit(lambda a: 0.0, lambda y, a: y * y - a)
+    with pytest.raises(ZeroDivisionError, match=r"implicit: .*residual"):
+        grad(root)(0.0)
+
+
+def test_a_residual_with_several_outputs_is_refused():
+    with pytest.raises(TypeError, match="must return one number, not list"):
+        grad(implicit(math.sqrt, lambda y, a: [y * y - a]))(4.0)
+
+
+def test_arbitrary_precision_through_an_implicit_function():
+    root = implicit(mpmath.sqrt, lambda y, a: y * y - a)
+    with mpmath.workdps(50):
+        a = mpmath.mpf(2)
+        assert abs(grad(root)(a) - 1 / (2 * mpmath.sqrt(2))) < mpmath.mpf("1e-48")
+        assert abs(grad(grad(root))(a) + 1 / (4 * mpmath.sqrt(8))) < mpmath.mpf("1e-48")

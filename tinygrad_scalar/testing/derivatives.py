@@ -1,0 +1,40 @@
+"""A derivative by a reference, and the differences that two of the references are made of."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from tinygrad_scalar.precision import Number
+
+Index = tuple[int, ...]  # ∂²f/∂x₀∂x₂ is (0, 2)
+
+
+class Derivative(NamedTuple):
+    """A derivative by a reference, and a bound of the reference's own error."""
+
+    value: Number
+    error: float = 0.0
+
+
+class Unsuitable(Exception):  # noqa: N818 (asked, not raised at anyone)
+    """This reference cannot be used for this program."""
+
+
+def indices(inputs: int, order: int) -> Iterator[Index]:
+    """The mixed derivatives of orders 1 to `order`, each once."""
+    for k in range(1, order + 1):
+        yield from itertools.combinations_with_replacement(range(inputs), k)
+
+
+def central(f: Callable[[list[Any]], Any], point: Sequence[Any], index: Index, step: Any) -> Any:
+    """The central difference for a mixed derivative: one factor (f(x + h) − f(x − h)) / 2h each."""
+    total = 0
+    for signs in itertools.product((1, -1), repeat=len(index)):
+        inputs = list(point)
+        for i, sign in zip(index, signs, strict=True):
+            inputs[i] = inputs[i] + sign * step
+        total = total + math.prod(signs) * f(inputs)
+    return total / (2 * step) ** len(index)

@@ -1,0 +1,118 @@
+"""The reference by mpmath: differences with steps of 1e-30, in as many digits as that takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from tinygrad_scalar.precision import Number
+from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.testing.derivatives import Derivative, Index, Unsuitable, central
+from tinygrad_scalar.testing.recording import Recording
+
+_DIGITS = 30  # the step is 1e-30, far from any edge that a float can be near
+_MORE_DIGITS = 190  # where the derivative itself is small
+_AMPLIFIED = 10  # digits by which a program may amplify what is cut off
+
+
+@lru_cache(maxsize=1)
+def _context() -> Any:
+    """A context of mpmath of our own, where nothing is silently rounded to a float."""
+    try:
+        from mpmath import MPContext
+    except ImportError:
+        raise Unsuitable from None
+    context = MPContext()
+
+    def refuse(_: Any) -> float:
+        raise TypeError("math.f(mpf) would round to a float")
+
+    context.mpf.__float__ = refuse
+    return context
+
+
+def in_high_precision(row: Primitive) -> Callable[..., Any]:
+    """The row's function in mpmath; a TypeError arises where it has none."""
+    context = _context()
+    if callable(row.mpmath):
+        function = row.mpmath
+        return lambda *x: _real(function(context, *x))
+    counterpart = getattr(context, row.mpmath, None) if row.mpmath else None
+    rule = counterpart or row.forward
+    return lambda *x: _real(rule(*x))
+
+
+def _real(y: Any) -> Any:
+    context = _context()
+    if isinstance(y, (float, context.mpc)):
+        raise Unsuitable  # rounded on the way, or outside the real domain
+    return y
+
+
+def high_precision(x: Number) -> Any:
+    """A number as an mpf, exactly."""
+    numerator, denominator = x.as_integer_ratio()
+    return _context().mpf(numerator) / denominator
+
+
+def by_mpmath(recording: Recording) -> Callable[[Index], Derivative]:
+    """Derivatives of a recording whose rows all have a counterpart in mpmath."""
+    rules = recording.rules(in_high_precision)
+
+    def derivative(index: Index) -> Derivative:
+        found = _with_digits(recording, rules, index, _DIGITS)
+        if abs(found.value) < found.error / sys.float_info.epsilon:  # as where tanh is 1 − 1e-99
+            found = _with_digits(recording, rules, index, _MORE_DIGITS)
+        return found
+
+    return derivative
+
+
+def _with_digits(
+    recording: Recording, rules: Sequence[Callable[..., Any]], index: Index, digits: int
+) -> Derivative:
+    """A central difference with the step 10^−digits, and as many more digits as it eats."""
+    context, order = _context(), len(index)
+    context.dps = (2 + order) * digits
+    point, largest = [high_precision(x) for x in recording.point], context.mpf(1)
+
+    def f(inputs: list[Any]) -> Any:
+        nonlocal largest
+        y = context.mpf(recording.replay(rules, inputs, high_precision))
+        largest = max(largest, abs(y))
+        return y
+
+    value = _exact_fraction(central(f, point, index, context.mpf(10) ** -digits))
+    # cut off: step² · f‴, rounded: 10^−dps · f / stepⁿ; both grow where the program amplifies
+    error = largest * context.mpf(10) ** (_AMPLIFIED - 2 * digits)
+    return Derivative(value, float(_exact_fraction(error)))
+
+
+def _exact_fraction(x: Any) -> Fraction:
+    return Fraction(*_ratio(x))
+
+
+def _ratio(x: Any) -> tuple[int, int]:
+    if not _context().isfinite(x):
+        raise Unsuitable
+    sign, mantissa, exponent, _ = x._mpf_
+    numerator = -int(mantissa) if sign else int(mantissa)
+    return (numerator << exponent, 1) if exponent >= 0 else (numerator, 1 << -exponent)
+
+
+def value_in_high_precision(recording: Recording) -> Number | None:
+    """The output itself by mpmath, None where it has no counterpart."""
+    try:
+        rules = recording.rules(in_high_precision)
+        for digits in (2 * _DIGITS, 2 * _MORE_DIGITS):
+            _context().dps = digits
+            inputs = [high_precision(x) for x in recording.point]
+            y = _context().mpf(recording.replay(rules, inputs, high_precision))
+            if abs(y) > 10.0**-_DIGITS:
+                break
+        return _exact_fraction(y)
+    except (Unsuitable, ArithmeticError, AttributeError, TypeError, ValueError):
+        return None

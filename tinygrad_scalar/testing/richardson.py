@@ -1,0 +1,61 @@
+"""The reference for everything else: differences of floats, extrapolated to step 0."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+
+from tinygrad_scalar.testing.derivatives import Derivative, Index, Unsuitable, central
+from tinygrad_scalar.testing.recording import Recording
+
+
+def by_richardson(recording: Recording) -> Callable[[Index], Derivative]:
+    """Derivatives of any recording, each with an estimate of its error."""
+    point = [float(x) for x in recording.point]
+
+    def derivative(index: Index) -> Derivative:
+        scale = max(1.0, *(abs(point[i]) for i in index))
+        best = None
+        for first in (1e-7, 1e-5, 0.001, 0.01, 0.1):  # the small ones where an edge is near
+            try:
+                found = _extrapolated(recording, point, index, first * scale)
+            except (ArithmeticError, ValueError):
+                continue
+            # stairs look like a slope from afar: a wider look must confirm what a closer one saw
+            if best is None or (
+                found.error < best.error and abs(found.value - best.value) <= 10 * best.error
+            ):
+                best = found
+        if best is None:
+            raise Unsuitable
+        return best
+
+    return derivative
+
+
+def _extrapolated(
+    recording: Recording, point: Sequence[float], index: Index, step: float
+) -> Derivative:
+    """Ridders' tableau: the entry that differs least from its neighbours, rounding included."""
+    best, row = Derivative(math.nan, math.inf), list[float]()
+    largest = 0.0
+
+    def f(inputs: list[float]) -> float:
+        nonlocal largest
+        y = float(recording.in_floats(inputs))
+        largest = max(largest, abs(y))
+        return y
+
+    for k in range(10):
+        width = step / 1.6**k
+        previous, row = row, [central(f, point, index, width)]
+        rounding = 8 * sys.float_info.epsilon * largest / width ** len(index)
+        factor = 1.0
+        for before in previous:
+            factor *= 1.6**2
+            row.append((row[-1] * factor - before) / (factor - 1))
+            error = rounding + max(abs(row[-1] - row[-2]), abs(row[-1] - before))
+            if error < best.error:
+                best = Derivative(row[-1], error)
+    return best

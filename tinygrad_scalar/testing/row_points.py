@@ -1,0 +1,101 @@
+"""Where a row is checked: in its domain, at edges and beyond, the same points in every run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tinygrad_scalar.primitive import Interval, Primitive
+from tinygrad_scalar.testing.errors import GradientError
+from tinygrad_scalar.testing.recording import finite
+
+Point = tuple[float, ...]
+# Ordinary numbers, small and large ones, and where branches tend to be: 0, whole and half numbers.
+_NUMBERS = (0.7, -1.3, 2.6, -0.2, 1e-3, 3e-6, 0.0, 1.0, -2.0, 0.5, 12.0, -30.25, 150.0)
+_FROM_EDGE = (0.3, 1e-3, 1e-8)
+_POINTS = 30
+_LENGTHS = (1, 2, 3, 4)  # of rows that take any number of operands
+# Operands that count: the order of a derivative, the digits of a rounding.
+COUNTS = {"polygamma": 0, "round_to": 1}
+
+
+def points(row: Primitive) -> Iterator[Point]:
+    """Points of the domain, its edges and beyond, the same ones in every run."""
+    chosen = random.Random(row.name)
+    for length in (row.arity,) if row.arity else _LENGTHS:
+        # a row of any number of operands has one domain for all
+        intervals = [row.domain[min(i, len(row.domain) - 1)] for i in range(length)]
+        columns = [_numbers(interval) for interval in intervals]
+        if row.name in COUNTS:
+            columns[COUNTS[row.name]] = [0.0, 1.0, 2.0]
+        if math.prod(map(len, columns)) <= _POINTS:
+            yield from itertools.product(*columns)
+        else:
+            yield from zip(*columns, strict=False)
+            count = _POINTS if row.arity else _POINTS // 3
+            yield from {tuple(map(chosen.choice, columns)): None for _ in range(count)}
+        yield from ((x,) * length for x in columns[0] if all(x in column for column in columns))
+
+
+def _numbers(interval: Interval) -> list[float]:
+    inside = [x for x in _NUMBERS if interval.interior(x)]
+    edges = [(interval.low, 1.0), (interval.high, -1.0)]
+    near = [edge + side * d for edge, side in edges if finite(edge) for d in (*_FROM_EDGE, 0, -1)]
+    return [*inside, *near]
+
+
+def value(row: Primitive, point: Point) -> float | None:
+    """The row's value; None outside its domain. An error if it is neither."""
+    try:
+        y = row.forward(*point)
+    except TypeError:
+        if row.arity is not None:
+            raise
+        return None  # a row of some other number of operands
+    except (ArithmeticError, ValueError) as error:
+        if _at_closed_end(row, point):
+            raise GradientError(
+                f"check_primitive: {row.name}{point} failed ({error}) at a closed end of its "
+                f"domain {', '.join(map(repr, row.domain))}"
+            ) from error
+        return None
+    y = y if row.joint is None else y[row.index]
+    if isinstance(y, complex) or not isinstance(y, (int, float)):
+        raise GradientError(
+            f"check_primitive: {row.name}{point} is {y!r}, not a real number; raise ValueError "
+            "outside the domain"
+        )
+    return float(y) if finite(y) else None
+
+
+def _at_closed_end(row: Primitive, point: Point) -> bool:
+    """Whether the point is in the domain that the row states, and an operand on its end."""
+    pairs = list(zip(point, row.domain, strict=False))
+    return all(x in interval for x, interval in pairs) and any(
+        x in (interval.low, interval.high) for x, interval in pairs
+    )
+
+
+def along(row: Primitive, point: Point, varying: Sequence[int]) -> Callable[..., Any]:
+    """The row as a function of the operands that vary."""
+
+    def function(*numbers: Any) -> Any:
+        operands: list[Any] = list(point)
+        for i, number in zip(varying, numbers, strict=True):
+            operands[i] = number
+        if row.joint is not None:
+            return row.joint(*operands)[row.index]
+        return row(*operands)
+
+    return function
+
+
+def isolated(row: Primitive, point: Point, i: int) -> bool:
+    """Whether no number beside operand i is in the domain: orders and counts do not vary."""
+    return all(
+        value(row, (*point[:i], math.nextafter(point[i], side), *point[i + 1 :])) is None
+        for side in (-math.inf, math.inf)
+    )
