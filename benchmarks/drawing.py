@@ -38,15 +38,19 @@ def network(hidden):
     return model([Value(0.5), Value(-1.0), Value(2.0)]).tanh()
 
 
+def seconds_of_dot(z, rounds):
+    return median(in_turns({"": lambda: timed(lambda: to_dot(z))[0]}, rounds)[""])
+
+
 def dot_text(rounds, sizes):
     rows = []
     for size in sizes:
         note(f"DOT text of {size:,} operations")
         z = mixed(size)
         nodes = len(topological_order(z))
-        before = median(in_turns({"": lambda: timed(lambda: to_dot(z))[0]}, rounds)[""])
+        before = seconds_of_dot(z, rounds)
         z.backward()
-        after = median(in_turns({"": lambda: timed(lambda: to_dot(z))[0]}, rounds)[""])
+        after = seconds_of_dot(z, rounds)
         rows.append([nodes, before, after, 1e6 * after / nodes])
     print_table("DOT text", ["nodes", "before backward, s", "after, s", "after, µs a node"], rows)
     return [dict(zip(("nodes", "before", "after", "us_a_node"), row, strict=True)) for row in rows]

@@ -98,6 +98,7 @@ class Bare(nn.MLP):
     """The same network without boxes: its parts are called by their forwards alone."""
 
     def __call__(self, x):
+        """The output for one list of inputs."""
         for layer in self.layers:
             x = [neuron.forward(x) for neuron in layer.neurons]
         return x[0]
@@ -107,6 +108,7 @@ class Scoped(nn.MLP):
     """The same with a `scope()` block around every neuron."""
 
     def __call__(self, x):
+        """The output for one list of inputs."""
         for i, layer in enumerate(self.layers):
             outputs = []
             for j, neuron in enumerate(layer.neurons):
@@ -193,7 +195,7 @@ def numpy_step():
 
 
 def compiled(rounds):
-    """Microseconds of a step; `gradient` is the compiled loss and gradient without the optimiser."""
+    """Microseconds of a step, and of its loss and gradient without the optimiser."""
     ours, our_parameters, step, batch = compiled_step()
     theirs, their_parameters = numpy_step()
     for _ in range(3):

@@ -132,6 +132,13 @@ def test_kinds_of_numbers_come_along(make, data):
 
 
 @each_way
+def test_nan_is_no_overwritten_number(make):
+    z = make(Value(math.nan) * 2.0 + ts.exp(Value(math.nan)))
+    assert math.isnan(z.data)
+    assert len(z.backward(create_graph=True)) == 5
+
+
+@each_way
 def test_nodes_of_many_operands_and_of_several_outputs(make):
     x, y = Value(2.0), Value(3.0)
     with_constant = ts.sum([x, 1.0, y, x]) * ts.clip(y, 0.0, 5.0) + ts.logsumexp([x, y])

@@ -132,7 +132,8 @@ def test_counting_ends_with_the_block_however_it_ends():
 
 def test_the_counts_read_well():
     x = Value(3.0)
-    c = counted(lambda: (x * x).backward())
+    with counting() as c:
+        (x * x).backward()
     assert repr(c) == (
         "<1 evaluations, 1 nodes (at most 1 at once), 2 multiplications, 2 additions>"
     )

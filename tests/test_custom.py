@@ -59,6 +59,11 @@ largest = primitive(
     (0, 0, 0),
 )
 
+
+def scored(value, index, c):
+    return value * value * (index + 1) + c * value
+
+
 # A function made of own rows, the same one in the library's, and a point.
 PROGRAMS = {
     "damped": (lambda x: damped(x) * x, lambda x: exp(-x) * sin(x) * x, (0.7,)),
@@ -69,7 +74,7 @@ PROGRAMS = {
         (0.7,),
     ),
     "sincos, both outputs": (
-        lambda x: (lambda s, c: s * c * x)(*sincos(x * x)),
+        lambda x: math.prod(sincos(x * x)) * x,
         lambda x: sin(x * x) * cos(x * x) * x,
         (0.7,),
     ),
@@ -79,17 +84,17 @@ PROGRAMS = {
         (0.7,),
     ),
     "divmod": (
-        lambda a, b: (lambda q, r: q * a + r * r * b)(*quotient_and_rest(a, b)),
+        lambda a, b: quotient_and_rest(a, b)[0] * a + quotient_and_rest(a, b)[1] ** 2 * b,
         lambda a, b: (a // b) * a + (a % b) ** 2 * b,
         (7.5, 2.0),
     ),
     "polar": (
-        lambda a, b: (lambda r, phi: r * phi * phi)(*polar(a, b)),
+        lambda a, b: math.prod(polar(a, b)) * polar(a, b)[1],
         lambda a, b: hypot(a, b) * atan2(b, a) ** 2,
         (0.6, 1.2),
     ),
     "value and index of the largest": (
-        lambda a, b, c: (lambda m, i: m * m * (i + 1) + c * m)(*largest(a * a, b * b, c)),
+        lambda a, b, c: scored(*largest(a * a, b * b, c), c),
         lambda a, b, c: 2 * maximum(a * a, b * b) ** 2 + c * maximum(a * a, b * b),
         (1.0, 3.0, 2.0),
     ),
@@ -163,9 +168,7 @@ def test_second_order(ours, plain, point):
     n = len(point)
     matrix = [[expected[i][j] for j in range(n)] for i in range(n)] if n > 1 else [[expected]]
     found = dict(zip(zip(rows, columns, strict=True), values, strict=True))
-    assert all_close(
-        [[found.get((i, j), 0.0) for j in range(n)] for i in range(n)], matrix, 1e-12
-    )
+    assert all_close([[found.get((i, j), 0.0) for j in range(n)] for i in range(n)], matrix, 1e-12)
 
 
 @EACH
@@ -235,14 +238,14 @@ def test_errors_name_the_row_and_its_operands():
         row(Value(0.0))
     with pytest.raises(TypeError, match="sincos takes 1 operand, got 2"):
         sincos(Value(1.0), 2.0)
-    with pytest.raises(TypeError, match="damped: .* not str"):
+    with pytest.raises(TypeError, match=r"damped: .* not str"):
         damped("1")
 
 
 def test_a_row_works_on_exact_and_arbitrary_numbers():
     assert grad(product)(Fraction(1, 3), Fraction(2, 7)) == (Fraction(2, 7), Fraction(1, 3))
     both = primitive("both", lambda x: (x * x, x + 1), (lambda y, x: 2 * x,), (1,))
-    assert jacobian(lambda x: both(x))(Fraction(1, 3)) == (Fraction(2, 3), 1)
+    assert jacobian(both)(Fraction(1, 3)) == (Fraction(2, 3), 1)
     assert type(jacobian(lambda x: both(x)[0])(Fraction(1, 3))) is Fraction
 
 
@@ -282,7 +285,7 @@ def test_a_row_that_cannot_be_is_refused(arguments, message):
 @pytest.mark.parametrize("result", [(1.0, 2.0, 3.0), (1.0,), 1.0, None])
 def test_another_number_of_outputs_than_declared_is_refused(result, operand):
     row = primitive("row", lambda x: result, (1,), (1,))
-    with pytest.raises((TypeError, ValueError), match="row.*2"):
+    with pytest.raises((TypeError, ValueError), match=r"row.*2"):
         row(operand)
 
 
@@ -338,9 +341,9 @@ def test_custom_errors():
     two = custom(math.exp, lambda y, x: (1.0, 2.0))
     with pytest.raises(ValueError, match=r"custom 'exp': derivative\(y, \*x\) gave 2 partials for"):
         grad(two)(1.0)
-    with pytest.raises(TypeError, match="custom 'exp': .* not str"):
+    with pytest.raises(TypeError, match=r"custom 'exp': .* not str"):
         grad(custom(math.exp, lambda y, x: "1"))(1.0)
-    with pytest.raises(TypeError, match="square_of: .*NoneType"):
+    with pytest.raises(TypeError, match=r"square_of: .*NoneType"):
         custom(square_of, lambda y, x: 2 * x)(Value(1.0))
 
 
@@ -369,9 +372,10 @@ def test_kepler_s_equation_to_third_order():
     """E − e sin E = M: the eccentric anomaly by the mean anomaly and the eccentricity."""
 
     def solve(mean, eccentricity):
-        return newton(
-            lambda y: y - eccentricity * math.sin(y) - mean, lambda y: 1 - eccentricity * math.cos(y)
-        )
+        y = mean
+        for _ in range(50):
+            y -= (y - eccentricity * math.sin(y) - mean) / (1 - eccentricity * math.cos(y))
+        return y
 
     anomaly = implicit(solve, lambda y, m, e: y - e * sin(y) - m)
 

@@ -23,9 +23,7 @@ from tinygrad_scalar import (
 
 DEPTH = 100_000
 START = 0.5
-pair = primitive(
-    "pair", lambda x: (math.sin(x), x), (lambda y, x: sin(x + math.pi / 2),), (1,)
-)
+pair = primitive("pair", lambda x: (math.sin(x), x), (lambda y, x: sin(x + math.pi / 2),), (1,))
 own_sine = custom(math.sin, lambda y, x: sin(x + math.pi / 2))
 
 
@@ -111,5 +109,3 @@ def test_grad_in_a_loop():
 
     # x = (1 − 2 r)^n
     assert math.isclose(grad(descended)(1e-3), -4000 * 0.998**1999, rel_tol=1e-11)
-
-

@@ -127,7 +127,7 @@ def test_branches_are_followed():
 
 
 def test_operators_and_methods_of_numbers():
-    assert slope(lambda x: 2 ** x, 1.0) == 2 * math.log(2)
+    assert slope(lambda x: 2**x, 1.0) == 2 * math.log(2)
     assert slope(lambda x: 1 / x, 2.0) == -0.25
     assert slope(lambda x: 5 - x, 2.0) == -1.0
     assert slope(lambda x: x % 2, 2.5) == 1.0
@@ -234,7 +234,7 @@ def test_tangents_that_do_not_match_are_refused(primals, tangents, message):
 
 
 def test_a_result_that_is_no_number_is_refused():
-    with pytest.raises(TypeError, match="jvp: what f returned: .* not NoneType"):
+    with pytest.raises(TypeError, match=r"jvp: what f returned: .* not NoneType"):
         jvp(lambda x: None, (1.0,), (1.0,))
 
 

@@ -1,7 +1,7 @@
 """`grad`, `value_and_grad`, `vjp` and `jacobian`: what goes in, what comes out, what is refused."""
 
 import math
-from collections import namedtuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +27,10 @@ from tinygrad_scalar import (
     where,
 )
 
-Point = namedtuple("Point", "x y")
+
+class Point(NamedTuple):
+    x: Any
+    y: Any
 
 
 def norm(x):
@@ -184,18 +187,18 @@ def test_a_function_with_several_outputs_is_refused(result, kind):
 
 
 def test_a_function_that_returns_no_number_is_refused():
-    with pytest.raises(TypeError, match="grad: what f returned: .* not NoneType"):
+    with pytest.raises(TypeError, match=r"grad: what f returned: .* not NoneType"):
         grad(lambda x: None)(1.0)
-    with pytest.raises(TypeError, match="grad: what f returned: .* not str"):
+    with pytest.raises(TypeError, match=r"grad: what f returned: .* not str"):
         value_and_grad(lambda x: "x")(1.0)
 
 
 def test_an_argument_that_is_no_number_is_named():
-    with pytest.raises(TypeError, match="grad: argument 1: .* not str"):
+    with pytest.raises(TypeError, match=r"grad: argument 1: .* not str"):
         grad(lambda x, y: x)(1.0, "2")
-    with pytest.raises(TypeError, match="vjp: argument 0: .* not NoneType"):
+    with pytest.raises(TypeError, match=r"vjp: argument 0: .* not NoneType"):
         vjp(lambda x: x, [1.0, None])
-    with pytest.raises(TypeError, match="jacobian: argument 0: .* not complex"):
+    with pytest.raises(TypeError, match=r"jacobian: argument 0: .* not complex"):
         jacobian(lambda x: x)(1j)
 
 
@@ -219,7 +222,7 @@ def test_argnums_that_are_no_integers_are_refused(argnums):
 
 @pytest.mark.parametrize("argnums", [(1, 1), (1, -1)])
 def test_an_argument_asked_for_twice_is_refused(argnums):
-    with pytest.raises(ValueError, match="grad: argnums .* twice"):
+    with pytest.raises(ValueError, match=r"grad: argnums .* twice"):
         grad(lambda x, y: x * y, argnums)(1.0, 2.0)
 
 
@@ -259,13 +262,13 @@ def test_vjp_takes_a_cotangent_by_the_keys_of_its_dict():
 )
 def test_vjp_refuses_a_cotangent_of_another_structure(cotangent):
     _, pull = vjp(lambda x: {"a": x * x, "b": x}, 2.0)
-    with pytest.raises(ValueError, match="vjp: .*cotangent.* structure"):
+    with pytest.raises(ValueError, match=r"vjp: .*cotangent.* structure"):
         pull(cotangent)
 
 
 def test_vjp_refuses_a_cotangent_that_is_no_number():
     _, pull = vjp(lambda x: [x, x], 2.0)
-    with pytest.raises((TypeError, ValueError), match="vjp: .*cotangent"):
+    with pytest.raises((TypeError, ValueError), match=r"vjp: .*cotangent"):
         pull([1.0, "1"])
 
 
@@ -323,9 +326,10 @@ def test_jacobian_takes_the_cheaper_mode():
     inputs = [0.1 * i for i in range(20)]
     many_inputs = work(lambda x: sum(map(sin, x)), inputs, mode=None)
     assert many_inputs.multiplications > 0
-    assert many_inputs.evaluations == work(
-        lambda x: sum(map(sin, x)), inputs, mode="reverse"
-    ).evaluations
+    assert (
+        many_inputs.evaluations
+        == work(lambda x: sum(map(sin, x)), inputs, mode="reverse").evaluations
+    )
     many_outputs = work(lambda x: [sin(k * x) for k in range(1, 21)], 0.5, mode=None)
     assert many_outputs.multiplications == 0
 
@@ -337,7 +341,7 @@ def test_jacobian_refuses_another_mode_at_once():
 
 @MODES
 def test_jacobian_refuses_outputs_that_are_no_numbers(mode):
-    with pytest.raises(TypeError, match="jacobian: what f returned: .* not NoneType"):
+    with pytest.raises(TypeError, match=r"jacobian: what f returned: .* not NoneType"):
         jacobian(lambda x: [x, None], mode=mode)(1.0)
 
 

@@ -36,7 +36,7 @@ AT = {
 
 
 def inside(interval):
-    """Points of moderate size, a little away from the edges, where derivatives are still numbers."""
+    """Points of moderate size, a little away from the edges of an interval."""
     low, high = max(interval.low, -2.5), min(interval.high, 2.5)
     return st.integers(5, 95).map(lambda k: low + (high - low) * (k / 100 + 0.001))
 

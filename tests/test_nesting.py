@@ -208,7 +208,7 @@ def test_each_mode_inside_the_gradient_of_hvp(outer, inner):
 @pairs
 def test_implicit_functions_in_nested_modes(outer, inner):
     """y = √(x t) from its equation; ∂y/∂t at t = 1 is √x / 2, whose derivative is 1 / (4√x)."""
-    root = implicit(lambda a: math.sqrt(a), lambda y, a: y * y - a)
+    root = implicit(math.sqrt, lambda y, a: y * y - a)
     assert close(outer(lambda x: inner(lambda t: root(x * t))(1.0))(4.0), 0.125, 1e-14)
 
 

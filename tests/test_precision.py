@@ -35,6 +35,21 @@ from tinygrad_scalar import (
 )
 from tinygrad_scalar.primitives import TABLE
 
+
+def unit(i, x):
+    return [int(i == j) for j in range(len(x))]
+
+
+def along(f, x, i):
+    return lambda u: f([*x[:i], u, *x[i + 1 :]])
+
+
+def by_graph(f, x):
+    leaves = [Value(v) for v in x]
+    table = f(leaves).backward(create_graph=True, inputs=leaves)
+    return [table[leaf].data for leaf in leaves]
+
+
 # The gradient of f at a point, as a list, by each mode that gives one.
 GRADIENTS = {
     "grad": lambda f, x: grad(f)(x),
@@ -50,7 +65,7 @@ GRADIENTS = {
     "taylor": lambda f, x: [taylor(along(f, x, i), 1)(x[i])[1] for i in range(len(x))],
     "derivative": lambda f, x: [derivative(along(f, x, i))(x[i]) for i in range(len(x))],
     "checkpoint": lambda f, x: grad(lambda u: checkpoint(f, u))(x),
-    "create_graph": lambda f, x: by_graph(f, x),
+    "create_graph": by_graph,
 }
 HESSIANS = {
     "hessian": lambda f, x: hessian(f)(x),
@@ -61,20 +76,6 @@ HESSIANS = {
     "forward over reverse": lambda f, x: jacobian(grad(f), mode="forward")(x),
     "checkpoint": lambda f, x: hessian(lambda u: checkpoint(f, u))(x),
 }
-
-
-def unit(i, x):
-    return [int(i == j) for j in range(len(x))]
-
-
-def along(f, x, i):
-    return lambda u: f([*x[:i], u, *x[i + 1 :]])
-
-
-def by_graph(f, x):
-    leaves = [Value(v) for v in x]
-    table = f(leaves).backward(create_graph=True, inputs=leaves)
-    return [table[leaf].data for leaf in leaves]
 
 
 def dense(found, n):
@@ -222,7 +223,7 @@ def test_values_and_higher_orders_stay_32_bits_too():
     sincos = primitive(
         "sincos", lambda u: (np.sin(u), np.cos(u)), (lambda y, u: y[1],), (lambda y, u: -y[0],)
     )
-    assert of_kind(np.float32, jacobian(lambda u: sincos(u))(x))
+    assert of_kind(np.float32, jacobian(sincos)(x))
 
 
 def test_64_bit_numbers_of_numpy_are_floats():
@@ -274,9 +275,7 @@ def test_every_row_has_fifty_digits(row):
     default = (0.3, 0.7, 1.2, 0.45)[: row.arity or 4]
     with mpmath.workdps(50):
         tail = mpf("1e-20") / 3
-        point = [
-            mpf(x) + (0 if x == round(x) else tail) for x in AT.get(row.name, default)
-        ]
+        point = [mpf(x) + (0 if x == round(x) else tail) for x in AT.get(row.name, default)]
         function = reference(row)
         smooth = [i for i in range(len(point)) if (row.name, i) not in CHOICES]
         assert abs(row(*point) - function(*point)) < mpf("1e-46"), "value"

@@ -118,6 +118,8 @@ def test_where_the_pieces_meet_smoothly_there_is_no_kink(name, slope):
     ("function", "x", "slope"),
     [
         (tinygrad_scalar.sqrt, 0.0, math.inf),
+        (tinygrad_scalar.sqrt, -0.0, math.inf),
+        (lambda x: x**0.5, -0.0, math.inf),
         (tinygrad_scalar.cbrt, 0.0, math.inf),
         (lambda x: x**0.5, 0.0, math.inf),
         (lambda x: x ** Value(0.5), 0.0, math.inf),

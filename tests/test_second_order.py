@@ -1,5 +1,6 @@
 """`hvp` and `hessian`: the numbers, their structure, and what they cost."""
 
+import itertools
 import math
 
 import numpy as np
@@ -15,7 +16,6 @@ from tinygrad_scalar import (
     checkpoint,
     counting,
     exp,
-    grad,
     hessian,
     hvp,
     jacobian,
@@ -30,12 +30,12 @@ from tinygrad_scalar import (
 
 
 def rosenbrock(x):
-    return sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in zip(x, x[1:], strict=False))
+    return sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in itertools.pairwise(x))
 
 
 def rosenbrock_in_one_sum(x):
     return tinygrad_scalar.sum(
-        100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in zip(x, x[1:], strict=False)
+        100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in itertools.pairwise(x)
     )
 
 
@@ -189,13 +189,14 @@ PATTERNS = {
     "wide band": lambda x: sum(sin(a * b * c) for a, b, c in zip(x, x[1:], x[2:], strict=False)),
     "cycle": lambda x: sum(sin(a * b) for a, b in zip(x, [*x[1:], x[0]], strict=True)),
     "grid": lambda x: sum((x[i] - x[j]) ** 4 for i in range(9) for j in (i + 1, i + 3) if j < 9),
-    "kinks": lambda x: sum(relu(a) * b + maximum(a, b) ** 2 for a, b in zip(x, x[1:], strict=False)),
-    "where": lambda x: sum(where(a > b, a * b, a + b) for a, b in zip(x, x[1:], strict=False)),
+    "kinks": lambda x: sum(relu(a) * b + maximum(a, b) ** 2 for a, b in itertools.pairwise(x)),
+    "where": lambda x: sum(where(a > b, a * b, a + b) for a, b in itertools.pairwise(x)),
     "checkpoints": lambda x: sum(
-        checkpoint(lambda a, b: sin(a * b), a, b) for a, b in zip(x, x[1:], strict=False)
+        checkpoint(lambda a, b: sin(a * b), a, b) for a, b in itertools.pairwise(x)
     ),
-    "rows of many operands": lambda x: tinygrad_scalar.dot(x[:4], x[5:]) ** 2
-    + tinygrad_scalar.logsumexp(x),
+    "rows of many operands": lambda x: (
+        tinygrad_scalar.dot(x[:4], x[5:]) ** 2 + tinygrad_scalar.logsumexp(x)
+    ),
 }
 
 
@@ -274,7 +275,7 @@ def test_a_sparse_hessian_costs_a_few_products_whatever_the_dimension():
 
 
 def test_the_products_of_a_sparse_hessian_are_as_many_as_its_colours(monkeypatch):
-    """Counted where they are made: each is one call of `gradients`, beside the one of the slopes."""
+    """Counted where they are made, each by one call of `gradients`."""
     from tinygrad_scalar import second_order
 
     calls = []
@@ -311,7 +312,7 @@ def test_scipy_that_is_missing_is_named(monkeypatch):
 def test_several_outputs_are_refused(options):
     with pytest.raises(TypeError, match="must return one number, not list; use jacobian"):
         hessian(lambda x: [x, x], **options)(1.0)
-    with pytest.raises(TypeError, match="what f returned: .* not NoneType"):
+    with pytest.raises(TypeError, match=r"what f returned: .* not NoneType"):
         hessian(lambda x: None, **options)(1.0)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import find, given, seed, settings
+from hypothesis import Phase, find, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
@@ -44,6 +44,12 @@ from tinygrad_scalar.testing import (
 ROOT = Path(__file__).parent.parent
 
 
+def first(strategy, condition):
+    """An example, not shrunk."""
+    few = settings(max_examples=300, phases=[Phase.generate], database=None)
+    return find(strategy, condition, settings=few)
+
+
 def operations(z):
     return [node for node in topological_order(z) if node.primitive is not None]
 
@@ -68,10 +74,9 @@ def test_programs_stay_in_their_domains_and_away_from_kinks(program):
 @given(expressions(max_ops=6, kinks=True))
 def test_the_repr_of_a_program_runs(program):
     names = {}
-    exec("from tinygrad_scalar import *", names)
     *lines, last = repr(program).splitlines()
-    exec("\n".join(lines), names)
-    z, again = eval(last, names), program.run()
+    exec("\n".join(["from tinygrad_scalar import *", *lines]), names)  # noqa: S102 (its purpose)
+    z, again = names[last], program.run()
     assert z.data == again.data
     assert [(n.primitive, n.data) for n in topological_order(z)] == [
         (n.primitive, n.data) for n in topological_order(again)
@@ -108,8 +113,8 @@ def test_rows_with_unusual_spellings():
     )
     program = Program((2.0, 1.5), instructions[:7])
     names = {}
-    exec(f"from tinygrad_scalar import *\n{program!r}", names)
-    assert eval("v6", names).data == program.run().data
+    exec(f"from tinygrad_scalar import *\n{program!r}", names)  # noqa: S102 (its purpose)
+    assert names["v6"].data == program.run().data
     assert "v7 = (-2.0) ** v6" in repr(Program((2.0, 1.5), instructions))
 
 
@@ -127,7 +132,7 @@ def test_what_hypothesis_prints_is_the_program():
 
 
 def test_primitives_are_chosen_by_name_or_row():
-    own = primitive("own", lambda x: math.sin(x), lambda y, x: tinygrad_scalar.cos(x))
+    own = primitive("own", math.sin, lambda y, x: tinygrad_scalar.cos(x))
     both = primitive("both", lambda x: (x, -x), (1,), (-1,))
 
     @settings(max_examples=30)
@@ -156,16 +161,10 @@ def test_a_wrong_choice_is_told(choice, message):
         expressions(max_ops=0)
 
 
-def test_every_row_of_the_table_is_drawn():
-    drawn = set()
-
-    @settings(max_examples=1500, derandomize=True, database=None)
-    @given(expressions(kinks=True))
-    def draw(program):
-        drawn.update(row.name for row, _ in program.instructions)
-
-    draw()
-    assert set(TABLE) - drawn <= {"identity", "polygamma", "round_to"}
+@pytest.mark.parametrize("name", sorted(set(TABLE) - {"polygamma"}))
+def test_every_row_of_the_table_can_be_drawn(name):
+    program = first(expressions([name], max_ops=1), lambda program: program.instructions)
+    assert program.instructions[0].primitive is TABLE[name]
 
 
 def test_kinks_are_met_if_asked_for():
@@ -173,9 +172,9 @@ def test_kinks_are_met_if_asked_for():
         nodes = operations(program.run())
         return any(node.primitive.kinks(*node._seen()[1]) for node in nodes)
 
-    assert at_kink(find(expressions(kinks=True), at_kink))
+    assert at_kink(first(expressions(kinks=True), at_kink))
     with pytest.raises(NoSuchExample):
-        find(expressions(), at_kink)
+        first(expressions(), at_kink)
 
 
 # ── shrinking: planted bugs, found and made small ─────────────────────────────────────────────
@@ -285,10 +284,10 @@ def test_the_number_of_arguments():
         return x * y**power
 
     for f, n in ((with_default, 2), (sin, 1), (primitives.hypot, 2)):
-        assert len(find(points_for(f), lambda point: True)) == n
-    assert len(find(points_for(lambda *x: x[0] * x[3], n=4), lambda point: True)) == 4
+        assert len(first(points_for(f), lambda point: True)) == n
+    assert len(first(points_for(lambda *x: x[0] * x[3], n=4), lambda point: True)) == 4
     program = Program((1.0, 2.0), (Instruction(primitives.mul, (0, 1)),))
-    assert len(find(points_for(program), lambda point: True)) == 2
+    assert len(first(points_for(program), lambda point: True)) == 2
     for unclear in (lambda *x: x[0], tinygrad_scalar.primitives.sum, max):
         with pytest.raises(TypeError, match="does not tell how many arguments it takes; give n="):
             points_for(unclear)
@@ -304,17 +303,17 @@ def test_a_wrong_derivative_is_found_in_three_lines():
 
     with pytest.raises(GradientError, match="disagrees is squash") as caught:
         test_derivative()
-    assert "point=(-0.5,)" in str(caught.value.__notes__)[:200].replace("-1.0", "-0.5")
+    assert "point=(-1.0,)" in str(caught.value.__notes__)
 
 
 def test_functions_without_points_are_told():
     with pytest.raises(OutsideDomainError, match="has no derivative at any of 5000 points tried"):
-        find(points_for(lambda x: log(-x * x - 1)), lambda point: True)
+        first(points_for(lambda x: log(-x * x - 1)), lambda point: True)
     with pytest.raises(UncheckableError, match="returned None"):
-        find(points_for(lambda x: None), lambda point: True)
+        first(points_for(lambda x: None), lambda point: True)
     noise = iter(range(10**9))
     with pytest.raises(UncheckableError, match="random or keeps state"):
-        find(points_for(lambda x: x + next(noise)), lambda point: True)
+        first(points_for(lambda x: x + next(noise)), lambda point: True)
 
 
 # ── values and networks ───────────────────────────────────────────────────────────────────────

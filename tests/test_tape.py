@@ -266,6 +266,8 @@ def test_a_branch_may_return_a_plain_number(engine):
         lambda x: x + int(x),
         lambda x: [1.0, 2.0][x],
         lambda x: x * x.grad,
+        lambda x: setattr(x, "data", 1.0),
+        lambda x: setattr(x, "grad", 1.0),
     ],
 )
 def test_freezing_a_number_names_detach(g):

@@ -44,9 +44,9 @@ from tinygrad_scalar.testing import (
 from tinygrad_scalar.testing.modes import MODES
 
 cube = primitive("cube", lambda x: math.exp(math.log(x) * 3), lambda y, x: 3 * x * x)
-wrong = primitive("wrong", lambda x: math.sin(x), lambda y, x: -cos(x))
+wrong = primitive("wrong", math.sin, lambda y, x: -cos(x))
 wrong_in_second_order = primitive(
-    "second", lambda x: math.sin(x), lambda y, x: cos(x.detach() if isinstance(x, Value) else x)
+    "second", math.sin, lambda y, x: cos(x.detach() if isinstance(x, Value) else x)
 )
 
 
@@ -233,9 +233,7 @@ def test_a_fault_between_the_operations_is_told_from_one_in_them(monkeypatch):
         return inner * exp(inner)
 
     monkeypatch.setitem(MODES, "reverse", forgetful)
-    with pytest.raises(
-        GradientError, match="every local derivative is right: the fault lies in how"
-    ):
+    with pytest.raises(GradientError, match="every local derivative is right: the fault lies in"):
         check_grad(f, 0.5, modes=["reverse"])
 
 
@@ -243,13 +241,13 @@ def test_a_mode_that_raises_is_told():
     by_math = primitive("by_math", math.sin, lambda y, x: math.cos(x))
     assert check_grad(by_math, 0.5, modes=["reverse"]).error < 1e-9
     with pytest.raises(
-        GradientError, match="mode graph failed with TypeError: .*write partials in"
+        GradientError, match=r"mode graph failed with TypeError: .*write partials in"
     ):
         check_grad(by_math, 0.5, modes=["graph"])
 
 
 def test_straight_through_is_a_wrong_derivative():
-    with pytest.raises(GradientError, match="disagrees is round_through|disagrees is"):
+    with pytest.raises(GradientError, match="disagrees is"):
         check_grad(custom(lambda x: x * 0.5, lambda y, x: 1.0), 0.3)
 
 
@@ -281,8 +279,8 @@ def test_a_thousandth_is_found_whatever_the_reference():
         (relu, (0.0,), "relu(0.0)"),
         (relu, (1e-9,), "relu(1e-09)"),
         (lambda x: relu(x * x - 1), (1.0,), "relu(0.0)"),
-        (lambda x, y: maximum(x, y), (0.5, 0.5), "maximum(0.5, 0.5) of x, y"),
-        (lambda x, y: maximum(x, y), (0.5, 0.5 + 1e-8), "maximum"),
+        (maximum, (0.5, 0.5), "maximum(0.5, 0.5) of x0, x1"),
+        (maximum, (0.5, 0.5 + 1e-8), "maximum"),
         (tinygrad_scalar.floor, (3.0000001,), "floor"),
         (sqrt, (0.0,), "sqrt(0.0)"),
         (lambda x: sqrt(x * x), (0.0,), "sqrt(0.0)"),

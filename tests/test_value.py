@@ -957,6 +957,18 @@ def test_logits_around_1000_are_finite_and_right():
     assert ts.sigmoid(Value(1000.0)).data == 1.0
 
 
+def test_masked_logits_are_left_out():
+    """A logit of −∞ is a class that cannot be."""
+    masked, a, b = Value(-math.inf), Value(0.0), Value(1.0)
+    loss = ts.cross_entropy([masked, a, b], 1)
+    assert math.isclose(loss.data, math.log1p(math.e), rel_tol=1e-15)
+    table = loss.backward()
+    assert table[masked] == 0.0
+    assert math.isclose(table[b], 1 / (1 + math.exp(-1)), rel_tol=1e-14)
+    assert ts.softmax([-math.inf, 0.0]) == [0.0, 1.0]
+    assert ts.cross_entropy([0.0, -math.inf], 1) == math.inf
+
+
 def test_where_evaluates_both_branches_unless_one_is_a_callable():
     x = Value(0.0)
     assert ts.where(x > 0, lambda: ts.log(x), x).data == 0.0

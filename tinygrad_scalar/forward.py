@@ -15,7 +15,7 @@ from typing import Any
 from tinygrad_scalar import context
 from tinygrad_scalar.application import Application
 from tinygrad_scalar.arithmetic import Arithmetic
-from tinygrad_scalar.precision import Number
+from tinygrad_scalar.precision import Number, uncommon
 from tinygrad_scalar.precision import like as like_number
 from tinygrad_scalar.primitive import Carrier, Joint, Primitive
 from tinygrad_scalar.provenance import NOTHING, current
@@ -62,6 +62,11 @@ class Tagged(Arithmetic):
     def below(self, operand: Any) -> Any:
         """The core of an operand of this level, anything else as it is."""
         return operand.parts()[0] if self.carries(operand) else operand
+
+    def taken(self, primitive: Primitive, operands: Sequence[Any]) -> list[Any]:
+        """The operands, plain numbers among them as they are carried beside the others."""
+        beside = uncommon(plain(x) for x in operands)
+        return [x if isinstance(x, Carrier) else primitive.checked(x, beside) for x in operands]
 
     def carries(self, operand: Any) -> bool:
         """Whether the operand was made by the same call of the mode."""
@@ -115,6 +120,7 @@ class Dual(Tagged):
 
     def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The row on the primals, and Σ ∂y/∂x_i · tangent_i by its partials."""
+        operands = self.taken(primitive, operands)
         x = [self.below(operand) for operand in operands]
         y = primitive(*x)
         rows = primitive.outputs if isinstance(primitive, Joint) else (primitive,)

@@ -14,7 +14,7 @@ imported here: a number of theirs can only come in after its module was loaded.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -39,10 +39,26 @@ def is_number(x: object) -> bool:
     return isinstance(x, (int, float, Fraction)) or _foreign(x) is not None
 
 
-def number(x: Any, *, exact: bool = False) -> Number:
-    """`x` as it is carried; an `int` becomes a Fraction if `exact`. TypeError for anything else."""
+def uncommon(values: Iterable[Any]) -> Number | None:
+    """The first of the values that is carried as something else than a float, if any."""
+    for value in values:
+        if value.__class__ is not float and not isinstance(value, (int, float)):
+            return value
+    return None
+
+
+def number(x: Any, beside: Number | None = None) -> Number:
+    """`x` as it is carried; TypeError for anything else.
+
+    Beside a Fraction an `int` is exact too, beside an `mpf` every plain number is an `mpf`.
+    """
     if isinstance(x, (int, float)):
-        return Fraction(x) if exact and isinstance(x, int) else _float(x)
+        if beside is not None:
+            if isinstance(beside, Fraction) and isinstance(x, int):
+                return Fraction(x)
+            if hasattr(beside, "context"):
+                return beside.context.mpf(x)
+        return _float(x)
     if isinstance(x, Fraction):
         return x
     carried = _foreign(x)
@@ -106,6 +122,8 @@ def _result(y: Any) -> Number:
     """What a forward rule on floats gave: a float, or a TypeError."""
     if y.__class__ is float:
         return y
+    if isinstance(y, tuple):
+        raise TypeError("the forward rule gave a tuple in a tuple; give one number per output")
     if not is_number(y):
         raise TypeError(f"the forward rule gave {type(y).__name__}; it must return a real number")
     return number(y)

@@ -10,12 +10,12 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from fractions import Fraction
 from functools import partial as bind
+from functools import wraps
 from typing import Any, NamedTuple
 
 from tinygrad_scalar import context
-from tinygrad_scalar.precision import Number, evaluate, is_number, number
+from tinygrad_scalar.precision import Number, evaluate, is_number, number, uncommon
 
 Rule = Any  # a number (a constant partial), or a function (y, *x) -> partial; see Primitive
 _INFINITY = math.inf
@@ -154,7 +154,7 @@ class Primitive:
         self.joint: Joint | None = None  # the operation with several outputs this is one of
         self.index = 0
 
-    def __call__(self, *operands: Any) -> Any:
+    def __call__(self, *operands: Any) -> Any:  # noqa: C901 (one dispatch, quick ways first)
         """The operation on numbers, or on carriers, the one of the highest level deciding how."""
         if len(operands) == 1 == self.arity:  # the commonest: nothing else needs to be asked
             (x,) = operands
@@ -162,9 +162,13 @@ class Primitive:
                 return x.apply(self, operands)
             if x.__class__ is float and context.plain:
                 try:
-                    return self.forward(x)
+                    y = self.forward(x)
+                except TypeError:
+                    y = None  # told the general way
                 except (ArithmeticError, ValueError) as error:
                     raise self.explained(error, operands) from None
+                if y.__class__ is float:
+                    return y
         if len(operands) != self.arity and self.arity is not None:
             operands = self._with_defaults(operands)
         carrier: Carrier | None = None
@@ -173,8 +177,8 @@ class Primitive:
                 carrier = operand
         if carrier is not None:
             return carrier.apply(self, operands)
-        exact = any(x.__class__ is Fraction for x in operands)
-        return self.evaluate([self.checked(x, exact=exact) for x in operands])
+        beside = uncommon(operands)
+        return self.evaluate([self.checked(x, beside) for x in operands])
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """A row named in a class body is a method there: `x.sin()` is `sin(x)`."""
@@ -186,10 +190,10 @@ class Primitive:
     def __reduce__(self) -> tuple[Any, ...]:
         return importable(self)
 
-    def checked(self, x: Any, *, exact: bool = False) -> Number:
+    def checked(self, x: Any, beside: Number = None) -> Number:
         """The plain operand `x` as it is carried; a TypeError names this operation."""
         try:
-            return number(x, exact=exact)
+            return number(x, beside)
         except TypeError as error:
             raise TypeError(f"{self.name}: {error}") from None
 
@@ -199,13 +203,19 @@ class Primitive:
         for counter in settings.counters:
             counter.evaluated()
         try:
-            return evaluate(self.forward, values, self.mpmath)
+            y = evaluate(self.forward, values, self.mpmath)
         except TypeError as error:
             raise TypeError(f"{self.name}: {error}") from None
         except (ArithmeticError, ValueError) as error:
             if settings.ieee:
                 return self.limit(*values) if self.limit else _default_limit(error)
             raise self.explained(error, values) from None
+        if isinstance(y, tuple) and not isinstance(self, Joint):
+            raise TypeError(
+                f"{self.name}: the forward rule gave {len(y)} outputs, but partials are stated "
+                "for one; give a tuple of partials for every output"
+            )
+        return y
 
     def explained(self, error: Exception, values: Iterable[Number]) -> Exception:
         """The same kind of exception, with the operation and its operands in the message."""
@@ -319,23 +329,24 @@ class Joint(Primitive):
         arity = len(partials[0])
         if any(len(output) != arity for output in partials):
             raise TypeError(f"primitive {name!r}: every output needs {arity} partials")
-        super().__init__(name, forward, (), arity=arity, **about)
+
+        @wraps(forward)
+        def all_outputs(*x: Any) -> Any:
+            given = forward(*x)
+            if not isinstance(given, tuple) or len(given) != len(partials):
+                count = f"{len(given)} outputs" if isinstance(given, tuple) else "no tuple"
+                raise TypeError(
+                    f"the forward rule gave {count}, but partials are stated for {len(partials)}"
+                )
+            return given
+
+        super().__init__(name, all_outputs, (), arity=arity, **about)
         self.outputs = tuple(
             Primitive(f"{name}[{i}]", forward, output, arity=arity, **about)
             for i, output in enumerate(partials)
         )
         for i, output in enumerate(self.outputs):
             output.joint, output.index = self, i
-
-    def evaluate(self, values: Sequence[Number]) -> Any:
-        """All outputs; a TypeError unless there are as many as there are tuples of partials."""
-        given = super().evaluate(values)
-        if not isinstance(given, tuple) or len(given) != len(self.outputs):
-            got = f"{len(given)} outputs" if isinstance(given, tuple) else "one number"
-            raise TypeError(
-                f"{self.name}: forward gave {got}, but partials are stated for {len(self.outputs)}"
-            )
-        return given
 
 
 def importable(row: Primitive) -> tuple[Any, ...]:

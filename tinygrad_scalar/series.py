@@ -66,6 +66,7 @@ class Series(Tagged):
 
     def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The row's series; the coefficients of a program's own steps are computed at once."""
+        operands = self.taken(primitive, operands)
         start = [x.coefficient(0) if self.carries(x) else x for x in operands]
         y = primitive(*start)
         order = max(x.order for x in operands if self.carries(x))
@@ -148,7 +149,7 @@ class Series(Tagged):
                     total = total + j * (operand.coefficient(j) * slope.coefficient(k - j))
                 elif j == k:
                     total = total + k * (operand.coefficient(k) * slope)
-        return total / k
+        return total / k if total.__class__ is not int else total  # 0, from constants alone
 
     def __repr__(self) -> str:
         return f"Series({self.known!r})"

@@ -186,5 +186,6 @@ def cross_entropy(xs: Sequence[float]) -> float:
     spread = logsumexp([a - largest for a in logits])
     total = 0.0
     for a, t in zip(logits, targets, strict=True):
-        total += t * (spread + (largest - a))
+        if t:  # a masked logit, -inf, has no part in it
+            total += t * (spread + (largest - a))
     return total

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from fractions import Fraction
 from typing import Any
 
 from tinygrad_scalar import context, primitives
 from tinygrad_scalar.backward import backward
 from tinygrad_scalar.flat import flattened
-from tinygrad_scalar.precision import Number, is_number, number
+from tinygrad_scalar.precision import Number, is_number, number, uncommon
 from tinygrad_scalar.primitive import Joint, Primitive
 from tinygrad_scalar.provenance import Provenance
 from tinygrad_scalar.provenance import current as current_provenance
@@ -357,6 +356,8 @@ def _unary(primitive: Primitive, operand: Value) -> Value:
         return _record(primitive, (operand,))  # type: ignore[no-any-return]
     try:
         y = primitive.forward(x)
+    except TypeError:
+        return _record(primitive, (operand,))  # type: ignore[no-any-return]  # told there
     except (ArithmeticError, ValueError) as error:
         raise primitive.explained(error, (x,)) from None
     if y.__class__ is not float:  # an own row that gives an int, a numpy.float64, no number
@@ -387,9 +388,9 @@ def _general(primitive: Primitive, a: Any, b: Any) -> Any:
 def _record(primitive: Primitive, operands: Sequence[Any]) -> Any:
     """The general way to make a node: evaluate, then note operands and what they were."""
     parents = tuple(x if isinstance(x, Value) else None for x in operands)
-    exact = any(parent is not None and parent.data.__class__ is Fraction for parent in parents)
+    beside = uncommon(parent.data for parent in parents if parent is not None)
     values = tuple(
-        primitive.checked(x, exact=exact) if parent is None else parent.data
+        primitive.checked(x, beside) if parent is None else parent.data
         for x, parent in zip(operands, parents, strict=True)
     )
     y = primitive.evaluate(values)

@@ -70,7 +70,7 @@ def test_the_svg_is_one_element_with_every_text():
     assert sorted(texts(svg)) == sorted(
         ["x", "2.0", "grad 3.0", "y", "3.0", "grad 2.0", "×", "3.0", "2.0", "6.0", "grad 1.0"]
     )
-    assert parse(svg).find(f"{SVG}title").text == "computational graph of 3 nodes"
+    assert parse(svg).get("aria-label") == "computational graph of 3 nodes"
 
 
 def test_pygraphviz_lays_out_without_dot(no_dot, capfd):
@@ -80,9 +80,7 @@ def test_pygraphviz_lays_out_without_dot(no_dot, capfd):
 
 def test_dot_on_the_path_comes_first(fake_dot):
     fake_dot("cat >&2; echo \"<svg width='1' height='1' $*></svg>\" | tr -d -- -")
-    assert "<svg width='1' height='1' Tsvg class=\"tinygrad-scalar\" role=\"img\">" in (
-        draw(product()).svg()
-    )
+    assert draw(product()).svg().startswith("<svg width='1' height='1' Tsvg class=")
 
 
 def test_without_an_engine_the_error_names_both_remedies(no_engine, tmp_path):

@@ -5,7 +5,7 @@ import re
 from fractions import Fraction
 
 import pytest
-from drawing.test_formula import programs
+from drawing.test_formulas import programs
 from hypothesis import given
 
 from tinygrad_scalar import Value, cross_entropy, scope

@@ -4,52 +4,12 @@ Needs Chromium and its driver (`apt-get install chromium chromium-driver`); wher
 these tests are skipped, and say so.
 """
 
-import shutil
-import tempfile
-
 import pytest
 
 from tinygrad_scalar import Value, relu, scope
-from tinygrad_scalar.drawing import steps
+from tinygrad_scalar.drawing import draw, steps
 
-BROWSER = next(
-    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
-)
-DRIVER = shutil.which("chromedriver")
 HOSTILE = '<img src=x onerror=alert(1)> & "q" </td></script>'
-
-pytestmark = pytest.mark.skipif(
-    BROWSER is None or DRIVER is None,
-    reason="no browser: apt-get install chromium chromium-driver, to see the page of steps work",
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from selenium import webdriver  # of the test extra; with a browser there is no excuse
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        for argument in (
-            "headless",
-            "no-sandbox",
-            "disable-gpu",
-            "disable-dev-shm-usage",
-            "disable-background-networking",
-            "disable-component-update",
-            "disable-sync",
-            "no-first-run",
-            f"user-data-dir={profile}",
-        ):
-            options.add_argument(f"--{argument}")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-        try:
-            yield driver
-        finally:
-            driver.quit()
 
 
 class Page:
@@ -299,3 +259,27 @@ def test_the_frame_of_a_notebook_runs(browser, tmp_path):
     assert page.text("count").startswith("3 of ")
     browser.switch_to.default_content()
     assert page.errors() == []
+
+
+def test_colours_by_gradient_stay_in_the_dark(browser, tmp_path):
+    z = neuron()
+    z.backward()
+    draw(z, color="grad").save(tmp_path / "graph.svg")
+    features = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    (tmp_path / "page.html").write_text(
+        (tmp_path / "graph.svg").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    page = Page(browser, tmp_path / "page.html")
+    kept = page.run(
+        "const same = (e) => { const c = document.createElement('canvas').getContext('2d');"
+        "c.fillStyle = e.getAttribute('fill'); const a = c.fillStyle;"
+        "c.fillStyle = getComputedStyle(e).fill; return a === c.fillStyle; };"
+        "return [...document.querySelectorAll('.graded path, .graded text, .legend polygon,"
+        " .legend text')].map(same)"
+    )
+    assert len(kept) > 30
+    assert all(kept)
+    assert page.run("return getComputedStyle(document.querySelector('.graph > polygon')).fill") == (
+        "rgb(13, 17, 23)"
+    )

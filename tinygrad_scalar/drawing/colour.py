@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 _RAMP = ("#fff1c9", "#ffdd94", "#fdba5f", "#f08a3c", "#cf5a2a", "#9c3320")
 _ZERO, _UNBOUNDED = "#ffffff", "#d8b9ff"
 _DARK_TEXT, _LIGHT_TEXT = "#1f2328", "#ffffff"
+_QUIET = "#818b98"  # to be read on white and on black
 _FLOOR = 1e-9  # of the largest: what is smaller shares the lightest colour
 
 
@@ -59,7 +60,7 @@ class GradientColours:
 
     def legend(self) -> str:
         """A node in DOT that shows each colour with the numbers it stands for."""
-        cells = [_cell("<I>|gradient|</I>", Fill("", "#59636e")), *self._entries()]
+        cells = [_cell("<I>|gradient|</I>", Fill("", _QUIET)), *self._entries()]
         rows = "".join(f"<TR>{cell}</TR>" for cell in cells)
         table = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1" CELLPADDING="3">{rows}</TABLE>'
         return f"  legend [class=legend shape=plain style=solid fontsize=9 label=<{table}>]\n"
@@ -77,7 +78,7 @@ class GradientColours:
             cells.append(_cell(f"{self.high:.3g}", _shade(len(_RAMP) - 1)))
         if self.has_zero and self.high:
             cells.append(_cell("0", Fill(_ZERO, _DARK_TEXT)))
-        return cells or [_cell("none yet: call backward()", Fill("", "#59636e"))]
+        return cells or [_cell("none yet: call backward()", Fill("", _QUIET))]
 
 
 def _shade(i: int) -> Fill:

@@ -83,6 +83,7 @@ def scene_dot(
     colours = _colours(seen, gradient) if color == "grad" else None
     caption = caption or _caption(seen)
     look = _look(seen, focus) if colours is None else _coloured(colours, gradient)
+    symbol = _symbol()
     blocks: Blocks = {(): ([], [])}
     results = []
     for node in seen.nodes:
@@ -94,7 +95,7 @@ def scene_dot(
         values.append(f'  u{number} [label="{caption(node, name)}"{look(node, name)}{mark}]\n')
         if node.primitive is not None:
             mark = f" id=f{number}" if ids else ""
-            operations.append(f'  f{number} [label="{dot_text(operation_text(node))}"{mark}]\n')
+            operations.append(f'  f{number} [label="{symbol(node)}"{mark}]\n')
             mark = f" [id=r{number}]" if ids else ""
             results.append(f"  f{number} -> u{number}{mark}\n")
     for box in seen.boxes:
@@ -135,6 +136,21 @@ def _caption(seen: Scene) -> Callable[[Any, str], str]:
         return text
 
     return caption
+
+
+def _symbol() -> Callable[[Any], str]:
+    """The text of an operation, worked out once for each row of one operand."""
+    known: dict[Any, str] = {}
+
+    def symbol(node: Any) -> str:
+        row = node.primitive
+        if row.arity != 1:
+            return dot_text(operation_text(node))
+        if row not in known:
+            known[row] = dot_text(operation_text(node))
+        return known[row]
+
+    return symbol
 
 
 def _look(seen: Scene, focus: Any) -> Callable[[Any, str], str]:
@@ -226,5 +242,5 @@ def _bundles(seen: Scene, label: str, ids: bool) -> Iterator[str]:
         if len(bundle.edges) == 1:
             text = number_text(node._partial(i)) if target[0] == "f" else ""
         look = f'{label}="{text}" ' if text else ""
-        name = f' id=e{bundle.source}_{bundle.target}' if ids else ""
+        name = f" id=e{bundle.source}_{bundle.target}" if ids else ""
         yield f"  {bundle.source} -> {target} [{look}style=dashed class=bundle{name}]\n"

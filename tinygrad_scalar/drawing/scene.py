@@ -110,12 +110,14 @@ def slopes(node: Any) -> list[tuple[int, Any, Any]]:
     row, data = node.primitive, node.data
     if row is None:
         return []
-    y, x = node._seen()
-    return [
-        (i, parent, like(by_rule(row, rule, i, y, x), data))
-        for i, (parent, rule) in enumerate(zip(node._slots(), row.all_partials(y, x), strict=True))
-        if parent is not None
-    ]
+    (y, x), kind = node._seen(), data.__class__
+    rules = row.all_partials(y, x)
+    found = []
+    for i, parent in enumerate(node._slots()):
+        if parent is not None:
+            slope = by_rule(row, rules[i], i, y, x)
+            found.append((i, parent, slope if slope.__class__ is kind else like(slope, data)))
+    return found
 
 
 def checked_roots(z: Any, caller: str) -> list[Value]:

@@ -134,7 +134,7 @@ def _result(
         y = row.forward(*x)
         y = float(y if row.joint is None else y[row.index])
         varying = [i for i, k in enumerate(operands) if isinstance(k, int)]
-        if not kinks and near_kink(row, x, varying):
+        if not kinks and (row.kinks(*x) or near_kink(row, x, varying)):
             return None
     except (ArithmeticError, TypeError, ValueError):  # outside the domain, or too many operands
         return None

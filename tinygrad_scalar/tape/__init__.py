@@ -12,9 +12,8 @@
 """
 
 from tinygrad_scalar.tape.code import TraceError
-from tinygrad_scalar.tape.compiled import Compiled, compile
+from tinygrad_scalar.tape.compiled import Compiled, compile, load_compiled
 from tinygrad_scalar.tape.kernels import engines
-from tinygrad_scalar.tape.storage import load_compiled
 from tinygrad_scalar.tape.traced import take
 
 __all__ = ["Compiled", "TraceError", "compile", "engines", "load_compiled", "take"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -16,7 +16,16 @@ from tinygrad_scalar.tape.code import TraceError
 from tinygrad_scalar.tape.kernels import check_engine
 from tinygrad_scalar.tape.listing import Listing
 from tinygrad_scalar.tape.paths import BACKWARD, VALUE, Path, Request, traced
+from tinygrad_scalar.tape.results import (
+    check_alike,
+    joined,
+    matrix,
+    places_in,
+    rounded,
+    several,
+)
 from tinygrad_scalar.tape.running import Specialisation
+from tinygrad_scalar.tape.storage import load, pickled, save
 
 DTYPES = ("float64", "float32")
 
@@ -123,10 +132,10 @@ class Compiled:
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """The value and its slope along the tangents, which have the structure of the primals."""
-        call, own = self._prepared(_several(primals, "jvp: primals"), {})
-        along = taken_apart(_several(tangents, "jvp: tangents"), "jvp")
-        _check_alike(call, along, range(len(call.arguments)), "jvp: tangents")
-        both = _joined(call, along)
+        call, own = self._prepared(several(primals, "jvp: primals"), {})
+        along = taken_apart(several(tangents, "jvp: tangents"), "jvp")
+        check_alike(call, along, range(len(call.arguments)), "jvp: tangents")
+        both = joined(call, along)
         if both.size == 0:
             return self._empty(), self._empty()
         path, outputs = self._outputs(own, Request("jvp"), both)
@@ -135,11 +144,11 @@ class Compiled:
 
     def hvp(self, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
         """The Hessian times the vectors, in the structure of the gradient."""
-        call, own = self._prepared(_several(primals, "hvp: primals"), {})
+        call, own = self._prepared(several(primals, "hvp: primals"), {})
         chosen, places = self._chosen(call)
-        along = taken_apart(_several(vectors, "hvp: vectors"), "hvp")
-        _check_alike(call, along, chosen, "hvp: vectors")
-        both = _joined(call, along)
+        along = taken_apart(several(vectors, "hvp: vectors"), "hvp")
+        check_alike(call, along, chosen, "hvp: vectors")
+        both = joined(call, along)
         if both.size == 0:
             return self._mirrored(call, chosen, self._empties(places))
         _, outputs = self._outputs(own, Request("hvp", places), both)
@@ -152,7 +161,7 @@ class Compiled:
         if call.size == 0:
             return self._empty((len(places), len(places)))
         _, outputs = self._outputs(own, Request("hessian", places), call)
-        return _matrix(outputs, len(places), call.size)
+        return matrix(outputs, len(places), call.size)
 
     def jacobian(self, *args: Any, **options: Any) -> Any:
         """The matrix of first derivatives: m rows of n, or an array (N, m, n)."""
@@ -162,7 +171,7 @@ class Compiled:
             count = len(own.paths[0].outputs) if own.paths else 1
             return self._empty((count, len(places)))
         _, outputs = self._outputs(own, Request("jacobian", places), call)
-        return _matrix(outputs, len(places), call.size)
+        return matrix(outputs, len(places), call.size)
 
     def backward(self, *args: Any, **options: Any) -> float:
         """The mean loss; adds the mean gradient to `.grad` of the leaves closed over.
@@ -206,8 +215,6 @@ class Compiled:
 
     def save(self, path: Any) -> None:
         """Write the traces to a file that `load_compiled` reads without the source."""
-        from tinygrad_scalar.tape.storage import save
-
         save(self, path)
 
     def _made(self) -> Path:
@@ -251,7 +258,7 @@ class Compiled:
         if call.size is None:
             path, outputs = own.point(request, call.columns)
             if self.dtype == "float32":
-                outputs = _rounded(outputs)
+                outputs = rounded(outputs)
         else:
             path, outputs = own.batch(request, call.columns, call.size, self.threads)
             outputs = outputs.astype(self.dtype, copy=False)
@@ -268,7 +275,7 @@ class Compiled:
         key = (mode, request)
         if key not in path.entries:
             made = own.kernel(path, request, None)
-            path.entries[key] = made.entry(call.key, _places(tree, itertools.count()))
+            path.entries[key] = made.entry(call.key, places_in(tree, itertools.count()))
         entry = path.entries[key]
         if entry is not None:
             self._entries[mode] = entry.call
@@ -311,65 +318,7 @@ class Compiled:
         return self.function(*args, **options)
 
     def __reduce__(self) -> Any:
-        from tinygrad_scalar.tape.storage import pickled
-
         return pickled(self)
-
-
-def _places(tree: Any, count: Iterator[int]) -> Any:
-    """The structure with the positions of the outputs in it; flat lists as ranges."""
-    if tree.__class__ is list and all(branch is None for branch in tree):
-        start = next(count)
-        for _ in tree[1:]:
-            next(count)
-        return range(start, start + len(tree)) if tree else []
-    if tree.__class__ in (list, tuple):
-        return tree.__class__(_places(branch, count) for branch in tree)
-    return next(count) if tree is None else tree
-
-
-def _several(args: Any, what: str) -> tuple[Any, ...]:
-    if not isinstance(args, (list, tuple)):
-        raise TypeError(f"{what} is a tuple with one entry per argument, not {type(args).__name__}")
-    return tuple(args)
-
-
-def _check_alike(call: Call, along: Call, chosen: Sequence[int], what: str) -> None:
-    expected = tuple(call.arguments[i].key for i in chosen)
-    if along.key != expected:
-        raise ValueError(f"{what} need the structure of the arguments they belong to")
-
-
-def _joined(call: Call, along: Call) -> Call:
-    sizes = {size for size in (call.size, along.size) if size is not None}
-    if len(sizes) > 1:
-        raise ValueError(f"the batches have {call.size} and {along.size} points; they must agree")
-    columns = [*call.columns, *along.columns]
-    return Call(call.arguments, call.key, columns, sizes.pop() if sizes else None)
-
-
-def _matrix(outputs: Any, width: int, size: int | None) -> Any:
-    if size is None:
-        numbers = list(outputs)
-        return [numbers[k : k + width] for k in range(0, len(numbers), width)]
-    import numpy as np
-
-    count = len(outputs)
-    return np.ascontiguousarray(outputs.T).reshape(size, count // max(width, 1), width)
-
-
-def _rounded(numbers: Sequence[float]) -> list[float]:
-    """Numbers as float32 has them."""
-    import struct
-
-    pattern = f"{len(numbers)}f"
-    try:
-        return list(struct.unpack(pattern, struct.pack(pattern, *numbers)))
-    except OverflowError:
-        limit = 3.4028235677973366e38  # half a unit above the largest float32
-        return _rounded(
-            [x if abs(x) < limit else float("inf") * (1 if x > 0 else -1) for x in numbers]
-        )
 
 
 def compile(
@@ -418,4 +367,20 @@ def compile(
     return Compiled(g, *settings)
 
 
-__all__ = ["Argument", "Compiled", "compile"]
+def load_compiled(path: Any) -> Compiled:
+    """A compiled function from a file that `Compiled.save` wrote; no source is needed.
+
+    It holds the structures of arguments and the branches that were traced before saving, and
+    fresh leaves with the values closed over. Errors: FileNotFoundError; ValueError naming the path
+    for a damaged file; TraceError where it is called for what the file does not hold.
+
+    >>> import tempfile
+    >>> f = compile(lambda x: x * x)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(f(3.0), f.save(f"{folder}/f.json"), load_compiled(f"{folder}/f.json").grad(3.0))
+    9.0 None 6.0
+    """
+    return load(Compiled, path)
+
+
+__all__ = ["Argument", "Compiled", "compile", "load_compiled"]

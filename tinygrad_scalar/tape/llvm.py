@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.tape.assembly import LIBRARY, NATIVE, Target
 from tinygrad_scalar.tape.code import CONSTANT, INPUT, PARAMETER, ieee
 from tinygrad_scalar.tape.elementary import ELEMENTARY
 from tinygrad_scalar.tape.entry import LIMIT, Entry, Text, possible
 from tinygrad_scalar.tape.formulas import lowered
-from tinygrad_scalar.tape.ir import LIBRARY, NATIVE, Target, Writer
+from tinygrad_scalar.tape.ir import Writer
 from tinygrad_scalar.tape.program import Program
 
 SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
@@ -240,7 +241,9 @@ class Kernel:
     def _lanes(self) -> int:
         return machine().bytes // (8 if self.dtype == "float64" else 4)
 
-    def _columns(self, columns: Sequence[Any], size: int, lanes: int) -> tuple[list[Any], int]:
+    def _columns(
+        self, columns: Sequence[Any], size: int, lanes: int, *, fill: bool = True
+    ) -> tuple[list[Any], int]:
         """Contiguous columns, short ones filled up to whole lanes; how many points those are."""
         import numpy as np
 
@@ -251,18 +254,24 @@ class Kernel:
             for column in columns
         ]
         whole = size - size % lanes
-        if whole < size <= SHORT:
+        if fill and whole < size <= SHORT:
             whole += lanes
             arrays = [self._padded(c, 0, whole) if len(c) == size else c for c in arrays]
         return arrays, whole
 
-    def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any]:
+    def room(self, size: int) -> Any:
+        """Where the outputs of a batch are written, for threads that share it."""
+        return self._room((len(self.program.outputs), size))
+
+    def batch(
+        self, columns: Sequence[Any], p: Sequence[float], size: int, into: Any = None
+    ) -> tuple[Any, Any]:
         """The outputs at every point as an array (m, size), and where the guards hold."""
         import numpy as np
 
         lanes, (run, slots) = self._lanes(), self._made("batch")
-        arrays, whole = self._columns(columns, size, lanes)
-        outputs = self._room((len(self.program.outputs), max(size, whole)))
+        arrays, whole = self._columns(columns, size, lanes, fill=into is None)
+        outputs = self.room(max(size, whole)) if into is None else into
         mask = np.ones(max(size, whole), dtype=np.uint8) if self.guards else None
         parameters = np.asarray(p, self.dtype)
         scratch = np.zeros(slots * lanes + 1, self.dtype)

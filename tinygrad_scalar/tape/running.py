@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -229,16 +228,19 @@ def _in_threads(
     import numpy as np
 
     ends = [size * k // count for k in range(count + 1)]
-    shares = [
-        ([c if isinstance(c, float) else c[a:b] for c in columns], p, b - a)
-        for a, b in itertools.pairwise(ends)
-    ]
+    room = made.room(size) if how == "batch" and hasattr(made, "room") else None
+
+    def share(a: int, b: int) -> tuple[Any, Any]:
+        part = [c if isinstance(c, float) else c[a:b] for c in columns]
+        into = () if room is None else (room[:, a:b],)
+        return run(part, p, b - a, *into)  # type: ignore[no-any-return]
+
     with ThreadPoolExecutor(count) as pool:
-        parts = list(pool.map(lambda share: run(*share), shares))
+        parts = list(pool.map(share, ends, ends[1:]))
     masks = None if parts[0][1] is None else np.concatenate([mask for _, mask in parts])
     if how == "sums":
         return np.sum([r for r, _ in parts], axis=0), masks
-    return np.concatenate([r for r, _ in parts], axis=1), masks
+    return np.concatenate([r for r, _ in parts], axis=1) if room is None else room, masks
 
 
 def _summed(outputs: Any, mask: Any) -> tuple[Any, Any]:

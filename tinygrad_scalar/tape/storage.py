@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.primitive import Primitive, importable
 from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.tape.arguments import Argument, Call
 from tinygrad_scalar.tape.code import CONSTANT, MARKERS, ROWS
 from tinygrad_scalar.tape.paths import Path
 from tinygrad_scalar.tape.traced import DETACH, Recording
@@ -42,13 +43,8 @@ def save(compiled: Compiled, path: Any) -> None:
         raise
 
 
-def load_compiled(path: Any) -> Compiled:
-    """A compiled function from a file that `save` wrote; no source is needed.
-
-    It holds the structures of arguments and the branches that were traced before saving, and
-    fresh leaves with the values closed over. Errors: FileNotFoundError; ValueError naming the path
-    for a damaged file.
-    """
+def load(kind: type[Compiled], path: Any) -> Compiled:
+    """What `save` wrote, as a compiled function of class `kind`; see `load_compiled`."""
     text = FilePath(path).read_bytes()
     try:
         document = json.loads(text)
@@ -56,7 +52,7 @@ def load_compiled(path: Any) -> Compiled:
         _check(document["format"], FORMAT, "format")
         _check(hashlib.sha256(body.encode()).hexdigest(), document["checksum"], "checksum")
         described = json.loads(body)
-        return restored(described, [Value(x) for x in described["leaves"]])
+        return restored(kind, described, [Value(x) for x in described["leaves"]])
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise ValueError(
             f"{os.fspath(path)} is no undamaged file of a compiled function ({error}); save it anew"
@@ -84,7 +80,7 @@ def pickled(compiled: Compiled) -> Any:
             "importable module"
         )
     leaves: list[Value] = []
-    return restored, (_described(compiled, leaves), leaves)
+    return restored, (type(compiled), _described(compiled, leaves), leaves)
 
 
 def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
@@ -167,12 +163,9 @@ def _tupled(key: Any) -> Any:
     return tuple(map(_tupled, key)) if isinstance(key, list) else key
 
 
-def restored(described: dict[str, Any], leaves: list[Value]) -> Compiled:
+def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value]) -> Compiled:
     """The compiled function that `_described` tells of, around these leaves."""
-    from tinygrad_scalar.tape.arguments import Argument, Call
-    from tinygrad_scalar.tape.compiled import Compiled
-
-    compiled = Compiled(
+    compiled = kind(
         None,
         described["argnums"],
         described["engine"],

@@ -220,10 +220,18 @@ class Traced(Arithmetic):
         """Refused: the number would be frozen."""
         self._freeze(".data")
 
+    @data.setter
+    def data(self, _: Any) -> NoReturn:
+        self._freeze("writing to .data")
+
     @property
     def grad(self) -> NoReturn:
         """Refused: there is no gradient while a function is traced."""
         self._freeze(".grad")
+
+    @grad.setter
+    def grad(self, _: Any) -> NoReturn:
+        self._freeze("writing to .grad")
 
     def backward(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: differentiate the compiled function instead."""

@@ -11,7 +11,12 @@ from tinygrad_scalar.tape import TraceError
 from tinygrad_scalar.testing.comparison import Comparison, Disagreement, compare, run
 from tinygrad_scalar.testing.derivatives import Index
 from tinygrad_scalar.testing.errors import GradientError
-from tinygrad_scalar.testing.examination import Examined, examine, undefined_gradients_ignored
+from tinygrad_scalar.testing.examination import (
+    Examined,
+    examine,
+    kinks_of_derivatives,
+    undefined_gradients_ignored,
+)
 from tinygrad_scalar.testing.modes import MODES
 from tinygrad_scalar.testing.recording import Flat, Recording, finite
 from tinygrad_scalar.testing.references import expected
@@ -30,7 +35,8 @@ class GradientCheck:
     - `reference`: the name of what the modes were compared with.
     - `error`: the largest, relative to the largest derivative of its order.
     - `kinks`: why there is no derivative within 1e-6 of the point, in words. If there are any,
-      the modes were compared with each other, and the other operations with a reference.
+      the modes were compared with each other, and the other operations with a reference; where
+      only higher derivatives have kinks, the lower ones were.
     - `modes`: those compared.
     - `derivatives`: by the reference; (0, 1) is ∂²f/∂x₀∂x₁, numbers counted through structures.
     """
@@ -86,11 +92,12 @@ def check_grad(
         check = _Check(flat, order, modes, rtol)
         if examined.reasons:
             return _near_kinks(check, examined)
-        comparison = compare(check.flat, examined.recording, order, check.modes, rtol)
+        smooth, reasons = kinks_of_derivatives(flat, order)
+        comparison = compare(flat, examined.recording, smooth, check.modes, rtol)
         if comparison.wrong:
             raise _failure(check, examined.recording, comparison)
     return GradientCheck(
-        comparison.reference, comparison.error, (), check.modes, comparison.expected
+        comparison.reference, comparison.error, reasons, check.modes, comparison.expected
     )
 
 

@@ -124,7 +124,7 @@ def _shortened(x: Number) -> Number:
 def rounding_errors(function: Function, point: Sequence[Any], order: int) -> dict[Index, float]:
     """What rounding changes in each derivative, to first order; unknown ones are left out."""
     try:
-        graph = derivative_graph(function, point, order)
+        graph = derivative_graph(function, [Value(x) for x in point], order)
         bounds = {index: UNITS * _weights(entry) for index, entry in graph.items()}
     except Exception:  # noqa: BLE001 (the mode "graph" tells what; here it only costs the bound)
         return {}

@@ -11,6 +11,7 @@ from tinygrad_scalar.graph import nodes_below
 from tinygrad_scalar.precision import Number
 from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
 from tinygrad_scalar.testing.kinks import MARGIN, kinks
+from tinygrad_scalar.testing.modes import derivative_graph
 from tinygrad_scalar.testing.recording import Flat, Recording, finite
 from tinygrad_scalar.undefined import UndefinedGradientWarning
 from tinygrad_scalar.value import Value
@@ -118,6 +119,24 @@ def _undefined(recording: Recording) -> Iterator[str]:
             recording.output.backward(inputs=recording.inputs)
         for warning in caught:
             yield str(warning.message).partition("; ")[0]
+
+
+def kinks_of_derivatives(flat: Flat, order: int) -> tuple[int, tuple[str, ...]]:
+    """Up to which order there are derivatives, and what is in the way of the next.
+
+    x·|x| has a slope at 0 whose own slope jumps: a kink of its derivative graph.
+    """
+    inputs = [Value(x, label=name) for x, name in zip(flat.point, flat.names, strict=True)]
+    try:
+        graph = derivative_graph(flat, inputs, order - 1)
+    except Exception:  # noqa: BLE001 (the mode "graph" tells what; without it nothing is known)
+        return order, ()
+    for index, slope in graph.items():  # lower orders first
+        found = kinks(Recording(inputs, slope)) if isinstance(slope, Value) else {}
+        if found:
+            where = f"in a derivative of order {len(index)}"
+            return len(index), tuple(f"{where}: {text}" for text in found.values())
+    return order, ()
 
 
 def _nodes(recording: Recording) -> list[Value]:

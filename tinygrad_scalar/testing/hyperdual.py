@@ -80,7 +80,7 @@ class HyperDual:
         return self + -HyperDual(_parts(other))
 
     def __rsub__(self, other: Any) -> HyperDual:
-        return -self + other
+        return HyperDual(_parts(other)) + -self
 
     def __rtruediv__(self, other: Any) -> HyperDual:
         return HyperDual(other) / self

@@ -35,8 +35,13 @@ def kinks(recording: Recording, margin: float = MARGIN) -> dict[int, str]:
 def near_kink(
     primitive: Primitive, x: Sequence[Any], varying: Iterable[int], margin: float = MARGIN
 ) -> bool:
-    """Whether a row has a kink within `margin` of the operands `x`, of which some vary."""
-    return bool(primitive.kinks(*x)) or any(_kink_along(primitive, x, k, margin) for k in varying)
+    """Whether a row has a kink within `margin` of the operands `x`, of which some vary.
+
+    A kink that the row states counts even where it is slight, but not where nothing bends in what
+    varies: x⁰ is constant at 0, though a⁰ᵇ has a kink at a = b = 0.
+    """
+    stated = bool(primitive.kinks(*x))
+    return any(_kink_along(primitive, x, k, margin, stated=stated) for k in varying)
 
 
 def describe(node: Value) -> str:
@@ -48,14 +53,18 @@ def describe(node: Value) -> str:
     return f"{name}({operands}){of}"
 
 
-def _kink_along(primitive: Primitive, seen: Sequence[Any], k: int, margin: float) -> bool:
+def _kink_along(
+    primitive: Primitive, seen: Sequence[Any], k: int, margin: float, *, stated: bool
+) -> bool:
     def along(x: float) -> float:
         operands = [*seen[:k], x, *seen[k + 1 :]]
         y = primitive.forward(*operands)
         return float(y if primitive.joint is None else y[primitive.index])
 
     x = float(seen[k])
-    return finite(x) and (_at_edge(along, x) or _bends(along, x, margin))
+    if not finite(x):
+        return False
+    return _at_edge(along, x) or _bends(along, x, margin) or (stated and not _straight(along, x))
 
 
 def _at_edge(g: Callable[[float], Any], x: float) -> bool:
@@ -91,6 +100,12 @@ def _bends(g: Callable[[float], float], x: float, margin: float) -> bool:
         return False
     triples = zip(values, values[1:], values[2:], strict=False)
     return max(_slope_jump(triple, fine, x) for triple in triples) > coarse / 4
+
+
+def _straight(g: Callable[[float], float], x: float) -> bool:
+    """Whether g is constant or linear around x, as far as that can be seen."""
+    below, here, above = g(x - MARGIN), g(x), g(x + MARGIN)
+    return abs(above - 2 * here + below) <= 8 * _EPSILON * max(abs(below), abs(here), abs(above))
 
 
 def _slope_jump(values: Sequence[float], width: float, x: float) -> float:

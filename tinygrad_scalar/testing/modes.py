@@ -15,9 +15,8 @@ Function = Callable[..., Any]
 Derivatives = dict[Index, Any]
 
 
-def derivative_graph(f: Function, point: Sequence[Any], order: int) -> Derivatives:
+def derivative_graph(f: Function, inputs: Sequence[Value], order: int) -> Derivatives:
     """`backward(create_graph=True)` again and again; the derivatives as Values where they are."""
-    inputs = [Value(x) for x in point]
     found: Derivatives = {}
     level: Derivatives = {(): f(*inputs)}
     for _ in range(order):
@@ -35,6 +34,10 @@ def _slopes(value: Any, inputs: Sequence[Value], *, create_graph: bool) -> list[
         return [0.0] * len(inputs)
     table = value.backward(inputs=inputs, create_graph=create_graph)
     return [table[leaf] for leaf in inputs]
+
+
+def _graph(f: Function, point: Sequence[Any], order: int) -> Derivatives:
+    return derivative_graph(f, [Value(x) for x in point], order)
 
 
 def _reverse(f: Function, point: Sequence[Any], order: int) -> Derivatives:
@@ -90,6 +93,6 @@ def _tape(f: Function, point: Sequence[Any], order: int) -> Derivatives:
 MODES: dict[str, Callable[[Function, Sequence[Any], int], Derivatives]] = {
     "reverse": _reverse,
     "forward": _forward,
-    "graph": derivative_graph,
+    "graph": _graph,
     "tape": _tape,  # up to order 2
 }

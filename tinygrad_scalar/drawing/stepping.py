@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -148,6 +147,8 @@ def _rows(rows: Iterable[Row]) -> Iterable[str]:
 
 def _json(data: Any) -> str:
     """JSON that may stand inside a script element: nothing in a label can close it."""
+    import json
+
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for c in "<>&\u2028\u2029":
         text = text.replace(c, f"\\u{ord(c):04x}")
