@@ -42,6 +42,11 @@ def with_first(u):
     return lambda w: checkpoint(lambda v: f(u, v), w)
 
 
+def with_difference(u, w):
+    """u − w, of which the gradient of w must not count what goes through u twice."""
+    return lambda x: checkpoint(lambda v: f(v, u - w), x)
+
+
 # ── the same gradients ────────────────────────────────────────────────────────────────────────
 WAYS = {
     "arguments": lambda x, w: checkpoint(f, x, w),
@@ -53,6 +58,7 @@ WAYS = {
     "one node twice": lambda x, w: checkpoint(lambda a, b, v: f(a, v) + 0.0 * b, x, x, w),
     "inner nodes": lambda x, w: checkpoint(f, x * 1.0, w + 0.0),
     "inner nodes closed over": lambda x, w: with_first(x * 1.0)(w),
+    "a leaf and a node made of it, closed over": lambda x, w: with_difference(2.0 * w, w)(x),
     "nested": lambda x, w: checkpoint(lambda a, b: checkpoint(f, a * 1.0, b), x, w),
     "nested, closed over": lambda x, w: checkpoint(lambda: checkpoint(lambda: f(x, w))),
     "nested three times": lambda x, w: checkpoint(

@@ -289,6 +289,8 @@ def interpreted(program, functions, inputs):
 @settings(max_examples=40)
 @given(expressions(IN_SYMPY, max_ops=6))
 def test_sympy_agrees(f):
+    # SymPy's loggamma is complex left of 0; the row is log |Γ|
+    assume(not any(row.name == "lgamma" for row, _ in f.instructions))
     symbols = sympy.symbols(f"x0:{len(f.inputs)}", real=True)
     exact = Program(
         f.inputs,
@@ -307,6 +309,8 @@ def test_sympy_agrees(f):
 
 @given(expressions(IN_AUTOGRAD, max_ops=10))
 def test_autograd_agrees(f):
+    # autograd's derivative of expm1 is y + 1, which has no digit left where y is near −1
+    assume(not any(row.name == "expm1" for row, _ in f.instructions))
     positions = tuple(range(len(f.inputs)))
     theirs = autograd.grad(lambda *x: interpreted(f, IN_AUTOGRAD, x), positions)(*f.inputs)
     assert_same(f, f.inputs, gradient(f, f.inputs), [float(x) for x in theirs])

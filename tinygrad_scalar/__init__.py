@@ -7,6 +7,7 @@
 (4.0, 2.0)
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -227,3 +228,10 @@ __all__ = [
     "vjp",
     "where",
 ]
+
+if (
+    sys.modules.get("hypothesis.strategies") is not None
+):  # it came first: tell it now how to draw a Value
+    from _tinygrad_scalar_hypothesis import register
+
+    register()

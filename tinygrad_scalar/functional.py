@@ -190,7 +190,7 @@ class Run:
         self.chosen = positions(argnums, len(args), name)
         given = [carried(x, f"{name}: argument {i}") for i in self.chosen for x in leaves(args[i])]
         cores = [_at_core(x) for x in given]
-        self.inputs = [leaf for leaf, _ in cores]
+        self.inputs: list[Any] = [leaf for leaf, _ in cores]
         arguments = with_arguments(args, self.chosen, [argument for _, argument in cores])
         recording = context.settings().recording
         with recorded():
@@ -200,7 +200,7 @@ class Run:
 
     def _sees_others(self) -> bool:
         roots = [core for y in leaves(self.output) for core in _cores(y)]
-        return any(leaf.parents for leaf in self.inputs) or any(
+        return any(not isinstance(leaf, Value) or leaf.parents for leaf in self.inputs) or any(
             leaf._y < self.started for leaf in leaves_of(roots)
         )
 
@@ -225,13 +225,16 @@ class Run:
             ]
         if isinstance(output, Tagged):
             return output.spread(lambda part: self.pull(part, seed, undefined), len(self.inputs))
-        if not isinstance(output, Value):
+        if hasattr(output, "pulled"):  # a number of a function that is being compiled
+            return list(output.pulled(seed, self.inputs))
+        known = [leaf for leaf in self.inputs if isinstance(leaf, Value)]
+        if not isinstance(output, Value) or not known:
             return [0.0] * len(self.inputs)
         graph = self.graph or isinstance(seed, Carrier)
         with recorded() if graph else nullcontext():
-            return gradients(
-                [output], [seed], self.inputs, graph=graph, undefined=undefined, cut=True
-            )
+            found = gradients([output], [seed], known, graph=graph, undefined=undefined, cut=True)
+        results = iter(found)
+        return [next(results) if isinstance(leaf, Value) else 0.0 for leaf in self.inputs]
 
     def finished(self, y: Any) -> Any:
         """An output as it is handed to the caller: a number unless a graph is due."""
@@ -249,12 +252,15 @@ def recorded() -> AbstractContextManager[object]:
     return nullcontext() if context.settings().recording else context.override(recording=True)
 
 
-def _at_core(x: Any) -> tuple[Value, Any]:
+def _at_core(x: Any) -> tuple[Any, Any]:
     """A fresh leaf, and `x` with that leaf at its core: the number, Value, or Dual it is."""
     if isinstance(x, Tagged):
         leaf, inner = _at_core(x.parts()[0])
         return leaf, x.with_core(inner)
-    leaf = primitives.identity(x) if isinstance(x, Carrier) else Value(x)
+    if hasattr(x, "fresh"):  # a number of a function that is being compiled
+        leaf = x.fresh()
+    else:
+        leaf = primitives.identity(x) if isinstance(x, Carrier) else Value(x)
     return leaf, leaf
 
 

@@ -57,7 +57,7 @@ pow   = row("pow",   numerics.power,    lambda y, a, b: b * a ** (b - 1 + (b == 
 square     = row("square",     lambda x: x * x,  lambda y, x: 2 * x, symbol="²", latex="{{{0}}}^2", mpmath="")
 reciprocal = row("reciprocal", lambda x: 1 / x,  lambda y, x: -y * y, symbol="1/", latex=r"\frac{{1}}{{{0}}}", mpmath="",
                  limit=lambda x: limits.divide(1.0, x))
-sqrt  = row("sqrt",  math.sqrt, lambda y, x: 1 / (2 * y),     domain=Interval(0.0, closed_low=True), symbol="√", latex=r"\sqrt{{{0}}}")
+sqrt  = row("sqrt",  math.sqrt, lambda y, x: 1 / (2 * y + 0), domain=Interval(0.0, closed_low=True), symbol="√", latex=r"\sqrt{{{0}}}")
 cbrt  = row("cbrt",  math.cbrt, lambda y, x: 1 / (3 * y * y), symbol="∛", latex=r"\sqrt[3]{{{0}}}", mpmath=limits.mpmath_cbrt)
 hypot = row("hypot", math.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, kinks=lambda a, b: a == 0 and b == 0,
             latex=r"\sqrt{{{{{0}}}^2 + {{{1}}}^2}}")

@@ -13,7 +13,7 @@ from tinygrad_scalar.graph import nodes_below
 from tinygrad_scalar.precision import Number, like
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.provenance import NOTHING, Provenance
-from tinygrad_scalar.undefined import partial_at
+from tinygrad_scalar.undefined import is_nan, partial_at
 
 PAIRS = frozenset((primitives.add, primitives.sub, primitives.mul, primitives.div, primitives.pow))
 
@@ -119,7 +119,7 @@ class Recorded(Arithmetic):
     def _check_unchanged(self) -> None:
         """RuntimeError if an operand's `data` was overwritten since then."""
         for i, (parent, seen) in enumerate(zip(self._slots(), self._seen()[1], strict=True)):
-            if parent is not None and parent.data is not seen and parent.data != seen:
+            if parent is not None and not _same(parent.data, seen):
                 name = self.primitive.name if self.primitive else ""
                 raise RuntimeError(
                     f"{name}: the data of {parent!r} (operand {i}) was {seen!r} when this was "
@@ -132,3 +132,8 @@ class Recorded(Arithmetic):
         outputs = list(row.joint(*self.operands))
         outputs[row.index] = self
         return tuple(outputs)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal, or NaN both."""
+    return a is b or bool(a == b) or (is_nan(a) and is_nan(b))

@@ -30,7 +30,8 @@ def test_shared_nodes_are_written_once_and_referred_to():
         z = z * z
     lines = tree(z, depth=100).splitlines()
     assert len(lines) == 1 + 2 * 50
-    assert lines[-1].endswith("#50 (above)")
+    assert lines[1] == "├─ #1 1.0 = ×"
+    assert lines[-1] == "└─ #1 (above)"
 
 
 def test_what_lies_deeper_is_cut_off_and_marked():
@@ -42,6 +43,19 @@ def test_what_lies_deeper_is_cut_off_and_marked():
     assert tree(z, depth=0) == "1001.0 = + 1.0 …"
     assert tree(Value(1.0, label="x"), depth=0) == "x 1.0"
     assert len(tree(z, depth=None).splitlines()) == 1_001
+
+
+def test_what_was_cut_off_is_written_out_where_there_is_room():
+    x = Value(1.0, label="x")
+    shared = x + 1.0
+    z = (shared * 2.0) * shared
+    assert tree(z, depth=2).splitlines() == [
+        "8.0 = ×",
+        "├─ 4.0 = × 2.0",
+        "│  └─ #1 2.0 = + 1.0 …",
+        "└─ #1 2.0 = + 1.0",
+        "   └─ x 1.0",
+    ]
 
 
 def test_colour_only_on_a_terminal(monkeypatch):

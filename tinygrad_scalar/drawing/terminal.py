@@ -6,12 +6,12 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 
 from tinygrad_scalar.drawing.labels import number_text, one_line
 from tinygrad_scalar.drawing.scene import check_count, checked_roots
 from tinygrad_scalar.drawing.terms import operation_text
-from tinygrad_scalar.graph import topological_order
 from tinygrad_scalar.value import Value
 
 _BOLD, _BLUE, _GREY, _PLAIN = "\x1b[1m", "\x1b[34m", "\x1b[90m", "\x1b[0m"
@@ -21,19 +21,19 @@ def tree(z: Value, depth: int | None = 8) -> str:
     """The graph of `z` as a tree to print: what it was computed from stands below it, indented.
 
     A node that is used more than once is written out where it first appears and afterwards only
-    named, by its label or number. What lies more than `depth` levels down is cut off and marked
+    named, by its label or a number. What lies more than `depth` levels down is cut off and marked
     by dots; None cuts nothing. In colour if standard output is a terminal and NO_COLOR is not set.
 
-    Cost O(nodes + edges), and the indentation.
+    Cost O(lines), and the indentation.
     Errors: TypeError unless `z` is a Value and `depth` an int, ValueError for a negative one.
 
     >>> x = Value(2.0, label="x")
     >>> y = x + 1.0
     >>> print(tree(y * y))
     9.0 = ×
-    ├─ #2 3.0 = + 1.0
+    ├─ #1 3.0 = + 1.0
     │  └─ x 2.0
-    └─ #2 (above)
+    └─ #1 (above)
     """
     (root,) = checked_roots([z], "tree")
     check_count("depth", depth, 0, "tree")
@@ -55,28 +55,45 @@ class _Style:
 
 
 def _lines(root: Any, depth: int | None, style: _Style) -> Iterator[str]:
-    order = topological_order(root)
-    uses = Counter(id(parent) for node in order for parent in node.parents)
-    names = {
-        id(node): one_line(node.label) or (f"#{number}" if uses[id(node)] > 1 else "")
-        for number, node in enumerate(order, start=1)
-    }
-    differentiated = bool(root.grad)
+    entries = list(_entries(root, depth))
+    times = Counter(id(entry.node) for entry in entries)
+    numbers = count(1)
+    names: dict[int, str] = {}
+    for head, node, again, cut in entries:
+        if id(node) not in names:
+            shared = node.primitive is not None and times[id(node)] > 1
+            names[id(node)] = one_line(node.label) or (f"#{next(numbers)}" if shared else "")
+        name = style(names[id(node)], _BOLD)
+        if again:
+            yield f"{head}{name} {style('(above)', _GREY)}"
+        else:
+            text = _described(node, name, bool(root.grad), style)
+            yield f"{head}{text}{style(' …', _GREY) if cut else ''}"
+
+
+class _Entry(NamedTuple):
+    """A line of the tree: what stands before the node, and what is left out below it."""
+
+    head: str
+    node: Any
+    again: bool  # it stands, with what is below it, further up
+    cut: bool
+
+
+def _entries(root: Any, depth: int | None) -> Iterator[_Entry]:
+    """The lines from top to bottom. O(lines), and the indentation."""
     written: set[int] = set()
     # a node, what stands before its line and what before the lines below it, its level
     stack: list[tuple[Any, str, str, int]] = [(root, "", "", 0)]
     while stack:
         node, head, indent, level = stack.pop()
-        name = style(names[id(node)], _BOLD)
-        if id(node) in written and node.primitive is not None:
-            yield f"{head}{name} {style('(above)', _GREY)}"
+        parents = node.parents
+        again = bool(parents) and id(node) in written
+        cut = depth is not None and level >= depth and bool(parents)
+        yield _Entry(head, node, again, cut)
+        if again or cut:
             continue
         written.add(id(node))
-        cut = depth is not None and level >= depth and bool(node.parents)
-        yield head + _described(node, name, differentiated, style) + cut * style(" …", _GREY)
-        if cut:
-            continue
-        parents = node.parents
         for i in reversed(range(len(parents))):
             last = i == len(parents) - 1
             branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")

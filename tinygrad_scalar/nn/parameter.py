@@ -37,7 +37,7 @@ def parameter(data: Any, *, label: str = "") -> Value:
 
 def is_parameter(thing: Any) -> bool:
     """Whether `thing` is a trainable leaf, made by `parameter` or by a module. O(1)."""
-    return isinstance(thing, Value) and isinstance(thing.provenance, Trainable)
+    return isinstance(thing, Value) and thing.provenance.__class__ is Trainable
 
 
 def parameters_below(output: Value) -> list[Value]:

@@ -36,7 +36,7 @@ def decision_regions(
         if any(map(any, inside)):
             axes.contourf(across, up, inside, levels=[0.5, 1.5], colors=[colour], alpha=0.3)
         points = [x for x, t in zip(X, y, strict=True) if t == label]
-        axes.scatter([x[0] for x in points], [x[1] for x in points], s=12, color=colour)
+        axes.scatter([x[0] for x in points], [x[1] for x in points], s=12, color=colour, zorder=3)
     axes.set_aspect("equal")
     return axes.figure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_scalar.primitive import Joint, Primitive
 from tinygrad_scalar.primitives import TABLE
@@ -19,11 +19,18 @@ _SMALLEST, _LARGEST = 1e-6, 1e6
 _MOST_INPUTS = 3
 _TRIES = 3  # draws for an instruction, of which some leave the domain
 _LONGEST = 3  # operands of a row that takes any number
-# How far back an operand lies: independent of how much there is, so that shrinking can cut any
-# instruction out and the others still mean the same.
-_STEPS_BACK = (0, 1, 2, 1, 0, 3, 2, 1, 4, 5, 6, 8, 10)
-_MOSTLY_LATEST = (0, 0, 0, 0, 0, 0, 1, 2, 4)
 _IN_PAIRS = {"cross_entropy", "dot"}
+
+# Numbers that print short, whole ones first.
+_WHOLE = st.integers(-3, 3).map(float)
+_NUMBERS = st.one_of(_WHOLE, st.integers(-4000, 4000).map(lambda n: n / 1000))
+_INPUTS = st.lists(_NUMBERS, min_size=1, max_size=_MOST_INPUTS)
+# How far back an operand lies: whatever there is, so that shrinking can cut any instruction out and
+# the others still mean the same. The first operand is mostly the latest result.
+_STEPS_BACK = st.sampled_from((0, 1, 2, 1, 0, 3, 2, 1, 4, 5, 6, 8, 10))
+_FEW_STEPS_BACK = st.sampled_from((0, 0, 0, 0, 0, 0, 1, 2, 4))
+_OPERANDS = st.one_of(_STEPS_BACK, _STEPS_BACK, _STEPS_BACK, _NUMBERS)
+_LENGTHS = st.integers(1, _LONGEST)
 
 
 def expressions(
@@ -49,7 +56,8 @@ def expressions(
     rows = _rows(primitives, kinks)
     if max_ops < 1:
         raise ValueError(f"expressions: max_ops is at least 1, not {max_ops!r}")
-    return _programs(rows, max_ops, kinks)
+    drafts = st.lists(_drafts(st.sampled_from(rows)), min_size=1, max_size=_TRIES * max_ops)
+    return st.builds(_program, _INPUTS, drafts, st.just(max_ops), st.just(kinks))
 
 
 def _rows(primitives: Iterable[str | Primitive] | None, kinks: bool) -> list[Primitive]:
@@ -79,47 +87,45 @@ def _slopes(row: Primitive) -> bool:
     return any(callable(partial) or partial != 0 for partial in row.partials)
 
 
-def _decimals() -> Any:
-    """Numbers that print short, whole ones first."""
-    whole = st.integers(-3, 3).map(float)
-    return st.one_of(whole, st.integers(-4000, 4000).map(lambda n: n / 1000))
+class _Draft(NamedTuple):
+    """An instruction before it is known what there is to use: constants and steps back."""
+
+    row: Primitive
+    operands: tuple[int | float, ...]
 
 
 @st.composite
-def _programs(draw: Any, rows: Sequence[Primitive], max_ops: int, kinks: bool) -> Program:
-    inputs = tuple(draw(st.lists(_decimals(), min_size=1, max_size=_MOST_INPUTS)))
+def _drafts(draw: Any, rows: Any) -> _Draft:
+    row = draw(rows)
+    count = row.arity
+    if count is None:
+        count = draw(_LENGTHS) * (2 if row.name in _IN_PAIRS else 1)
+    first = draw(_FEW_STEPS_BACK)
+    return _Draft(row, (first, *(draw(_OPERANDS) for _ in range(count - 1))))
+
+
+def _program(
+    inputs: Sequence[float], drafts: Sequence[_Draft], max_ops: int, kinks: bool
+) -> Program:
+    """The drafts in order, without those that would leave their domain."""
     results, instructions = list(inputs), []
-    sizes = range(1, max_ops + 1)
-    wanted = draw(st.sampled_from([*sizes, *sizes[max_ops // 2 :]]))
-    for _ in range(_TRIES * wanted):
-        row = draw(st.sampled_from(rows))
-        operands = tuple(_operand(draw, row, i, results) for i in range(_count(draw, row)))
-        if all(isinstance(x, float) for x in operands):
-            continue
+    for row, draft in drafts:
+        operands = tuple(
+            _earlier(row, i, x, results) if isinstance(x, int) else x for i, x in enumerate(draft)
+        )
         y = _result(row, operands, results, kinks)
-        if y is not None:
+        if y is not None and len(instructions) < max_ops:
             instructions.append(Instruction(row, operands))
             results.append(y)
-            if len(instructions) == wanted:
-                break
-    return pruned(Program(inputs, tuple(instructions)))
+    return pruned(Program(tuple(inputs), tuple(instructions)))
 
 
-def _count(draw: Any, row: Primitive) -> int:
-    if row.arity is not None:
-        return row.arity
-    return int(draw(st.integers(1, _LONGEST))) * (2 if row.name in _IN_PAIRS else 1)
-
-
-def _operand(draw: Any, row: Primitive, i: int, results: Sequence[float]) -> int | float:
-    """An earlier result, if possible of the row's domain and often the latest; or a constant."""
-    if i and draw(st.integers(0, 3)) == 3:
-        return float(draw(_decimals()))
+def _earlier(row: Primitive, i: int, steps_back: int, results: Sequence[float]) -> int:
+    """The number of an earlier result, of the row's domain if there is one."""
     domain = row.domain[min(i, len(row.domain) - 1)]
     latest_first = range(len(results) - 1, -1, -1)
     suited = [k for k in latest_first if results[k] in domain] or list(latest_first)
-    steps_back = draw(st.sampled_from(_STEPS_BACK if i else _MOSTLY_LATEST))
-    return suited[min(int(steps_back), len(suited) - 1)]
+    return suited[min(steps_back, len(suited) - 1)]
 
 
 def _result(

@@ -67,7 +67,8 @@ class Program:
         results = list(inputs)
         for primitive, operands in self.instructions:
             x = (results[x] if isinstance(x, int) else x for x in operands)
-            results.append(primitive(*x))
+            whole = primitive.joint
+            results.append(primitive(*x) if whole is None else whole(*x)[primitive.index])
         return results[-1]
 
     def run(self) -> Value:
@@ -88,7 +89,7 @@ class Program:
         count = len(self.inputs)
         names = [f"x{i}" for i in range(count)] + [f"v{i}" for i in range(len(self.instructions))]
         for name, (primitive, operands) in zip(names[count:], self.instructions, strict=True):
-            lines.append(f"{name} = {_written(primitive.name, operands, names)}")
+            lines.append(f"{name} = {_written(primitive, operands, names)}")
         if any("primitives." in line for line in lines):
             lines.insert(0, _IMPORT)
         return "\n".join([*lines, names[-1]])
@@ -100,10 +101,12 @@ class Program:
             printer.text(line)
 
 
-def _written(name: str, operands: tuple[int | float, ...], names: list[str]) -> str:
+def _written(row: Primitive, operands: tuple[int | float, ...], names: list[str]) -> str:
     texts = [names[x] if isinstance(x, int) else _constant(x) for x in operands]
     half = len(texts) // 2
-    template = _WRITTEN.get(name, f"{name}({{all}})")
+    template = _WRITTEN.get(row.name, f"{row.name}({{all}})")
+    if row.joint is not None:
+        template = f"{row.joint.name}({{all}})[{row.index}]"
     return template.format(
         *texts,
         all=", ".join(texts),

@@ -5,10 +5,13 @@
 | `code` | the flat code, shared and folded while it is written |
 | `traced` | the carrier that writes it, guards, `take` |
 | `derive` | reverse and forward mode on flat code |
-| `paths`, `program` | one trace, and what an engine runs of it |
-| `arguments`, `running`, `compiled` | the face: points and batches, paths, `compile` |
-| `python`, `arrays`, `llvm` | the engines; `formulas` writes rows in simpler rows for them |
-| `storage`, `listing` | files and pickles; the tape to read |
+| `paths`, `program`, `listing` | one trace; what an engine runs of it; how it is shown |
+| `arguments`, `results`, `running` | points and batches, and the right path for each |
+| `compiled`, `storage` | the face, `compile`; files and pickles |
+| `kernels` | the engines: `python`, `arrays` (NumPy), `llvm` |
+| `formulas`, `elementary` | rows in simpler rows, for engines that lack them |
+| `assembly`, `chunks`, `ir` | a program as LLVM assembly |
+| `entry`, `slots` | one point at full speed; the leaves of a model at once |
 """
 
 from tinygrad_scalar.tape.code import TraceError

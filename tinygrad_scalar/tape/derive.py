@@ -59,8 +59,14 @@ def _rule(row: Primitive, i: int) -> Rule | None:
     return _rules[key]
 
 
+def inner_grads_on(recording: Recording) -> None:
+    """Let `grad` and its family, called on numbers being traced, differentiate the tape."""
+    recording.reverse = lambda *asked: Derivation(recording, copy=False).reverse(*asked)
+
+
 def _pushed_once(row: Primitive, i: int) -> Rule | None:
     recording = Recording()
+    inner_grads_on(recording)
     tape = recording.tape
     y, *x = (Traced(recording, tape.input(k)) for k in range((row.arity or 0) + 1))
     rule = row.partials[i]
@@ -74,10 +80,11 @@ def _pushed_once(row: Primitive, i: int) -> Rule | None:
 
 
 class Derivation:
-    """Writes derivatives below a copy of a recording."""
+    """Writes derivatives below a copy of a recording, or below the recording itself."""
 
-    def __init__(self, base: Recording) -> None:
-        self.recording = base.copy()
+    def __init__(self, base: Recording, *, copy: bool = True) -> None:
+        self.recording = base.copy() if copy else base
+        inner_grads_on(self.recording)
         self.tape: Tape = self.recording.tape
         # the line whose partials were pushed last, its result and operands, and its rules
         self._last: tuple[int, Any, list[Traced], Sequence[Any]] | None = None
@@ -172,10 +179,10 @@ class Derivation:
                 return Flow(self.tape.emit(_WHERE, lines), masks)
         return Flow(self.plus(self.masked(a, shared), self.masked(b, shared)), masks)
 
-    def reverse(self, output: int, wanted: Sequence[int]) -> list[int]:
-        """The lines of ∂u(output)/∂u(w) for each w wanted. Algorithm 6.2, O(edges)."""
+    def reverse(self, output: int, wanted: Sequence[int], seed: int | None = None) -> list[int]:
+        """The lines of seed · ∂u(output)/∂u(w) for each w wanted. Algorithm 6.2, O(edges)."""
         code, active = self.tape.code, self._active(output, wanted)
-        flows: dict[int, Flow] = {output: Flow(self.tape.constant(1.0))}
+        flows: dict[int, Flow] = {output: Flow(self.tape.constant(1.0) if seed is None else seed)}
         for line in range(output, -1, -1):
             if not active[line] or line not in flows:
                 continue

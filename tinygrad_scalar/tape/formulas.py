@@ -18,7 +18,7 @@ from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.code import COMPARISONS, CONSTANT, GUARDS, INPUT, PARAMETER, TAKE, Tape
 from tinygrad_scalar.tape.elementary import ELEMENTARY
 from tinygrad_scalar.tape.program import Program, pruned
-from tinygrad_scalar.tape.traced import DETACH, Recording, Traced
+from tinygrad_scalar.tape.traced import DETACH, LEAF, Recording, Traced
 
 EQ, GE, GT, LE, LT, NE = (COMPARISONS[name] for name in ("eq", "ge", "gt", "le", "lt", "ne"))
 where: Any = p.where
@@ -219,6 +219,7 @@ FORMULAS: dict[Primitive, Callable[..., Any]] = {
     p.cross_entropy: _cross_entropy,
     p.identity: lambda x: x,
     DETACH: lambda x: x,
+    LEAF: lambda x: x,
     PRODUCT_ERROR: _dekker,
     **ELEMENTARY,
     TAKE: _take,

@@ -18,7 +18,7 @@ _NEEDS = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy")}
 
 
 def engines() -> list[str]:
-    """The engines installed here, out of "python", "numpy" and "llvm".
+    """The engines installed here, out of "python", "numpy" and "llvm", the fastest last.
 
     >>> "python" in engines()
     True
@@ -33,7 +33,7 @@ def check_engine(name: str | None) -> str:
     """
     installed = engines()
     if name is None:
-        return "llvm" if "llvm" in installed else "python"
+        return installed[-1]
     if name not in ENGINES:
         raise ValueError(f"compile: engine is one of {', '.join(map(repr, ENGINES))}, not {name!r}")
     if name not in installed:

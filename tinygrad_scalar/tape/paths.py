@@ -7,14 +7,14 @@ import itertools
 import math
 from array import array
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from tinygrad_scalar import context
 from tinygrad_scalar.precision import is_number
 from tinygrad_scalar.structure import leaves, like, rebuild
 from tinygrad_scalar.tape.code import CONSTANT, GUARDS, INPUT, PARAMETER, TraceError
-from tinygrad_scalar.tape.derive import Derivation
+from tinygrad_scalar.tape.derive import Derivation, inner_grads_on
+from tinygrad_scalar.tape.kernels import engines
 from tinygrad_scalar.tape.program import Program, pruned
 from tinygrad_scalar.tape.slots import Slots
 from tinygrad_scalar.tape.traced import Recording, Traced, tracer
@@ -62,7 +62,7 @@ class Path:
     @functools.cached_property
     def slots(self) -> Slots | None:
         """The leaves' numbers at once, where machine code is at hand and it pays."""
-        if len(self.leaves) < FEW or not find_spec("llvmlite"):
+        if len(self.leaves) < FEW or "llvm" not in engines():
             return None
         return Slots.of(self.leaves)
 
@@ -129,6 +129,7 @@ def traced(
 ) -> Path:
     """Run `function` once on Traced arguments at a point. TraceError, TypeError: see `compile`."""
     recording = Recording(point)
+    inner_grads_on(recording)
     places = itertools.count()
     inputs = iter(lambda: Traced(recording, recording.tape.input(next(places))), None)
     args = [rebuild(tree, inputs) for tree in trees]

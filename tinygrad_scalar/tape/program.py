@@ -10,7 +10,7 @@ from typing import Any
 from tinygrad_scalar import primitives
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.code import COMPARISONS, CONSTANT, GUARDS, INPUT, MARKERS, PARAMETER, Tape
-from tinygrad_scalar.tape.traced import DETACH
+from tinygrad_scalar.tape.traced import DETACH, LEAF
 
 Line = tuple[Primitive, tuple[Any, ...]]
 
@@ -58,7 +58,7 @@ NEVER_RAISES = frozenset(
         "mean",
         "dot",
     ]
-) | {DETACH, *COMPARISONS.values(), *MARKERS, *GUARDS}
+) | {DETACH, LEAF, *COMPARISONS.values(), *MARKERS, *GUARDS}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tinygrad_scalar import primitives
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.code import COMPARISONS, FAILS, GUARDS, HOLDS, ieee
 from tinygrad_scalar.tape.program import CONSTANT, INPUT, PARAMETER, Program
-from tinygrad_scalar.tape.traced import DETACH
+from tinygrad_scalar.tape.traced import DETACH, LEAF
 
 # How a row reads in Python where it has an operator.
 OPERATORS: dict[Primitive, str] = {
@@ -24,6 +24,7 @@ OPERATORS: dict[Primitive, str] = {
     primitives.abs: "abs({})",
     primitives.where: "{1} if {0} else {2}",
     DETACH: "{}",
+    LEAF: "{}",
     **{
         row: f"1.0 if {{}} {sign} {{}} else 0.0"
         for (row, sign) in zip(

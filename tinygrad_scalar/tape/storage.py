@@ -14,14 +14,14 @@ from tinygrad_scalar.primitives import TABLE
 from tinygrad_scalar.tape.arguments import Argument, Call
 from tinygrad_scalar.tape.code import CONSTANT, MARKERS, ROWS
 from tinygrad_scalar.tape.paths import Path
-from tinygrad_scalar.tape.traced import DETACH, Recording
+from tinygrad_scalar.tape.traced import DETACH, LEAF, Recording
 from tinygrad_scalar.value import Value
 
 if TYPE_CHECKING:
     from tinygrad_scalar.tape.compiled import Compiled
 
 FORMAT = "tinygrad_scalar compiled 1"
-_NAMED = {**TABLE, **ROWS, "detach": DETACH}
+_NAMED = {**TABLE, **ROWS, "detach": DETACH, "leaf": LEAF}
 
 
 def save(compiled: Compiled, path: Any) -> None:

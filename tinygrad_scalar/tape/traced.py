@@ -29,6 +29,7 @@ from tinygrad_scalar.tape.code import (
 from tinygrad_scalar.ufuncs import apply_ufunc
 from tinygrad_scalar.value import Value
 
+Reverse = Callable[[int, Sequence[int], int], list[int]]
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 
 
@@ -45,6 +46,7 @@ class Recording:
         self.leaves: list[Value] = []
         self.seen: list[float] = []  # what stood in the leaves when they were met
         self._lines: dict[int, int] = {}  # id of a Value → its line
+        self.reverse: Reverse | None = None  # Algorithm 6.2 on this tape; `derive` gives it
         self._kept: list[Value] = []  # a Value met is kept, so that its id stays its own
 
     def copy(self) -> Recording:
@@ -260,6 +262,20 @@ class Traced(Arithmetic):
         """The same number as a constant: no gradient flows through, and nothing is frozen."""
         return Traced(self.recording, self.recording.tape.emit(DETACH, (self.index,)))
 
+    def fresh(self) -> Traced:
+        """The same number on a line of its own: the leaf of a `grad` inside a compiled function."""
+        code = self.recording.tape.code
+        code.append((LEAF, (self.index,)))
+        return Traced(self.recording, len(code) - 1)
+
+    def pulled(self, seed: Any, inputs: Sequence[Any]) -> list[Traced]:
+        """The gradient of this number times `seed` with respect to `inputs`, Traced or Values."""
+        recording = self.recording
+        assert recording.reverse is not None  # noqa: S101 (set where the trace starts)
+        wanted = [recording.line(x) for x in inputs]
+        lines = recording.reverse(self.index, wanted, recording.line(seed))
+        return [Traced(recording, line) for line in lines]
+
     def example(self) -> float:
         """The kind of number carried: a float."""
         return 1.0
@@ -272,6 +288,7 @@ class Traced(Arithmetic):
 
 
 DETACH = Primitive("detach", lambda x: x, (0,), arity=1)
+LEAF = Primitive("leaf", lambda x: x, (1,), arity=1)  # where an inner grad starts
 
 
 def tracer(recording: Recording) -> Callable[[str, Any, Any, bool], Any]:

@@ -25,7 +25,7 @@ def assert_grads_close(actual: Any, expected: Any, rtol: float = 1e-9) -> None:
     >>> assert_grads_close({"w": [1.0, 2.0]}, {"w": [1.0, 3.0]})
     Traceback (most recent call last):
         ...
-    tinygrad_scalar.testing.errors.GradientError: gradients differ at ['w'][1]: expected 3.0, ...
+    tinygrad_scalar.testing.errors.GradientError: gradients differ: ['w'][1]: expected 3.0, ...
     """
     found, wanted = dict(_entries(actual)), dict(_entries(expected))
     if found.keys() != wanted.keys():
@@ -45,7 +45,7 @@ def assert_grads_close(actual: Any, expected: Any, rtol: float = 1e-9) -> None:
             )
     if lines:
         more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-        raise GradientError(f"gradients differ at {'; '.join(lines[:_SHOWN])}{more}")
+        raise GradientError(f"gradients differ: {'; '.join(lines[:_SHOWN])}{more}")
 
 
 def _entries(tree: Any, path: str = "") -> Iterator[tuple[str, Number]]:

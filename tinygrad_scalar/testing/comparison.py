@@ -71,7 +71,7 @@ def compare(
             error, size = _error(value, wanted), _size(reference, len(index))
             worst = max(worst, error / size if size and finite(size) else error)
             allowed = (RELATIVE if rtol is None else rtol) * abs(float(wanted)) + 10 * doubt
-            allowed += rounding.get(index, UNKNOWN * size) + sys.float_info.min
+            allowed += rounding.get(index, UNKNOWN * size) + _underflow(len(index))
             if not error <= allowed:
                 wrong.append(Disagreement(mode, index, value, _shortened(wanted), error, allowed))
     numbers = {index: _shortened(value) for index, (value, _) in reference.derivatives.items()}
@@ -104,6 +104,11 @@ def _error(actual: Number, wanted: Number) -> float:
 def _less(actual: Number, wanted: Number) -> Number:
     """actual − wanted with one rounding, for a float and a Fraction."""
     return Fraction(float(actual)) - Fraction(wanted)
+
+
+def _underflow(order: int) -> float:
+    """What may be lost where products of as many partials as the order become subnormal."""
+    return float(sys.float_info.min ** (1 / order))
 
 
 def _size(reference: Expected, order: int) -> float:

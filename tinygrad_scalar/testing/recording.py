@@ -81,9 +81,9 @@ class Recording:
         """The output with other inputs, by the rows' own forward rules."""
         return self.replay(self.rules(lambda row: row.forward), inputs)
 
-    def shape(self) -> list[tuple[Primitive, tuple[int | None, ...]]]:
+    def shape(self) -> list[tuple[str, tuple[int | None, ...]]]:
         """The operations without their numbers: equal for equal control flow."""
-        return [operation[:2] for operation in self.operations]
+        return [(primitive.name, sources) for primitive, sources, _ in self.operations]
 
     def alone(self, i: int) -> tuple[Callable[..., Any], tuple[Number, ...]]:
         """Operation `i` as a function of those operands that are not constant, and its point."""
