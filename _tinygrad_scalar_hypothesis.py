@@ -5,6 +5,7 @@ Where the package is imported later, it calls `register` itself.
 """
 
 import sys
+from typing import Any
 
 
 def register() -> None:
@@ -16,7 +17,7 @@ def register() -> None:
         register_type_strategy(package.Value, _values)
 
 
-def _values(_: object) -> object:
+def _values(_: object) -> Any:
     from tinygrad_scalar.strategies import values
 
     return values()

@@ -229,9 +229,8 @@ __all__ = [
     "where",
 ]
 
-if (
-    sys.modules.get("hypothesis.strategies") is not None
-):  # it came first: tell it now how to draw a Value
+# Where Hypothesis came first it is told now how to draw a Value.
+if sys.modules.get("hypothesis.strategies") is not None:
     from _tinygrad_scalar_hypothesis import register
 
     register()

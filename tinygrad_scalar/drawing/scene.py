@@ -115,7 +115,8 @@ def slopes(node: Any) -> list[tuple[int, Any, Any]]:
     found = []
     for i, parent in enumerate(node._slots()):
         if parent is not None:
-            slope = by_rule(row, rules[i], i, y, x)
+            rule = rules[i]
+            slope = by_rule(row, rule, i, y, x) if callable(rule) else rule
             found.append((i, parent, slope if slope.__class__ is kind else like(slope, data)))
     return found
 

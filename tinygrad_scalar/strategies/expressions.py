@@ -108,7 +108,8 @@ def _program(
     inputs: Sequence[float], drafts: Sequence[_Draft], max_ops: int, kinks: bool
 ) -> Program:
     """The drafts in order, without those that would leave their domain."""
-    results, instructions = list(inputs), []
+    results = list(inputs)
+    instructions: list[Instruction] = []
     for row, draft in drafts:
         operands = tuple(
             _earlier(row, i, x, results) if isinstance(x, int) else x for i, x in enumerate(draft)
