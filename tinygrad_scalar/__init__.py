@@ -107,6 +107,12 @@ _ROOM_OF = {
     "Drawing": "drawing",
     "draw": "drawing",
     "to_dot": "drawing",
+    "formula": "drawing",
+    "steps": "drawing",
+    "to_latex": "drawing",
+    "to_mermaid": "drawing",
+    "to_text": "drawing",
+    "tree": "drawing",
     "TraceError": "tape",
     "compile": "tape",
     "engines": "tape",
@@ -116,7 +122,17 @@ _ROOM_OF = {
 _ROOMS = ("data", "drawing", "nn", "optim", "strategies", "tape", "testing")
 
 if TYPE_CHECKING:
-    from tinygrad_scalar.drawing import Drawing, draw, to_dot
+    from tinygrad_scalar.drawing import (
+        Drawing,
+        draw,
+        formula,
+        steps,
+        to_dot,
+        to_latex,
+        to_mermaid,
+        to_text,
+        tree,
+    )
     from tinygrad_scalar.tape import TraceError, engines, load_compiled, take
     from tinygrad_scalar.tape import compile as compile
 
@@ -174,6 +190,7 @@ __all__ = [
     "expm1",
     "floor",
     "fmod",
+    "formula",
     "gamma",
     "gelu",
     "grad",
@@ -215,14 +232,19 @@ __all__ = [
     "sqrt",
     "square",
     "step",
+    "steps",
     "sum_over_paths",
     "take",
     "tan",
     "tanh",
     "taylor",
     "to_dot",
+    "to_latex",
+    "to_mermaid",
+    "to_text",
     "topological_order",
     "trace_lines",
+    "tree",
     "trunc",
     "value_and_grad",
     "vjp",

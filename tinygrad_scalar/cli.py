@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import tinygrad_scalar
 from tinygrad_scalar.expression import CONSTANTS, FUNCTIONS, Expression
+from tinygrad_scalar.nn.command import add_commands
 from tinygrad_scalar.table import GradTable, show
 from tinygrad_scalar.undefined import UndefinedGradientWarning
 from tinygrad_scalar.value import Value
@@ -125,7 +126,7 @@ def add_grad(commands: Any) -> None:
     command.set_defaults(run=grad)
 
 
-COMMANDS: tuple[Callable[[Any], None], ...] = (add_grad,)
+COMMANDS: tuple[Callable[[Any], None], ...] = (add_grad, add_commands)
 
 
 # ── what the commands share ───────────────────────────────────────────────────────────────────
