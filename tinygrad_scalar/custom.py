@@ -52,6 +52,8 @@ def implicit(solve: Callable[..., Any], residual: Callable[..., Any]) -> Callabl
     `solve(*params)` finds y on plain numbers, by any means (bisection, Newton, a fixed point). The
     gradient comes from the implicit function theorem, ∂y/∂p = −(∂r/∂p) / (∂r/∂y), at the solution;
     as precise as the solution is. Differentiable again. Cost of a gradient: one of the residual.
+    Everything the solution depends on must be a parameter: a Value that `residual` merely closes
+    over gets no gradient.
     Errors: ZeroDivisionError where ∂r/∂y = 0, where y is no function of the parameters.
     Source: the implicit function theorem; Griewank and Walther, section 15.
 

@@ -51,8 +51,9 @@ def grad(
 
     By default over all positional arguments: one argument gives its gradient bare, several give a
     tuple; `argnums`, an int or several, narrows it. Lists, tuples and dicts are mirrored; keyword
-    arguments pass through undifferentiated. Nesting gives higher orders. Cost: a small multiple
-    of f's, whatever the number of inputs.
+    arguments pass through undifferentiated. Nesting gives higher orders. Where f depends on Values
+    made before the call (arguments, or closed over), the gradient is a Value too, connected to
+    them; else a number. Cost: a small multiple of f's, whatever the number of inputs.
     Errors: TypeError if f returns no single number or an argument is none; ValueError for argnums
     out of range or another `undefined`. Source: *Deep Learning*, section 6.5.
 
