@@ -157,7 +157,7 @@ def test_the_table_is_the_sum_over_all_paths(program):
     assert set(table) == set(by_paths)
     for node, gradient in table.items():
         expected, size = by_paths[node]
-        assert abs(gradient - expected) <= 1e-13 * size
+        assert abs(gradient - expected) <= 1e-13 * size + 1e-320  # of subnormals only some bits
 
 
 def test_paths_double_with_every_diamond_and_edges_do_not():

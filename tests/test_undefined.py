@@ -412,6 +412,15 @@ def test_own_primitives_are_judged_too():
     assert_undefined(nowhere, 1.0, gradients=[0.0], message=r"nowhere\(1\.0\)")
 
 
+def test_an_operation_with_several_outputs_is_judged_too():
+    both = primitive("both", lambda x: (math.sqrt(x), 2 * x), (lambda y, x: 1 / (2 * y[0]),), (2,))
+    assert_silent(lambda x: both(x)[0], 0.0, gradients=[math.inf])
+    assert_silent(lambda x: both(x)[0] * 0.0 + both(x)[1], 0.0, gradients=[2.0])
+    assert_undefined(
+        lambda x: both(x)[0] * both(x)[1], 0.0, gradients=[0.0], message=r"both\S*\(0\.0\).* 0·∞"
+    )
+
+
 @given(st.floats(-2, 2), st.floats(-2, 2))
 def test_without_kinks_all_policies_agree(a, b):
     def f(x, y):

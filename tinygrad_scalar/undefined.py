@@ -101,7 +101,8 @@ def structural_zeros(primitive: Primitive, operands: Sequence[Any]) -> list[bool
     y: Any = unknown
     if primitive.joint is not None:
         y = (unknown,) * len(primitive.joint.outputs)
-    rules = primitive.all_partials(y, operands)
+    # rows of any number of operands have no constant partials
+    rules = (None,) * len(operands) if primitive.arity is None else primitive.partials
     probe = [
         unknown if isinstance(x, Carrier) and not _is_zero(rule) else plain(x)
         for x, rule in zip(operands, rules, strict=True)
