@@ -8,6 +8,7 @@ import math
 
 import autograd
 import autograd.numpy as anp
+import numpy as np
 import pytest
 import sympy
 from autograd.scipy import special
@@ -312,7 +313,8 @@ def test_autograd_agrees(f):
     # autograd's derivative of expm1 is y + 1, which has no digit left where y is near −1
     assume(not any(row.name == "expm1" for row, _ in f.instructions))
     positions = tuple(range(len(f.inputs)))
-    theirs = autograd.grad(lambda *x: interpreted(f, IN_AUTOGRAD, x), positions)(*f.inputs)
+    with np.errstate(all="ignore"):  # it overflows on the way where this library does not
+        theirs = autograd.grad(lambda *x: interpreted(f, IN_AUTOGRAD, x), positions)(*f.inputs)
     assert_same(f, f.inputs, gradient(f, f.inputs), [float(x) for x in theirs])
 
 

@@ -433,7 +433,6 @@ def test_predict_looks_in_evaluation_and_changes_no_mode():
     assert [module.training for _, module in model.named_modules()] == modes
 
 
-@pytest.mark.xfail(reason="flat._leaf drops a provenance whose fields are all empty")
 def test_a_parameter_without_a_label_stays_trainable_when_copied():
     w = nn.parameter(1.0)
     assert nn.is_parameter(copy.deepcopy(w))

@@ -88,7 +88,6 @@ def test_user_scopes_around_a_model_are_kept():
     assert model.layers[0].neurons[0].b.provenance.scope == again.provenance.scope
 
 
-@pytest.mark.xfail(reason="scope() asks context.settings(), which does not see the modules' path")
 def test_user_scopes_inside_a_model_extend_its_path():
     class Headed(nn.Module):
         def __init__(self):

@@ -129,6 +129,14 @@ def test_a_function_without_arguments_and_a_constant():
     assert check_grad(lambda x: 4.0, 1.0).derivatives == {(0,): 0}
 
 
+@pytest.mark.parametrize(
+    "f", [sin, tinygrad_scalar.asinh, erf, lambda x: tinygrad_scalar.cosh(x) - 1]
+)
+def test_a_derivative_of_zero_is_no_error_of_the_reference(f):
+    """What a step cuts off is all that is left of f³ and f² where f is 0."""
+    assert check_grad(lambda x: f(x) ** 3 + f(x) * f(x), 0.0, order=2).error < 1e-15
+
+
 def test_a_function_that_makes_its_rows_anew_at_each_call():
     assert check_grad(lambda x: custom(math.exp, lambda y, x: y)(x) * x, 0.5).error < 1e-9
 

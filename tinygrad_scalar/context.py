@@ -52,7 +52,7 @@ _lock = threading.Lock()
 
 def settings() -> Settings:
     """The record in force here."""
-    return _default if plain else _current.get()
+    return _current.get()
 
 
 def _count_block(change: int) -> None:

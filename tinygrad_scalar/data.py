@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from typing import Any, TypeVar
 
 from tinygrad_scalar.checks import not_negative, real, whole
@@ -182,6 +181,8 @@ def breast_cancer() -> Data:
 
 def _file(name: str) -> str:
     """The text of a file of the package."""
+    from importlib import resources  # 3 ms, for those who ask for a file
+
     return (resources.files("tinygrad_scalar") / "datasets" / name).read_text(encoding="utf-8")
 
 

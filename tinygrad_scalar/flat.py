@@ -41,7 +41,7 @@ def flattened(root: Value) -> tuple[Any, ...]:
 def _leaf(kind: type[Value], data: Any, grad: Any, provenance: Any) -> Value:
     leaf = kind(data)
     leaf.grad = grad
-    if any(provenance):
+    if any(provenance) or provenance.__class__ not in (tuple, Provenance):  # a kind of its own
         known = isinstance(provenance, Provenance)
         leaf._provenance = provenance if known else Provenance(*provenance)
     return leaf

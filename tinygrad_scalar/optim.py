@@ -144,6 +144,10 @@ class SGD(Optimizer):
 
     def _move(self, lr: float) -> None:
         momentum, decay, velocity = self.momentum, self.weight_decay, self.memory["velocity"]
+        if not momentum and not decay:  # a third of a compiled step, so not through the general way
+            for leaf in self.params:
+                leaf.data -= lr * leaf.grad
+            return
         for i, leaf in enumerate(self.params):
             gradient = leaf.grad + decay * leaf.data if decay else leaf.grad
             if momentum:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
-from typing import Any, Literal
+from typing import Any
 
+from tinygrad_scalar.drawing.arguments import Color, checked_color
 from tinygrad_scalar.drawing.colour import GradientColours
 from tinygrad_scalar.drawing.labels import dot_text, number_text
+from tinygrad_scalar.drawing.looks import caption_of, coloured, look_of, symbol_of
 from tinygrad_scalar.drawing.scene import Box, Scene, scene, slopes
 from tinygrad_scalar.drawing.scopes import Scope, nested
-from tinygrad_scalar.drawing.terms import operation_text
 from tinygrad_scalar.value import Value
 
-Color = Literal["grad"] | None
 Blocks = dict[Scope, tuple[list[str], list[str]]]  # by scope: the Values, and their operations
 
 _FONT = "Helvetica,Arial,sans-serif"
@@ -28,9 +28,6 @@ _HEADER = f"""\
 fontname="{_FONT}" fontsize=11 fontcolor="#1f2328" height=0.3 margin="0.1,0.06"]
   edge [color="#818b98" fontname="{_FONT}" fontsize=9 fontcolor="#59636e" arrowsize=0.6]
 """
-_LEAF = ' fillcolor="#ddf4ff" color="#54aeff"'
-_OUTPUT = ' fillcolor="#fff8c5" color="#d4a72c"'
-_DERIVATIVE = ' fillcolor="#fbefff" color="#c297ff"'
 _OPERATIONS = (
     '{node [shape=ellipse class=operation style=filled fillcolor="#f6f8fa" fontsize=12 '
     'width=0.3 margin="0.03,0"]\n'
@@ -39,7 +36,6 @@ _RESULTS = "  edge [arrowhead=none weight=8 class=result]\n"
 _CLUSTER = 'class=scope style="rounded,filled" fillcolor="#f6f8fa80" color="#d1d9e0" margin=10'
 _BOX = ' class="value box" style="rounded,filled,bold" fillcolor="#eaeef2" color="#59636e"'
 _DENSE = 3  # edges from and to boxes, for each thing shown
-_FOCUS = " penwidth=3"
 _OMITTED = ' class=omitted shape=plaintext style=solid fontcolor="#59636e"'
 
 
@@ -81,9 +77,26 @@ def scene_dot(
 ) -> str:
     """The DOT text of a scene; `caption` gives a Value's text, `ids` ask for ids in the SVG."""
     colours = _colours(seen, gradient) if color == "grad" else None
-    caption = caption or _caption(seen)
-    look = _look(seen, focus) if colours is None else _coloured(colours, gradient)
-    symbol = _symbol()
+    look = look_of(seen, focus) if colours is None else coloured(colours, gradient)
+    blocks, results = _blocks(seen, caption or caption_of(seen), look, ids)
+    for box in seen.boxes:
+        text = _box(box) if colours is None else _coloured_box(box, colours, gradient)
+        blocks.setdefault(box.scope, ([], []))[0].append(text)
+    legend = [] if colours is None else [colours.legend()]
+    # Labels push edges apart. Between fully connected boxes they are set beside the layout instead.
+    dense = len(seen.bundles) > _DENSE * (len(seen.nodes) + len(seen.boxes))
+    header = _HEADER.replace("RANKSEP", "ranksep=1.2" if dense else "ranksep=0.35")
+    label = "xlabel" if dense else "label"
+    edges = (*_edges(seen, label, ids), *_bundles(seen, label, ids), _RESULTS, *results)
+    return "".join(("digraph {\n", header, *_clusters(blocks), *legend, *edges, "}\n"))
+
+
+# ── Values, operations, boxes and clusters ────────────────────────────────────────────────────
+def _blocks(
+    seen: Scene, caption: Callable[[Any, str], str], look: Callable[[Any, str], str], ids: bool
+) -> tuple[Blocks, list[str]]:
+    """Values and operations by scope, and the edges from each operation to its Value."""
+    symbol = symbol_of()
     blocks: Blocks = {(): ([], [])}
     results = []
     for node in seen.nodes:
@@ -98,86 +111,7 @@ def scene_dot(
             operations.append(f'  f{number} [label="{symbol(node)}"{mark}]\n')
             mark = f" [id=r{number}]" if ids else ""
             results.append(f"  f{number} -> u{number}{mark}\n")
-    for box in seen.boxes:
-        text = _box(box) if colours is None else _coloured_box(box, colours, gradient)
-        blocks.setdefault(box.scope, ([], []))[0].append(text)
-    legend = [] if colours is None else [colours.legend()]
-    # Labels push edges apart. Between fully connected boxes they are set beside the layout instead.
-    dense = len(seen.bundles) > _DENSE * (len(seen.nodes) + len(seen.boxes))
-    header = _HEADER.replace("RANKSEP", "ranksep=1.2" if dense else "ranksep=0.35")
-    label = "xlabel" if dense else "label"
-    edges = (*_edges(seen, label, ids), *_bundles(seen, label, ids), _RESULTS, *results)
-    return "".join(("digraph {\n", header, *_clusters(blocks), *legend, *edges, "}\n"))
-
-
-def checked_color(color: Any, caller: str) -> Color:
-    """ValueError unless `color` is None or "grad"."""
-    if color not in (None, "grad"):
-        raise ValueError(f'{caller}: color is None or "grad", not {color!r}')
-    return color  # type: ignore[no-any-return]
-
-
-# ── nodes ─────────────────────────────────────────────────────────────────────────────────────
-def _caption(seen: Scene) -> Callable[[Any, str], str]:
-    """The text of a Value: name, value, and the gradient once there is one.
-
-    Where no backward has come by, a gradient of 0.0 says nothing, and is left out.
-    """
-    differentiated = any(root.grad for root in seen.roots)
-    beside = seen.derivative
-
-    def caption(node: Any, name: str) -> str:
-        text = number_text(node.data)
-        if name:
-            text = f"{dot_text(name)}\\n{text}"
-        gradient = node.grad
-        if gradient or (differentiated and id(node) not in beside):
-            return f"{text}\\ngrad {number_text(gradient)}"
-        return text
-
-    return caption
-
-
-def _symbol() -> Callable[[Any], str]:
-    """The text of an operation, worked out once for each row of one operand."""
-    known: dict[Any, str] = {}
-
-    def symbol(node: Any) -> str:
-        row = node.primitive
-        if row.arity != 1:
-            return dot_text(operation_text(node))
-        if row not in known:
-            known[row] = dot_text(operation_text(node))
-        return known[row]
-
-    return symbol
-
-
-def _look(seen: Scene, focus: Any) -> Callable[[Any, str], str]:
-    """The classes and colours of a Value; the defaults are those of an inner node."""
-    roots = {id(root) for root in seen.roots}
-    special = roots | seen.derivative
-
-    def look(node: Any, name: str) -> str:
-        kind = colours = ""
-        if id(node) in special:
-            of_root = id(node) in roots
-            kind, colours = (" output", _OUTPUT) if of_root else (" derivative", _DERIVATIVE)
-        elif node.primitive is None:
-            kind, colours = " leaf", _LEAF
-        if node is focus:
-            colours += _FOCUS
-        if not (kind or name):
-            return colours
-        return f' class="value{kind}{" named" if name else ""}"{colours}'
-
-    return look
-
-
-def _coloured(
-    colours: GradientColours, gradient: Callable[[Any], Any]
-) -> Callable[[Any, str], str]:
-    return lambda node, name: colours(gradient(node)).attributes("value graded")
+    return blocks, results
 
 
 def _box(box: Box, look: str = _BOX) -> str:

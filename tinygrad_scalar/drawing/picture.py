@@ -5,13 +5,13 @@ What lays out and writes files is imported then, so that `import tinygrad_scalar
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from tinygrad_scalar.drawing.dot import Color, checked_color, scene_dot
+from tinygrad_scalar.drawing.arguments import Color, check_timeout, checked_color
+from tinygrad_scalar.drawing.dot import scene_dot
 from tinygrad_scalar.drawing.scene import scene
 from tinygrad_scalar.value import Value
 
@@ -121,11 +121,3 @@ class Drawing:
 
     def __repr__(self) -> str:
         return f'<Drawing of {self._nodes} nodes: show it in a notebook, or .save("graph.svg")>'
-
-
-def check_timeout(timeout: Any, caller: str) -> None:
-    """TypeError or ValueError unless `timeout` is a positive number of seconds."""
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"{caller}: timeout is a number of seconds, not {type(timeout).__name__}")
-    if not timeout > 0 or math.isinf(timeout):
-        raise ValueError(f"{caller}: timeout is a positive number of seconds, not {timeout}")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.drawing.arguments import check_count, checked_roots
 from tinygrad_scalar.drawing.scopes import Scope, chosen_scopes, outermost, scopes_of
 from tinygrad_scalar.graph import topological_order
 from tinygrad_scalar.precision import like
@@ -119,29 +120,6 @@ def slopes(node: Any) -> list[tuple[int, Any, Any]]:
             slope = by_rule(row, rule, i, y, x) if callable(rule) else rule
             found.append((i, parent, slope if slope.__class__ is kind else like(slope, data)))
     return found
-
-
-def checked_roots(z: Any, caller: str) -> list[Value]:
-    """The Values to draw, as a list; TypeError for anything else."""
-    roots = list(z) if isinstance(z, (list, tuple)) else [z]
-    for root in roots:
-        if not isinstance(root, Value):
-            raise TypeError(
-                f"{caller}: z is a Value, the output of an expression, not {type(root).__name__}"
-            )
-    if not roots:
-        raise ValueError(f"{caller}: there is nothing to draw; give at least one Value")
-    return roots
-
-
-def check_count(name: str, count: Any, least: int, caller: str) -> None:
-    """TypeError or ValueError unless `count` is None or an int of at least `least`."""
-    if count is None:
-        return
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"{caller}: {name} is an int or None, not {type(count).__name__}")
-    if count < least:
-        raise ValueError(f"{caller}: {name} is at least {least}, not {count}")
 
 
 def _neighbourhood(

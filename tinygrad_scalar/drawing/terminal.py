@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.drawing.arguments import check_count, checked_roots
 from tinygrad_scalar.drawing.labels import number_text, one_line
-from tinygrad_scalar.drawing.scene import check_count, checked_roots
 from tinygrad_scalar.drawing.terms import operation_text
 from tinygrad_scalar.value import Value
 

@@ -1,16 +1,15 @@
 """The boxes of a drawing, noted while modules run, at little cost to what they compute.
 
 `tinygrad_scalar.scope` has every operation in its block note where it is made, and the fast way
-through the operators is closed meanwhile: ten times slower (benchmarks/nn.py). A module is called
-thousands of times a step, so it does the same from outside: its path is set, the operators run at
-full speed, and afterwards the nodes between its outputs and its arguments are given the path, each
-node once. Blocks opened inside (`scope`, `no_grad`, `counting`) see the path and extend it.
+through the operators is closed meanwhile: 2.5 times slower on micrograd's demo, and more where the
+operators are small (benchmarks/nn.py). A module is called thousands of times a step, so it does the
+same from outside, at a tenth of the cost: its path is set, the operators run at full speed, and
+afterwards the nodes between its outputs and its arguments are given the path, each node once.
+Blocks opened inside (`scope`, `no_grad`, `counting`) see the path and extend it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from tinygrad_scalar import context
@@ -28,16 +27,6 @@ class Settled(Provenance):
 def current() -> Settings:
     """The settings here, with the path of the modules that are running."""
     return context._current.get()
-
-
-@contextmanager
-def entered(settings: Settings) -> Iterator[None]:
-    """Set the path without closing the fast way through the operators."""
-    token = context._current.set(settings)
-    try:
-        yield
-    finally:
-        context._current.reset(token)
 
 
 def settle(things: Any, provenance: Settled) -> None:

@@ -25,8 +25,8 @@ _IN_PAIRS = {"cross_entropy", "dot"}
 _WHOLE = st.integers(-3, 3).map(float)
 _NUMBERS = st.one_of(_WHOLE, st.integers(-4000, 4000).map(lambda n: n / 1000))
 _INPUTS = st.lists(_NUMBERS, min_size=1, max_size=_MOST_INPUTS)
-# How far back an operand lies: whatever there is, so that shrinking can cut any instruction out and
-# the others still mean the same. The first operand is mostly the latest result.
+# How far back an operand lies, whatever there is: shrinking can cut any instruction out, and the
+# others still mean the same. The first operand is mostly the latest result.
 _STEPS_BACK = st.sampled_from((0, 1, 2, 1, 0, 3, 2, 1, 4, 5, 6, 8, 10))
 _FEW_STEPS_BACK = st.sampled_from((0, 0, 0, 0, 0, 0, 1, 2, 4))
 _OPERANDS = st.one_of(_STEPS_BACK, _STEPS_BACK, _STEPS_BACK, _NUMBERS)
@@ -57,7 +57,13 @@ def expressions(
     if max_ops < 1:
         raise ValueError(f"expressions: max_ops is at least 1, not {max_ops!r}")
     drafts = st.lists(_drafts(st.sampled_from(rows)), min_size=1, max_size=_TRIES * max_ops)
-    return st.builds(_program, _INPUTS, drafts, st.just(max_ops), st.just(kinks))
+
+    @st.composite
+    def programs(draw: Any) -> Program:
+        twice = [*draw(drafts), *draw(drafts)]  # one list alone is mostly short
+        return _program(draw(_INPUTS), twice, max_ops, kinks)
+
+    return programs()
 
 
 def _rows(primitives: Iterable[str | Primitive] | None, kinks: bool) -> list[Primitive]:

@@ -72,7 +72,8 @@ def _exact(recording: Recording) -> Callable[[Index], Derivative]:
 
 
 # ── the complex step ──────────────────────────────────────────────────────────────────────────
-_STEP = 2.0**-300  # its square is below every rounding error
+_STEP = 2.0**-500  # its square is below every rounding error
+_CUT_OFF = 1e10 * _STEP**2  # step² · f‴ / 6
 
 
 def _power(a: complex, b: complex) -> complex:
@@ -124,7 +125,8 @@ def _complex_step(recording: Recording) -> Callable[[Index], Derivative]:
             raise Unsuitable
         inputs = list(point)
         inputs[index[0]] += 1j * _STEP
-        return Derivative(complex(recording.replay(rules, inputs, complex)).imag / _STEP)
+        y = complex(recording.replay(rules, inputs, complex))
+        return Derivative(y.imag / _STEP, _CUT_OFF * max(1.0, abs(y)))
 
     return derivative
 
