@@ -7,6 +7,7 @@ rational. Source: Fike and Alonso 2011, *The development of hyper-dual numbers*.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -16,7 +17,7 @@ HIGHEST = 1000
 
 
 class HyperDual:
-    """Σ c_S ε_S over sets S of units, kept as {bit mask of S: c_S}.
+    """Σ c_S ε_S over sets S of units, kept as {bit mask of S: c_S}; compared by its standard part.
 
     >>> x = HyperDual({0: Fraction(3), 1: Fraction(1)})
     >>> (x * x / 2).parts[1]
@@ -88,32 +89,37 @@ class HyperDual:
     __radd__, __rmul__ = __add__, __mul__
 
     def __abs__(self) -> HyperDual:
-        return -self if self.standard < 0 else self
+        return -self if self < 0 else self
 
     def __eq__(self, other: object) -> bool:
-        return bool(self.standard == _standard(other))
+        return bool(self._above(other) == 0)
 
     def __lt__(self, other: Any) -> bool:
-        return bool(self.standard < _standard(other))
+        return bool(self._above(other) < 0)
 
     def __le__(self, other: Any) -> bool:
-        return bool(self.standard <= _standard(other))
+        return bool(self._above(other) <= 0)
 
     def __gt__(self, other: Any) -> bool:
-        return bool(self.standard > _standard(other))
+        return bool(self._above(other) > 0)
 
     def __ge__(self, other: Any) -> bool:
-        return bool(self.standard >= _standard(other))
+        return bool(self._above(other) >= 0)
 
     def __bool__(self) -> bool:
-        return bool(self.standard)
+        return self != 0
+
+    def _above(self, other: Any) -> Any:
+        """The standard part of self − other; a branch that a unit alone would decide is refused."""
+        if isinstance(other, float) and math.isinf(other):
+            return -other
+        difference = self - other
+        if not difference.standard and any(difference.parts.values()):
+            raise TypeError("a branch turns here: no rational function nearby")
+        return difference.standard
 
     __hash__ = None  # type: ignore[assignment]  # compared by the standard part, never a key
 
 
 def _parts(x: Any) -> dict[int, Fraction]:
     return x.parts if isinstance(x, HyperDual) else {0: Fraction(x)}
-
-
-def _standard(x: Any) -> Any:
-    return x.standard if isinstance(x, HyperDual) else x

@@ -7,19 +7,20 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tinygrad_scalar.testing.derivatives import Derivative, Index, Unsuitable, central
-from tinygrad_scalar.testing.recording import Recording
+from tinygrad_scalar.testing.recording import Recording, finite
+from tinygrad_scalar.value import Value
 
 
 def by_richardson(recording: Recording) -> Callable[[Index], Derivative]:
     """Derivatives of any recording, each with an estimate of its error."""
-    point = [float(x) for x in recording.point]
+    point, noise = [float(x) for x in recording.point], _noise(recording)
 
     def derivative(index: Index) -> Derivative:
         scale = max(1.0, *(abs(point[i]) for i in index))
         best = None
         for first in (1e-7, 1e-5, 0.001, 0.01, 0.1):  # the small ones where an edge is near
             try:
-                found = _extrapolated(recording, point, index, first * scale)
+                found = _extrapolated(recording, point, index, first * scale, noise)
             except (ArithmeticError, ValueError):
                 continue
             # stairs look like a slope from afar: a wider look must confirm what a closer one saw
@@ -34,8 +35,17 @@ def by_richardson(recording: Recording) -> Callable[[Index], Derivative]:
     return derivative
 
 
+def _noise(recording: Recording) -> float:
+    """What rounding changes in the output: Σ |∂(output)/∂v · v| over its nodes v."""
+    if not isinstance(recording.output, Value):
+        return 0.0
+    table = recording.output.backward(inputs=[*recording.nodes, *recording.inputs])
+    terms = (abs(float(slope * node.data)) for node, slope in table.items())
+    return 4 * sys.float_info.epsilon * math.fsum(filter(finite, terms))
+
+
 def _extrapolated(
-    recording: Recording, point: Sequence[float], index: Index, step: float
+    recording: Recording, point: Sequence[float], index: Index, step: float, noise: float
 ) -> Derivative:
     """Ridders' tableau: the entry that differs least from its neighbours, rounding included."""
     best, row = Derivative(math.nan, math.inf), list[float]()
@@ -50,7 +60,7 @@ def _extrapolated(
     for k in range(10):
         width = step / 1.6**k
         previous, row = row, [central(f, point, index, width)]
-        rounding = 8 * sys.float_info.epsilon * largest / width ** len(index)
+        rounding = max(noise, 8 * sys.float_info.epsilon * largest) / width ** len(index)
         factor = 1.0
         for before in previous:
             factor *= 1.6**2
