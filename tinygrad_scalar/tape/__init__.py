@@ -10,7 +10,9 @@
 | `compiled`, `storage` | the face, `compile`; files and pickles |
 | `kernels` | the engines: `python`, `arrays` (NumPy), `llvm` |
 | `formulas`, `elementary` | rows in simpler rows, for engines that lack them |
+| `schedule` | the order of the lines |
 | `assembly`, `chunks`, `ir` | a program as LLVM assembly |
+| `workspace` | memory that is used again call after call |
 | `entry`, `slots` | one point at full speed; the leaves of a model at once |
 """
 

@@ -16,6 +16,7 @@ from tinygrad_scalar.tape.assembly import BINARY, Assembly, Target
 from tinygrad_scalar.tape.chunks import chunks, slots
 from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, HOLDS
 from tinygrad_scalar.tape.program import CONSTANT, INPUT, PARAMETER, Program
+from tinygrad_scalar.tape.schedule import last_guard
 
 CHUNK = 500  # lines in one function
 
@@ -28,8 +29,7 @@ class Writer(Assembly):
     def __init__(self, program: Program, target: Target, how: str, varying: Sequence[bool]) -> None:
         super().__init__(target)
         self.program, self.how, self.varying = program, how, varying
-        # a guard must not turn by the rounding that a fused operation leaves out
-        self.flags = "" if program.guards else "contract "
+        self.last_guard = last_guard(program)
         self.slots: dict[int, int] = {}
         self.slot_count = 1  # slot 0 sums what must be finite
         self.checked = set(program.checked)
@@ -41,15 +41,16 @@ class Writer(Assembly):
     def module(self) -> str:
         """The whole text."""
         pieces = chunks(len(self.program.code), CHUNK)
-        kept = self.program.outputs if self._accumulates_late() else ()
+        kept = [line for line in self.outputs if self._waits(line)]
         self.slots, self.slot_count = slots(self.program, pieces, kept, 1)
         functions = [self._function(k, piece) for k, piece in enumerate(pieces)]
         driver = self._driver(len(pieces))
         declarations = [f"declare {text}" for text in self.declared.values()]
         return "\n".join([*declarations, *self.helpers.values(), *functions, driver])
 
-    def _accumulates_late(self) -> bool:
-        return self.how == "sums" and self.program.guards
+    def _waits(self, line: int) -> bool:
+        """Whether it is not known yet, at a line of output, which points are to be summed."""
+        return self.how == "sums" and line <= self.last_guard
 
     ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
 
@@ -62,13 +63,15 @@ class Writer(Assembly):
         for line in chunk:
             row, operands = code[line]
             if row in (INPUT, PARAMETER, CONSTANT):
-                if line in self.outputs and not self._accumulates_late():
+                if line in self.outputs and not self._waits(line):
                     self._write_output(line, self.operand(line))
                 continue
+            # a guard must not turn by the rounding that a fused operation leaves out
+            self.flags = "contract " if line > self.last_guard else ""
             self._line(line, row, operands)
-        if chunk.stop == len(code) and self._accumulates_late():
-            for line in self.outputs:
-                self._write_output(line, self.operand(line))
+            if line == self.last_guard:
+                for waiting in filter(self._waits, self.outputs):
+                    self._write_output(waiting, self.operand(waiting))
         self._note_finite()
         body = "\n".join(self.lines)
         index = "" if self.how == "point" else "i64 %i, i64 %n, "
@@ -89,7 +92,7 @@ class Writer(Assembly):
             self.finite.append(self.operand(line))
         if line in self.slots:
             self._store(self.operand(line), "%s", self.slots[line] * self.lanes)
-        if line in self.outputs and not self._accumulates_late():
+        if line in self.outputs and not self._waits(line):
             self._write_output(line, self.operand(line))
 
     def _value(self, line: int, row: Primitive, operands: tuple[Any, ...]) -> str | None:
@@ -162,11 +165,10 @@ class Writer(Assembly):
                 self.lines.append(f"  store {self.v} {name}, ptr {place}, align {self.size}")
             else:
                 counted = self._counted()
-                zero = self.literal(-0.0)
-                term = self.add(f"select {self.b} {counted}, {self.v} {name}, {self.v} {zero}")
                 before = self._load("%out", k * self.lanes)
-                after = self.add(f"fadd {self.v} {before}, {term}")
-                self._store(after, "%out", k * self.lanes)
+                total = self.add(f"fadd contract {self.v} {before}, {name}")
+                pair = f"{self.v} {total}, {self.v} {before}"
+                self._store(self.add(f"select {self.b} {counted}, {pair}"), "%out", k * self.lanes)
 
     def _counted(self) -> str:
         """The lanes that are points of the batch, with all guards holding."""

@@ -23,10 +23,12 @@ from tinygrad_scalar.tape.entry import LIMIT, Entry, Text, possible
 from tinygrad_scalar.tape.formulas import lowered
 from tinygrad_scalar.tape.ir import Writer
 from tinygrad_scalar.tape.program import Program
+from tinygrad_scalar.tape.schedule import scheduled
+from tinygrad_scalar.tape.workspace import Workspace, address
 
 SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
-SHORT = 2**14  # points for which copying the columns is cheaper than a second call
+SHORT = 2**14  # points that are copied first: cheaper than a second call for the last lanes
 
 
 def _references(rooms: list[Any]) -> int:
@@ -144,12 +146,13 @@ class Kernel:
     """A program as machine code: for one point (`varying` None), or for batches."""
 
     def __init__(self, program: Program, dtype: str, varying: Sequence[bool] | None) -> None:
-        self.program = lowered(program, _native(dtype) if varying else NATIVE)
+        self.program = scheduled(lowered(program, _native(dtype) if varying else NATIVE))
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program)
         self.guards = self.program.guards
         self.modules: dict[str, tuple[Module, Any, int]] = {}
         self.rooms: list[Any] = []
+        self.workspaces: list[Workspace] = []  # for sums, when nobody is at work in them
         if varying is None:
             self._point_made()
 
@@ -242,7 +245,7 @@ class Kernel:
         return machine().bytes // (8 if self.dtype == "float64" else 4)
 
     def _columns(
-        self, columns: Sequence[Any], size: int, lanes: int, *, fill: bool = True
+        self, columns: Sequence[Any], size: int, lanes: int, fill: bool
     ) -> tuple[list[Any], int]:
         """Contiguous columns, short ones filled up to whole lanes; how many points those are."""
         import numpy as np
@@ -270,7 +273,7 @@ class Kernel:
         import numpy as np
 
         lanes, (run, slots) = self._lanes(), self._made("batch")
-        arrays, whole = self._columns(columns, size, lanes, fill=into is None)
+        arrays, whole = self._columns(columns, size, lanes, into is None)
         outputs = self.room(max(size, whole)) if into is None else into
         mask = np.ones(max(size, whole), dtype=np.uint8) if self.guards else None
         parameters = np.asarray(p, self.dtype)
@@ -307,22 +310,31 @@ class Kernel:
         """The sums of the outputs over the points where the guards hold, and where they do."""
         import numpy as np
 
-        lanes, (run, slots) = self._lanes(), self._made("sums")
-        arrays, whole = self._columns(columns, size, lanes)
-        mask = np.ones(max(size, whole), dtype=np.uint8) if self.guards else None
-        parameters = np.asarray(p, self.dtype)
-        scratch = np.zeros(slots * lanes + 1, self.dtype)
-        totals = np.zeros((len(self.program.outputs), lanes), self.dtype)
-        if whole:
-            self._call(run, min(size, whole), arrays, parameters, totals, scratch, mask)
-        if whole < size:
-            last = [self._padded(c, whole, lanes) for c in arrays]
-            flags = np.ones(lanes, dtype=np.uint8)
-            self._call(run, size - whole, last, parameters, totals, scratch, flags)
-            if mask is not None:
-                mask[whole:] = flags[: size - whole]
-        sums = totals @ np.ones(lanes, self.dtype)
-        return sums, None if mask is None else mask[:size].view(bool)
+        total, masks = 0.0, []
+        for start in range(0, size, SHORT):
+            count = min(SHORT, size - start)
+            part = columns
+            if count < size:
+                part = [c if isinstance(c, float) else c[start : start + count] for c in columns]
+            space = self._workspace(count)
+            total = total + space.sums(part, p)
+            self.callbacks.check()
+            if self.guards:
+                masks.append(space.mask[:count].astype(bool))
+            with _lock:
+                self.workspaces = [space, *self.workspaces[:3]]
+        if not masks:
+            return total, None
+        return total, masks[0] if len(masks) == 1 else np.concatenate(masks)
+
+    def _workspace(self, size: int) -> Workspace:
+        with _lock:
+            for place, space in enumerate(self.workspaces):
+                if space.size == size:
+                    return self.workspaces.pop(place)
+        run, slots = self._made("sums")
+        lengths = (self.program.parameters, len(self.program.outputs), slots)
+        return Workspace(run, size, self._lanes(), self.varying or (), lengths, self.dtype)
 
     @staticmethod
     def _padded(column: Any, start: int, count: int) -> Any:
@@ -339,13 +351,9 @@ class Kernel:
     def _call(
         self, run: Any, size: int, arrays: list[Any], p: Any, outputs: Any, scratch: Any, mask: Any
     ) -> None:
-        pointers = array("q", map(_address, arrays))
-        places = array("q", map(_address, outputs)) if isinstance(outputs, list) else None
-        out = _address(outputs) if places is None else places.buffer_info()[0]
-        flags = 0 if mask is None else _address(mask)
-        run(size, pointers.buffer_info()[0], _address(p), out, _address(scratch), flags)
+        pointers = array("q", map(address, arrays))
+        places = array("q", map(address, outputs)) if isinstance(outputs, list) else None
+        out = address(outputs) if places is None else places.buffer_info()[0]
+        flags = 0 if mask is None else address(mask)
+        run(size, pointers.buffer_info()[0], address(p), out, address(scratch), flags)
         self.callbacks.check()
-
-
-def _address(column: Any) -> int:
-    return column.__array_interface__["data"][0]  # type: ignore[no-any-return]

@@ -1,0 +1,60 @@
+"""The memory that sums over a block of points run in: made once, used again call after call."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def address(numbers: Any) -> int:
+    """Where a NumPy array begins."""
+    return numbers.__array_interface__["data"][0]  # type: ignore[no-any-return]
+
+
+class Workspace:
+    """Columns of inputs, parameters, sums in lanes and a mask, for a number of points.
+
+    A column that is the same for all points has one number; the others are whole lanes long.
+    """
+
+    def __init__(
+        self,
+        run: Callable[..., None],
+        size: int,
+        lanes: int,
+        varying: Sequence[bool],
+        lengths: tuple[int, int, int],
+        dtype: str,
+    ) -> None:
+        import numpy as np
+
+        parameters, outputs, scratch = lengths
+        self.run, self.size = run, size
+        whole = size + -size % lanes
+        self.columns = [np.empty(whole if several else 1, dtype) for several in varying]
+        self.parameters = np.empty(parameters, dtype)
+        self.totals = np.empty((outputs, lanes), dtype)
+        self.mask = np.empty(whole, np.uint8)
+        self._ones = np.ones(lanes, dtype)
+        self._scratch = np.zeros(scratch * lanes + 1, dtype)
+        self._places = array("q", map(address, self.columns))  # kept alive: the code reads it
+        self._arguments = (
+            size, self._places.buffer_info()[0], address(self.parameters), address(self.totals),
+            address(self._scratch), address(self.mask),
+        )  # fmt: skip
+
+    def sums(self, columns: Sequence[Any], parameters: Sequence[float]) -> Any:
+        """The sums of the outputs over the points where the guards hold; `mask` says where."""
+        size = self.size
+        for own, column in zip(self.columns, columns, strict=True):
+            if isinstance(column, float):
+                own[0] = column
+            else:
+                own[:size] = column
+                own[size:] = own[size - 1]  # lanes that no point is in
+        self.parameters[:] = parameters
+        self.totals.fill(0.0)
+        self.mask.fill(1)
+        self.run(*self._arguments)
+        return self.totals @ self._ones
