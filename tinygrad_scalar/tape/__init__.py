@@ -9,7 +9,8 @@
 | `arguments`, `results`, `running` | points and batches, and the right path for each |
 | `compiled`, `storage` | the face, `compile`; files and pickles |
 | `kernels` | the engines: `python`, `arrays` (NumPy), `llvm` |
-| `formulas`, `elementary` | rows in simpler rows, for engines that lack them |
+| `templates` | a rule written once, copied where its row occurs |
+| `formulas`, `special`, `elementary`, `lowering` | rows in simpler rows, for engines that lack them |
 | `schedule` | the order of the lines |
 | `assembly`, `chunks`, `ir` | a program as LLVM assembly |
 | `workspace` | memory that is used again call after call |

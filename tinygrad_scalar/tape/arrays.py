@@ -9,7 +9,7 @@ from typing import Any
 from tinygrad_scalar import primitives as p
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, HOLDS, ieee
-from tinygrad_scalar.tape.formulas import lowered
+from tinygrad_scalar.tape.lowering import lowered
 from tinygrad_scalar.tape.program import CONSTANT, INPUT, PARAMETER, Program
 from tinygrad_scalar.tape.python import literal
 

@@ -52,6 +52,7 @@ class Target:
     # the symbol of the vector function of a C function, and how many lanes it takes
     vector: Callable[[str, int], tuple[str, int] | None]
     callbacks: dict[Primitive, int] = field(default_factory=dict)  # row → address of a thunk
+    address: Callable[[str], int | None] = lambda _: None  # of a function by its symbol
 
 
 class Assembly:
@@ -111,9 +112,12 @@ class Assembly:
     # ── calls ───────────────────────────────────────────────────────────────────────────────────
     def call(self, symbol: str, kind: str, x: Sequence[str]) -> str:
         """A call of a function whose operands and result are of one type."""
+        given = ", ".join(f"{kind} {name}" for name in x)
+        address = self.target.address(symbol)
+        if address:  # a name would cost the linker 10 µs at each call
+            return self.add(f"call {kind} inttoptr (i64 {address} to ptr)({given})")
         arguments = ", ".join([kind] * len(x))
         self.declared.setdefault(symbol, f"{kind} @{symbol}({arguments}) nounwind")
-        given = ", ".join(f"{kind} {name}" for name in x)
         return self.add(f"call {kind} @{symbol}({given})")
 
     def _called(self, row: Primitive, x: Sequence[str]) -> str:
@@ -121,6 +125,9 @@ class Assembly:
             a, b, product = x
             negative = self.add(f"fneg {self.v} {product}")
             return self.call(f"llvm.fma.{self.overloaded()}", self.v, (a, b, negative))
+        if row is p.abs and self.v == "double":  # quick selection has no instruction for it
+            bits = self.add(f"bitcast double {x[0]} to i64")
+            return self.add(f"bitcast i64 {self.add(f'and i64 {bits}, {2**63 - 1}')} to double")
         if row in BITS:
             return self._bits(row, x[0])
         if row in INTRINSICS:

@@ -117,7 +117,9 @@ class Tape:
     def constant(self, number: float) -> int:
         """The line of a constant; −0.0 and 0.0 are two, NaN is one."""
         number = float(number)
-        key = (CONSTANT, number, math.copysign(1.0, number)) if number == number else CONSTANT  # noqa: PLR0124
+        key: Any = number
+        if not number or number != number:  # noqa: PLR0124 (NaN)
+            key = str(number)
         index = self.known.get(key)
         if index is None:
             index = self.known[key] = len(self.code)
@@ -144,8 +146,7 @@ class Tape:
         simpler = SIMPLER.get(row)
         if simpler is not None:
             index = simpler(self, operands)
-        constants = self.constants
-        if index is None and operands[0] in constants and row not in GUARDS:
+        if index is None and operands[0] in self.constants and row not in GUARDS:
             index = self._folded(row, operands)
         if index is None:
             index = len(self.code)
@@ -157,8 +158,9 @@ class Tape:
 
     def _folded(self, row: Primitive, operands: tuple[int, ...]) -> int | None:
         constants = self.constants
-        if not all(i in constants for i in operands):
-            return None
+        for operand in operands:
+            if operand not in constants:
+                return None
         try:
             number = row.forward(*(constants[i] for i in operands))
         except (ArithmeticError, ValueError, IndexError):
@@ -179,10 +181,13 @@ Simplification = Callable[[Tape, tuple[int, ...]], "int | None"]
 
 def _mul(tape: Tape, operands: tuple[int, ...]) -> int | None:
     a, b = operands
-    for factor, other in ((tape.constants.get(a), b), (tape.constants.get(b), a)):
+    constants = tape.constants
+    if a not in constants and b not in constants:
+        return None
+    for factor, other in ((constants.get(a), b), (constants.get(b), a)):
         if factor == 1.0:
             return other
-        if factor == -1.0 and other not in tape.constants:
+        if factor == -1.0 and other not in constants:
             return tape.emit(primitives.neg, (other,))
         if factor == 0.0 and tape.code[other][0] in _CONDITIONS:  # 0 or 1, never inf or NaN
             return tape.constant(factor)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tinygrad_scalar import primitives
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, MARKERS, Tape
+from tinygrad_scalar.tape.templates import Template, template
 from tinygrad_scalar.tape.traced import Recording, Traced
 
 _ADD, _MUL, _NEG, _SUB, _WHERE = (
@@ -39,44 +40,26 @@ class Flow(NamedTuple):
     masks: tuple[Mask, ...] = ()
 
 
-class Rule(NamedTuple):
-    """A partial of a row as lines of code over (y, *x), or a constant."""
-
-    code: list[tuple[Primitive, tuple[Any, ...]]]
-    constants: dict[int, float]
-    result: int
-    number: float | None
+_templates: dict[Primitive, tuple[Template | None, ...]] = {}
 
 
-_rules: dict[tuple[Primitive, int], Rule | None] = {}
+def _rules(row: Primitive) -> tuple[Template | None, ...]:
+    """The partials of a row as templates over (y, *x); None for one that has to be pushed."""
+    found = _templates.get(row)
+    if found is None:
+        found = _templates[row] = tuple(_rule(row, partial) for partial in row.partials)
+    return found
 
 
-def _rule(row: Primitive, i: int) -> Rule | None:
-    """The partial ∂y/∂x_i of a row as code; None if it branches, and has to be pushed each time."""
-    key = (row, i)
-    if key not in _rules:
-        _rules[key] = _pushed_once(row, i)
-    return _rules[key]
+def _rule(row: Primitive, partial: Any) -> Template | None:
+    if not callable(partial):
+        return Template([], 0, float(partial))
+    return template(partial, (row.arity or 0) + 1, inner_grads_on)
 
 
 def inner_grads_on(recording: Recording) -> None:
     """Let `grad` and its family, called on numbers being traced, differentiate the tape."""
     recording.reverse = lambda *asked: Derivation(recording, copy=False).reverse(*asked)
-
-
-def _pushed_once(row: Primitive, i: int) -> Rule | None:
-    recording = Recording()
-    inner_grads_on(recording)
-    tape = recording.tape
-    y, *x = (Traced(recording, tape.input(k)) for k in range((row.arity or 0) + 1))
-    rule = row.partials[i]
-    try:
-        result = rule(y, *x) if callable(rule) else rule
-    except (IndexError, ValueError, ArithmeticError):  # asked for a number
-        return None
-    if not isinstance(result, Traced):
-        return Rule([], {}, 0, float(result))
-    return Rule(tape.code[len(x) + 1 :], tape.constants, result.index, None)
 
 
 class Derivation:
@@ -94,22 +77,10 @@ class Derivation:
         row, operands = self.tape.code[line]
         if row.arity is None or row.joint is not None:
             return self._pushed(line, row, operands, i)
-        rule = _rule(row, i)
+        rule = _rules(row)[i]
         if rule is None:
             return self._pushed(line, row, operands, i)
-        if rule.number is not None:
-            return rule.number
-        return self._instance(rule, (line, *operands))
-
-    def _instance(self, rule: Rule, lines: tuple[int, ...]) -> int:
-        tape, placed, first = self.tape, list(lines), len(lines)
-        for k, (row, operands) in enumerate(rule.code):
-            number = rule.constants.get(first + k)
-            if number is not None:
-                placed.append(tape.constant(number))
-            else:
-                placed.append(tape.emit(row, tuple([placed[j] for j in operands])))
-        return placed[rule.result]
+        return rule.placed(self.tape, (line, *operands)) if rule.number is None else rule.number
 
     def _pushed(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> int | float:
         """A partial of a row that is pushed anew: of any arity, or one that branches."""
@@ -157,7 +128,10 @@ class Derivation:
 
     def masked(self, flow: Flow, kept: int = 0) -> int:
         """The line of a flow with its masks put on, but the first `kept`."""
-        line, zero = flow.line, self.tape.constant(0.0)
+        line = flow.line
+        if len(flow.masks) == kept:
+            return line
+        zero = self.tape.constant(0.0)
         for mask in reversed(flow.masks[kept:]):
             pair = (line, zero) if mask.side else (zero, line)
             line = self.tape.emit(_WHERE, (mask.condition, *pair))
@@ -165,6 +139,8 @@ class Derivation:
 
     def joined(self, a: Flow, b: Flow) -> Flow:
         """The sum of two flows, under the masks that they share."""
+        if not a.masks and not b.masks:
+            return Flow(self.plus(a.line, b.line))
         shared = 0
         for mine, yours in zip(a.masks, b.masks, strict=False):
             if mine != yours:
@@ -182,33 +158,37 @@ class Derivation:
     def reverse(self, output: int, wanted: Sequence[int], seed: int | None = None) -> list[int]:
         """The lines of seed · ∂u(output)/∂u(w) for each w wanted. Algorithm 6.2, O(edges)."""
         code, active = self.tape.code, self._active(output, wanted)
-        flows: dict[int, Flow] = {output: Flow(self.tape.constant(1.0) if seed is None else seed)}
+        flows: list[Flow | None] = [None] * (output + 1)
+        flows[output] = Flow(self.tape.constant(1.0) if seed is None else seed)
         for line in range(output, -1, -1):
-            if not active[line] or line not in flows:
+            flow = flows[line]
+            if flow is None or not active[line]:
                 continue
             row, operands = code[line]
             if row in MARKERS:
                 continue
-            flow = flows[line]
             for i, operand in enumerate(operands):
-                if not active[operand]:
-                    continue
-                partial = self.partial(line, i)
-                if partial == 0.0 and not isinstance(partial, int):
-                    continue
-                if isinstance(partial, int) and self.tape.constants.get(partial) == 0.0:
-                    continue
-                mask = self.mask_of(partial)
-                if mask is None:
-                    term = Flow(self.times(flow.line, partial), flow.masks)
-                elif mask in flow.masks:
-                    term = flow
-                else:
-                    term = Flow(flow.line, (*flow.masks, mask))
-                before = flows.get(operand)
-                flows[operand] = term if before is None else self.joined(before, term)
+                term = self._term(line, i, flow) if active[operand] else None
+                if term is not None:
+                    before = flows[operand]
+                    flows[operand] = term if before is None else self.joined(before, term)
+        reached = [flows[w] if w <= output else None for w in wanted]
         zero = self.tape.constant(0.0)
-        return [self.masked(flows[w]) if w in flows else zero for w in wanted]
+        return [zero if flow is None else self.masked(flow) for flow in reached]
+
+    def _term(self, line: int, i: int, flow: Flow) -> Flow | None:
+        """What flows back to the i-th operand of a line; None for a structural zero."""
+        partial = self.partial(line, i)
+        if not isinstance(partial, int):
+            if partial == 0.0:
+                return None
+            return flow if partial == 1.0 else Flow(self.times(flow.line, partial), flow.masks)
+        if self.tape.constants.get(partial) == 0.0:
+            return None
+        mask = self.mask_of(partial)
+        if mask is None:
+            return Flow(self.times(flow.line, partial), flow.masks)
+        return flow if mask in flow.masks else Flow(flow.line, (*flow.masks, mask))
 
     def forward(self, outputs: Sequence[int], tangents: dict[int, int]) -> list[int]:
         """The lines of the slopes of `outputs` where lines move as `tangents` says. O(edges)."""

@@ -8,17 +8,16 @@ row's own forward rule in both tails.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 from tinygrad_scalar import primitives as p
 from tinygrad_scalar import special
 from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.tape.code import COMPARISONS, CONSTANT, GUARDS, INPUT, PARAMETER, TAKE, Tape
+from tinygrad_scalar.tape.code import COMPARISONS, TAKE
 from tinygrad_scalar.tape.elementary import ELEMENTARY
-from tinygrad_scalar.tape.program import Program, pruned
-from tinygrad_scalar.tape.traced import DETACH, LEAF, Recording, Traced
+from tinygrad_scalar.tape.special import PRODUCT_ERROR, SPECIAL
+from tinygrad_scalar.tape.traced import DETACH, LEAF
 
 EQ, GE, GT, LE, LT, NE = (COMPARISONS[name] for name in ("eq", "ge", "gt", "le", "lt", "ne"))
 where: Any = p.where
@@ -76,20 +75,6 @@ def _gelu_tanh(x: Any) -> Any:
     return _times_sigmoid(x, special.TWICE_ROOT_2_OVER_PI * (x + 0.044715 * x * x * x))
 
 
-def _dekker(a: Any, b: Any, product: Any) -> Any:
-    """a·b − product exactly, where there is no fused multiply-add."""
-    a_high = 134217729.0 * a
-    a_high = a_high - (a_high - a)
-    b_high = 134217729.0 * b
-    b_high = b_high - (b_high - b)
-    a_low, b_low = a - a_high, b - b_high
-    return a_high * b_high - product + a_high * b_low + a_low * b_high + a_low * b_low
-
-
-# The rounding error of a product; a native instruction for an engine that has fma.
-PRODUCT_ERROR = Primitive("product_error", special._product_error, (0, 0, 0), arity=3)
-
-
 def _normal_pdf(x: Any) -> Any:
     square = x * x
     density = special.INVERSE_ROOT_2_PI * p.exp(-0.5 * square)
@@ -122,7 +107,8 @@ def _mod(a: Any, b: Any) -> Any:
 
 
 def _floordiv(a: Any, b: Any) -> Any:
-    quotient = (a - _mod(a, b)) / b
+    rest = _mod(a, b)
+    quotient = where(EQ(rest, b), -1.0, (a - rest) / b)  # the whole of an infinite b is left
     below = p.floor(quotient)
     nearest = where(GT(quotient - below, 0.5), below + 1.0, below)
     zero = p.copysign(0.0, a / b)
@@ -220,8 +206,8 @@ FORMULAS: dict[Primitive, Callable[..., Any]] = {
     p.identity: lambda x: x,
     DETACH: lambda x: x,
     LEAF: lambda x: x,
-    PRODUCT_ERROR: _dekker,
     **ELEMENTARY,
+    **SPECIAL,
     TAKE: _take,
 }
 
@@ -235,82 +221,4 @@ def _gelu_left(x: Any) -> Any:
     return -_normal_pdf(x) * tail
 
 
-def _power(a: int, exponent: float, tape: Any) -> int | None:
-    """Small whole powers as products."""
-    emit = tape.emit
-    if exponent == 0.5:
-        root = emit(p.sqrt, (emit(p.add, (a, tape.constant(0.0))),))  # (−0) ** ½ is 0
-        low = emit(EQ, (a, tape.constant(-math.inf)))
-        return emit(where, (low, tape.constant(math.inf), root))  # type: ignore[no-any-return]
-    count = abs(exponent)
-    if count not in (1.0, 2.0, 3.0, 4.0):
-        return None
-    square = emit(p.mul, (a, a)) if count > 1 else a
-    power = {1.0: a, 2.0: square}.get(count)
-    if power is None:
-        power = emit(p.mul, (square, a if count == 3.0 else square))
-    return power if exponent > 0 else emit(p.div, (tape.constant(1.0), power))
-
-
-class Lowering(Tape):
-    """A tape on which a row that is not native is written in simpler rows at once."""
-
-    def __init__(self, recording: Recording, native: Collection[Primitive]) -> None:
-        super().__init__()
-        self.recording, self.native = recording, native
-        self.written: dict[tuple[Primitive, tuple[int, ...]], int] = {}
-
-    def emit(self, row: Primitive, operands: tuple[int, ...]) -> int:
-        """The line of the result."""
-        if row is p.pow and operands[1] in self.constants:
-            power = _power(operands[0], self.constants[operands[1]], self)
-            if power is not None:
-                return power
-        if row is p.div:
-            operands, row = self._quotient(operands)
-        if row in self.native or row in GUARDS or row not in FORMULAS:
-            return super().emit(row, operands)
-        line = self.written.get((row, operands))
-        if line is None:
-            result = FORMULAS[row](*[Traced(self.recording, k) for k in operands])
-            self.written[row, operands] = line = self.recording.line(result)
-        return line
-
-    def _quotient(self, operands: tuple[int, ...]) -> tuple[tuple[int, ...], Primitive]:
-        """−(a/b)/b, the slope of a quotient, as a product where 1/b is there already."""
-        above, below = operands
-        reciprocal = self.known.get((p.div, (self.constant(1.0), below)))
-        row, inner = self.code[above]
-        if reciprocal is not None and row is p.neg:
-            quotient = self.code[inner[0]]
-            if quotient[0] is p.div and quotient[1][1] == below:
-                return (above, reciprocal), p.mul
-        return operands, p.div
-
-
-def lowered(program: Program, native: Collection[Primitive]) -> Program:
-    """The program with every row that is not native written in simpler rows, where it can be."""
-    recording = Recording()
-    recording.tape = tape = Lowering(recording, native)
-    places: list[int] = []
-    for row, operands in program.code:
-        if row is CONSTANT:
-            places.append(tape.constant(operands[0]))
-        elif row is INPUT:
-            places.append(tape.input(operands[0]))
-        elif row is PARAMETER:
-            places.append(tape.parameter(operands[0]))
-        else:
-            places.append(tape.emit(row, tuple([places[k] for k in operands])))
-    count = len(program.outputs)
-    result = pruned(
-        tape,
-        [places[k] for k in [*program.outputs, *program.checked]],
-        inputs=program.inputs,
-        parameters=program.parameters,
-    )
-    outputs, checked = result.outputs[:count], sorted(set(result.outputs[count:]))
-    return replace(result, outputs=outputs, checked=checked)
-
-
-__all__ = ["FORMULAS", "lowered"]
+__all__ = ["FORMULAS", "PRODUCT_ERROR"]

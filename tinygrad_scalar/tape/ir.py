@@ -18,7 +18,7 @@ from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, HOLDS
 from tinygrad_scalar.tape.program import CONSTANT, INPUT, PARAMETER, Program
 from tinygrad_scalar.tape.schedule import last_guard
 
-CHUNK = 500  # lines in one function
+CHUNK = 1000
 
 _PREDICATES = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 

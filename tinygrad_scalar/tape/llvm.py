@@ -20,8 +20,8 @@ from tinygrad_scalar.tape.assembly import LIBRARY, NATIVE, Target
 from tinygrad_scalar.tape.code import CONSTANT, INPUT, PARAMETER, ieee
 from tinygrad_scalar.tape.elementary import ELEMENTARY
 from tinygrad_scalar.tape.entry import LIMIT, Entry, Text, possible
-from tinygrad_scalar.tape.formulas import lowered
 from tinygrad_scalar.tape.ir import Writer
+from tinygrad_scalar.tape.lowering import lowered
 from tinygrad_scalar.tape.program import Program
 from tinygrad_scalar.tape.schedule import scheduled
 from tinygrad_scalar.tape.workspace import Workspace, address
@@ -71,6 +71,10 @@ class Machine:
         return target.create_target_machine(
             cpu=self.cpu, features=self.features, opt=level, jit=True
         )
+
+    def address(self, symbol: str) -> int | None:
+        """Where a function of the C library is; None for an intrinsic of LLVM."""
+        return None if symbol.startswith("llvm.") else self.llvm.address_of_symbol(symbol)
 
     def vector(self, symbol: str, arity: int) -> tuple[str, int] | None:
         """The vector function for a C function, and its lanes; None if there is none."""
@@ -146,7 +150,8 @@ class Kernel:
     """A program as machine code: for one point (`varying` None), or for batches."""
 
     def __init__(self, program: Program, dtype: str, varying: Sequence[bool] | None) -> None:
-        self.program = scheduled(lowered(program, _native(dtype) if varying else NATIVE))
+        program = lowered(program, _native(dtype) if varying else NATIVE)
+        self.program = program if varying is None else scheduled(program)
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program)
         self.guards = self.program.guards
@@ -159,7 +164,7 @@ class Kernel:
     # ── one point ─────────────────────────────────────────────────────────────────────────────
     def _point_made(self) -> None:
         host, program = machine(), self.program
-        target = Target("double", 1, host.vector, self.callbacks.addresses)
+        target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
         writer = Writer(program, target, "point", ())
         self.module = Module(writer.module(), len(program.code))
         kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
@@ -232,7 +237,7 @@ class Kernel:
                 host, program = machine(), self.program
                 kind = "double" if self.dtype == "float64" else "float"
                 lanes = host.bytes // (8 if kind == "double" else 4)
-                target = Target(kind, lanes, host.vector, self.callbacks.addresses)
+                target = Target(kind, lanes, host.vector, self.callbacks.addresses, host.address)
                 writer = Writer(program, target, how, self.varying or ())
                 module = Module(writer.module(), len(program.code))
                 signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)

@@ -31,6 +31,8 @@ from tinygrad_scalar.value import Value
 
 Reverse = Callable[[int, Sequence[int], int], list[int]]
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
+_DIV, _POW = primitives.div, primitives.pow
+EXACT = 2**53  # an int up to this is a float exactly
 
 
 class Recording:
@@ -140,21 +142,63 @@ class Traced(Arithmetic):
             return tuple(recording.written(row, lines) for row in primitive.outputs)
         return recording.written(primitive, lines)
 
-    # + − × at speed: no look at who has the higher level where both are of one tape
+    # The commonest operations at speed: no look at who has the higher level.
+    def _beside(self, other: Any) -> int | None:
+        """The line of the other operand, None where the general way has to look at it."""
+        kind = other.__class__
+        if kind is Traced:
+            return other.index if other.recording is self.recording else None
+        if kind is float or (kind is int and -EXACT <= other <= EXACT):
+            return self.recording.tape.constant(other)
+        return self.recording.line(other) if kind is Value else None
+
     def __add__(self, other: Any) -> Any:
-        if other.__class__ is Traced and other.recording is self.recording:
-            return self.recording.written(_ADD, (self.index, other.index))
-        return Arithmetic.__add__(self, other)
+        line = self._beside(other)
+        if line is None:
+            return Arithmetic.__add__(self, other)
+        return self.recording.written(_ADD, (self.index, line))
+
+    def __radd__(self, other: Any) -> Any:
+        line = self._beside(other)
+        if line is None:
+            return Arithmetic.__radd__(self, other)
+        return self.recording.written(_ADD, (line, self.index))
 
     def __sub__(self, other: Any) -> Any:
-        if other.__class__ is Traced and other.recording is self.recording:
-            return self.recording.written(_SUB, (self.index, other.index))
-        return Arithmetic.__sub__(self, other)
+        line = self._beside(other)
+        if line is None:
+            return Arithmetic.__sub__(self, other)
+        return self.recording.written(_SUB, (self.index, line))
+
+    def __rsub__(self, other: Any) -> Any:
+        line = self._beside(other)
+        if line is None:
+            return Arithmetic.__rsub__(self, other)
+        return self.recording.written(_SUB, (line, self.index))
 
     def __mul__(self, other: Any) -> Any:
-        if other.__class__ is Traced and other.recording is self.recording:
-            return self.recording.written(_MUL, (self.index, other.index))
-        return Arithmetic.__mul__(self, other)
+        line = self._beside(other)
+        if line is None:
+            return Arithmetic.__mul__(self, other)
+        return self.recording.written(_MUL, (self.index, line))
+
+    def __rmul__(self, other: Any) -> Any:
+        line = self._beside(other)
+        if line is None:
+            return Arithmetic.__rmul__(self, other)
+        return self.recording.written(_MUL, (line, self.index))
+
+    def __truediv__(self, other: Any) -> Any:
+        line = self._beside(other)
+        if line is None:
+            return Arithmetic.__truediv__(self, other)
+        return self.recording.written(_DIV, (self.index, line))
+
+    def __pow__(self, other: Any, modulo: Any = None) -> Any:
+        line = self._beside(other) if modulo is None else None
+        if line is None:
+            return Arithmetic.__pow__(self, other, modulo)
+        return self.recording.written(_POW, (self.index, line))
 
     # ── branches ──────────────────────────────────────────────────────────────────────────────
     __hash__ = object.__hash__

@@ -1,0 +1,51 @@
+"""A rule written down once, on an empty tape, and copied wherever its row occurs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.tape.code import Tape
+from tinygrad_scalar.tape.traced import Recording, Traced
+
+
+class Template(NamedTuple):
+    """Lines of code over some operands, and which line is the result; or a constant result."""
+
+    lines: Sequence[tuple[Primitive | None, Any]]  # None and a number for a constant
+    result: int
+    number: float | None = None
+
+    def placed(self, tape: Tape, operands: tuple[int, ...]) -> int:
+        """The line of the result, with the template's lines written on a tape. O(lines)."""
+        if self.result < len(operands):
+            return operands[self.result]
+        places, emit = list(operands), tape.emit
+        for row, inner in self.lines:
+            if row is None:
+                places.append(tape.constant(inner))
+            else:
+                places.append(emit(row, tuple([places[k] for k in inner])))
+        return places[self.result]
+
+
+def template(
+    rule: Callable[..., Any], count: int, prepared: Callable[[Recording], None] = lambda _: None
+) -> Template | None:
+    """The template of a rule of so many operands; None if it asks for their numbers."""
+    recording = Recording()
+    prepared(recording)
+    tape = recording.tape
+    operands = [Traced(recording, tape.input(k)) for k in range(count)]
+    try:
+        result = rule(*operands)
+    except (IndexError, ValueError, ArithmeticError):  # there are none
+        return None
+    if not isinstance(result, Traced):
+        return Template([], 0, float(result))
+    lines = [
+        (None, tape.constants[k]) if k in tape.constants else tape.code[k]
+        for k in range(count, len(tape.code))
+    ]
+    return Template(lines, result.index)
