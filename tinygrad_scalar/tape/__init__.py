@@ -10,7 +10,7 @@
 | `compiled`, `storage` | the face, `compile`; files and pickles |
 | `kernels` | the engines: `python`, `arrays` (NumPy), `llvm` |
 | `templates` | a rule written once, copied where its row occurs |
-| `formulas`, `special`, `elementary`, `lowering` | rows in simpler rows, for engines that lack them |
+| `formulas`, `special`, `elementary`, `lowering` | rows in simpler rows, where an engine lacks them |
 | `schedule` | the order of the lines |
 | `assembly`, `chunks`, `ir` | a program as LLVM assembly |
 | `workspace` | memory that is used again call after call |

@@ -64,6 +64,7 @@ class Assembly:
         self.v = self.t if self.lanes == 1 else f"<{self.lanes} x {self.t}>"
         self.b = "i1" if self.lanes == 1 else f"<{self.lanes} x i1>"
         self.size = 8 if self.t == "double" else 4
+        self.align = "" if self.lanes == 1 else f", align {self.size}"  # as one number has it
         self.declared: dict[str, str] = {}
         self.helpers: dict[str, str] = {}
         self.lines: list[str] = []
@@ -80,8 +81,8 @@ class Assembly:
 
     def add(self, text: str) -> str:
         """One instruction, and the name of its result."""
+        name = f"%{self.fresh}"  # numbers, in order: LLVM reads them faster than names
         self.fresh += 1
-        name = f"%t{self.fresh}"
         self.lines.append(f"  {name} = {text}")
         return name
 
@@ -91,18 +92,17 @@ class Assembly:
         return short if self.lanes == 1 else f"v{self.lanes}{short}"
 
     def _address(self, base: str, index: int) -> str:
-        return self.add(f"getelementptr inbounds {self.t}, ptr {base}, i64 {index}")
+        return self.add(f"getelementptr {self.t}, ptr {base}, i64 {index}")
 
     def _load(self, base: str, index: int) -> str:
-        return self.add(f"load {self.v}, ptr {self._address(base, index)}, align {self.size}")
+        return self.add(f"load {self.v}, ptr {self._address(base, index)}{self.align}")
 
     def _store(self, name: str, base: str, index: int) -> None:
-        address = self._address(base, index)
-        self.lines.append(f"  store {self.v} {name}, ptr {address}, align {self.size}")
+        self.lines.append(f"  store {self.v} {name}, ptr {self._address(base, index)}{self.align}")
 
     def _broadcast(self, base: str, index: int) -> str:
         """One number for all lanes."""
-        scalar = self.add(f"load {self.t}, ptr {self._address(base, index)}, align {self.size}")
+        scalar = self.add(f"load {self.t}, ptr {self._address(base, index)}")
         if self.lanes == 1:
             return scalar
         one = self.add(f"insertelement {self.v} poison, {self.t} {scalar}, i64 0")

@@ -137,24 +137,27 @@ class Tape:
     def emit(self, row: Primitive, operands: tuple[int, ...]) -> int:
         """The line of `row(operands)`: found, simplified, or written. O(1) for fixed arity."""
         instruction = (row, operands)
-        index = self.known.get(instruction)
-        if index is not None:
-            self.repeats += 1
-            if self.repeats > LIMIT:
-                raise self._too_long()
-            return index
+        line = self.known.get(instruction)
+        if line is None:
+            line = self.known[instruction] = self.written(row, operands)
+            return line
+        self.repeats += 1
+        if self.repeats > LIMIT:
+            raise self._too_long()
+        return line
+
+    def written(self, row: Primitive, operands: tuple[int, ...]) -> int:
+        """A line for what stands nowhere yet: simplified, folded, or added at the end."""
         simpler = SIMPLER.get(row)
-        if simpler is not None:
-            index = simpler(self, operands)
-        if index is None and operands[0] in self.constants and row not in GUARDS:
-            index = self._folded(row, operands)
-        if index is None:
-            index = len(self.code)
-            if index > LIMIT:
+        line = None if simpler is None else simpler(self, operands)
+        if line is None and operands[0] in self.constants and row not in GUARDS:
+            line = self._folded(row, operands)
+        if line is None:
+            line = len(self.code)
+            if line > LIMIT:
                 raise self._too_long()
-            self.code.append(instruction)
-        self.known[instruction] = index
-        return index
+            self.code.append((row, operands))
+        return line
 
     def _folded(self, row: Primitive, operands: tuple[int, ...]) -> int | None:
         constants = self.constants

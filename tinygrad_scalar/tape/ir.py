@@ -14,7 +14,7 @@ from tinygrad_scalar import primitives as p
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.assembly import BINARY, Assembly, Target
 from tinygrad_scalar.tape.chunks import chunks, slots
-from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, HOLDS
+from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, HOLDS, MARKERS
 from tinygrad_scalar.tape.program import CONSTANT, INPUT, PARAMETER, Program
 from tinygrad_scalar.tape.schedule import last_guard
 
@@ -30,6 +30,7 @@ class Writer(Assembly):
         super().__init__(target)
         self.program, self.how, self.varying = program, how, varying
         self.last_guard = last_guard(program)
+        self.wanted: set[int] = set()  # lines that are more than an operand of others
         self.slots: dict[int, int] = {}
         self.slot_count = 1  # slot 0 sums what must be finite
         self.checked = set(program.checked)
@@ -43,6 +44,7 @@ class Writer(Assembly):
         pieces = chunks(len(self.program.code), CHUNK)
         kept = [line for line in self.outputs if self._waits(line)]
         self.slots, self.slot_count = slots(self.program, pieces, kept, 1)
+        self.wanted = {*self.checked, *self.slots, *self.outputs}
         functions = [self._function(k, piece) for k, piece in enumerate(pieces)]
         driver = self._driver(len(pieces))
         declarations = [f"declare {text}" for text in self.declared.values()]
@@ -59,35 +61,39 @@ class Writer(Assembly):
         self.names: dict[int, str] = {}
         self.conditions: dict[int, str] = {}
         self.finite: list[str] = []
-        code = self.program.code
         for line in chunk:
-            row, operands = code[line]
-            if row in (INPUT, PARAMETER, CONSTANT):
-                if line in self.outputs and not self._waits(line):
-                    self._write_output(line, self.operand(line))
-                continue
-            # a guard must not turn by the rounding that a fused operation leaves out
-            self.flags = "contract " if line > self.last_guard else ""
-            self._line(line, row, operands)
-            if line == self.last_guard:
-                for waiting in filter(self._waits, self.outputs):
-                    self._write_output(waiting, self.operand(waiting))
+            self._line(line)
         self._note_finite()
         body = "\n".join(self.lines)
         index = "" if self.how == "point" else "i64 %i, i64 %n, "
-        attributes = "" if self.how == "point" or number else "alwaysinline "
         return (
-            f"define internal void @chunk{number}({index}{self.ARGUMENTS}) {attributes}"
-            f"nounwind {{\nentry:\n{body}\n  ret void\n}}"
+            f"define internal void @chunk{number}({index}{self.ARGUMENTS}) nounwind {{\n"
+            f"entry:\n{body}\n  ret void\n}}"
         )
 
-    def _line(self, line: int, row: Primitive, operands: tuple[Any, ...]) -> None:
-        if row in GUARDS:
+    def _line(self, line: int) -> None:
+        row, operands = self.program.code[line]
+        if row in BINARY:  # most lines, so at once
+            left, right = operands
+            a = self.names.get(left) or self.operand(left)
+            b = self.names.get(right) or self.operand(right)
+            # a guard must not turn by the rounding that a fused operation leaves out
+            fused = "contract " if line > self.last_guard else ""
+            self.names[line] = self.add(f"{BINARY[row]} {fused}{self.v} {a}, {b}")
+        elif row in GUARDS:
             self._guard(row, operands[0])
-            return
-        name = self._value(line, row, operands)
-        if name is not None:
-            self.names[line] = name
+        elif row not in MARKERS:
+            name = self._value(line, row, operands)
+            if name is not None:
+                self.names[line] = name
+        if line in self.wanted:
+            self._hand_on(line)
+        if line == self.last_guard:
+            for waiting in filter(self._waits, self.outputs):
+                self._write_output(waiting, self.operand(waiting))
+
+    def _hand_on(self, line: int) -> None:
+        """Store what others need: later functions, the caller, the check for what is finite."""
         if line in self.checked:
             self.finite.append(self.operand(line))
         if line in self.slots:
@@ -96,12 +102,6 @@ class Writer(Assembly):
             self._write_output(line, self.operand(line))
 
     def _value(self, line: int, row: Primitive, operands: tuple[Any, ...]) -> str | None:
-        if row in BINARY:
-            names, (left, right) = self.names, operands
-            return self.add(
-                f"{BINARY[row]} {self.flags}{self.v} {names.get(left) or self.operand(left)}, "
-                f"{names.get(right) or self.operand(right)}"
-            )
         if row is p.neg:
             return self.add(f"fneg {self.v} {self.operand(operands[0])}")
         if row is p.where:

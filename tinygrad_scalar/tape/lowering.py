@@ -19,7 +19,7 @@ _EQ = COMPARISONS["eq"]
 
 
 @functools.cache
-def _formula(row: Primitive, count: int) -> Template:
+def _template(row: Primitive, count: int) -> Template:
     made = template(FORMULAS[row], count)
     assert made is not None  # noqa: S101 (formulas are written without branches)
     return made
@@ -32,26 +32,20 @@ class Lowering(Tape):
         super().__init__()
         self.native = native
 
-    def emit(self, row: Primitive, operands: tuple[int, ...]) -> int:
+    def written(self, row: Primitive, operands: tuple[int, ...]) -> int:
         """The line of the result."""
-        instruction = (row, operands)
-        line = self.known.get(instruction)
-        if line is not None:
-            return line
+        line = None
         if row is p.pow and operands[1] in self.constants:
             line = self._power(operands[0], self.constants[operands[1]])
         elif row is p.div:
             row, operands = self._quotient(operands)
         elif row not in self.native and row in FORMULAS and row not in GUARDS:
-            line = self._written(row, operands)
-        if line is None:
-            return super().emit(row, operands)
-        self.known[instruction] = line
-        return line
+            line = self._formula(row, operands)
+        return super().written(row, operands) if line is None else line
 
-    def _written(self, row: Primitive, operands: tuple[int, ...]) -> int:
+    def _formula(self, row: Primitive, operands: tuple[int, ...]) -> int:
         if row.arity is not None:
-            return _formula(row, len(operands)).placed(self, operands)
+            return _template(row, len(operands)).placed(self, operands)
         recording = Recording()
         recording.tape = self
         return recording.line(FORMULAS[row](*[Traced(recording, k) for k in operands]))
