@@ -8,11 +8,13 @@
 | `paths`, `program`, `listing` | one trace; what an engine runs of it; how it is shown |
 | `arguments`, `results`, `running` | points and batches, and the right path for each |
 | `compiled`, `storage` | the face, `compile`; files and pickles |
-| `kernels` | the engines: `python`, `arrays` (NumPy), `llvm` |
 | `templates` | a rule written once, copied where its row occurs |
-| `formulas`, `special`, `elementary`, `lowering` | rows in simpler rows, where an engine lacks them |
-| `schedule` | the order of the lines |
-| `assembly`, `chunks`, `ir` | a program as LLVM assembly |
+| `kernels` | the engines: `python`, `arrays` (NumPy and its like), `llvm` |
+| `namespaces`, `masked` | arrays of other libraries, computed where they are |
+| `formulas`, `special`, `elementary` | rows in simpler rows |
+| `lowering` | a program in the rows that an engine has |
+| `schedule`, `loops` | the order of the lines; stretches that repeat |
+| `assembly`, `chunks`, `ir`, `rolling` | a program as LLVM assembly |
 | `workspace` | memory that is used again call after call |
 | `entry`, `slots` | one point at full speed; the leaves of a model at once |
 """

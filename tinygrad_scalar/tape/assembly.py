@@ -63,8 +63,8 @@ class Assembly:
         self.t, self.lanes = target.type, target.lanes
         self.v = self.t if self.lanes == 1 else f"<{self.lanes} x {self.t}>"
         self.b = "i1" if self.lanes == 1 else f"<{self.lanes} x i1>"
-        self.size = 8 if self.t == "double" else 4
-        self.align = "" if self.lanes == 1 else f", align {self.size}"  # as one number has it
+        self.bytes = 8 if self.t == "double" else 4
+        self.align = "" if self.lanes == 1 else f", align {self.bytes}"  # as one number has it
         self.declared: dict[str, str] = {}
         self.helpers: dict[str, str] = {}
         self.lines: list[str] = []
@@ -72,12 +72,16 @@ class Assembly:
 
     def literal(self, number: float) -> str:
         """A constant, in every lane."""
-        if self.t == "float":
-            number = _as_float32(number)
-        text = f"0x{struct.unpack('>Q', struct.pack('>d', number))[0]:016X}"
+        text = self.plain_literal(number)
         if self.lanes == 1:
             return text
         return "<" + ", ".join([f"{self.t} {text}"] * self.lanes) + ">"
+
+    def plain_literal(self, number: float) -> str:
+        """A constant by its bits."""
+        if self.t == "float":
+            number = _as_float32(number)
+        return f"0x{struct.unpack('>Q', struct.pack('>d', number))[0]:016X}"
 
     def add(self, text: str) -> str:
         """One instruction, and the name of its result."""
@@ -91,16 +95,16 @@ class Assembly:
         short = "f64" if self.t == "double" else "f32"
         return short if self.lanes == 1 else f"v{self.lanes}{short}"
 
-    def _address(self, base: str, index: int) -> str:
+    def _address(self, base: str, index: int | str) -> str:
         return self.add(f"getelementptr {self.t}, ptr {base}, i64 {index}")
 
-    def _load(self, base: str, index: int) -> str:
+    def _load(self, base: str, index: int | str) -> str:
         return self.add(f"load {self.v}, ptr {self._address(base, index)}{self.align}")
 
-    def _store(self, name: str, base: str, index: int) -> None:
+    def _store(self, name: str, base: str, index: int | str) -> None:
         self.lines.append(f"  store {self.v} {name}, ptr {self._address(base, index)}{self.align}")
 
-    def _broadcast(self, base: str, index: int) -> str:
+    def _broadcast(self, base: str, index: int | str) -> str:
         """One number for all lanes."""
         scalar = self.add(f"load {self.t}, ptr {self._address(base, index)}")
         if self.lanes == 1:

@@ -31,6 +31,8 @@ class Writer(Assembly):
         self.program, self.how, self.varying = program, how, varying
         self.last_guard = last_guard(program)
         self.wanted: set[int] = set()  # lines that are more than an operand of others
+        self.tables: list[str] = []
+        self.size = 0  # lines written
         self.slots: dict[int, int] = {}
         self.slot_count = 1  # slot 0 sums what must be finite
         self.checked = set(program.checked)
@@ -41,14 +43,20 @@ class Writer(Assembly):
     # ── the module ────────────────────────────────────────────────────────────────────────────
     def module(self) -> str:
         """The whole text."""
+        pieces = self._planned()
+        functions = [self._function(k, piece) for k, piece in enumerate(pieces)]
+        driver = self._driver(len(pieces))
+        declarations = [f"declare {text}" for text in self.declared.values()]
+        return "\n".join([*declarations, *self.tables, *self.helpers.values(), *functions, driver])
+
+    def _planned(self) -> Sequence[Any]:
+        """What each function does, with a place in scratch for all that is handed on."""
         pieces = chunks(len(self.program.code), CHUNK)
         kept = [line for line in self.outputs if self._waits(line)]
         self.slots, self.slot_count = slots(self.program, pieces, kept, 1)
         self.wanted = {*self.checked, *self.slots, *self.outputs}
-        functions = [self._function(k, piece) for k, piece in enumerate(pieces)]
-        driver = self._driver(len(pieces))
-        declarations = [f"declare {text}" for text in self.declared.values()]
-        return "\n".join([*declarations, *self.helpers.values(), *functions, driver])
+        self.size = len(self.program.code)
+        return pieces
 
     def _waits(self, line: int) -> bool:
         """Whether it is not known yet, at a line of output, which points are to be summed."""
@@ -56,23 +64,36 @@ class Writer(Assembly):
 
     ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
 
-    def _function(self, number: int, chunk: range) -> str:
-        self.lines, self.fresh = [], 0
-        self.names: dict[int, str] = {}
-        self.conditions: dict[int, str] = {}
-        self.finite: list[str] = []
-        for line in chunk:
+    def _function(self, number: int, piece: Any) -> str:
+        self._start()
+        for line in piece:
             self._line(line)
         self._note_finite()
-        body = "\n".join(self.lines)
+        return self._defined(number, "entry:\n" + "\n".join(self.lines))
+
+    def _start(self) -> None:
+        self.lines, self.fresh = [], 0
+        self.names: dict[Any, str] = {}
+        self.conditions: dict[Any, str] = {}
+        self.finite: list[str] = []
+
+    def _defined(self, number: int, body: str) -> str:
         index = "" if self.how == "point" else "i64 %i, i64 %n, "
         return (
             f"define internal void @chunk{number}({index}{self.ARGUMENTS}) nounwind {{\n"
-            f"entry:\n{body}\n  ret void\n}}"
+            f"{body}\n  ret void\n}}"
         )
 
     def _line(self, line: int) -> None:
         row, operands = self.program.code[line]
+        self._computed(line, row, operands)
+        if line in self.wanted:
+            self._hand_on(line)
+        if line == self.last_guard:
+            for waiting in filter(self._waits, self.outputs):
+                self._write_output(waiting, self.operand(waiting))
+
+    def _computed(self, line: int, row: Primitive, operands: Sequence[Any]) -> None:
         if row in BINARY:  # most lines, so at once
             left, right = operands
             a = self.names.get(left) or self.operand(left)
@@ -86,11 +107,6 @@ class Writer(Assembly):
             name = self._value(line, row, operands)
             if name is not None:
                 self.names[line] = name
-        if line in self.wanted:
-            self._hand_on(line)
-        if line == self.last_guard:
-            for waiting in filter(self._waits, self.outputs):
-                self._write_output(waiting, self.operand(waiting))
 
     def _hand_on(self, line: int) -> None:
         """Store what others need: later functions, the caller, the check for what is finite."""
@@ -101,7 +117,7 @@ class Writer(Assembly):
         if line in self.outputs and not self._waits(line):
             self._write_output(line, self.operand(line))
 
-    def _value(self, line: int, row: Primitive, operands: tuple[Any, ...]) -> str | None:
+    def _value(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
         if row is p.neg:
             return self.add(f"fneg {self.v} {self.operand(operands[0])}")
         if row is p.where:
@@ -115,7 +131,7 @@ class Writer(Assembly):
         return self._called(row, [self.operand(k) for k in operands])
 
     # ── operands ──────────────────────────────────────────────────────────────────────────────
-    def operand(self, line: int) -> str:
+    def operand(self, line: Any) -> str:
         """The name of a line's value here: computed, loaded or written out."""
         name = self.names.get(line)
         if name is None:
@@ -134,7 +150,7 @@ class Writer(Assembly):
             return self.add(f"uitofp {self.b} {self.conditions[line]} to {self.v}")
         return self._load("%s", self.slots[line] * self.lanes)
 
-    def condition(self, line: int) -> str:
+    def condition(self, line: Any) -> str:
         """A line as a truth value."""
         name = self.conditions.get(line)
         if name is None:
@@ -144,31 +160,38 @@ class Writer(Assembly):
         return name
 
     def _input(self, position: int) -> str:
+        return self._input_at(position, self.how != "point" and self.varying[position])
+
+    def _input_at(self, position: int | str, varying: bool) -> str:
         if self.how == "point":
             return self._load("%x", position)
         pointer = self.add(f"getelementptr inbounds ptr, ptr %x, i64 {position}")
         column = self.add(f"load ptr, ptr {pointer}, !invariant.load !0")
-        if not self.varying[position]:
+        if not varying:
             return self._broadcast(column, 0)
         place = self.add(f"getelementptr inbounds {self.t}, ptr {column}, i64 %i")
-        return self.add(f"load {self.v}, ptr {place}, align {self.size}")
+        return self.add(f"load {self.v}, ptr {place}, align {self.bytes}")
 
     # ── results ───────────────────────────────────────────────────────────────────────────────
     def _write_output(self, line: int, name: str) -> None:
         for k in self.outputs[line]:
-            if self.how == "point":
-                self._store(name, "%out", k)
-            elif self.how == "batch":
-                pointer = self.add(f"getelementptr inbounds ptr, ptr %out, i64 {k}")
-                column = self.add(f"load ptr, ptr {pointer}, !invariant.load !0")
-                place = self.add(f"getelementptr inbounds {self.t}, ptr {column}, i64 %i")
-                self.lines.append(f"  store {self.v} {name}, ptr {place}, align {self.size}")
-            else:
-                counted = self._counted()
-                before = self._load("%out", k * self.lanes)
-                total = self.add(f"fadd contract {self.v} {before}, {name}")
-                pair = f"{self.v} {total}, {self.v} {before}"
-                self._store(self.add(f"select {self.b} {counted}, {pair}"), "%out", k * self.lanes)
+            self._write_output_at(k, name)
+
+    def _write_output_at(self, position: int | str, name: str) -> None:
+        if self.how == "point":
+            self._store(name, "%out", position)
+        elif self.how == "batch":
+            pointer = self.add(f"getelementptr inbounds ptr, ptr %out, i64 {position}")
+            column = self.add(f"load ptr, ptr {pointer}, !invariant.load !0")
+            place = self.add(f"getelementptr inbounds {self.t}, ptr {column}, i64 %i")
+            self.lines.append(f"  store {self.v} {name}, ptr {place}, align {self.bytes}")
+        else:
+            counted = self._counted()
+            place = self.add(f"getelementptr {self.v}, ptr %out, i64 {position}")
+            before = self.add(f"load {self.v}, ptr {place}{self.align}")
+            total = self.add(f"fadd contract {self.v} {before}, {name}")
+            after = self.add(f"select {self.b} {counted}, {self.v} {total}, {self.v} {before}")
+            self.lines.append(f"  store {self.v} {after}, ptr {place}{self.align}")
 
     def _counted(self) -> str:
         """The lanes that are points of the batch, with all guards holding."""

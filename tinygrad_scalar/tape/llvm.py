@@ -20,9 +20,9 @@ from tinygrad_scalar.tape.assembly import LIBRARY, NATIVE, Target
 from tinygrad_scalar.tape.code import CONSTANT, INPUT, PARAMETER, ieee
 from tinygrad_scalar.tape.elementary import ELEMENTARY
 from tinygrad_scalar.tape.entry import LIMIT, Entry, Text, possible
-from tinygrad_scalar.tape.ir import Writer
 from tinygrad_scalar.tape.lowering import lowered
 from tinygrad_scalar.tape.program import Program
+from tinygrad_scalar.tape.rolling import RollingWriter
 from tinygrad_scalar.tape.schedule import scheduled
 from tinygrad_scalar.tape.workspace import Workspace, address
 
@@ -165,8 +165,8 @@ class Kernel:
     def _point_made(self) -> None:
         host, program = machine(), self.program
         target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
-        writer = Writer(program, target, "point", ())
-        self.module = Module(writer.module(), len(program.code))
+        writer = RollingWriter(program, target, "point", ())
+        self.module = Module(writer.module(), writer.size)
         kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
         if not self.callbacks.thunks and len(program.code) < SMALL:
             kind = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 5)  # too short to let others run
@@ -238,8 +238,8 @@ class Kernel:
                 kind = "double" if self.dtype == "float64" else "float"
                 lanes = host.bytes // (8 if kind == "double" else 4)
                 target = Target(kind, lanes, host.vector, self.callbacks.addresses, host.address)
-                writer = Writer(program, target, how, self.varying or ())
-                module = Module(writer.module(), len(program.code))
+                writer = RollingWriter(program, target, how, self.varying or ())
+                module = Module(writer.module(), writer.size)
                 signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)
                 run = module.function("run", signature)
                 self.modules[how] = (module, run, writer.slot_count)

@@ -61,6 +61,9 @@ NEVER_RAISES = frozenset(
 ) | {DETACH, LEAF, *COMPARISONS.values(), *MARKERS, *GUARDS}
 
 
+MARKERS_IN_ORDER = (INPUT, PARAMETER, CONSTANT)
+
+
 @dataclass(frozen=True)
 class Program:
     """Lines of code, the lines of the outputs, and how many numbers come in.
@@ -84,11 +87,32 @@ class Program:
 def pruned(
     tape: Tape, outputs: Sequence[int], *, inputs: int, parameters: int, raising: int = 0
 ) -> Program:
-    """The program for some lines of a tape: what they need, and every guard.
+    """The program for some lines of a tape: what they need, and every guard; markers come first.
 
     Of the first `raising` lines, those that may raise stay too, needed or not. O(lines).
     """
     code = tape.code
+    lines = _needed(code, outputs, raising)
+    places = [0] * len(code)
+    kept: list[Line] = []
+    for marker in MARKERS_IN_ORDER:
+        for line in lines:
+            if code[line][0] is marker:
+                places[line] = len(kept)
+                kept.append(code[line])
+    checked: list[int] = []
+    for line in lines:
+        row, operands = code[line]
+        if row in MARKERS:
+            continue
+        places[line] = len(kept)
+        if line < raising and row not in NEVER_RAISES:
+            checked.append(len(kept))
+        kept.append((row, tuple([places[operand] for operand in operands])))
+    return Program(kept, [places[line] for line in outputs], inputs, parameters, checked)
+
+
+def _needed(code: Sequence[Line], outputs: Sequence[int], raising: int) -> list[int]:
     keep = bytearray(len(code))
     for line in outputs:
         keep[line] = 1
@@ -101,19 +125,7 @@ def pruned(
         if row not in MARKERS:
             for operand in operands:
                 keep[operand] = 1
-    places = [0] * len(code)
-    kept: list[Line] = []
-    checked: list[int] = []
-    for line in compress(range(len(code)), keep):
-        row, operands = code[line]
-        places[line] = len(kept)
-        if row in MARKERS:
-            kept.append(code[line])
-            continue
-        if line < raising and row not in NEVER_RAISES:
-            checked.append(len(kept))
-        kept.append((row, tuple([places[operand] for operand in operands])))
-    return Program(kept, [places[line] for line in outputs], inputs, parameters, checked)
+    return list(compress(range(len(code)), keep))
 
 
 __all__ = ["CONSTANT", "INPUT", "PARAMETER", "Line", "Program", "pruned"]

@@ -21,7 +21,8 @@ def scheduled(program: Program) -> Program:
     """The program with its lines in that order. O(lines)."""
     if program.guards:
         program = _reordered(program, _guards_first(program.code))
-    return _reordered(program, _terms_at_once(program.code, last_guard(program)))
+    markers = sum(row in MARKERS for row, _ in program.code)  # they stand in front, and stay there
+    return _reordered(program, _terms_at_once(program.code, max(markers - 1, last_guard(program))))
 
 
 def last_guard(program: Program) -> int:
@@ -39,7 +40,9 @@ def _guards_first(code: Sequence[Line]) -> list[int]:
         if needed[line] and row not in MARKERS:
             for operand in operands:
                 needed[operand] = 1
-    return sorted(range(len(code)), key=lambda line: not needed[line])
+    return sorted(
+        range(len(code)), key=lambda line: code[line][0] not in MARKERS and not needed[line]
+    )
 
 
 def _terms_at_once(code: Sequence[Line], settled: int) -> list[int]:

@@ -1,0 +1,263 @@
+"""Loops that the compiled engine rolls up again: the same numbers as the function uncompiled."""
+
+import math
+import random
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinygrad_scalar import (
+    Value,
+    compile,
+    cos,
+    engines,
+    exp,
+    grad,
+    hvp,
+    log,
+    maximum,
+    relu,
+    sigmoid,
+    sin,
+    sqrt,
+    sum,
+    take,
+    tanh,
+    value_and_grad,
+    where,
+)
+
+pytestmark = pytest.mark.skipif("llvm" not in engines(), reason="llvmlite is not installed")
+rng = random.Random(0)
+SHUFFLED = rng.sample(range(400), 400)
+WEIGHTS = [rng.uniform(-1, 1) for _ in range(400)]
+
+
+def neighbours(x):
+    """Each term uses two inputs."""
+    return sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in pairwise(x))
+
+
+def recurrence(x):
+    """Each state depends on the two before."""
+    a, b = x[0], x[1]
+    for y in x[2:]:
+        a, b = b, tanh(0.5 * a - b * y) + y
+    return a * b
+
+
+def shuffled(x):
+    """Inputs in an order of no system, each with a constant of its own."""
+    return sum(WEIGHTS[i] * sin(x[i]) * x[-1 - i] for i in SHUFFLED if i < len(x))
+
+
+def branches(x):
+    """Selections, and a maximum that is carried along."""
+    largest, total = x[0], 0.0
+    for y in x:
+        largest = maximum(largest, y * y)
+        total = total + where(y > 0, y * largest, relu(-y))
+    return total
+
+
+def two_ways(x):
+    """A loop forth and one back over the same numbers."""
+    states = [x[0]]
+    for y in x[1:]:
+        states.append(states[-1] * 0.9 + cos(y))
+    total = 0.0
+    for state, y in zip(reversed(states), x, strict=True):
+        total = total + state * y / (1.0 + state * state)
+    return total
+
+
+def risky(x):
+    """Rows that raise outside their domain."""
+    return sum(sqrt(1.5 + y) / exp(y) + log(2.0 + y) for y in x)
+
+
+FUNCTIONS = (neighbours, recurrence, shuffled, branches, two_ways, risky)
+
+
+def points(count, seed=0):
+    """Numbers between −1 and 1."""
+    rng = random.Random(seed)
+    return [rng.uniform(-1, 1) for _ in range(count)]
+
+
+def close(actual, expected):
+    """Up to rounding, over the scale of all."""
+    actual, expected = np.asarray(actual, float), np.asarray(expected, float)
+    scale = max(1.0, float(np.max(np.abs(expected))))
+    # a contraction rounds once where eager rounds twice; some hundred such steps follow each other
+    assert np.max(np.abs(actual - expected)) <= 1e-12 * scale
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("count", [3, 30, 150, 400])
+def test_a_point_agrees_with_the_function_uncompiled(function, count):
+    f, x = compile(function, engine="llvm"), points(count)
+    value, gradient = f.value_and_grad(x)
+    expected, slopes = value_and_grad(function)(x)
+    close([value, *gradient], [expected, *slopes])
+    other = points(count, seed=1)
+    close(f.grad(other), grad(function)(other))
+    close(f.hvp([x], [other]), hvp(function, [x], [other]))
+    close(f.jvp([x], [other])[1], math.fsum(a * b for a, b in zip(slopes, other, strict=True)))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_batches_agree_with_points(function, rows):
+    f, X = compile(function, engine="llvm"), np.array([points(90, seed=k) for k in range(rows)])
+    close(f.grad(X), [grad(function)(list(map(float, row))) for row in X])
+    close(f(X), [function([Value(float(a)) for a in row]).data for row in X])
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_gradients_of_leaves_are_summed_over_the_batch(function):
+    leaves = [Value(number) for number in points(120)]
+    f = compile(lambda t: function([leaf * t for leaf in leaves]), engine="llvm")
+    scales = np.linspace(0.1, 1.0, 13)
+    mean = f.backward(scales)
+    given = [leaf.grad for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = 0.0
+    total = 0.0
+    for t in scales:
+        y = function([leaf * float(t) for leaf in leaves])
+        y.backward()
+        total += y.data
+    close(mean, total / len(scales))
+    close(given, [leaf.grad / len(scales) for leaf in leaves])
+
+
+def test_a_network_of_many_equal_neurons():
+    rng = random.Random(3)
+    layers = [(2, 60), (60, 40), (40, 1)]
+    weights = [[[Value(rng.gauss(0, 0.3)) for _ in range(n)] for _ in range(m)] for n, m in layers]
+
+    def network(x, target):
+        for k, layer in enumerate(weights):
+            x = [sum(w * a for w, a in zip(row, x, strict=True)) + row[0] for row in layer]
+            x = [relu(a) for a in x] if k < 2 else x
+        return (sigmoid(x[0]) - target) ** 2
+
+    f = compile(network, engine="llvm")
+    X, Y = np.array([points(2, seed=k) for k in range(20)]), np.arange(20.0) % 2
+    mean = f.backward(X, Y)
+    leaves = [w for layer in weights for row in layer for w in row]
+    given = [leaf.grad for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = 0.0
+    losses = [network(list(map(float, x)), float(y)) for x, y in zip(X, Y, strict=True)]
+    sum(losses).backward()
+    close(mean, math.fsum(loss.data for loss in losses) / 20)
+    close(given, [leaf.grad / 20 for leaf in leaves])
+
+
+def test_guards_and_tables_in_front_of_a_loop():
+    table = [Value(number) for number in points(50)]
+
+    def looked_up(i, x):
+        start = take(table, i)
+        if start > 0:
+            start = -start
+        total = start
+        for leaf in table:
+            total = total * 0.5 + leaf * x * start
+        return total
+
+    f = compile(looked_up, engine="llvm")
+    indices, x = np.arange(50), np.linspace(-1, 1, 50)
+    expected = [looked_up(int(i), float(t)) for i, t in zip(indices, x, strict=True)]
+    close(f(indices, x), [y.data for y in expected])
+    f.backward(indices, x)
+    given = [leaf.grad for leaf in table]
+    for leaf in table:
+        leaf.grad = 0.0
+    sum(expected).backward()
+    close(given, [leaf.grad / 50 for leaf in table])
+
+
+def test_what_raises_in_a_loop_raises_as_uncompiled():
+    f, x = compile(risky, engine="llvm"), points(200)
+    f(x)
+    x[77] = -1.75
+    with pytest.raises(ValueError, match="sqrt"):
+        f(x)
+    with pytest.raises(ValueError, match="sqrt"):
+        f.grad(x)
+    with np.errstate(invalid="ignore"):
+        assert math.isnan(f(np.array([x]))[0])
+
+
+def test_every_line_of_a_loop_can_be_an_output():
+    def running(x):
+        totals = [x[0]]
+        for y in x[1:]:
+            totals.append(totals[-1] + y * y)
+        return totals
+
+    f, x = compile(running, engine="llvm"), points(300)
+    close(f(x), [y.data for y in running([Value(a) for a in x])])
+    assert f([x[0]] * 300)[299] == pytest.approx(x[0] + 299 * x[0] ** 2)
+
+
+def test_float32_batches():
+    f = compile(neighbours, engine="llvm", dtype="float32")
+    X = np.array([points(100, seed=k) for k in range(9)])
+    expected = [neighbours([Value(float(a)) for a in row]).data for row in X]
+    np.testing.assert_allclose(f(X), expected, rtol=1e-4)  # 100 sums of 24 bits each
+
+
+STEPS = (
+    "{a} + {b}",
+    "{a} - {b} * {c}",
+    "sin({a})",
+    "{a} * {b}",
+    "where({a} > {b}, {a}, {c})",
+    "-{a}",
+)
+
+
+@st.composite
+def bodies(draw):
+    """A loop over x: some statements on what is there, the state carried to the next iteration."""
+    names, lines = ["y", "state", "older", "constant", "x[0]"], []
+    for k in range(draw(st.integers(1, 6))):
+        operands = {key: draw(st.sampled_from(names)) for key in "abc"}
+        lines.append(f"  t{k} = {draw(st.sampled_from(STEPS)).format(**operands)}")
+        names.append(f"t{k}")
+    following = draw(st.sampled_from(names[5:]))
+    return "\n".join(
+        [
+            "def function(x):",
+            " state, older, total = x[1], x[2], 0.0",
+            " for i, y in enumerate(x):",
+            "  constant = 0.001 * (i % 7)",
+            *lines,
+            f"  state, older = tanh({following}), state",
+            f"  total = total + {draw(st.sampled_from(names))}",
+            " return total * state + y",
+        ]
+    )
+
+
+@settings(max_examples=25)
+@given(bodies(), st.sampled_from([40, 131]))
+def test_random_loops_agree_with_the_function_uncompiled(body, count):
+    scope = {"sin": sin, "tanh": tanh, "where": where}
+    exec(body, scope)  # noqa: S102 (our own text)
+    function, x = scope["function"], points(count)
+    value, gradient = compile(function, engine="llvm").value_and_grad(x)
+    expected, slopes = value_and_grad(function)(x)
+    close([value, *gradient], [expected, *slopes])
+    X = np.array([x, points(count, seed=1), points(count, seed=2)])
+    close(
+        compile(function, engine="llvm").grad(X),
+        [grad(function)(list(map(float, row))) for row in X],
+    )
