@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tinygrad_scalar import Value, data, nn, optim
@@ -213,6 +214,27 @@ def test_a_terminal_shows_a_bar_with_the_loss(progress, shown, monkeypatch):
     assert (f"loss {history.loss[-1]:.4f}" in terminal.text) is shown
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_of_unknown_width_shows_the_bar_too():
+    import pty
+
+    ours, theirs = pty.openpty()  # 0 columns, as told by many that are no windows
+    code = (
+        "from tinygrad_scalar import nn, optim; model = nn.MLP(1, [1]);"
+        "sgd = optim.SGD(model.parameters(), 0.1);"
+        "nn.fit(model, [[1.0]], [1.0], loss=nn.hinge, optimizer=sgd, steps=5)"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while b"5/5" not in shown:
+            shown += os.read(ours, 1024)  # an error at its end
+    finally:
+        os.close(ours)
+        run.wait()
+
+
 @pytest.mark.parametrize(("progress", "lines"), [(None, 0), (True, 10), (False, 0)])
 def test_a_log_has_a_few_plain_lines(progress, lines, capsys):
     history = fit(*model_and_optimizer(), steps=30, progress=progress, validation=(X[:2], Y[:2]))
@@ -230,9 +252,9 @@ def replayed(monkeypatch):
     seen = []
     backward = replay.Replay.backward
 
-    def noting(self, X, y):
-        seen.append(len(X))
-        return backward(self, X, y)
+    def noting(self, batch):
+        seen.append(len(batch))
+        return backward(self, batch)
 
     monkeypatch.setattr(replay.Replay, "backward", noting)
     monkeypatch.setattr(replay, "_WORTH_IT", 0)
@@ -273,7 +295,8 @@ def test_compiled_training_is_eager_training_to_rounding(case, monkeypatch):
         model = make()
         sgd = optim.SGD(model.parameters(), 0.1)
         history = nn.fit(model, X, y, loss=loss, optimizer=sgd, steps=6, batch_size=4)
-        assert bool(seen) is compiling
+        assert bool(seen) is history.compiled is compiling
+        assert repr(history).endswith(", compiled)") is compiling
         courses.append((history.loss, list(model.state_dict().values())))
     assert courses[1][0] == pytest.approx(courses[0][0], rel=1e-12)
     assert courses[1][1] == pytest.approx(courses[0][1], rel=1e-12, abs=1e-14)
@@ -296,7 +319,8 @@ EAGER = {
 def test_what_one_forward_may_not_stand_for_is_eager(case, monkeypatch):
     seen = replayed(monkeypatch)
     model, loss = EAGER[case]
-    nn.fit(model, X, Y, loss=loss, optimizer=optim.SGD(model.parameters(), 0.1), steps=1)
+    sgd = optim.SGD(model.parameters(), 0.1)
+    assert not nn.fit(model, X, Y, loss=loss, optimizer=sgd, steps=1).compiled
     assert seen == []
 
 
@@ -560,6 +584,37 @@ REFUSED = {
         ValueError,
         r"fit: validation\[0\] is empty",
     ),
+    "validation": (
+        {"steps": 1, "validation": X},
+        TypeError,
+        r"fit: validation is a pair of lists \(X, y\)",
+    ),
+    "narrow inf": (
+        {"X": np.array([[0.0, INF]] * 12, np.float32), "steps": 1},
+        ValueError,
+        r"fit: X\[0\]\[1\] is inf",
+    ),
+    "Value": (
+        {"X": [[Value(NAN), 1.0]] * 12, "steps": 1},
+        ValueError,
+        r"fit: X\[0\]\[0\] is nan",
+    ),
+    "a generator": (
+        {"X": iter(X), "steps": 1},
+        TypeError,
+        "fit: X is a list, one for each example, not list_iterator",
+    ),
+    "loss": ({"loss": "hinge", "steps": 1}, TypeError, "fit: loss is a function .*, not str"),
+    "a callback": (
+        {"callbacks": lambda step, history: False, "steps": 1},
+        TypeError,
+        r"write callbacks=\[callback\]",
+    ),
+    "no callback": (
+        {"callbacks": [None], "steps": 1},
+        TypeError,
+        r"fit: callbacks\[0\] is a function of step and history, not NoneType",
+    ),
     "no Value": (
         {"steps": 1, "loss": lambda output, target: output.data},
         TypeError,
@@ -576,6 +631,29 @@ def test_bad_arguments_are_refused(case):
     with pytest.raises(error, match=text):
         fit(model, optimizer, **options)
     assert model.state_dict() == before
+
+
+def test_model_and_optimizer_are_checked():
+    model, optimizer = model_and_optimizer()
+    with pytest.raises(TypeError, match=r"fit: model is an nn\.Module, not function"):
+        fit(lambda x: x, optimizer, steps=1)
+    with pytest.raises(TypeError, match=r"fit: optimizer is an optimiser, .* not NoneType"):
+        fit(model, None, steps=1)
+    stranger, _ = model_and_optimizer()
+    with pytest.raises(ValueError, match="fit: optimizer has no parameter of this model"):
+        fit(stranger, optimizer, steps=1)
+
+
+def test_whole_numbers_of_numpy_serve():
+    model = nn.MLP(np.int64(2), [np.int64(3), np.int8(1)], seed=0)
+    sgd = optim.SGD(model.parameters(), 0.1)
+    history = fit(model, sgd, steps=np.int64(2), batch_size=np.int32(5))
+    assert history.steps == 2
+
+
+def test_mean_loss_names_itself():
+    with pytest.raises(ValueError, match="mean_loss: X is empty"):
+        nn.mean_loss(nn.MLP(2, [1]), nn.hinge, [], [])
 
 
 def test_a_diverging_run_is_stopped_with_the_step():
@@ -595,8 +673,12 @@ def test_a_diverging_run_is_stopped_with_the_step():
 
 
 def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        fit(*model_and_optimizer(), steps=1, checkpoint=tmp_path / "nowhere" / "c")
+    model, optimizer = model_and_optimizer()
+    before = model.state_dict()
+    for path, error in ((tmp_path / "nowhere" / "c", FileNotFoundError), (tmp_path, OSError)):
+        with pytest.raises(error, match=path.name):
+            fit(model, optimizer, steps=1, checkpoint=path)
+    assert model.state_dict() == before  # told before the first step
 
 
 def test_a_plain_value_output_suits_any_loss():

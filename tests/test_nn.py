@@ -244,6 +244,8 @@ def test_a_state_that_does_not_fit_changes_nothing():
     state = {**before, "layers.1.neurons.0.b": "1"}
     with pytest.raises(TypeError, match=r"layers\.1\.neurons\.0\.b is str, give a number"):
         model.load_state_dict(state)
+    with pytest.raises(TypeError, match="the state is a dict of names and numbers, not list"):
+        model.load_state_dict([1.0] * 13)
     assert model.state_dict() == before
 
 

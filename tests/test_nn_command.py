@@ -59,7 +59,7 @@ def test_without_matplotlib_the_run_succeeds_and_names_the_extra(tmp_path, capsy
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     train(tmp_path)
     out = capsys.readouterr().out
-    assert 'No picture: pictures come with matplotlib: pip install "tinygrad_scalar[plot]".' in out
+    assert 'No picture: plots are drawn by matplotlib: pip install "tinygrad_scalar[plot]".' in out
     assert LAST.match(out.splitlines()[-1])
     assert [file.name for file in tmp_path.iterdir()] == ["model.json"]
 
@@ -145,18 +145,29 @@ PREDICT = {
         r"x\.csv, line 1: numbers with commas between them, and no",
     ),
     "short": (["--csv"], "1,2\n3\n", r"x\.csv, line 2: Affine\(2, 2\): x is a list of 2 numbers"),
+    "not finite": (["--csv"], "1,2\n1e308,-1e308\n-1.7e308,nan\n", r"x\.csv, line 3: give finite"),
     "empty": (["--csv"], "", r"x\.csv is empty: give one example a line"),
 }
 
 
 @pytest.mark.parametrize("case", PREDICT)
-def test_predict_refuses(case, model, tmp_path):
+def test_predict_refuses(case, model, tmp_path, capsys):
     arguments, table, text = PREDICT[case]
     (tmp_path / "x.csv").write_text(table, encoding="utf-8")
     if "--csv" in arguments:
         arguments = [*arguments, tmp_path / "x.csv"]
     with pytest.raises(ValueError, match=text):
         run("predict", model, *arguments)
+    assert capsys.readouterr().out == ""
+
+
+def test_predict_tells_tables_that_are_no_text_and_outputs_that_are_no_numbers(tmp_path, model):
+    (tmp_path / "x.csv").write_bytes(b"1,2\n\xff\n")
+    with pytest.raises(ValueError, match=r"x\.csv: no table of numbers with commas"):
+        run("predict", model, "--csv", tmp_path / "x.csv")
+    nn.save(nn.MLP(2, [1], init=lambda nin, nout: 10.0), tmp_path / "large.json")
+    with pytest.raises(ValueError, match="predict: the model's outputs are no finite numbers"):
+        run("predict", tmp_path / "large.json", "1e308", "-1e308")
 
 
 def test_missing_and_foreign_files_are_told(tmp_path, model):
@@ -170,6 +181,18 @@ def test_missing_and_foreign_files_are_told(tmp_path, model):
     nn.save(nn.GPT(vocabulary=3, context=2, dim=4), tmp_path / "gpt.json")
     with pytest.raises(ValueError, match="predict: Embedding: index is a whole number"):
         run("predict", tmp_path / "gpt.json", "1")
+
+
+def test_what_cannot_be_written_is_told_before_training(tmp_path, capsys):
+    for name, error, text in (
+        ("nowhere/model.json", FileNotFoundError, "there is no folder .*nowhere: create it first"),
+        ("", IsADirectoryError, "is a folder: name a file in it"),
+        ("model.PNG", ValueError, r"is where the picture goes: .*, such as .*model\.json"),
+    ):
+        with pytest.raises(error, match=text):
+            train(tmp_path, **{"--out": tmp_path / name})
+    assert capsys.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [["cube"], ["xor", "--steps", "0"], ["xor", "--seed", "a"]])

@@ -223,6 +223,16 @@ REFUSED = {
         ValueError,
         "target 0 is NaN, give a",
     ),
+    "text": (
+        lambda: nn.mean_squared_error([1.0], ["one"]),
+        TypeError,
+        "mean_squared_error: target 0 is a str, give a number or a Value",
+    ),
+    "no output": (
+        lambda: nn.hinge([1.0, None], [1, -1]),
+        TypeError,
+        "hinge: output 1 is None, give a number",
+    ),
     "hinge 0": (
         lambda: nn.hinge([1.0, 2.0], [1, 0]),
         ValueError,
@@ -252,12 +262,12 @@ REFUSED = {
     "rows": (
         lambda: nn.cross_entropy([[1.0, 2.0], [1.0, 2.0]], [0]),
         ValueError,
-        "2 rows of logits, and for them 1 targets",
+        "2 rows of logits, and for them 1 target$",
     ),
     "rows, one": (
         lambda: nn.cross_entropy([[1.0, 2.0]], 0),
         ValueError,
-        "1 rows of logits, and for them int",
+        "1 row of logits, and for them int",
     ),
     "l1": (lambda: nn.l1([]), ValueError, "l1: there are no parameters: give at least one"),
     "l2": (lambda: nn.l2(Value(1.0)), TypeError, "l2: parameters is a list, not one Value"),

@@ -1,6 +1,11 @@
 """Optimisers: PyTorch's numbers, the documented formulas at 40 digits, and what is refused."""
 
+import copy
 import math
+import random
+import subprocess
+import sys
+from fractions import Fraction
 
 import mpmath
 import pytest
@@ -199,6 +204,128 @@ def test_an_optimizer_goes_on_from_its_state(text):
     assert [leaf.data for leaf in params] == whole
 
 
+# ── all parameters at once ────────────────────────────────────────────────────────────────────
+SIZES = (0.0, -0.0, 1e-310, 1e-3, 1.0, 1e3, 1e200, 1e308, math.inf, math.nan)
+MANY = 64
+
+
+@pytest.fixture
+def machine_code():
+    """Compiled code runs in this process from now on."""
+    pytest.importorskip("llvmlite")
+    from tinygrad_scalar.tape.slots import Slots, running
+
+    assert Slots.of([Value(1.0)]) is not None
+    assert running()
+
+
+def walked(make, seed, between=None):
+    """Bits of parameters and memory after steps from a seed, however they were made."""
+    source = random.Random(seed)
+    params = [nn.parameter(source.uniform(-1.0, 1.0)) for _ in range(MANY)]
+    optimizer = make(params)
+    bits = []
+    for t in range(6):
+        for leaf in params:
+            size = source.choice(SIZES) if seed else 1.0
+            leaf.grad = source.uniform(-1.0, 1.0) * size
+        if between is not None:
+            between(t, optimizer, params)
+        optimizer.step()
+        bits.append((list(map(repr, [leaf.data for leaf in params])), repr(optimizer.state_dict())))
+    optimizer.zero_grad()
+    assert all(leaf.grad == 0.0 and type(leaf.data) is float for leaf in params)
+    return bits
+
+
+@pytest.mark.parametrize("text", torch.OPTIMIZERS)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_all_parameters_at_once_move_by_the_same_bits(text, seed, machine_code, monkeypatch):
+    moved = []
+    at_once = optim.Optimizer._move_at_once
+    monkeypatch.setattr(
+        optim.Optimizer,
+        "_move_at_once",
+        lambda self, lr: moved.append(at_once(self, lr)) or moved[-1],
+    )
+    fast = walked(made_by(text), seed)
+    assert moved == [True] * 6
+    monkeypatch.setattr(optim.Optimizer, "_move_at_once", lambda self, lr: False)
+    monkeypatch.setattr(optim.Optimizer, "_slots", None)
+    assert walked(made_by(text), seed) == fast
+
+
+def test_a_parameter_of_another_kind_is_moved_one_by_one(machine_code):
+    """A step with a Fraction among the gradients, between two without."""
+
+    def other(t, optimizer, params):
+        if t == 3:
+            params[5].grad = Fraction(1, 4)
+
+    def same(t, optimizer, params):
+        if t == 3:
+            params[5].grad = 0.25
+
+    for text in torch.OPTIMIZERS:
+        assert walked(made_by(text), 0, other) == walked(made_by(text), 0, same)
+
+
+def test_optimizers_are_copied_with_their_parameters(machine_code):
+    def copied(t, optimizer, params):
+        if t != 3:
+            return
+        twin = copy.deepcopy(optimizer)
+        before = [leaf.data for leaf in params]
+        twin.step()
+        assert [leaf.data for leaf in params] == before
+        assert [leaf.data for leaf in twin.params] != before
+        assert optimizer.steps == 3
+
+    for text in torch.OPTIMIZERS:
+        assert walked(made_by(text), 1, copied) == walked(made_by(text), 1)
+
+
+def test_numbers_held_elsewhere_stay_as_they_are(machine_code):
+    params = [nn.parameter(float(i)) for i in range(MANY)]
+    shared = [leaf.data for leaf in params]
+    params[1].data = params[2].data  # one number in two slots
+    product = params[3] * params[4]
+    for leaf in params:
+        leaf.grad = 1.0
+    one = params[0].grad
+    optimizer = optim.SGD(params, 0.5)
+    for _ in range(2):
+        optimizer.step()
+    optimizer.zero_grad()
+    assert one == 1.0
+    assert shared == [float(i) for i in range(MANY)]
+    assert [leaf.data for leaf in params] == [-1.0, 1.0, 1.0, *(i - 1.0 for i in range(3, MANY))]
+    assert [f() for f in product.local_derivatives] == [4.0, 3.0]
+
+
+def test_a_gradient_that_is_not_there_is_told(machine_code):
+    params = [nn.parameter(float(i)) for i in range(MANY)]
+    optimizer = optim.SGD(params, 0.5)
+    optimizer.zero_grad()
+    del params[3].grad
+    with pytest.raises(AttributeError, match="grad"):
+        optimizer.step()
+    assert [leaf.data for leaf in params] == [float(i) for i in range(MANY)]
+    optimizer.zero_grad()
+    assert [leaf.grad for leaf in params] == [0.0] * MANY
+
+
+def test_eager_training_loads_no_machine_code():
+    code = (
+        "import sys; from tinygrad_scalar import nn, optim;"
+        "model = nn.MLP(8, [8, 1]); sgd = optim.Adam(model.parameters());"
+        "model([1.0] * 8).backward(); sgd.step(); sgd.zero_grad();"
+        "print(sorted({'numpy', 'llvmlite', 'tinygrad_scalar.tape'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
 def test_the_state_of_another_optimizer_is_refused():
     w = [nn.parameter(1.0)]
     adam, sgd = optim.Adam(w), optim.SGD(w, 0.1)
@@ -250,6 +377,11 @@ REFUSED = {
     "nothing": (lambda: optim.SGD([], 0.1), ValueError, "SGD: there are no parameters: nn.param"),
     "a Value": (lambda: optim.SGD(W, 0.1), TypeError, "list of Values, not one Value: write"),
     "numbers": (lambda: optim.SGD([1.0], 0.1), TypeError, "SGD: parameters .* holds a float"),
+    "a model": (
+        lambda: optim.SGD(nn.MLP(1, [1]), 0.1),
+        TypeError,
+        r"SGD: parameters .*, such as model\.parameters\(\), not MLP",
+    ),
     "computed": (lambda: optim.SGD([W * 2], 0.1), ValueError, "was computed by mul and cannot"),
     "momentum": (lambda: optim.SGD([W], 0.1, -0.1), ValueError, "momentum is a number of at leas"),
     "nesterov": (

@@ -12,7 +12,7 @@ PACKAGE = Path(tinygrad_scalar.__file__).parent
 # A room imports only rooms that stand before it. Modules that share a room (those of a package, or
 # those joined by a plus) may import each other as long as they do not do so in a circle.
 ROOMS = str.split("""
-    limits numerics special polygamma seeds
+    limits numerics special polygamma seeds files
     context precision checks primitive structure primitives
     arithmetic graph provenance undefined application
     reverse table sweep backward flat ufuncs recorded value
@@ -21,7 +21,7 @@ ROOMS = str.split("""
     drawing tape
     nn+optim+data+datasets
     testing strategies
-    __init__ cli __main__
+    __init__ bench cli __main__
 """)
 PLACES = {name: place for place, names in enumerate(ROOMS) for name in names.split("+")}
 

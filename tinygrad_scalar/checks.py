@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 from tinygrad_scalar.precision import is_number
@@ -40,9 +41,9 @@ def fraction(x: Any, what: str) -> float:
 
 
 def whole(x: Any, what: str) -> int:
-    """An int of at least 1; TypeError or ValueError otherwise."""
-    if isinstance(x, bool) or not isinstance(x, int):
+    """A whole number of at least 1, NumPy's too, as an int; TypeError or ValueError otherwise."""
+    if isinstance(x, bool) or not hasattr(x, "__index__") or not is_number(x):
         raise TypeError(f"{what} is a whole number, not {type(x).__name__}")
     if x < 1:
         raise ValueError(f"{what} is at least 1, not {x}")
-    return x
+    return operator.index(x)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import tinygrad_scalar
+from tinygrad_scalar.bench.command import add_bench
 from tinygrad_scalar.expression import CONSTANTS, FUNCTIONS, Expression
 from tinygrad_scalar.nn.command import add_commands
 from tinygrad_scalar.table import GradTable, show
@@ -126,7 +127,7 @@ def add_grad(commands: Any) -> None:
     command.set_defaults(run=grad)
 
 
-COMMANDS: tuple[Callable[[Any], None], ...] = (add_grad, add_commands)
+COMMANDS: tuple[Callable[[Any], None], ...] = (add_grad, add_commands, add_bench)
 
 
 # ── what the commands share ───────────────────────────────────────────────────────────────────

@@ -88,7 +88,7 @@ class Drawing:
         Atomic: on a failure an existing file stays as it was, and nothing else is left behind.
         Errors: ValueError for another suffix, OSError naming the path; those of the layout.
         """
-        from tinygrad_scalar.drawing.files import suffix_of, write_atomically
+        from tinygrad_scalar.files import suffix_of, write_atomically
 
         suffix = suffix_of(path)
         if suffix not in ("svg", "png", "pdf", "dot"):

@@ -16,7 +16,7 @@ from tinygrad_scalar.context import no_grad
 from tinygrad_scalar.value import Value
 
 _COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#9a6700", "#cf222e", "#0a7a83", "#6e7781")
-_GRID = 80  # points a side at which a model is asked
+_GRID = 60  # points a side at which a model is asked
 
 
 class Plot:
@@ -31,7 +31,7 @@ class Plot:
 
         Errors: ValueError for another suffix, OSError naming the path.
         """
-        from tinygrad_scalar.drawing.files import suffix_of, write_atomically
+        from tinygrad_scalar.files import suffix_of, write_atomically
 
         suffix = suffix_of(path)
         if suffix not in ("png", "svg", "pdf"):
@@ -79,7 +79,7 @@ def decision_regions(
     """The plane coloured by the class that `model` gives each point, with the examples on it.
 
     `model` takes a list of two numbers and gives a class index (an int), a list of scores, one per
-    class, or a single score, positive for class 1. Cost: 6,400 forwards, nothing is recorded.
+    class, or a single score, positive for class 1. Cost: 3,600 forwards, nothing is recorded.
     Errors: ImportError without matplotlib; ValueError unless `X` holds pairs, as many as `y`.
     Source: *Deep Learning*, figure 6.1.
     """

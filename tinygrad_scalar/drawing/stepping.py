@@ -92,7 +92,7 @@ class StepThrough:
 
         Errors: ValueError unless the suffix is .html, OSError naming the path; those of the layout.
         """
-        from tinygrad_scalar.drawing.files import suffix_of, write_atomically
+        from tinygrad_scalar.files import suffix_of, write_atomically
 
         if suffix_of(path) not in ("html", "htm"):
             raise ValueError(f"{os.fspath(path)!r}: a page of steps is saved as .html")

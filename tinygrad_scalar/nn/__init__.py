@@ -19,9 +19,10 @@ from tinygrad_scalar.nn.activations import (
     Softplus,
     Tanh,
 )
-from tinygrad_scalar.nn.attention import GPT, Block, CausalSelfAttention, Embedding
+from tinygrad_scalar.nn.attention import GPT, Block, CausalSelfAttention
 from tinygrad_scalar.nn.callbacks import EarlyStopping, History
 from tinygrad_scalar.nn.classes import accuracy, predict
+from tinygrad_scalar.nn.embedding import Embedding
 from tinygrad_scalar.nn.layers import MLP, Layer, Neuron
 from tinygrad_scalar.nn.losses import (
     binary_cross_entropy,

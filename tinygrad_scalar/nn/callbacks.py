@@ -13,6 +13,7 @@ class History:
     """What happened in training: the mean loss of every step's minibatch, before the step.
 
     With `validation` also the mean loss on it after every epoch, and after the last step.
+    `compiled` says whether the last call of `fit` ran its steps as machine code.
 
     >>> History([0.5, 0.25])
     History(2 steps, loss 0.25)
@@ -20,6 +21,7 @@ class History:
 
     loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
+    compiled: bool = field(default=False, compare=False)
 
     @property
     def steps(self) -> int:
@@ -29,7 +31,8 @@ class History:
     def __repr__(self) -> str:
         last = f", loss {self.loss[-1]:.4g}" if self.loss else ""
         validated = f", validation loss {self.val_loss[-1]:.4g}" if self.val_loss else ""
-        return f"History({self.steps} steps{last}{validated})"
+        compiled = ", compiled" * self.compiled
+        return f"History({self.steps} steps{last}{validated}{compiled})"
 
 
 class EarlyStopping:

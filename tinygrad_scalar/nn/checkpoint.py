@@ -11,6 +11,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from tinygrad_scalar.files import check_place
 from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.files import pack, read, unpack, write
 from tinygrad_scalar.nn.module import Module
@@ -23,6 +24,8 @@ class Checkpoint:
     """The checkpoint file of a run; `about` tells runs apart that would not go on the same way."""
 
     def __init__(self, path: Any, model: Module, optimizer: Any, about: dict[str, Any]) -> None:
+        check_place(path)
+        packed_state(model)  # told now, and not after a hundred steps
         self.path, self.model, self.optimizer = Path(path), model, optimizer
         self.about = {**about, "optimizer": type(optimizer).__name__}
 
@@ -52,7 +55,8 @@ class Checkpoint:
         before = self.model.state_dict(), self.optimizer.state_dict()
         try:
             self._check(content["about"])
-            history = History(*(unpack(content["history"][x]) for x in ("loss", "val_loss")))
+            losses = content["history"]
+            history = History(unpack(losses["loss"]), unpack(losses["val_loss"]))
             states = [_unpacked_state(state) for state in content["random"]]
             load_packed(self.model, content["parameters"])
             self.optimizer.load_state_dict(_unpacked_memory(content["optimizer"]))

@@ -11,10 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tinygrad_scalar.drawing.plots import decision_regions, loss_curve
+from tinygrad_scalar.files import check_place
 from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.classes import accuracy, predict
 from tinygrad_scalar.nn.module import Module
-from tinygrad_scalar.nn.plots import decision_regions, loss_curve, save_figure
 from tinygrad_scalar.nn.saving import load, save
 from tinygrad_scalar.nn.tasks import TASKS, Parts, Task
 from tinygrad_scalar.nn.training import fit, mean_loss
@@ -77,6 +78,7 @@ def train(options: argparse.Namespace) -> None:
     """Train the task's model, save it, draw it, and tell loss and accuracy."""
     task, seed = TASKS[options.task], options.seed
     out = options.out or Path(f"{options.task}.json")
+    _check_out(out)
     recipe = task.recipe
     steps = options.steps or recipe.steps
     parts, model = task.data(seed), task.model(seed)
@@ -98,14 +100,24 @@ def train(options: argparse.Namespace) -> None:
     print(_result(task, model, parts))
 
 
+def _check_out(path: Path) -> None:
+    """Tell before training what could not be written after it."""
+    check_place(path)
+    if path.suffix.lower() == ".png":
+        raise ValueError(
+            f"train: --out {path} is where the picture goes: name the model's file, such as "
+            f"{path.with_suffix('.json')}"
+        )
+
+
 def _drawn(model: Module, parts: Parts, history: History, path: Path) -> str:
     """Draw the decision regions, or the losses where examples are no points of the plane."""
     X, _, y, _ = parts
     try:
-        figure = decision_regions(model, X, y) if len(X[0]) == 2 else loss_curve(history.loss)
+        plot = decision_regions(model.eval(), X, y) if len(X[0]) == 2 else loss_curve(history)
     except ImportError as error:
         return f"No picture: {error}."
-    save_figure(figure, path)
+    plot.save(path)
     return f"The picture is in {path}."
 
 
@@ -124,28 +136,38 @@ def predictions(options: argparse.Namespace) -> None:
         raise ValueError("predict: give the numbers of one example, or --csv FILE, one of the two")
     model = load(options.model)
     examples = [("", options.x)] if options.x else _rows(options.csv)
-    for place, x in examples:
-        if not all(map(math.isfinite, x)):
-            raise ValueError(f"predict: {place}give finite numbers")
-        try:
-            label, probability = predict(model, x)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"predict: {place}{error}") from None
-        print(f"{label} {probability:.4f}")
+    for line in [_predicted(model, x, place) for place, x in examples]:
+        print(line)
+
+
+def _predicted(model: Module, x: list[float], place: str) -> str:
+    """The line for one example; ValueError naming its place."""
+    if not all(map(math.isfinite, x)):
+        raise ValueError(f"predict: {place}give finite numbers")
+    try:
+        label, probability = predict(model, x)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"predict: {place}{error}") from None
+    if math.isnan(probability):
+        raise ValueError(f"predict: {place}the model's outputs are no finite numbers here")
+    return f"{label} {probability:.4f}"
 
 
 def _rows(path: Path) -> list[tuple[str, list[float]]]:
     """The lines of a table as numbers, each with the place it stands at."""
+    try:
+        table = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(
+            f"{path}: no table of numbers with commas between them ({error})"
+        ) from None
     rows = []
-    with path.open(newline="", encoding="utf-8") as file:
-        for number, cells in enumerate(csv.reader(file), start=1):
-            place = f"{path}, line {number}: "
-            try:
-                rows += [(place, [float(cell) for cell in cells])] if cells else []
-            except ValueError:
-                raise ValueError(
-                    f"{place}numbers with commas between them, and no header"
-                ) from None
+    for number, cells in enumerate(table, start=1):
+        place = f"{path}, line {number}: "
+        try:
+            rows += [(place, [float(cell) for cell in cells])] if cells else []
+        except ValueError:
+            raise ValueError(f"{place}numbers with commas between them, and no header") from None
     if not rows:
         raise ValueError(f"{path} is empty: give one example a line")
     return rows
@@ -153,7 +175,6 @@ def _rows(path: Path) -> list[tuple[str, list[float]]]:
 
 def _whole(text: str) -> int:
     """A number of steps for argparse, at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"give a number of at least 1, not {text}")
-    return number
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"give a whole number of at least 1, not {text!r}")
+    return int(text)

@@ -1,4 +1,4 @@
-"""JSON files with a checksum, written so that a crash leaves the old file or the new one.
+"""JSON files with a checksum.
 
 Numbers are exact: Python writes the shortest text that reads back as the same float. NaN and ±inf,
 which JSON does not know, are the strings "nan", "inf" and "-inf" in lists of numbers.
@@ -12,20 +12,21 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
+
+from tinygrad_scalar.files import write_atomically
 
 VERSION = 1
 
 
 def write(path: str | os.PathLike[str], kind: str, content: dict[str, Any]) -> None:
-    """Write `content` as a file of this `kind`, atomically: temporary file, fsync, rename.
+    """Write `content` as a file of this `kind`, atomically.
 
     Errors: OSError where the folder cannot be written; nothing is left behind then.
     """
     body = _canonical(content)
     record = f'{{"format": "tinygrad_scalar {kind}", "version": {VERSION}, '
-    replace_file(path, f'{record}"sha256": "{_digest(body)}",\n"content": {body}}}\n')
+    write_atomically(path, f'{record}"sha256": "{_digest(body)}",\n"content": {body}}}\n')
 
 
 def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
@@ -49,43 +50,6 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     if not isinstance(content, dict) or record.get("sha256") != _digest_of(content):
         raise ValueError(f"{path}: the checksum does not fit, so the file was damaged or changed")
     return content
-
-
-def replace_file(path: str | os.PathLike[str], text: str | bytes) -> None:
-    """Write a file whole or not at all, in place of one that may stand there.
-
-    Errors: OSError naming the path; no temporary file is left behind.
-    """
-    target = Path(path)
-    data = text.encode("utf-8") if isinstance(text, str) else text
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{token_hex(4)}.tmp")
-    try:
-        number = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        with os.fdopen(number, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o777)
-        temporary.replace(target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(target)) from None  # not the temporary name
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a crash, where the system can do that."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _canonical(content: dict[str, Any]) -> str:

@@ -96,8 +96,9 @@ def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
     if not is_list(logits[0]):
         return functions.cross_entropy(logits, _distribution(target, len(logits)))
     if not is_list(target) or len(target) != len(logits):
-        given = f"{len(target)} targets" if is_list(target) else type(target).__name__
-        raise ValueError(f"cross_entropy: {len(logits)} rows of logits, and for them {given}")
+        given = _count(target, "target") if is_list(target) else type(target).__name__
+        rows = _count(logits, "row")
+        raise ValueError(f"cross_entropy: {rows} of logits, and for them {given}")
     return functions.mean(map(cross_entropy, logits, target))
 
 
@@ -163,6 +164,9 @@ def _pairs(outputs: Any, targets: Any, of: str) -> Iterable[tuple[Any, Any]]:
         if is_list(y) or is_list(t):
             yield from _pairs(y, t, of)
             continue
+        for name, thing in (("output", y), ("target", t)):
+            if not isinstance(thing, Carrier) and not is_number(thing):
+                raise TypeError(f"{of}: {name} {i} is {_kind(thing)}, give a number or a Value")
         if is_number(t) and t != t:  # noqa: PLR0124 (the definition of NaN)
             raise ValueError(f"{of}: target {i} is NaN, give a number")
         yield y, t
@@ -171,6 +175,10 @@ def _pairs(outputs: Any, targets: Any, of: str) -> Iterable[tuple[Any, Any]]:
 def _as_lists(outputs: Any, targets: Any) -> tuple[Any, Any]:
     """A bare number stands for a list of one."""
     return outputs if is_list(outputs) else [outputs], targets if is_list(targets) else [targets]
+
+
+def _kind(thing: Any) -> str:
+    return "None" if thing is None else f"a {type(thing).__name__}"
 
 
 def _count(things: Any, what: str) -> str:

@@ -144,8 +144,14 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set every parameter to the number of its name. All or nothing.
 
-        Errors: ValueError for missing and for unknown names, TypeError for what is no number.
+        Errors: ValueError for missing and for unknown names, TypeError for what is no number or
+        no mapping.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                "load_state_dict: the state is a dict of names and numbers, "
+                f"not {type(state).__name__}"
+            )
         leaves = dict(self.named_parameters())
         missing = [name for name in leaves if name not in state]
         unknown = [name for name in state if name not in leaves]

@@ -57,6 +57,11 @@ def checked_parameters(parameters: Iterable[Any], of: str) -> list[Value]:
     """
     if isinstance(parameters, Value):
         raise TypeError(f"{of}: parameters is a list of Values, not one Value: write [w]")
+    if not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"{of}: parameters is a list of Values, such as model.parameters(), "
+            f"not {type(parameters).__name__}"
+        )
     leaves: dict[int, Value] = {}
     for leaf in parameters:
         if not isinstance(leaf, Value):

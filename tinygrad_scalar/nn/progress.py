@@ -23,9 +23,13 @@ class Progress:
         self.logging = bool(show) and not terminal
         self._bar: Any = None
         if terminal and show is not False:
+            from shutil import get_terminal_size
+
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, initial=start, unit="step")
+            # where the size is not known, tqdm would show nothing
+            size = dict(zip(("ncols", "nrows"), get_terminal_size(), strict=True))
+            self._bar = tqdm(total=total, initial=start, unit="step", **size)
 
     def __enter__(self) -> Self:
         return self

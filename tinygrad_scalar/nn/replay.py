@@ -23,20 +23,21 @@ _WORTH_IT = 2_000  # examples from which on compiling takes less time than it sa
 
 
 class Replay:
-    """The mean loss over a minibatch, compiled: `backward(X, y)` adds its gradient to `.grad`."""
+    """The mean loss over a minibatch, compiled: `backward(batch)` adds its gradient to `.grad`."""
 
-    def __init__(self, example_loss: Callable[[Any, Any], Value]) -> None:
+    def __init__(
+        self, example_loss: Callable[[Any, Any], Value], X: Sequence[Any], y: Sequence[Any]
+    ) -> None:
+        import numpy as np
+
         self._compiled = compile(example_loss, engine="llvm")
-        self._batch: tuple[Any, Any] = (None, None)
-        self._arrays: tuple[Any, Any] = (None, None)
+        self._X, self._y = np.array(X, float), np.array(y, float)
 
-    def backward(self, X: Sequence[Any], y: Sequence[Any]) -> float:
-        """The mean loss as a float."""
-        if self._batch[0] is not X or self._batch[1] is not y:  # full batches come again
-            import numpy as np
-
-            self._batch, self._arrays = (X, y), (np.array(X, float), np.array(y, float))
-        return float(self._compiled.backward(*self._arrays))
+    def backward(self, batch: Sequence[int]) -> float:
+        """The mean loss over the examples at these places, as a float."""
+        if isinstance(batch, range):  # all of them, as they are
+            return float(self._compiled.backward(self._X, self._y))
+        return float(self._compiled.backward(self._X[batch], self._y[batch]))
 
 
 def compiles() -> bool:
@@ -53,10 +54,10 @@ def compiled(
     """
     if not compiles() or seen < _WORTH_IT or not replayable(model, loss, X, y):
         return None
-    replay = Replay(lambda x, target: loss(model(x), target))
     before = [leaf.grad for leaf in model.parameters()]
     try:
-        replay.backward(X[:1], y[:1])
+        replay = Replay(lambda x, target: loss(model(x), target), X, y)
+        replay.backward([0])
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
     finally:

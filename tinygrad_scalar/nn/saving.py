@@ -6,7 +6,7 @@ import os
 import random
 from typing import Any
 
-from tinygrad_scalar.nn import activations, attention, layers, modules, normalization
+from tinygrad_scalar.nn import activations, attention, embedding, layers, modules, normalization
 from tinygrad_scalar.nn.files import pack, read, unpack, write
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.modules import Sequential
@@ -26,8 +26,8 @@ _CLASSES: dict[str, type[Any]] = {
         activations.Tanh,
         attention.Block,
         attention.CausalSelfAttention,
-        attention.Embedding,
         attention.GPT,
+        embedding.Embedding,
         layers.Layer,
         layers.MLP,
         layers.Neuron,
@@ -82,7 +82,7 @@ def load(path: str | os.PathLike[str], *, into: Module | None = None) -> Module:
             f"{path}: the architecture is not recorded, because a part of the model is of your own "
             "making: build the model and call load(path, into=model)"
         ) from None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
     return model
 
@@ -90,6 +90,11 @@ def load(path: str | os.PathLike[str], *, into: Module | None = None) -> Module:
 def packed_state(model: Module) -> dict[str, list[Any]]:
     """Names and numbers of the parameters, as JSON takes them."""
     state = model.state_dict()
+    if len(state) < len({id(leaf) for leaf in model.parameters()}):
+        raise TypeError(
+            f"save: {type(model).__name__}.parameters() gives leaves that state_dict() lacks: make "
+            "them with nn.parameter(data) and keep them in attributes of modules"
+        )
     for name, data in state.items():
         if data.__class__ is not float:
             raise TypeError(f"save: {name} is a {type(data).__name__}, and files carry floats")

@@ -27,5 +27,7 @@ def _brief(module: Any) -> str:
 
 
 def is_list(x: Any) -> bool:
-    """Whether `x` is a list of things rather than one number."""
+    """Whether `x` is a list of things rather than one number; a text is none."""
+    if isinstance(x, (str, bytes)):
+        return False
     return isinstance(x, Sequence) or (hasattr(x, "__len__") and hasattr(x, "__getitem__"))

@@ -10,11 +10,17 @@ from typing import Any
 from tinygrad_scalar.checks import whole
 from tinygrad_scalar.context import no_grad
 from tinygrad_scalar.data import batches
+from tinygrad_scalar.nn.arguments import (
+    check_examples,
+    check_parts,
+    check_validation,
+    checked_callbacks,
+    number_of_steps,
+)
 from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.checkpoint import Checkpoint
 from tinygrad_scalar.nn.module import Module, mode
 from tinygrad_scalar.nn.progress import Progress
-from tinygrad_scalar.nn.shapes import is_list
 from tinygrad_scalar.value import Value
 
 Loss = Callable[[Any, Any], Any]
@@ -50,10 +56,14 @@ def fit(
       If it exists, training goes on from there, and ends with the same bits as if never stopped.
     - `progress`: None for a bar in terminals only, True for plain lines elsewhere, False for none.
 
+    With the extra `fast`, a run long enough to gain by it is compiled where model and loss are the
+    library's own, and without dropout; `history.compiled` says so.
+
     Cost O(forward and backward of an example) per example of a step; without graphs between steps.
     Errors: ValueError for no examples, different lengths, NaN or ±inf in X or y, not exactly one of
-    steps and epochs, numbers below 1, a damaged checkpoint or one of another run; what model and
-    loss raise for wrong widths and labels; ArithmeticError when the loss is no longer finite.
+    steps and epochs, numbers below 1, an optimiser of another model, a damaged checkpoint or one of
+    another run; TypeError for arguments of other kinds; what model and loss raise for wrong widths
+    and labels; ArithmeticError when the loss is no longer finite.
     Source: *Deep Learning*, Algorithm 8.1.
 
     >>> from tinygrad_scalar import data, nn, optim
@@ -64,12 +74,13 @@ def fit(
     >>> history.steps, history.loss[-1] < 0.1 < history.loss[0]
     (100, True)
     """
-    _check_examples(X, y, "X", "y")
+    check_parts(model, loss, optimizer)
+    check_examples(X, y, "fit: X", "y")
     if validation is not None:
-        _check_examples(*validation, "validation[0]", "validation[1]")
+        check_validation(validation)
     size = len(X) if batch_size is None else min(whole(batch_size, "fit: batch_size"), len(X))
-    total = _total(steps, epochs, -(-len(X) // size))
-    run = _Run(model, X, y, loss, optimizer, size, seed, validation, list(callbacks), total)
+    total, called = number_of_steps(steps, epochs, -(-len(X) // size)), checked_callbacks(callbacks)
+    run = _Run(model, X, y, loss, optimizer, size, seed, validation, called, total)
     if checkpoint is not None:
         about = {"seed": seed, "batch size": size, "examples": len(X)}
         run.checkpoint = Checkpoint(checkpoint, model, optimizer, about)
@@ -109,7 +120,8 @@ class _Run:
             mode(self.model, training=True),
             Progress(self.total, history.steps, show) as progress,
         ):
-            compiled = None if history.steps >= self.total else _compiled(self)
+            compiled = None if history.steps >= self.total or stopped else _compiled(self)
+            history.compiled = compiled is not None
             while history.steps < self.total and not stopped:
                 self._step(history, compiled)
                 stopped = self._asked_to_stop(history)
@@ -120,8 +132,8 @@ class _Run:
     def _step(self, history: History, compiled: Any) -> None:
         """One step of the optimiser, noted in the history, with the validation if it is due."""
         self.optimizer.zero_grad()
-        X, y = self._batch(history.steps)
-        mean = self._backward(X, y) if compiled is None else compiled.backward(X, y)
+        batch = self._batch(history.steps)
+        mean = self._backward(batch) if compiled is None else compiled.backward(batch)
         if not math.isfinite(mean):
             raise ArithmeticError(
                 f"fit: the loss is {mean} in step {history.steps + 1}: lower the learning rate, "
@@ -133,33 +145,31 @@ class _Run:
         if self.validation and (history.steps % per_epoch == 0 or history.steps == self.total):
             history.val_loss.append(mean_loss(self.model, self.loss, *self.validation))
 
-    def _batch(self, step: int) -> tuple[Sequence[Any], Sequence[Any]]:
+    def _batch(self, step: int) -> Sequence[int]:
         """The examples of a step: a function of seed and step alone, so that a run can go on."""
-        if self.size == len(self.X):
-            return self.X, self.y
-        per_epoch = -(-len(self.X) // self.size)
-        epoch, position = divmod(step, per_epoch)
+        everything = range(len(self.X))
+        if self.size == len(everything):
+            return everything
+        epoch, position = divmod(step, -(-len(everything) // self.size))
         if self._epoch[0] != epoch:
-            order = batches(self.X, self.y, self.size, seed=f"{self.seed}, epoch {epoch}")
-            self._epoch = epoch, list(order)
+            seed = f"{self.seed}, epoch {epoch}"
+            order = batches(everything, everything, self.size, seed)
+            self._epoch = epoch, [batch for batch, _ in order]
         return self._epoch[1][position]
 
-    _epoch: tuple[int, list[tuple[list[Any], list[Any]]]] = (-1, [])
+    _epoch: tuple[int, list[list[int]]] = (-1, [])
 
-    def _example_loss(self, x: Any, target: Any) -> Any:
-        return self.loss(self.model(x), target)
-
-    def _backward(self, X: Sequence[Any], y: Sequence[Any]) -> float:
+    def _backward(self, batch: Sequence[int]) -> float:
         """The mean loss; its gradient is added to `.grad`, one example's graph after another's."""
         losses = []
-        for x, target in zip(X, y, strict=True):
-            value = self._example_loss(x, target)
+        for i in batch:
+            value = self.loss(self.model(self.X[i]), self.y[i])
             if not isinstance(value, Value):
                 raise TypeError(
                     f"fit: loss(outputs, target) gives a {type(value).__name__}, and should give "
                     "a Value that depends on the parameters"
                 )
-            value.backward(1.0 / len(X))
+            value.backward(1.0 / len(batch))
             losses.append(value.data)
         return math.fsum(losses) / len(losses)
 
@@ -178,33 +188,7 @@ def mean_loss(model: Module, loss: Loss, X: Sequence[Any], y: Sequence[Any]) -> 
 
     Errors: ValueError for no examples or different lengths.
     """
-    _check_examples(X, y, "X", "y")
+    check_examples(X, y, "mean_loss: X", "y")
     with mode(model, training=False), no_grad():
         losses = [loss(model(x), target) for x, target in zip(X, y, strict=True)]
     return math.fsum(x.data if isinstance(x, Value) else x for x in losses) / len(losses)
-
-
-def _total(steps: int | None, epochs: int | None, per_epoch: int) -> int:
-    if (steps is None) == (epochs is None):
-        raise ValueError("fit: give steps or epochs, one of the two")
-    if steps is not None:
-        return whole(steps, "fit: steps")
-    return whole(epochs, "fit: epochs") * per_epoch
-
-
-def _check_examples(X: Sequence[Any], y: Sequence[Any], X_name: str, y_name: str) -> None:
-    if len(X) != len(y):
-        raise ValueError(f"fit: {X_name} has {len(X)} examples and {y_name} {len(y)} targets")
-    if not len(X):
-        raise ValueError(f"fit: {X_name} is empty: give at least one example")
-    for name, things in ((X_name, X), (y_name, y)):
-        for i, thing in enumerate(things):
-            _check_finite(thing, f"{name}[{i}]")
-
-
-def _check_finite(thing: Any, name: str) -> None:
-    if is_list(thing) and not isinstance(thing, str):
-        for i, item in enumerate(thing):
-            _check_finite(item, f"{name}[{i}]")
-    elif isinstance(thing, float) and not math.isfinite(thing):
-        raise ValueError(f"fit: {name} is {thing}, give finite numbers")

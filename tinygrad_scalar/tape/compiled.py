@@ -10,14 +10,17 @@ from itertools import accumulate
 from typing import Any
 
 from tinygrad_scalar.functional import positions
-from tinygrad_scalar.structure import like
+from tinygrad_scalar.structure import like, mapped
 from tinygrad_scalar.tape.arguments import Argument, Call, has_carrier, taken_apart
 from tinygrad_scalar.tape.code import TraceError
 from tinygrad_scalar.tape.kernels import check_engine
 from tinygrad_scalar.tape.listing import Listing
+from tinygrad_scalar.tape.masked import evaluated
+from tinygrad_scalar.tape.namespaces import on_host
 from tinygrad_scalar.tape.paths import BACKWARD, VALUE, Path, Request, traced
 from tinygrad_scalar.tape.results import (
     check_alike,
+    empty,
     joined,
     matrix,
     places_in,
@@ -90,7 +93,7 @@ class Compiled:
             return self._uncompiled(args, options)
         call, own = self._prepared(args, options)
         if call.size == 0:
-            return self._empty()
+            return empty(call, self.dtype)
         path, outputs = self._outputs(own, VALUE, call)
         if call.size is None and not options:
             self._make_entry("value", call, own, VALUE, path.tree)
@@ -106,7 +109,7 @@ class Compiled:
         call, own = self._prepared(args, options)
         chosen, places = self._chosen(call)
         if call.size == 0:
-            return self._mirrored(call, chosen, self._empties(places))
+            return self._no_gradient(call, chosen, places)
         _, outputs = self._outputs(own, Request("grad", places), call)
         if call.size is None and not options:
             tree = self._mirrored(call, chosen, [None] * len(places))
@@ -123,7 +126,7 @@ class Compiled:
         call, own = self._prepared(args, options)
         chosen, places = self._chosen(call)
         if call.size == 0:
-            return self._empty(), self._mirrored(call, chosen, self._empties(places))
+            return empty(call, self.dtype), self._no_gradient(call, chosen, places)
         _, outputs = self._outputs(own, Request("both", places), call)
         if call.size is None and not options:
             tree = self._mirrored(call, chosen, [None] * len(places))
@@ -137,7 +140,7 @@ class Compiled:
         check_alike(call, along, range(len(call.arguments)), "jvp: tangents")
         both = joined(call, along)
         if both.size == 0:
-            return self._empty(), self._empty()
+            return empty(both, self.dtype), empty(both, self.dtype)
         path, outputs = self._outputs(own, Request("jvp"), both)
         numbers, count = list(outputs), len(path.outputs)
         return like(path.tree, numbers[:count]), like(path.tree, numbers[count:])
@@ -150,18 +153,18 @@ class Compiled:
         check_alike(call, along, chosen, "hvp: vectors")
         both = joined(call, along)
         if both.size == 0:
-            return self._mirrored(call, chosen, self._empties(places))
+            return self._no_gradient(both, chosen, places)
         _, outputs = self._outputs(own, Request("hvp", places), both)
-        return self._mirrored(call, chosen, outputs)
+        return self._mirrored(both, chosen, outputs)
 
     def hessian(self, *args: Any, **options: Any) -> Any:
         """The matrix of second derivatives: n rows of n, or an array (N, n, n)."""
         call, own = self._prepared(args, options)
         _, places = self._chosen(call)
         if call.size == 0:
-            return self._empty((len(places), len(places)))
+            return empty(call, self.dtype, len(places), len(places))
         _, outputs = self._outputs(own, Request("hessian", places), call)
-        return matrix(outputs, len(places), call.size)
+        return matrix(outputs, len(places), call.size, call.xp)
 
     def jacobian(self, *args: Any, **options: Any) -> Any:
         """The matrix of first derivatives: m rows of n, or an array (N, m, n)."""
@@ -169,9 +172,9 @@ class Compiled:
         _, places = self._chosen(call)
         if call.size == 0:
             count = len(own.paths[0].outputs) if own.paths else 1
-            return self._empty((count, len(places)))
+            return empty(call, self.dtype, count, len(places))
         _, outputs = self._outputs(own, Request("jacobian", places), call)
-        return matrix(outputs, len(places), call.size)
+        return matrix(outputs, len(places), call.size, call.xp)
 
     def backward(self, *args: Any, **options: Any) -> float:
         """The mean loss; adds the mean gradient to `.grad` of the leaves closed over.
@@ -179,6 +182,8 @@ class Compiled:
         Their data are read anew at each call. On an error no `.grad` changes.
         """
         call, own = self._prepared(args, options)
+        if call.xp is not None:
+            call, own = self._prepared([mapped(on_host, x) for x in args], options)
         if call.size == 0:
             raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
         if call.size is None:
@@ -255,7 +260,10 @@ class Compiled:
         return Specialisation(trace, self.engine, self.dtype, self.max_paths)
 
     def _outputs(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
-        if call.size is None:
+        outputs: Any
+        if call.xp is not None:
+            path, outputs = evaluated(own, request, call)
+        elif call.size is None:
             path, outputs = own.point(request, call.columns)
             if self.dtype == "float32":
                 outputs = rounded(outputs)
@@ -270,7 +278,7 @@ class Compiled:
     ) -> None:
         """Machine code that is called directly from now on for numbers of this structure."""
         path = self._made()
-        if self.engine != "llvm" or self.dtype != "float64" or path.leaves:
+        if call.xp is not None or self.engine != "llvm" or self.dtype != "float64" or path.leaves:
             return
         key = (mode, request)
         if key not in path.entries:
@@ -293,20 +301,13 @@ class Compiled:
         for i in chosen:
             one = call.arguments[i]
             end = start + len(one.columns)
-            entries.append(one.mirrored(numbers[start:end]))
+            entries.append(one.mirrored(numbers[start:end], call.xp))
             start = end
         bare = isinstance(self.argnums, int) or (self.argnums is None and len(entries) == 1)
         return entries[0] if bare else tuple(entries)
 
-    def _empty(self, shape: tuple[int, ...] = ()) -> Any:
-        import numpy as np
-
-        return np.empty((0, *shape), dtype=self.dtype)
-
-    def _empties(self, places: Sequence[int]) -> Any:
-        import numpy as np
-
-        return np.empty((len(places), 0), dtype=self.dtype)
+    def _no_gradient(self, call: Call, chosen: Sequence[int], places: Sequence[int]) -> Any:
+        return self._mirrored(call, chosen, [empty(call, self.dtype)] * len(places))
 
     def _uncompiled(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """On Values, Duals or inside another trace: the function itself, in their mode."""
@@ -338,7 +339,8 @@ def compile(
 
     `f(*args)`, `f.grad`, `f.value_and_grad`, `f.jvp(primals, tangents)`, `f.hvp(primals, vectors)`,
     `f.hessian`, `f.jacobian` take numbers and lists of numbers, for one point, or arrays whose
-    first axis is the batch, beside which numbers and lists are the same for every point. Values
+    first axis is the batch, beside which numbers and lists are the same for every point. Arrays of
+    PyTorch, JAX, CuPy or another Array-API namespace are computed there, in their own type. Values
     that the function closes over are found by themselves: `f.backward(X, Y)` gives the mean loss
     and adds the mean gradient to their `.grad`. `f.source`, `f.tape` and `f.draw()` show what was
     made, `f.save(path)` keeps it.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tinygrad_scalar.tape.arguments import Call
+from tinygrad_scalar.tape.namespaces import converted, stacked
 
 
 def places_in(tree: Any, count: Iterator[int]) -> Any:
@@ -40,12 +42,28 @@ def joined(call: Call, along: Call) -> Call:
     sizes = {size for size in (call.size, along.size) if size is not None}
     if len(sizes) > 1:
         raise ValueError(f"the batches have {call.size} and {along.size} points; they must agree")
-    columns = [*call.columns, *along.columns]
-    return Call(call.arguments, call.key, columns, sizes.pop() if sizes else None)
+    kinds = [one.xp for one in (call, along) if one.xp is not None or one.size is not None]
+    if len(set(kinds)) > 1:
+        first, second = (xp.__name__ if xp else "numpy" for xp in kinds)
+        raise TypeError(f"primals of {first} and tangents of {second}: give arrays of one library")
+    columns, size = [*call.columns, *along.columns], sizes.pop() if sizes else None
+    return Call(call.arguments, call.key, columns, size, kinds[0] if kinds else None)
 
 
-def matrix(outputs: Any, width: int, size: int | None) -> Any:
+def empty(call: Call, dtype: str, *shape: int) -> Any:
+    """The result for no points: an array of shape (0, …)."""
+    if call.xp is None:
+        import numpy as np
+
+        return np.empty((0, *shape), dtype=dtype)
+    _, nothing = converted(call.xp, call.columns, dtype)
+    return stacked(call.xp, [nothing] * math.prod(shape), *shape)
+
+
+def matrix(outputs: Any, width: int, size: int | None, xp: Any = None) -> Any:
     """Rows of numbers, or an array with the batch first."""
+    if xp is not None:
+        return stacked(xp, outputs, len(outputs) // max(width, 1), width)
     if size is None:
         numbers = list(outputs)
         return [numbers[k : k + width] for k in range(0, len(numbers), width)]

@@ -3,6 +3,9 @@
 A step of training touches every parameter: at 30 to 60 ns per attribute, Python would spend more
 time on that than the machine code on the whole batch. The places of the attributes are probed,
 not assumed; where anything looks different, `Slots.of` gives None and plain Python does it.
+
+A number that only its slot holds is written over in place; any other is left to its holders, and
+the slot gets a new one.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ loop:
   %leaf = load ptr, ptr %place
   %slot = getelementptr inbounds i8, ptr %leaf, i64 %offset
   %thing = load ptr, ptr %slot
+  %there = icmp ne ptr %thing, null
+  br i1 %there, label %look, label %done
+look:
   %type_place = getelementptr inbounds i8, ptr %thing, i64 {type}
   %type = load i64, ptr %type_place
   %fine = icmp eq i64 %type, {float}
@@ -40,31 +46,44 @@ read:
   %more = icmp slt i64 %next, %n
   br i1 %more, label %loop, label %done
 done:
-  %read_count = phi i64 [ 0, %entry ], [ %i, %loop ], [ %next, %read ]
+  %read_count = phi i64 [ 0, %entry ], [ %i, %loop ], [ %i, %look ], [ %next, %read ]
   ret i64 %read_count
 }}
-define void @scatter(ptr %leaves, i64 %n, i64 %offset, ptr %numbers) nounwind {{
+define i64 @scatter(ptr %leaves, i64 %n, i64 %offset, ptr %numbers, ptr %room) nounwind {{
 entry:
   %make = inttoptr i64 {make} to ptr
   %drop = inttoptr i64 {drop} to ptr
+  %floats = call i64 @gather(ptr %leaves, i64 %n, i64 %offset, ptr %room)
+  %all = icmp eq i64 %floats, %n
   %some = icmp sgt i64 %n, 0
-  br i1 %some, label %loop, label %done
+  %go = and i1 %all, %some
+  br i1 %go, label %loop, label %done
 loop:
-  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %i = phi i64 [ 0, %entry ], [ %next, %end ]
   %place = getelementptr inbounds ptr, ptr %leaves, i64 %i
   %leaf = load ptr, ptr %place
   %slot = getelementptr inbounds i8, ptr %leaf, i64 %offset
   %before = load ptr, ptr %slot
   %from = getelementptr inbounds double, ptr %numbers, i64 %i
   %number = load double, ptr %from
+  %references = load i64, ptr %before
+  %own = icmp eq i64 %references, 1
+  br i1 %own, label %again, label %fresh
+again:
+  %number_place = getelementptr inbounds i8, ptr %before, i64 {number}
+  store double %number, ptr %number_place
+  br label %end
+fresh:
   %after = call ptr %make(double %number)
   store ptr %after, ptr %slot
   call void %drop(ptr %before)
+  br label %end
+end:
   %next = add i64 %i, 1
   %more = icmp slt i64 %next, %n
   br i1 %more, label %loop, label %done
 done:
-  ret void
+  ret i64 %floats
 }}
 """
 
@@ -84,7 +103,9 @@ def _functions() -> tuple[Any, Any, Any] | None:
     module = Module(text, 100)
     word, pointer = ctypes.c_int64, ctypes.c_void_p
     gather = module.function("gather", ctypes.PYFUNCTYPE(word, pointer, word, word, pointer))
-    scatter = module.function("scatter", ctypes.PYFUNCTYPE(None, pointer, word, word, pointer))
+    scatter = module.function(
+        "scatter", ctypes.PYFUNCTYPE(word, pointer, word, word, pointer, pointer)
+    )
     return gather, scatter, module
 
 
@@ -109,7 +130,11 @@ class Slots:
     def __init__(self, leaves: Sequence[Value]) -> None:
         self.leaves = list(leaves)  # kept alive: their addresses are used
         self.addresses = array("q", map(id, self.leaves))
-        self._base = self.addresses.buffer_info()[0]
+        self.zeros = array("d", bytes(8 * len(self.leaves)))
+        self._base, self._count = self.addresses.buffer_info()
+        self._unread = self.zeros[:]  # what is read only to see that it is a float
+        self._buffer = ctypes.c_char * (8 * self._count)
+        self._offsets: dict[str, Any] = {name: _offset(name) for name in ("data", "grad")}
         functions: Any = _functions()
         self._gather, self._scatter, _ = functions
 
@@ -129,17 +154,25 @@ class Slots:
 
     def read(self, name: str) -> array[float] | None:
         """The numbers of an attribute, None if one of them is no float."""
-        count = len(self.leaves)
-        numbers = array("d", bytes(8 * count))
-        if self._gather(self._base, count, _offset(name), numbers.buffer_info()[0]) != count:
+        count, numbers = self._count, self.zeros[:]
+        if self._gather(self._base, count, self._offsets[name], numbers.buffer_info()[0]) != count:
             return None
         return numbers
 
     def write(self, name: str, numbers: Any) -> bool:
         """Set an attribute of every leaf from a buffer of doubles; False if it cannot."""
-        count = len(self.leaves)
-        if memoryview(numbers).nbytes != 8 * count or self.read(name) is None:
+        count = self._count
+        if memoryview(numbers).nbytes != 8 * count:
             return False
-        room = (ctypes.c_char * (8 * count)).from_buffer(numbers)
-        self._scatter(self._base, count, _offset(name), ctypes.addressof(room))
-        return True
+        start = ctypes.addressof(self._buffer.from_buffer(numbers))
+        unread = self._unread.buffer_info()[0]
+        written = self._scatter(self._base, count, self._offsets[name], start, unread)
+        return bool(written == count)
+
+    def __reduce__(self) -> Any:
+        return Slots.of, (self.leaves,)
+
+
+def running() -> bool:
+    """Whether the machine code is loaded already; it takes some 100 ms the first time."""
+    return _functions.cache_info().currsize > 0

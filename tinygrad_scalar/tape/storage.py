@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_scalar.files import write_atomically
 from tinygrad_scalar.primitive import Primitive, importable
 from tinygrad_scalar.primitives import TABLE
 from tinygrad_scalar.tape.arguments import Argument, Call
@@ -32,15 +32,7 @@ def save(compiled: Compiled, path: Any) -> None:
     text = json.dumps(
         {"format": FORMAT, "checksum": hashlib.sha256(body.encode()).hexdigest(), "body": body}
     )
-    target = FilePath(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        FilePath(temporary).replace(target)
-    except BaseException:
-        FilePath(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, text)
 
 
 def load(kind: type[Compiled], path: Any) -> Compiled:

@@ -1,0 +1,91 @@
+"""Checks of what `fit` and `mean_loss` are given; the messages name the argument."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from tinygrad_scalar.checks import whole
+from tinygrad_scalar.nn.module import Module
+from tinygrad_scalar.nn.shapes import is_list
+from tinygrad_scalar.precision import is_number
+from tinygrad_scalar.value import Value
+
+
+def check_parts(model: Any, loss: Any, optimizer: Any) -> None:
+    """TypeError unless these are a module, a function and an optimiser, ValueError if strangers."""
+    if not isinstance(model, Module):
+        raise TypeError(f"fit: model is an nn.Module, not {type(model).__name__}")
+    if not callable(loss):
+        raise TypeError(
+            "fit: loss is a function of outputs and target, such as nn.cross_entropy, "
+            f"not {type(loss).__name__}"
+        )
+    if not hasattr(optimizer, "step") or not hasattr(optimizer, "zero_grad"):
+        raise TypeError(
+            "fit: optimizer is an optimiser, such as optim.Adam(model.parameters()), "
+            f"not {type(optimizer).__name__}"
+        )
+    own = set(map(id, model.parameters()))
+    if own and own.isdisjoint(map(id, getattr(optimizer, "params", model.parameters()))):
+        raise ValueError(
+            "fit: optimizer has no parameter of this model: make it of model.parameters(), "
+            "anew after loading a model"
+        )
+
+
+def checked_callbacks(callbacks: Iterable[Any]) -> list[Any]:
+    """The callbacks as a list; TypeError unless they are functions."""
+    if callable(callbacks):
+        raise TypeError("fit: callbacks is a list of functions: write callbacks=[callback]")
+    functions = list(callbacks)
+    for i, callback in enumerate(functions):
+        if not callable(callback):
+            raise TypeError(
+                f"fit: callbacks[{i}] is a function of step and history, "
+                f"not {type(callback).__name__}"
+            )
+    return functions
+
+
+def number_of_steps(steps: int | None, epochs: int | None, per_epoch: int) -> int:
+    """How many steps are asked for, in one way or the other."""
+    if (steps is None) == (epochs is None):
+        raise ValueError("fit: give steps or epochs, one of the two")
+    if steps is not None:
+        return whole(steps, "fit: steps")
+    return whole(epochs, "fit: epochs") * per_epoch
+
+
+def check_validation(validation: Any) -> None:
+    """TypeError unless it is a pair (X, y) of examples, checked like those to train on."""
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise TypeError("fit: validation is a pair of lists (X, y)")
+    X, y = validation
+    check_examples(X, y, "fit: validation[0]", "validation[1]")
+
+
+def check_examples(X: Any, y: Any, X_name: str, y_name: str) -> None:
+    """As many finite examples as targets, at least one; `X_name` names the operation too."""
+    of = X_name.partition(": ")[0]
+    for name, things in ((X_name, X), (f"{of}: {y_name}", y)):
+        if not is_list(things):
+            raise TypeError(f"{name} is a list, one for each example, not {type(things).__name__}")
+    if len(X) != len(y):
+        raise ValueError(f"{X_name} has {len(X)} examples and {y_name} {len(y)} targets")
+    if not len(X):
+        raise ValueError(f"{X_name} is empty: give at least one example")
+    for name, things in ((X_name, X), (f"{of}: {y_name}", y)):
+        for i, thing in enumerate(things):
+            _check_finite(thing, f"{name}[{i}]")
+
+
+def _check_finite(thing: Any, name: str) -> None:
+    if is_list(thing):
+        for i, item in enumerate(thing):
+            _check_finite(item, f"{name}[{i}]")
+        return
+    number = thing.data if isinstance(thing, Value) else thing
+    if is_number(number) and not -math.inf < number < math.inf:
+        raise ValueError(f"{name} is {number}, give finite numbers")

@@ -1,0 +1,49 @@
+"""`GradientDescentOptimizer`: gradient descent in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tinygrad_scalar.checks import positive
+from tinygrad_scalar.nn.parameter import checked_parameters, parameters_below
+from tinygrad_scalar.value import Value
+
+
+class GradientDescentOptimizer:
+    """Gradient descent in one call: `GradientDescentOptimizer(lr).minimize(cost)`.
+
+    Errors: ValueError for lr ≤ 0. Source: *Deep Learning*, section 4.3.
+
+    >>> from tinygrad_scalar import nn
+    >>> w = nn.parameter(1.0)
+    >>> GradientDescentOptimizer(0.1).minimize(w * w)
+    1.0
+    >>> w.data, w.grad
+    (0.8, 0.0)
+    """
+
+    def __init__(self, lr: float) -> None:
+        self.lr = positive(lr, "GradientDescentOptimizer: lr")
+
+    def minimize(
+        self, cost: Value | Callable[[], Value], params: Iterable[Value] | None = None
+    ) -> Any:
+        """One backward and one step, and the cost before it; gradients are left at zero.
+
+        `cost` is a Value, or a callable without arguments that gives one; `params` are by default
+        the trainable leaves below it. Cost O(nodes + edges).
+        Errors: TypeError unless the cost is a Value, ValueError without trainable leaves.
+        """
+        if not isinstance(cost, Value) and callable(cost):
+            cost = cost()
+        if not isinstance(cost, Value):
+            raise TypeError(f"minimize: cost is a Value, not {type(cost).__name__}")
+        leaves = checked_parameters(
+            parameters_below(cost) if params is None else params, "minimize"
+        )
+        table = cost.backward(inputs=leaves)
+        for leaf in leaves:
+            leaf.data -= self.lr * table[leaf]
+            leaf.grad = 0.0
+        return cost.data
