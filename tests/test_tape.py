@@ -690,3 +690,13 @@ def test_the_picture_of_what_was_traced():
     f = compile(lambda x, y: x * y + tg.exp(x))
     f(1.0, 2.0)
     assert "exp" in f.draw().source
+
+
+@pytest.mark.parametrize("engine", tg.engines())
+def test_own_partials_may_branch_at_every_point_of_a_batch(engine):
+    bent = tg.primitive("bent", lambda x: x, lambda y, x: 2.0 if x > 0 else 3.0 * x)
+    f = compile(lambda x: bent(x) * x, engine=engine)
+    x = np.array([1.0, -1.0, 2.0, -2.0])
+    assert f.grad(x).tolist() == [3.0, 2.0, 6.0, 10.0]
+    assert [f.grad(float(a)) for a in x] == [3.0, 2.0, 6.0, 10.0]
+    assert f(x).tolist() == [1.0, 1.0, 4.0, 4.0]

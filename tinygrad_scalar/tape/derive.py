@@ -7,6 +7,7 @@ wherever the row occurs.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -58,8 +59,12 @@ def _rule(row: Primitive, partial: Any) -> Template | None:
 
 
 def inner_grads_on(recording: Recording) -> None:
-    """Let `grad` and its family, called on numbers being traced, differentiate the tape."""
+    """Let `grad` and its family, called on numbers being traced, differentiate the tape.
+
+    What the partials of an own row branch on becomes a guard of the trace, too.
+    """
     recording.reverse = lambda *asked: Derivation(recording, copy=False).reverse(*asked)
+    recording.branches = lambda line: Derivation(recording, copy=False).branches(line)
 
 
 class Derivation:
@@ -81,6 +86,14 @@ class Derivation:
         if rule is None:
             return self._pushed(line, row, operands, i)
         return rule.placed(self.tape, (line, *operands)) if rule.number is None else rule.number
+
+    def branches(self, line: int) -> None:
+        """Push the partials of a line that have no template: their branches become guards."""
+        row, operands = self.tape.code[line]
+        for i in range(len(operands)):
+            if row.arity is None or row.joint is not None or _rules(row)[i] is None:
+                with contextlib.suppress(ArithmeticError, ValueError, TypeError):
+                    self._pushed(line, row, operands, i)  # raises again where it is asked for
 
     def _pushed(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> int | float:
         """A partial of a row that is pushed anew: of any arity, or one that branches."""

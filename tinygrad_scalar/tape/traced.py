@@ -20,6 +20,7 @@ from tinygrad_scalar.tape.code import (
     INPUT,
     LE,
     PARAMETER,
+    ROWS,
     TAKE,
     Tape,
     TraceError,
@@ -32,6 +33,7 @@ from tinygrad_scalar.value import Value
 Reverse = Callable[[int, Sequence[int], int], list[int]]
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _POW = primitives.div, primitives.pow
+_LIBRARY = frozenset((*primitives.TABLE.values(), *ROWS.values()))
 EXACT = 2**53  # an int up to this is a float exactly
 
 
@@ -49,6 +51,8 @@ class Recording:
         self.seen: list[float] = []  # what stood in the leaves when they were met
         self._lines: dict[int, int] = {}  # id of a Value → its line
         self.reverse: Reverse | None = None  # Algorithm 6.2 on this tape; `derive` gives it
+        # notes what the partials of an own row branch on; `derive` gives it
+        self.branches: Callable[[int], None] | None = None
         self._kept: list[Value] = []  # a Value met is kept, so that its id stays its own
 
     def copy(self) -> Recording:
@@ -94,7 +98,10 @@ class Recording:
 
     def written(self, row: Primitive, lines: tuple[int, ...]) -> Traced:
         """A new operation as a Traced; a constant under `no_grad`."""
+        count = len(self.tape.code)
         line = self.tape.emit(row, lines)
+        if row not in _LIBRARY and line == count and self.branches is not None:
+            self.branches(line)
         if not context.settings().recording:
             line = self.tape.emit(DETACH, (line,))
         return Traced(self, line)
