@@ -398,3 +398,17 @@ def test_an_error_in_the_function_is_its_own_and_leaves_nothing_behind():
     with pytest.raises(ZeroDivisionError, match="div"):
         checkpoint(lambda u: 1 / u, x)
     assert (x * x).parents == (x, x)  # recording again
+
+
+@pytest.mark.parametrize("name", ["data", "grad"])
+def test_a_function_that_changes_a_value_outside_is_refused(name):
+    x, w = Value(2.0), Value(1.0, label="w")
+
+    def f(v):
+        setattr(w, name, getattr(w, name) + 1.0)
+        return v * w.detach() + 0 * w
+
+    z = checkpoint(f, x)
+    with pytest.raises(RuntimeError, match=rf"f changed \.{name} of Value.*'w'.* run again"):
+        z.backward()
+    assert x.grad == 0.0

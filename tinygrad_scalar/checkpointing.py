@@ -9,38 +9,17 @@ Source: *Deep Learning*, section 6.5.3 (equations 6.50-6.52); Griewank and Walth
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_scalar import context, primitives
 from tinygrad_scalar.backward import gradients
+from tinygrad_scalar.counting import tracked
+from tinygrad_scalar.forward import check_function
 from tinygrad_scalar.primitive import Carrier, Primitive
 from tinygrad_scalar.structure import carried, leaves, like, same_structure
 from tinygrad_scalar.undefined import is_nan
 from tinygrad_scalar.value import Value, node_of
-
-
-class Tracker:
-    """Notes the Values that a function uses but did not make: those it closes over."""
-
-    def __init__(self) -> None:
-        self.closed_over: dict[int, Value] = {}
-        self._recorded: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def made(self, node: Any) -> None:
-        """Mark a Value as made inside; a leaf's `_x` has no other use."""
-        if node.primitive is None:
-            node._x = self
-        else:  # recorded by a grad inside
-            self._recorded.add(node)
-
-    def used(self, operands: Sequence[Any]) -> None:
-        """Note operands that come from outside."""
-        for operand in operands:
-            inside = getattr(operand, "_x", None) is self or operand in self._recorded
-            if isinstance(operand, Value) and not inside:
-                self.closed_over[id(operand)] = operand
 
 
 class Cotangent:
@@ -72,7 +51,8 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     closes over receive their gradients too. Same gradients, also of higher order; nests. On the
     way back f is run once more; memory O(inputs + outputs) until then.
     Errors: RuntimeError if f gives another result when it is run again (it must not depend on
-    anything that changes: random numbers, Values written to in between).
+    anything that changes: random numbers, Values written to in between), or if it writes to the
+    `data` or `grad` of a Value outside; TypeError if f or what it returns is none of these.
     Source: *Deep Learning*, section 6.5.3.
 
     >>> from tinygrad_scalar import Value, checkpoint, counting, exp
@@ -84,6 +64,7 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     >>> y.backward()[x] == (exp(x * x) * x).backward()[x]
     True
     """
+    check_function(f, "checkpoint: f")
     given = [carried(x, "checkpoint: an argument") for x in leaves(args)]
     forward_mode = any(isinstance(x, Carrier) and not isinstance(x, Value) for x in given)
     if forward_mode or not context.settings().recording:
@@ -114,6 +95,7 @@ def checkpoint_chain(step: Callable[[Any], Any], state: Any, n: int) -> Any:
     >>> checkpoint_chain(lambda s: s * 2, x, 10).backward()[x]
     1024.0
     """
+    check_function(step, "checkpoint_chain: step")
     if type(n) is not int or n < 0:
         raise ValueError(f"checkpoint_chain: n is an integer from 0 on, not {n!r}")
     if not context.settings().recording:
@@ -133,12 +115,8 @@ def _forward(
     f: Callable[..., Any], args: tuple[Any, ...], given: list[Any]
 ) -> tuple[Any, list[Value]]:
     """f without recording, and the Values it closed over."""
-    tracker = Tracker()
-    with context.override(recording=False, tracker=tracker):
-        inside = [Value(x.data) if isinstance(x, Value) else x for x in given]
-        outputs = f(*like(args, inside))
-    tracker.used(leaves(outputs))
-    return outputs, list(tracker.closed_over.values())
+    inside = [Value(x.data) if isinstance(x, Value) else x for x in given]
+    return tracked(f, like(args, inside))
 
 
 class _Call:
@@ -199,7 +177,9 @@ class _Call:
                 primitives.identity(each) if isinstance(each, Value) else Value(each)
                 for each in x[:count]
             ]
+            before = [(value, value.data, value.grad) for value in self.closed_over]
             again = self._run(inside)
+        _check_untouched(before)
         outputs = leaves(again)
         self._check_same(again, outputs)
         chosen = [i for i in by_output if isinstance(outputs[i], Value)]
@@ -224,6 +204,16 @@ class _Call:
                 raise RuntimeError(
                     f"checkpoint: f gave {first!r}, and {second!r} when it was run again; it must "
                     "depend on nothing that changes in between (random numbers, data of Values)"
+                )
+
+
+def _check_untouched(before: Sequence[tuple[Value, Any, Any]]) -> None:
+    for value, data, gradient in before:
+        for name, was, now in (("data", data, value.data), ("grad", gradient, value.grad)):
+            if was != now and not (is_nan(was) and is_nan(now)):
+                raise RuntimeError(
+                    f"checkpoint: f changed .{name} of {value!r} from {was!r}: it is run again on "
+                    "the way back and must have no effects on Values outside it"
                 )
 
 

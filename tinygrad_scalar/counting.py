@@ -1,13 +1,15 @@
-"""Counting what is done: forward rules, recorded nodes, multiplications and additions."""
+"""Watching what is done: operations and nodes counted, Values from outside a function noted."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from tinygrad_scalar import context
+from tinygrad_scalar.structure import leaves
+from tinygrad_scalar.value import Value
 
 
 class Counts:
@@ -15,7 +17,9 @@ class Counts:
 
     - `evaluations`: forward rules of primitives in every mode, also recomputed, also in `no_grad`
     - `nodes`: nodes recorded, leaves not; `peak_nodes`: the most of these alive at one time
-    - `multiplications`, `additions`: one each per edge that a `backward` went through
+    - `multiplications`, `additions`: one each per edge that a `backward` went through, and per
+      operand with a tangent in forward mode where these are numbers (in a graph, or in another
+      mode, they are forward rules). Coefficients of `taylor` are not counted.
     """
 
     def __init__(self) -> None:
@@ -38,7 +42,7 @@ class Counts:
         self._watches.pop(key, None)
 
     def propagated(self, edges: int) -> None:
-        """A backward went through so many edges."""
+        """Gradients or tangents went through so many edges."""
         self.multiplications += edges
         self.additions += edges
 
@@ -66,3 +70,34 @@ def counting() -> Iterator[Counts]:
     counts = Counts()
     with context.override(counters=(*context.settings().counters, counts)):
         yield counts
+
+
+class Tracker:
+    """Notes the Values that a function uses but did not make: those it closes over."""
+
+    def __init__(self) -> None:
+        self.closed_over: dict[int, Value] = {}
+        self._recorded: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def made(self, node: Any) -> None:
+        """Mark a Value as made inside; a leaf's `_x` has no other use."""
+        if node.primitive is None:
+            node._x = self
+        else:  # recorded by a grad inside
+            self._recorded.add(node)
+
+    def used(self, operands: Sequence[Any]) -> None:
+        """Note operands that come from outside."""
+        for operand in operands:
+            inside = getattr(operand, "_x", None) is self or operand in self._recorded
+            if isinstance(operand, Value) and not inside:
+                self.closed_over[id(operand)] = operand
+
+
+def tracked(f: Callable[..., Any], args: Sequence[Any]) -> tuple[Any, list[Value]]:
+    """f(*args) without recording, and the Values from outside that it used."""
+    tracker = Tracker()
+    with context.override(recording=False, tracker=tracker, tracer=None):
+        outputs = f(*args)
+    tracker.used(leaves(outputs))
+    return outputs, list(tracker.closed_over.values())

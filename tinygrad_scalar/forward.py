@@ -135,15 +135,20 @@ class Dual(Tagged):
         """Σ of the terms, None if all are structurally zero."""
         made = NOTHING if context.plain else current()
         use, judge = Application(row, y, x, operands, made), Judge(context.settings().undefined)
-        total = None
+        total, edges = None, 0
         for i, operand in enumerate(operands):
-            term = use.term(i, operand.tangent, judge) if self.carries(operand) else None
+            if not self.carries(operand):
+                continue
+            term = use.term(i, operand.tangent, judge)
+            edges += not isinstance(term, Carrier)  # which has counted its own operations
             if term is None or total is None:
                 total = total if term is None else term
                 continue
             before, total = total, total + term
             if is_nan(plain(total)) and not (is_nan(plain(before)) or is_nan(plain(term))):
                 return judge.fault(use, i, "makes ∞−∞ on the way")
+        for counter in context.settings().counters:
+            counter.propagated(edges)
         return total
 
     def __repr__(self) -> str:
@@ -163,6 +168,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     >>> jvp(lambda x, y: x * sin(y), (2.0, 0.0), (0.0, 1.0))
     (0.0, 2.0)
     """
+    check_function(f, "jvp: f")
     level = new_level()
     arguments = dual_arguments(primals, tangents, level, "jvp")
     output = f(*arguments)
@@ -170,6 +176,12 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         mapped(lambda y: _split(y, level)[0], output),
         mapped(lambda y: _split(y, level)[1], output),
     )
+
+
+def check_function(f: Any, what: str) -> None:
+    """TypeError unless `f` can be called."""
+    if not callable(f):
+        raise TypeError(f"{what} must be callable, not {type(f).__name__}")
 
 
 def dual_arguments(primals: Any, tangents: Any, level: float, name: str) -> list[Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from tinygrad_scalar import context, primitives
 from tinygrad_scalar.backward import gradients, leaves_of
-from tinygrad_scalar.forward import Dual, Tagged, new_level
+from tinygrad_scalar.forward import Dual, Tagged, check_function, new_level
 from tinygrad_scalar.precision import like as like_number
 from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.structure import aligned, carried, leaves, like, mapped
@@ -33,6 +33,7 @@ def value_and_grad(
     >>> value_and_grad(lambda x, y: x * y)(2.0, 3.0)
     (6.0, (3.0, 2.0))
     """
+    check_function(f, "grad: f")
     check_policy(undefined)
 
     @wraps(f)
@@ -83,6 +84,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]
     >>> y, pull([1.0, 0.0]), pull([0.0, 1.0])
     ([4.0, 6.0], 4.0, 3.0)
     """
+    check_function(f, "vjp: f")
     run = Run(f, primals, {}, None, "vjp")
     outputs = [carried(y, "vjp: what f returned") for y in leaves(run.output)]
 
@@ -115,6 +117,7 @@ def jacobian(
     >>> jacobian(lambda x: [x[0] * x[1], x[0]])([2.0, 3.0])
     [[3.0, 2.0], [1.0, 0.0]]
     """
+    check_function(f, "jacobian: f")
     check_policy(undefined)
     if mode not in ("forward", "reverse", None):
         raise ValueError(f'jacobian: mode is "forward", "reverse" or None, not {mode!r}')
@@ -190,6 +193,7 @@ class Run:
         self.started = context.runs
         self.chosen = positions(argnums, len(args), name)
         given = [carried(x, f"{name}: argument {i}") for i in self.chosen for x in leaves(args[i])]
+        self._given = given
         cores = [_at_core(x) for x in given]
         self.inputs: list[Any] = [leaf for leaf, _ in cores]
         arguments = with_arguments(args, self.chosen, [argument for _, argument in cores])
@@ -233,9 +237,19 @@ class Run:
             return [0.0] * len(self.inputs)
         graph = self.graph or isinstance(seed, Carrier)
         with recorded() if graph else nullcontext():
-            found = gradients([output], [seed], known, graph=graph, undefined=undefined, cut=True)
+            asked = [*known, *self._held()]
+            found = gradients([output], [seed], asked, graph=graph, undefined=undefined, cut=True)
         results = iter(found)
         return [next(results) if isinstance(leaf, Value) else 0.0 for leaf in self.inputs]
+
+    def _held(self) -> list[Value]:
+        """Later coefficients of a series: they may have come from an earlier pull of this run.
+
+        An implicit function's solution stands in its own partials; what is already known of it is
+        no function of the leaf at its core.
+        """
+        later = [part for x in self._given for part in getattr(x, "known", ())[1:]]
+        return [core for part in later for core in _cores(part)]
 
     def finished(self, y: Any) -> Any:
         """An output as it is handed to the caller: a number unless a graph is due."""

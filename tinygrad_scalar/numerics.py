@@ -131,6 +131,19 @@ def step(x: Kind) -> Kind:
     return type(x)(0) if x <= 0 else x
 
 
+def sech(x: float) -> float:
+    """The hyperbolic secant 1 / cosh x = 2 e^−|x| / (1 + e^−2|x|), which never overflows.
+
+    Domain: all reals. Types: float. O(1), error at most 2 ulps, no errors.
+    Source: DLMF 4.28.6.
+
+    >>> sech(0.0), sech(-800.0), sech(math.inf)
+    (1.0, 0.0, 0.0)
+    """
+    small = math.exp(-abs(x))
+    return 2 * small / (1 + small * small)
+
+
 def relu(x: Kind) -> Kind:
     """max(0, x): x where x > 0, else 0, in the type of x; NaN at NaN.
 

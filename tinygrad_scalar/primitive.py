@@ -389,10 +389,16 @@ def _default_limit(error: Exception) -> float:
 
 
 def constant(name: str, x: Any) -> Any:
-    """The constant `pi`, `ln2` or `ln10` in the precision of `x`, whatever carries it."""
+    """The constant of that name in the precision of `x`, whatever carries it."""
     number = x.example() if isinstance(x, Carrier) else x
     arbitrary = getattr(number, "context", None)
-    return _CONSTANTS[name] if arbitrary is None else +getattr(arbitrary, name)
+    in_floats, precisely = _CONSTANTS[name]
+    return in_floats if arbitrary is None else +precisely(arbitrary)
 
 
-_CONSTANTS = {"pi": math.pi, "ln2": math.log(2.0), "ln10": math.log(10.0)}
+_CONSTANTS: dict[str, tuple[float, Callable[[Any], Any]]] = {
+    "ln2": (math.log(2.0), lambda m: m.ln2),
+    "ln10": (math.log(10.0), lambda m: m.ln10),
+    "2/√π": (2.0 / math.sqrt(math.pi), lambda m: 2 / m.sqrt(m.pi)),
+    "√(8/π)": (math.sqrt(8.0 / math.pi), lambda m: m.sqrt(8 / m.pi)),
+}

@@ -5,6 +5,8 @@ Glossary of the one-letter names: `x` the operand, `a` and `b` the first and sec
 A partial gets the result first, `(y, *x)`. Integers in a partial are neutral: they take the kind
 of the number they meet (float, Fraction, mpf), so write `2 * x`, not `2.0 * x`.
 
+A comparison in a partial is the number 1 or 0, constant to every further derivative.
+
 Convention at kinks: 0 at a local optimum of the piece (`abs`, `relu`), ½ to each at ties of
 `maximum` and `minimum`, 0 at jumps; the number stands in the row's `subgradient`.
 """
@@ -81,14 +83,14 @@ remainder = row("remainder", math.remainder, 1, _quotient, kinks=lambda a, b: 2 
                 subgradient=(), mpmath=limits.mpmath_remainder)
 fmod      = row("fmod",      math.fmod,      1, _quotient, kinks=lambda a, b: a != 0 and math.fmod(a, b) == 0,
                 subgradient=(), mpmath=limits.mpmath_fmod)
-maximum = row("maximum", numerics.maximum, lambda y, a, b: (1 + sign(a - b)) / 2, lambda y, a, b: (1 + sign(b - a)) / 2,
+maximum = row("maximum", numerics.maximum, lambda y, a, b: (a >= b) - (a == b) / 2, lambda y, a, b: (b >= a) - (a == b) / 2,
               symbol="max", latex=r"\max\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="")
-minimum = row("minimum", numerics.minimum, lambda y, a, b: (1 + sign(b - a)) / 2, lambda y, a, b: (1 + sign(a - b)) / 2,
+minimum = row("minimum", numerics.minimum, lambda y, a, b: (a <= b) - (a == b) / 2, lambda y, a, b: (b <= a) - (a == b) / 2,
               symbol="min", latex=r"\min\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="")
-clip  = row("clip",  numerics.clip, lambda y, x, a, b: (1 - step(a - x)) * (1 - step(x - b)), lambda y, x, a, b: step(a - x),
-            lambda y, x, a, b: step(x - b), kinks=lambda x, a, b: x in (a, b), subgradient=(1.0, 0.0, 0.0), mpmath="")
-where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: where(c, 1, 0), lambda y, c, a, b: where(c, 0, 1), mpmath="")
-copysign = row("copysign", numerics.copysign, lambda y, a, b: sign(a) * copysign(1, b), 0, kinks=lambda a, b: 0 in (a, b), subgradient=(), mpmath="")
+clip  = row("clip",  numerics.clip, lambda y, x, a, b: (x >= a) * (x <= b), lambda y, x, a, b: x < a, lambda y, x, a, b: x > b,
+            kinks=lambda x, a, b: x in (a, b), subgradient=(1.0, 0.0, 0.0), mpmath="")
+where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: c != 0, lambda y, c, a, b: c == 0, mpmath="")
+copysign = row("copysign", numerics.copysign, lambda y, a, b: 1 * (y == a) - (y == -a), 0, kinks=lambda a, b: 0 in (a, b), subgradient=(), mpmath="")
 
 # ── exponentials and logarithms ───────────────────────────────────────────────────────────────
 exp   = row("exp",   math.exp,   lambda y, x: y, latex="e^{{{0}}}")
@@ -99,8 +101,7 @@ log2  = row("log2",  math.log2,  lambda y, x: 1 / (x * constant("ln2", x)), doma
             limit=limits.log, mpmath=lambda m, x: m.log(x, 2))
 log10 = row("log10", math.log10, lambda y, x: 1 / (x * constant("ln10", x)), domain=positive, latex=r"\log_{{10}}\left({0}\right)",
             limit=limits.log)
-log1p = row("log1p", math.log1p, lambda y, x: 1 / (1 + x), domain=Interval(-1.0), latex=r"\log\left(1 + {0}\right)",
-            limit=lambda x: limits.log(1 + x))
+log1p = row("log1p", math.log1p, lambda y, x: 1 / (1 + x), domain=Interval(-1.0), limit=lambda x: limits.log(1 + x))
 
 # ── trigonometric and hyperbolic ──────────────────────────────────────────────────────────────
 sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"))
@@ -108,21 +109,23 @@ cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"))
 tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"))
 asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt((1 - x) * (1 + x)),  domain=CLOSED_UNIT, latex=_function("arcsin"))
 acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt((1 - x) * (1 + x)), domain=CLOSED_UNIT, latex=_function("arccos"))
+_over_square = lambda x, length: x / length / length  # noqa: E731 (the square may overflow)
 atan  = row("atan",  math.atan,  lambda y, x: 1 / (1 + x * x), latex=_function("arctan"))
-atan2 = row("atan2", math.atan2, lambda y, a, b: b / hypot(a, b) / hypot(a, b), lambda y, a, b: -a / hypot(a, b) / hypot(a, b),
+atan2 = row("atan2", math.atan2, lambda y, a, b: _over_square(b, hypot(a, b)), lambda y, a, b: -_over_square(a, hypot(a, b)),
             kinks=lambda a, b: a == 0 and b == 0)
 sinh  = row("sinh",  math.sinh,  lambda y, x: cosh(x), latex=_function("sinh"), limit=lambda x: math.copysign(INFINITY, x))
 cosh  = row("cosh",  math.cosh,  lambda y, x: sinh(x), latex=_function("cosh"))
 # 1 - y² has no digit left at x = 20, and cosh overflows
-tanh  = row("tanh",  math.tanh,  lambda y, x: 4 * sigmoid(2 * x) * sigmoid(-2 * x), latex=_function("tanh"))
+tanh  = row("tanh",  math.tanh,  lambda y, x: square(sech(x)), latex=_function("tanh"))  # 1 - y² has no digit left at x = 20
+sech  = row("sech",  numerics.sech, lambda y, x: -y * tanh(x), latex=r"\operatorname{{sech}}\left({0}\right)")
 asinh = row("asinh", math.asinh, lambda y, x: 1 / hypot(1, x))
 acosh = row("acosh", math.acosh, lambda y, x: 1 / (sqrt(x - 1) * sqrt(x + 1)), domain=Interval(1.0, closed_low=True))
 atanh = row("atanh", math.atanh, lambda y, x: 1 / ((1 - x) * (1 + x)), domain=Interval(-1.0, 1.0),
             limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan)
 
 # ── special functions ─────────────────────────────────────────────────────────────────────────
-erf   = row("erf",   math.erf,   lambda y, x:  2 / sqrt(constant("pi", x)) * exp(-x * x))
-erfc  = row("erfc",  math.erfc,  lambda y, x: -2 / sqrt(constant("pi", x)) * exp(-x * x))
+erf   = row("erf",   math.erf,   lambda y, x:  constant("2/√π", x) * exp(-x * x))
+erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * exp(-x * x))
 gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1))
 lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma)
 digamma   = row("digamma",   polygammas.digamma, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1))
@@ -133,10 +136,10 @@ normal_pdf = row("normal_pdf", special.normal_pdf, lambda y, x: -x * y, symbol="
 
 # ── activations ───────────────────────────────────────────────────────────────────────────────
 relu       = row("relu",       numerics.relu, lambda y, x: step(x), kinks=(0.0,), mpmath="")
-leaky_relu = row("leaky_relu", numerics.leaky_relu, lambda y, x, slope: step(x) + slope * (1 - step(x)), lambda y, x, slope: x * step(-x),
+leaky_relu = row("leaky_relu", numerics.leaky_relu, lambda y, x, slope: where(x > 0, 1, slope), lambda y, x, slope: x * (x <= 0),
                  kinks=lambda x, slope: x == 0 and slope != 1, subgradient=(), defaults=(0.01,), mpmath="")
-elu        = row("elu",        numerics.elu, lambda y, x, alpha: step(x) + (1 - step(x)) * alpha * exp(-relu(-x)),
-                 lambda y, x, alpha: expm1(-relu(-x)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
+elu        = row("elu",        numerics.elu, lambda y, x, alpha: where(x > 0, 1, alpha * exp(x * (x <= 0))),
+                 lambda y, x, alpha: expm1(minimum(x, 0)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
                  defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x))
 softplus   = row("softplus",   special.softplus, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)))
 # y (1 - y) has no digit left at x = 40
@@ -148,14 +151,10 @@ gelu_tanh  = row("gelu_tanh",  special.gelu_tanh, lambda y, x: _slope_of_gelu_ta
 
 
 def _slope_of_gelu_tanh(x: Any) -> Any:
-    """σ(2u) (1 + 2x u′ σ(−2u)) with u as below."""
-    slope = sqrt(8 / constant("pi", x)) * (1 + 3 * 44715 * x * x / 10**6)
-    return _sigmoid_of_gelu_tanh(x) * (1 + x * slope * _sigmoid_of_gelu_tanh(x, -1))
-
-
-def _sigmoid_of_gelu_tanh(x: Any, side: int = 1) -> Any:
-    """σ(±2u) with u = √(2/π) (x + 0.044715 x³), Hendrycks and Gimpel's approximation."""
-    return sigmoid(side * sqrt(8 / constant("pi", x)) * x * (1 + 44715 * x * x / 10**6))
+    """σ(2u) (1 + 2x u′ (1 − σ(2u))) with u = √(2/π) (x + 0.044715 x³)."""
+    cubic, scaled = 44715 * (x * x) / 10**6, constant("√(8/π)", x) * x
+    s = sigmoid(scaled * (1 + cubic))
+    return s * (1 + scaled * (1 + 3 * cubic) * (1 - s))
 
 
 # ── of any number of operands ─────────────────────────────────────────────────────────────────

@@ -8,11 +8,11 @@ from functools import wraps
 from typing import Any
 
 from tinygrad_scalar.backward import gradients
-from tinygrad_scalar.forward import Dual, Tagged, dual_arguments, new_level
+from tinygrad_scalar.forward import Dual, Tagged, check_function, dual_arguments, new_level
 from tinygrad_scalar.functional import Argnums, Run, grad, jacobian, positions
 from tinygrad_scalar.graph import topological_order
 from tinygrad_scalar.primitive import Carrier
-from tinygrad_scalar.structure import leaves
+from tinygrad_scalar.structure import carried, leaves
 from tinygrad_scalar.undefined import Policy, check_policy
 
 
@@ -28,6 +28,7 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     >>> hvp(lambda x: x[0] ** 2 * x[1], ([3.0, 2.0],), ([1.0, 0.0],))
     [4.0, 6.0]
     """
+    check_function(f, "hvp: f")
     level = new_level()
     checked = dual_arguments(primals, tangents, level, "hvp")
 
@@ -36,6 +37,7 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         y = f(*dual_arguments(x, tangents, level, "hvp"))
         if isinstance(y, (list, tuple, dict)):
             raise TypeError(f"hvp: f must return one number, not {type(y).__name__}")
+        y = carried(y, "hvp: what f returned")
         return y.tangent if isinstance(y, Dual) and y.level == level else 0.0
 
     del checked  # only for its errors, before f runs
@@ -63,6 +65,7 @@ def hessian(
     >>> hessian(lambda x: x[0] ** 2 + x[1] ** 3, sparse=True)([1.0, 2.0])
     ([0, 1], [0, 1], [2.0, 12.0])
     """
+    check_function(f, "hessian: f")
     check_policy(undefined)
     if sparse not in (False, True, "scipy"):
         raise ValueError(f'hessian: sparse is False, True or "scipy", not {sparse!r}')

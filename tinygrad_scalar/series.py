@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from tinygrad_scalar import context, primitives
-from tinygrad_scalar.forward import Tagged, new_level
+from tinygrad_scalar.forward import Tagged, check_function, new_level
 from tinygrad_scalar.precision import like
 from tinygrad_scalar.primitive import Carrier, Joint, Primitive
 from tinygrad_scalar.structure import carried
@@ -170,8 +170,7 @@ def taylor(f: Callable[[Any], Any], n: int) -> Callable[[Any], list[Any]]:
     >>> taylor(lambda x: x**3, 4)(2.0)
     [8.0, 12.0, 12.0, 6.0, 0.0]
     """
-    if type(n) is not int or n < 0:
-        raise ValueError(f"taylor: the order is an integer from 0 on, not {n!r}")
+    _check(f, n, "taylor")
 
     def derivatives(x: Any) -> list[Any]:
         level = new_level()
@@ -191,5 +190,12 @@ def derivative(f: Callable[[Any], Any], n: int = 1) -> Callable[[Any], Any]:
     >>> derivative(lambda x: x**3, 2)(2.0)
     12.0
     """
+    _check(f, n, "derivative")
     derivatives = taylor(f, n)
     return lambda x: derivatives(x)[n]
+
+
+def _check(f: Any, n: Any, name: str) -> None:
+    check_function(f, f"{name}: f")
+    if type(n) is not int or n < 0:
+        raise ValueError(f"{name}: the order is an integer from 0 on, not {n!r}")

@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, Literal
 
 from tinygrad_scalar.arithmetic import Arithmetic, Limit, unlimited
+from tinygrad_scalar.precision import is_number, number
 from tinygrad_scalar.primitive import Carrier, Primitive
 from tinygrad_scalar.provenance import user_stacklevel
 
@@ -44,11 +46,19 @@ def by_rule(primitive: Primitive, rule: Any, i: int, y: Any, x: Sequence[Any]) -
     if not callable(rule):
         return rule
     try:
-        return rule(y, *x)
+        slope = rule(y, *x)
     except (ArithmeticError, ValueError):
         if primitive.kinks(*x) and primitive.subgradient:
             return primitive.subgradient[i]
         return limit_of(rule, y, x)
+    except TypeError as error:
+        raise TypeError(f"{primitive.name}: partial {i}: {error}") from error
+    if isinstance(slope, (int, float, Fraction, Carrier)) or primitive.opaque:
+        return slope
+    if not is_number(slope):
+        kind = type(slope).__name__
+        raise TypeError(f"{primitive.name}: partial {i} gave {kind}; it must return a real number")
+    return number(slope)  # NumPy's truth values and integers
 
 
 def limit_of(rule: Any, y: Any, x: Sequence[Any]) -> Any:

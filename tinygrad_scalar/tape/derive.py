@@ -21,6 +21,7 @@ _ADD, _MUL, _NEG, _SUB, _WHERE = (
     primitives.add, primitives.mul, primitives.neg, primitives.sub, primitives.where
 )  # fmt: skip
 _CONDITIONS = frozenset(COMPARISONS.values())
+_EQ, _NE = COMPARISONS["eq"], COMPARISONS["ne"]
 
 
 class Mask(NamedTuple):
@@ -131,6 +132,8 @@ class Derivation:
         if not isinstance(partial, int):
             return None
         row, operands = self.tape.code[partial]
+        if row in (_NE, _EQ) and self.tape.constants.get(operands[1]) == 0.0:
+            return Mask(operands[0], row is _NE)
         if row in _CONDITIONS:
             return Mask(partial, True)
         if row is _WHERE:

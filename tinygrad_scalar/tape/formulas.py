@@ -54,6 +54,11 @@ def _sigmoid(x: Any) -> Any:
     return where(GE(x, 0.0), 1.0, small) / (1.0 + small)
 
 
+def _sech(x: Any) -> Any:
+    small = p.exp(-p.abs(x))
+    return 2.0 * small / (1.0 + small * small)
+
+
 def _softplus(x: Any) -> Any:
     return _relu(x) + p.log1p(p.exp(-p.abs(x)))
 
@@ -186,6 +191,7 @@ FORMULAS: dict[Primitive, Callable[..., Any]] = {
     p.clip: _clip,
     p.square: lambda x: x * x,
     p.reciprocal: lambda x: 1.0 / x,
+    p.sech: _sech,
     p.sigmoid: _sigmoid,
     p.softplus: _softplus,
     p.silu: _silu,

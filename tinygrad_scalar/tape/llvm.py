@@ -51,6 +51,7 @@ class Machine:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.llvm = llvm
+        self.addresses: dict[str, int | None] = {}
         features = llvm.get_host_cpu_features()
         self.features, self.cpu = features.flatten(), llvm.get_host_cpu_name()
         wide = bool(features.get("avx512f")) and bool(features.get("avx512dq"))
@@ -74,7 +75,10 @@ class Machine:
 
     def address(self, symbol: str) -> int | None:
         """Where a function of the C library is; None for an intrinsic of LLVM."""
-        return None if symbol.startswith("llvm.") else self.llvm.address_of_symbol(symbol)
+        if symbol not in self.addresses:
+            known = not symbol.startswith("llvm.")
+            self.addresses[symbol] = self.llvm.address_of_symbol(symbol) if known else None
+        return self.addresses[symbol]
 
     def vector(self, symbol: str, arity: int) -> tuple[str, int] | None:
         """The vector function for a C function, and its lanes; None if there is none."""

@@ -46,6 +46,7 @@ NEVER_RAISES = frozenset(
         "normal_cdf",
         "normal_pdf",
         "tanh",
+        "sech",
         "atan",
         "atan2",
         "asinh",
@@ -95,11 +96,10 @@ def pruned(
     lines = _needed(code, outputs, raising)
     places = [0] * len(code)
     kept: list[Line] = []
-    for marker in MARKERS_IN_ORDER:
-        for line in lines:
-            if code[line][0] is marker:
-                places[line] = len(kept)
-                kept.append(code[line])
+    outside = [line for line in lines if code[line][0] in MARKERS]
+    for line in sorted(outside, key=lambda line: MARKERS_IN_ORDER.index(code[line][0])):
+        places[line] = len(kept)
+        kept.append(code[line])
     checked: list[int] = []
     for line in lines:
         row, operands = code[line]
