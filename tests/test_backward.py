@@ -2,7 +2,9 @@
 
 import gc
 import math
+import os
 import re
+import subprocess
 import sys
 import threading
 import tracemalloc
@@ -486,6 +488,61 @@ def test_an_overwritten_inner_node_is_right_or_an_error_too():
     assert "compute it again" in message or table[x].data == expected
 
 
+@each_sweep
+@pytest.mark.parametrize("grad", [None, "0", [0.0], 0j])
+def test_a_grad_that_is_no_number_is_an_error_and_no_leaf_is_written(undefined, grad):
+    leaves = [Value(2.0), Value(3.0, label="w"), Value(4.0)]
+    z = ts.prod(leaves)
+    leaves[1].grad = grad
+    message = (
+        rf"backward: the grad of Value\(3.0, grad={re.escape(repr(grad))}, label='w'\) is "
+        rf"{type(grad).__name__}, not a number to add to: set it to 0.0, as zero_grad\(\) does"
+    )
+    for inputs in (None, leaves):
+        with pytest.raises(TypeError, match=message):
+            z.backward(undefined=undefined, inputs=inputs)
+        assert [leaf.grad for leaf in leaves] == [0.0, grad, 0.0]
+    z.zero_grad()
+    z.backward(undefined=undefined)
+    assert [leaf.grad for leaf in leaves] == [12.0, 8.0, 6.0]
+
+
+@each_sweep
+@pytest.mark.parametrize("grad", [1, True, Fraction(1, 2), np.float64(0.5), np.float32(0.5)])
+def test_any_number_in_grad_is_added_to(undefined, grad):
+    x = Value(2.0)
+    x.grad = grad
+    (x * x).backward(undefined=undefined)
+    assert x.grad == 4.0 + grad
+
+
+@pytest.mark.parametrize(
+    ("compute", "operands"),
+    [
+        (lambda x, y: x + y, 2),
+        (lambda x, y: x - y, 2),
+        (lambda x, y: 5.0 + x, 1),
+        (lambda x, y: x - 5.0, 1),
+        (lambda x, y: -x, 1),
+        (lambda x, y: x.relu(), 1),
+    ],
+)
+def test_whatever_stands_in_a_leaf_later_constant_slopes_are_as_they_were(compute, operands):
+    x, y = Value(2.0), Value(3.0)
+    z = compute(x, y)
+    data, slopes = z.data, [derivative() for derivative in z.local_derivatives]
+    for number in (-50.0, Fraction(1, 3), math.nan):
+        x.data = number
+        assert z.data == data
+        assert z.parents == (x, y)[:operands]
+        assert len(z.operands) == z.primitive.arity
+        assert [derivative() for derivative in z.local_derivatives] == slopes
+        assert z.backward()[x] == z.backward(inputs=[x, y])[x] == slopes[0]
+        assert z.backward(undefined="warn")[x] == slopes[0]
+        if z.primitive.name != "relu":  # whose slope is no constant: that is an error
+            assert z.backward(create_graph=True)[x].data == slopes[0]
+
+
 # ── under create_graph ────────────────────────────────────────────────────────────────────────
 def test_the_table_holds_values_and_grad_the_numbers():
     x = Value(3.0)
@@ -676,6 +733,36 @@ def test_threads_may_share_leaves(undefined, inputs):
 
 
 @pytest.mark.usefixtures("busy_switching")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_forked_during_the_backward_of_another_thread_can_go_back_itself():
+    program = """
+import os, threading
+from tinygrad_scalar import Value, primitive
+
+begun, go = threading.Event(), threading.Event()
+
+def slow(y, x):
+    begun.set()
+    go.wait()
+    return 1.0
+
+row = primitive("row", lambda x: x, slow)
+thread = threading.Thread(target=lambda: row(Value(1.0)).backward())
+thread.start()
+begun.wait()
+os.register_at_fork(before=go.set)  # the last one registered is the first one called
+child = os.fork()
+if not child:
+    x = Value(3.0)
+    (x * x).backward()
+    os._exit(int(x.grad))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "6\n"
+
+
 def test_no_grad_is_a_matter_of_one_thread():
     x, stop, recorded = Value(2.0), threading.Event(), []
 

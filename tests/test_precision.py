@@ -314,3 +314,70 @@ def test_the_kinds_may_meet():
     assert type(jvp(lambda x: x * x, (np.float32(0.3),), (0.5,))[1]) is np.float32
     assert type(vjp(lambda x: x * x, np.float32(0.3))[1](0.5)) is np.float32
     assert type(vjp(lambda x: x * x, THIRD)[1](2)) is Fraction
+
+
+TWO = ["add", "sub", "mul", "div", "pow", "mod", "floordiv", "fmod", "remainder"]
+TWO += ["maximum", "minimum", "hypot", "atan2", "copysign"]
+
+
+@pytest.mark.parametrize("name", TWO)
+@pytest.mark.parametrize("third", ["a", "b"])
+def test_a_fraction_beside_an_mpf_is_one(name, third):
+    """Data and gradient are those of two mpf, in any order and in every sweep."""
+    row = TABLE[name]
+    with mpmath.workdps(40):
+        exact, near = Fraction(7, 3), mpf(7) / 3
+        other = mpf(2) / 3
+        kinds = (exact, other), (near, other)
+        if third == "b":
+            kinds = (other, exact), (other, near)
+        mixed, alike = ([Value(x) for x in numbers] for numbers in kinds)
+        z, expected = row(*mixed), row(*alike)
+        assert type(z.data) is mpf
+        assert z.data == expected.data
+        table, reference = z.backward(), expected.backward()
+        for x, y in zip(mixed, alike, strict=True):
+            assert table[x] == reference[y]
+        assert row(kinds[0][0], mixed[1]).data == expected.data  # a plain number beside it
+        assert row(*kinds[0]) == expected.data  # and both
+
+
+@pytest.mark.parametrize("name", ["sub", "mul", "div", "maximum", "minimum", "hypot", "atan2"])
+def test_a_fraction_beside_an_mpf_has_a_derivative_graph(name):
+    x, y = Value(Fraction(7, 3)), Value(mpf(2) / 3)
+    z = TABLE[name](x, y)
+    table = z.backward()
+    graph = z.backward(create_graph=True)
+    assert [graph[x].data, graph[y].data] == pytest.approx([table[x], table[y]], rel=1e-15)
+    assert x > y
+    assert not y >= x
+
+
+def test_gradients_of_two_kinds_add_up():
+    x = Value(Fraction(1, 3))
+    (x * x).backward()
+    (x * mpf(2)).backward()
+    assert type(x.grad) is mpf
+    assert x.grad == mpf(2) / 3 + 2
+
+
+@pytest.mark.parametrize("a", [np.float32(3e38), 3e38])
+def test_32_bits_overflow_without_a_warning(a):
+    """As floats do; warnings are errors here."""
+    for x in (Value(a), a):
+        v = Value(np.float32(3e38))
+        for z in (x * v, v * x, x + v, x - (-v), v * v * v):
+            assert z.data == np.float32("inf")
+            assert type(z.data) is np.float32
+            z.backward()
+            z.backward(create_graph=True)
+    x, v = Value(a), Value(np.float32(3e38))
+    (x * v * v).backward()
+    assert x.grad == np.float32("inf")
+
+
+def test_a_float_meets_32_bits_in_64():
+    """And is rounded once, however the operation is written."""
+    x, y = 0.1, np.float32(3.3)
+    for z in (Value(x) * Value(y), Value(y) * Value(x), x * Value(y), Value(x) * y):
+        assert z.data == np.float32(x * float(y))

@@ -16,7 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import tinygrad_scalar as ts
-from tinygrad_scalar import Value, no_grad, primitive
+from tinygrad_scalar import Value, no_grad, primitive, scope
 from tinygrad_scalar.primitives import TABLE
 
 MODERATE = st.floats(-1e6, 1e6)
@@ -915,6 +915,32 @@ def test_gelu_refuses_another_approximation():
 def test_wrong_operands_of_n_ary_functions(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+N_ARY = ["sum", "prod", "mean", "logsumexp"]
+
+
+@pytest.mark.parametrize("name", [*N_ARY, "dot", "cross_entropy"])
+@given(st.lists(st.floats(-20, 20), min_size=2, max_size=6), st.data())
+def test_n_ary_functions_are_what_their_rows_are(name, numbers, data):
+    """The quick way against the general one, which a block around it makes them take."""
+    count = len(numbers) // 2 * 2
+    floats = data.draw(st.sets(st.integers(0, count - 2)))
+    leaves = [x if i in floats else Value(x) for i, x in enumerate(numbers[:count])]
+    half = count // 2
+    split = name in ("dot", "cross_entropy")
+    arguments = (leaves[:half], leaves[half:]) if split else (leaves,)
+    quick = getattr(ts, name)(*arguments)
+    with scope("slow"):
+        general = getattr(ts, name)(*arguments)
+    assert same(quick.data, general.data)
+    assert quick.primitive is general.primitive is TABLE[name]
+    assert quick.parents == general.parents
+    assert all(map(operator.is_, quick.operands, general.operands)) or (
+        [*map(repr, quick.operands)] == [*map(repr, general.operands)]
+    )
+    expected = general.backward(undefined="warn")
+    assert [*quick.backward().values()] == pytest.approx([*expected.values()], rel=1e-13)
 
 
 def test_n_ary_functions_take_any_iterable_and_are_one_node():

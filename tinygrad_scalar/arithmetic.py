@@ -77,7 +77,7 @@ class Arithmetic(Carrier):
     sin, cos, tan = table.sin, table.cos, table.tan
     asin, acos, atan = table.asin, table.acos, table.atan
     sinh, cosh, tanh = table.sinh, table.cosh, table.tanh
-    asinh, acosh, atanh = table.asinh, table.acosh, table.atanh
+    sech, asinh, acosh, atanh = table.sech, table.asinh, table.acosh, table.atanh
     erf, erfc, gamma, lgamma, digamma = (
         table.erf,
         table.erfc,

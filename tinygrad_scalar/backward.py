@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar import context
 from tinygrad_scalar.graph import NOTHING, active_nodes, consumers_first, nodes_below
-from tinygrad_scalar.precision import is_number, like
+from tinygrad_scalar.precision import is_number, like, quietly
 from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.primitives import dot
 from tinygrad_scalar.reverse import propagate
-from tinygrad_scalar.sweep import check_leaves, leaves_below, running, sweep
+from tinygrad_scalar.sweep import added, check_leaves, leaves_below, running, sweep
 from tinygrad_scalar.table import GradTable
 from tinygrad_scalar.undefined import Policy, check_policy, plain
 
@@ -152,7 +152,8 @@ def _table(
         carried = seed if isinstance(seed, Carrier) else like(seed, output.data)
         start[id(output)] = start[id(output)] + carried if id(output) in start else carried
     check_leaves(order)
-    found = propagate(order, start, active, cut, undefined, graph)
+    with quietly():
+        found = propagate(order, start, active, cut, undefined, graph)
     zero = like(0.0, outputs[0].data) if outputs else 0.0
     return order, [zero if gradient is None else gradient for gradient in found]
 
@@ -179,14 +180,17 @@ def _by_the_book(
 
 
 def _write(order: Sequence[Value], found: Sequence[Any], wanted: set[int] | None) -> None:
+    new = []
     for node, gradient in zip(order, found, strict=True):
         number = plain(gradient)
         if not is_number(number):  # of a checkpointed call, which gathers its outputs' ones
             continue
         if wanted is None and node.primitive is not None:
-            node.grad = number
+            new.append((node, number))
         elif wanted is None or id(node) in wanted:
-            node.grad = node.grad + number if node.grad else number
+            new.append((node, added(node, number)))
+    for node, number in new:  # only once no sum has failed
+        node.grad = number
 
 
 def _count_edges(table: GradTable) -> None:

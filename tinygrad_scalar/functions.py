@@ -49,6 +49,7 @@ from tinygrad_scalar.primitives import (
     relu,
     remainder,
     round,
+    sech,
     sigmoid,
     sign,
     silu,
@@ -62,6 +63,7 @@ from tinygrad_scalar.primitives import (
     tanh,
     trunc,
 )
+from tinygrad_scalar.value import many
 
 __all__ = [
     "abs",
@@ -112,6 +114,7 @@ __all__ = [
     "relu",
     "remainder",
     "round",
+    "sech",
     "sigmoid",
     "sign",
     "silu",
@@ -192,7 +195,7 @@ def _all(values: Iterable[Any], name: str, *, empty: float | None = None) -> Any
         if empty is None:
             raise ValueError(f"{name} of no values is undefined: give at least one")
         return empty
-    return table.TABLE[name](*operands)
+    return many(table.TABLE[name], operands)
 
 
 def _listed(values: Iterable[Any], name: str) -> list[Any]:

@@ -7,14 +7,16 @@
 | `numpy.float32` | `numpy.float32` | in 64 bits, rounded once to 32 |
 | `mpmath.mpf` | `mpf` at the working precision of mpmath | mpmath's function of the row |
 
-A plain `int` beside one of these is neutral: it takes their kind. Neither NumPy nor mpmath is
-imported here: a number of theirs can only come in after its module was loaded.
+A plain `int` beside one of these is neutral: it takes their kind. Beside an `mpf` every number
+does, a `Fraction` too. Neither NumPy nor mpmath is imported here: a number of theirs can only come
+in after its module was loaded.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from typing import Any
 
@@ -100,7 +102,8 @@ def evaluate(
     if all(value.__class__ is float for value in values):
         return _each(_result, forward(*values))
     mpmath = sys.modules.get("mpmath")
-    if mpmath is not None and any(isinstance(value, mpmath.mpf) for value in values):
+    values = together(values)
+    if mpmath is not None and _first(mpmath.mpf, values) is not None:
         if callable(mpmath_name):
             result = mpmath_name(mpmath, *values)
         else:
@@ -109,13 +112,30 @@ def evaluate(
             raise ValueError("math domain error")
         return _each(mpmath.mpf, result)
     numpy = sys.modules.get("numpy")
-    if numpy is not None and any(isinstance(value, numpy.float32) for value in values):
+    if numpy is not None and _first(numpy.float32, values) is not None:
         result = forward(*(float(value) for value in values))
-        with numpy.errstate(over="ignore", under="ignore"):
+        with quietly():
             return _each(numpy.float32, result)
     if Fraction in {value.__class__ for value in values}:
         return _each(lambda y: Fraction(y) if isinstance(y, int) else y, forward(*values))
     return _each(_result, forward(*map(float, values)))
+
+
+def _first(kind: type, values: Iterable[Any]) -> Number | None:
+    return next((value for value in values if isinstance(value, kind)), None)
+
+
+def together(values: Iterable[Number]) -> tuple[Number, ...]:
+    """The numbers of one operation: beside an `mpf` all are `mpf`."""
+    values, mpmath = tuple(values), sys.modules.get("mpmath")
+    example = None if mpmath is None else _first(mpmath.mpf, values)
+    return values if example is None else tuple(like(value, example) for value in values)
+
+
+def quietly() -> AbstractContextManager[Any]:
+    """Where `numpy.float32` overflows to inf as a float does, without a warning."""
+    numpy = sys.modules.get("numpy")
+    return nullcontext() if numpy is None else numpy.errstate(all="ignore")
 
 
 def _result(y: Any) -> Number:

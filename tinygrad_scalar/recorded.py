@@ -10,7 +10,7 @@ from tinygrad_scalar import primitives
 from tinygrad_scalar.application import Application
 from tinygrad_scalar.arithmetic import Arithmetic
 from tinygrad_scalar.graph import nodes_below
-from tinygrad_scalar.precision import Number, like
+from tinygrad_scalar.precision import Number, evaluate, like
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.provenance import NOTHING, Provenance
 from tinygrad_scalar.undefined import is_nan, partial_at
@@ -88,14 +88,15 @@ class Recorded(Arithmetic):
 
     def _seen(self) -> tuple[Any, tuple[Number, ...]]:
         """The result and the operands' numbers as the operation saw them."""
-        if self.primitive is None:
+        row = self.primitive
+        if row is None:
             return self.data, ()
-        if self.primitive.arity == 1:
+        if row.arity == 1:
             return self._y, (self._x,)
-        if self.primitive in PAIRS:
+        if row in PAIRS:
             values = self._x, self._y
             try:
-                return self.primitive.forward(*values), values
+                return evaluate(row.forward, values, row.mpmath), values
             except ArithmeticError:  # a quotient made under ieee
                 return self.data, values
         return self._x[0], self._x[1:]
@@ -119,7 +120,7 @@ class Recorded(Arithmetic):
     def _check_unchanged(self) -> None:
         """RuntimeError if an operand's `data` was overwritten since then."""
         for i, (parent, seen) in enumerate(zip(self._slots(), self._seen()[1], strict=True)):
-            if parent is not None and not _same(parent.data, seen):
+            if parent is not None and not _same(like(parent.data, seen), seen):
                 name = self.primitive.name if self.primitive else ""
                 raise RuntimeError(
                     f"{name}: the data of {parent!r} (operand {i}) was {seen!r} when this was "

@@ -7,11 +7,16 @@ theirs. What is *meant* is `reverse.propagate`, and a test holds the two togethe
 
 from __future__ import annotations
 
+import operator
+import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar import context, primitives
+from tinygrad_scalar.precision import evaluate, is_number
+from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.undefined import by_rule, is_nan
 
 if TYPE_CHECKING:
@@ -19,9 +24,23 @@ if TYPE_CHECKING:
 
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _NEG, _POW = primitives.div, primitives.neg, primitives.pow
-_RELU = primitives.relu
+_RELU, _DOT, _SUM, _MEAN = primitives.relu, primitives.dot, primitives.sum, primitives.mean
+# The partials of the library's rows with `math.cos` where the row says `cos`: a row asks at every
+# call what is carried, and here that is known.
+_FORWARD = {k: x.forward if isinstance(x, Primitive) else x for k, x in vars(primitives).items()}
+_ON_FLOATS = {
+    rule: FunctionType(rule.__code__, _FORWARD)
+    for row in primitives.TABLE.values()
+    for rule in row.partials
+    if callable(rule)
+}
 # One sweep at a time: the counts and gradients under way stand in nodes that threads may share.
+# So a partial of one's own must not wait for the backward of another thread.
 running = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child has no other thread, which would never be done
+    os.register_at_fork(
+        before=running.acquire, after_in_parent=running.release, after_in_child=running.release
+    )
 Saved = list[tuple["Value", float]]
 
 
@@ -54,9 +73,23 @@ def sweep(
     _restore(saved)
     if any(map(is_nan, received)):
         return None
-    for node, gradient in zip(wanted, received, strict=True):
-        node.grad += gradient
+    totals = list(map(added, wanted, received))  # all of them, before any is written
+    for node, total in zip(wanted, totals, strict=True):
+        node.grad = total
     return order, gradients
+
+
+def added(node: Value, gradient: Any) -> Any:
+    """What stands in `.grad` with `gradient` added to it; TypeError if that is no number."""
+    before = node.grad
+    if before.__class__ is float is gradient.__class__:
+        return before + gradient
+    if not is_number(before):
+        raise TypeError(
+            f"backward: the grad of {node!r} is {type(before).__name__}, not a number to add to: "
+            "set it to 0.0, as zero_grad() does"
+        )
+    return evaluate(operator.add, (before, gradient), "") if before else gradient
 
 
 def check_leaves(nodes: Iterable[Value]) -> None:
@@ -95,39 +128,33 @@ def _count(output: Value, save_all: bool) -> tuple[list[Value], Saved]:
     Gives the nodes, and what stood in `.grad` of the leaves (or of all).
     """
     saved: Saved = []
-    save = saved.append
-    if save_all or output.primitive is None:
-        save((output, output.grad))
     reached = [output]
-    reach = reached.append
     for node in reached:
         a = node._a
+        b = node._b
         if a is not None:
             consumers = a._pending
             a._pending = consumers + 1
             if not consumers:
-                if save_all or a.primitive is None:
-                    save((a, a.grad))
-                a.grad = 0.0
-                reach(a)
-        b = node._b
+                reached.append(a)
         if b is not None:
             consumers = b._pending
             b._pending = consumers + 1
             if not consumers:
-                if save_all or b.primitive is None:
-                    save((b, b.grad))
-                b.grad = 0.0
-                reach(b)
-        elif a is None and node.primitive is not None:
-            for parent in node._y:
+                reached.append(b)
+        elif a is None:
+            leaf = node.primitive is None
+            if leaf and not save_all:
+                saved.append((node, node.grad))
+            for parent in () if leaf else node._y:
                 if parent is not None:
-                    parent._pending += 1
-                    if parent._pending == 1:
-                        if save_all or parent.primitive is None:
-                            save((parent, parent.grad))
-                        parent.grad = 0.0
-                        reach(parent)
+                    consumers = parent._pending
+                    parent._pending = consumers + 1
+                    if not consumers:
+                        reached.append(parent)
+        if save_all:
+            saved.append((node, node.grad))
+        node.grad = 0.0
     return reached, saved
 
 
@@ -165,99 +192,102 @@ def _restrict(output: Value, reached: list[Value], inputs: Sequence[Value]) -> l
 
 def _fire(output: Value, seed: float) -> list[Value]:
     """Send every gradient on to the parents, a node once all its consumers have sent theirs."""
+    mul, add, sub, div, neg, relu, power = _MUL, _ADD, _SUB, _DIV, _NEG, _RELU, _POW
+    on_floats = _ON_FLOATS if context.plain else {}  # else what they evaluate may be counted
     output.grad = seed
     order = [output]
-    ready = order.append
     for node in order:
         gradient = node.grad
-        row = node.primitive
+        row: Any = node.primitive
         a = node._a
         b = node._b
-        if row is _MUL:
-            if a is not None:
-                a.grad += gradient * node._y
-            if b is not None:
-                b.grad += gradient * node._x
-        elif row is _ADD:
-            if a is not None:
-                a.grad += gradient
-            if b is not None:
-                b.grad += gradient
-        elif row is _SUB:
-            if a is not None:
-                a.grad += gradient
-            if b is not None:
-                b.grad -= gradient
-        elif row is _DIV:
-            x, y = node._x, node._y
-            try:
-                if a is not None:
-                    a.grad += gradient / y
+        if a is None and b is None:
+            if row is not None:
+                _fire_many(node, gradient, order)
+            continue
+        try:
+            if row is mul:
+                to_a = gradient * node._y
                 if b is not None:
-                    b.grad -= gradient * (x / y / y)
-            except ZeroDivisionError:  # a quotient made under ieee: a second order at a pole
-                _fire_pole(node, gradient)
-        elif row is None:
-            continue
-        elif a is None and b is None:
-            _fire_many(node, gradient, ready)
-            continue
-        elif row is _NEG:
-            a.grad -= gradient
-        elif row is _RELU:
-            x = node._x  # 0 · gradient is no shortcut: ∞ makes it NaN, to be judged
-            a.grad += gradient if x > 0.0 else gradient * (x if x != x else 0.0)  # noqa: PLR0124
-        elif row is _POW:
-            _fire_power(node, gradient)
-        else:
-            rule = row.partials[0]
-            try:
-                a.grad += gradient * rule(node._y, node._x)
-            except (ArithmeticError, ValueError, TypeError):  # a pole, a kink, a constant
-                slope = by_rule(row, rule, 0, node._y, (node._x,))
-                a.grad += gradient * slope
+                    to_b = gradient * node._x
+            elif row is add:
+                to_a = to_b = gradient
+            elif row is sub:
+                to_a = gradient
+                to_b = -gradient
+            elif row is div:
+                y = node._y
+                to_a = gradient / y
+                if b is not None:
+                    to_b = -gradient * (node._x / y / y)
+            elif row is neg:
+                to_a = -gradient
+            elif row is relu:
+                x = node._x  # 0 · gradient is no shortcut: ∞ makes it NaN, to be judged
+                to_a = gradient if x > 0.0 else gradient * (x if x != x else 0.0)  # noqa: PLR0124
+            elif row is power:
+                y = node._y
+                to_a = gradient * (y * node._x ** (y - 1.0))
+                if b is not None:
+                    to_a, to_b = _by_rules(node, gradient)
+            else:
+                rule = row.partials[0]
+                to_a = gradient * on_floats.get(rule, rule)(node._y, node._x)
+        except (ArithmeticError, ValueError, TypeError):  # a pole, a kink, a constant
+            to_a, to_b = _by_rules(node, gradient)
         if a is not None:
-            consumers = a._pending - 1
-            a._pending = consumers
+            a.grad += to_a
+            a._pending = consumers = a._pending - 1
             if not consumers:
-                ready(a)
+                order.append(a)
         if b is not None:
-            consumers = b._pending - 1
-            b._pending = consumers
+            b.grad += to_b
+            b._pending = consumers = b._pending - 1
             if not consumers:
-                ready(b)
+                order.append(b)
     return order
 
 
-def _fire_pole(node: Value, gradient: float) -> None:
-    for i, parent in enumerate((node._a, node._b)):
-        if parent is not None:
-            parent.grad += gradient * node._partial(i)
+def _by_rules(node: Value, gradient: float) -> tuple[float, float]:
+    """What goes to one or two parents by the rules of the row, each only if it is asked for."""
+    return tuple(  # type: ignore[return-value]
+        0.0 if parent is None or parent._pending < 1 else gradient * node._partial(i)
+        for i, parent in enumerate((node._a, node._b))
+    )
 
 
-def _fire_power(node: Value, gradient: float) -> None:
-    """The gradients of x ** y: the exponent's is only taken if it is asked for."""
-    a, b, x, y = node._a, node._b, node._x, node._y
-    by_base, by_exponent = _POW.partials
-    if a is not None:
-        try:
-            a.grad += gradient * (y * x ** (y - 1.0))
-        except ArithmeticError:
-            a.grad += gradient * by_rule(_POW, by_base, 0, None, (x, y))
-    if b is not None and b._pending > 0:
-        b.grad += gradient * by_rule(_POW, by_exponent, 1, _POW.forward(x, y), (x, y))
-
-
-def _fire_many(node: Value, gradient: float, ready: Callable[[Value], None]) -> None:
-    """The gradients of a node of many operands; all partials of such a row come at once."""
+def _fire_many(node: Value, gradient: float, order: list[Value]) -> None:
+    """The gradients of a node of many operands."""
     row: Any = node.primitive
     y, *x = node._x
-    rules = row.all_partials(y, x)
-    for i, parent in enumerate(node._y):
-        if parent is None or parent._pending < 0:  # a number, or not on a way to what was asked
+    slopes = _slopes(row, y, x) if row.arity is None else _asked_slopes(node, y, x)
+    for parent, slope in zip(node._y, slopes, strict=True):
+        if parent is None:
             continue
-        rule = rules[i]
-        parent.grad += gradient * (by_rule(row, rule, i, y, x) if callable(rule) else rule)
-        parent._pending -= 1
-        if not parent._pending:
-            ready(parent)
+        consumers = parent._pending - 1
+        if consumers >= 0:  # else not on a way to what was asked
+            parent.grad += gradient * slope
+            parent._pending = consumers
+            if not consumers:
+                order.append(parent)
+
+
+def _slopes(row: Any, y: float, x: Sequence[float]) -> Sequence[float]:
+    """All partials of a row of any number of operands; they come at once."""
+    count = len(x)
+    if row is _DOT:
+        return [*x[count // 2 :], *x[: count // 2]]
+    if row is _SUM or row is _MEAN:
+        return [1.0 if row is _SUM else 1.0 / count] * count
+    rule = row.partials[0]
+    quick = _ON_FLOATS.get(rule, rule) if context.plain else rule
+    return quick(y, *x)  # type: ignore[no-any-return]
+
+
+def _asked_slopes(node: Value, y: float, x: Sequence[float]) -> list[float]:
+    """The partials that are on a way to what was asked; 0.0 stands for the others."""
+    row: Any = node.primitive
+    return [
+        0.0 if parent is None or parent._pending < 1 else by_rule(row, rule, i, y, x)
+        for i, (parent, rule) in enumerate(zip(node._y, row.partials, strict=True))
+    ]

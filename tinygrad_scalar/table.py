@@ -7,7 +7,10 @@ from functools import cached_property
 from html import escape
 from typing import Any
 
+from tinygrad_scalar import context
+from tinygrad_scalar.graph import topological_order
 from tinygrad_scalar.primitive import Carrier
+from tinygrad_scalar.primitives import sum as addition
 
 _SHOWN = 20  # rows printed before a table is cut in the middle
 _HEADER = ("node", "operation", "value", "local derivatives", "gradient")
@@ -43,6 +46,19 @@ class GradTable(Mapping[Any, Any]):
         self._gradients = gradients
         self._asked = asked  # the output may not depend on all of these: then their entry is zero
         self._zero = zero
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickles and copies: nodes by their place below the output, which is shared."""
+        output = self._nodes[0] if self._nodes else None
+        place = {id(node): i for i, node in enumerate(_below(output))}
+        nodes, asked = (
+            [place.get(id(node), node) for node in some] for some in (self._nodes, self._asked)
+        )
+        gradients = self._gradients
+        if any(isinstance(gradient, Carrier) for gradient in gradients):  # one graph, one root
+            with context.override(recording=True):
+                gradients = addition(*gradients)
+        return _restored, (output, nodes, gradients, asked, self._zero)
 
     @cached_property
     def _index(self) -> dict[Any, Any]:
@@ -126,6 +142,19 @@ class GradTable(Mapping[Any, Any]):
         head = [_row(number, *entry) for number, entry in entries[:half]]
         tail = [_row(number, *entry) for number, entry in entries[-half:]]
         return [*head, cut, *tail]
+
+
+def _below(output: Any) -> Sequence[Any]:
+    return [] if output is None else topological_order(output)
+
+
+def _restored(output: Any, nodes: Any, gradients: Any, asked: Any, zero: Any) -> GradTable:
+    below = _below(output)
+    found, named = (
+        [below[x] if isinstance(x, int) else x for x in some] for some in (nodes, asked)
+    )
+    gradients = getattr(gradients, "parents", gradients)
+    return GradTable(found, gradients, named, zero)
 
 
 def _row(number: int, node: Any, gradient: Any) -> tuple[str, ...]:

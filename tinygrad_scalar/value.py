@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial as bind
 from typing import Any
 
 from tinygrad_scalar import context, primitives
 from tinygrad_scalar.backward import backward
-from tinygrad_scalar.flat import flattened
-from tinygrad_scalar.precision import Number, is_number, number, uncommon
+from tinygrad_scalar.flat import copied, deep_copied, flattened
+from tinygrad_scalar.precision import Number, is_number, number, together, uncommon
 from tinygrad_scalar.primitive import Joint, Primitive
 from tinygrad_scalar.provenance import Provenance
 from tinygrad_scalar.provenance import current as current_provenance
@@ -27,7 +28,16 @@ _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _POW, _NEG = primitives.div, primitives.pow, primitives.neg
 _RELU = primitives.relu
 _EXACT = 2**53  # an int below is a float exactly
-_new = object.__new__
+
+
+def _method(row: Primitive) -> Callable[[Any], Any]:
+    """A function of one operand as a method, which knows what carries it."""
+
+    def method(self: Value, *more: Any) -> Any:
+        return row(self, *more) if more else _unary(row, self)  # the row refuses more
+
+    method.__name__, method.__doc__ = row.name, f"The function {row.name} of this."
+    return method
 
 
 class Value(Recorded):
@@ -102,21 +112,21 @@ class Value(Recorded):
             if other.__class__ is Value:
                 y = other.data
                 b = other
-            elif other.__class__ is float:
+            else:
                 y = other
                 b = None
-            else:
-                return _with_int(_ADD, self, other)
-            node = _new(Value)
-            node.data = x + y
-            node.grad = 0.0
-            node.primitive = _ADD
-            node._a = self
-            node._b = b
-            node._x = x
-            node._y = y
-            node._pending = 0
-            return node
+            if y.__class__ is float:
+                node = _blank()
+                node.data = x + y
+                node.grad = 0.0
+                node.primitive = _ADD
+                node._a = self
+                node._b = b
+                node._x = x
+                node._y = y
+                node._pending = 0
+                return node
+            return _with_int(_ADD, self, other)
         return _general(_ADD, self, other)
 
     def __sub__(self, other: Any) -> Any:
@@ -125,21 +135,21 @@ class Value(Recorded):
             if other.__class__ is Value:
                 y = other.data
                 b = other
-            elif other.__class__ is float:
+            else:
                 y = other
                 b = None
-            else:
-                return _with_int(_SUB, self, other)
-            node = _new(Value)
-            node.data = x - y
-            node.grad = 0.0
-            node.primitive = _SUB
-            node._a = self
-            node._b = b
-            node._x = x
-            node._y = y
-            node._pending = 0
-            return node
+            if y.__class__ is float:
+                node = _blank()
+                node.data = x - y
+                node.grad = 0.0
+                node.primitive = _SUB
+                node._a = self
+                node._b = b
+                node._x = x
+                node._y = y
+                node._pending = 0
+                return node
+            return _with_int(_SUB, self, other)
         return _general(_SUB, self, other)
 
     def __mul__(self, other: Any) -> Any:
@@ -148,44 +158,43 @@ class Value(Recorded):
             if other.__class__ is Value:
                 y = other.data
                 b = other
-            elif other.__class__ is float:
+            else:
                 y = other
                 b = None
-            else:
-                return _with_int(_MUL, self, other)
-            node = _new(Value)
-            node.data = x * y
-            node.grad = 0.0
-            node.primitive = _MUL
-            node._a = self
-            node._b = b
-            node._x = x
-            node._y = y
-            node._pending = 0
-            return node
+            if y.__class__ is float:
+                node = _blank()
+                node.data = x * y
+                node.grad = 0.0
+                node.primitive = _MUL
+                node._a = self
+                node._b = b
+                node._x = x
+                node._y = y
+                node._pending = 0
+                return node
+            return _with_int(_MUL, self, other)
         return _general(_MUL, self, other)
 
     def __truediv__(self, other: Any) -> Any:
         x = self.data
         if context.plain and x.__class__ is float:
-            if other.__class__ is Value and other.data:
+            if other.__class__ is Value:
                 y = other.data
                 b = other
-            elif other.__class__ is float and other:
+            else:
                 y = other
                 b = None
-            else:
-                return _general(_DIV, self, other)
-            node = _new(Value)
-            node.data = x / y
-            node.grad = 0.0
-            node.primitive = _DIV
-            node._a = self
-            node._b = b
-            node._x = x
-            node._y = y
-            node._pending = 0
-            return node
+            if y.__class__ is float and y:
+                node = _blank()
+                node.data = x / y
+                node.grad = 0.0
+                node.primitive = _DIV
+                node._a = self
+                node._b = b
+                node._x = x
+                node._y = y
+                node._pending = 0
+                return node
         return _general(_DIV, self, other)
 
     def __pow__(self, exponent: Any, modulo: Any = None) -> Any:
@@ -207,7 +216,7 @@ class Value(Recorded):
     def __neg__(self) -> Value:
         x = self.data
         if context.plain and x.__class__ is float:
-            node = _new(Value)
+            node = _blank()
             node.data = node._y = -x
             node.grad = 0.0
             node.primitive = _NEG
@@ -232,8 +241,8 @@ class Value(Recorded):
         """The larger of this and 0."""
         x = self.data
         if context.plain and x.__class__ is float and x == x:  # noqa: PLR0124 (NaN goes below)
-            node = _new(Value)
-            node.data = node._y = max(0.0, x)
+            node = _blank()
+            node.data = node._y = x if x > 0.0 else 0.0  # noqa: FURB136 (max is slower)
             node.grad = 0.0
             node.primitive = _RELU
             node._a = self
@@ -243,13 +252,12 @@ class Value(Recorded):
             return node
         return _unary(_RELU, self)
 
-    def exp(self) -> Value:
-        """e to the power of this."""
-        return _unary(primitives.exp, self)
+    exp, sqrt, sigmoid = map(_method, (primitives.exp, primitives.sqrt, primitives.sigmoid))
+    sin, cos, tanh = map(_method, (primitives.sin, primitives.cos, primitives.tanh))
 
-    def tanh(self) -> Value:
-        """The hyperbolic tangent."""
-        return _unary(primitives.tanh, self)
+    def log(self, base: Any = None) -> Any:
+        """log x, or log x / log base."""
+        return _unary(primitives.log, self) if base is None else super().log(base)
 
     # ── comparisons look at the data, hashing at the identity ─────────────────────────────────
     __hash__ = object.__hash__
@@ -288,7 +296,10 @@ class Value(Recorded):
 
     # ── copies keep the graph ─────────────────────────────────────────────────────────────────
     def __copy__(self) -> Value:
-        return _copied(self)
+        return copied(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        return deep_copied(self, memo)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return flattened(self)
@@ -323,6 +334,8 @@ class Value(Recorded):
 
         Errors: TypeError for a seed or inputs of another type, ValueError for another `undefined`,
         UndefinedGradientError under `undefined="raise"`; nothing is written then.
+        Threads: one at a time goes back over floats, so that a partial of your own must not wait
+        for the backward of another thread.
         Source: *Deep Learning*, Algorithm 6.2.
 
         >>> x = Value(3.0, label="x")
@@ -333,11 +346,15 @@ class Value(Recorded):
 
 
 # ── making nodes ──────────────────────────────────────────────────────────────────────────────
+_blank: Callable[[], Value] = bind(object.__new__, Value)  # a call with no argument is quickest
+_USUAL = {Value, float}
+
+
 def _node(
-    primitive: Primitive, data: Number, a: Value | None, b: Value | None, x: Number, y: Number
+    primitive: Primitive, data: Number, a: Value | None, b: Value | None, x: Any, y: Any
 ) -> Value:
-    """A node of one operand, or of + − × ÷ **; for the meaning of the slots see `Value`."""
-    node = _new(Value)
+    """A node of two or more operands; for the meaning of the slots see `Value`."""
+    node = _blank()
     node.data = data
     node.grad = 0.0
     node.primitive = primitive
@@ -362,7 +379,31 @@ def _unary(primitive: Primitive, operand: Value) -> Value:
         raise primitive.explained(error, (x,)) from None
     if y.__class__ is not float:  # an own row that gives an int, a numpy.float64, no number
         return _record(primitive, (operand,))  # type: ignore[no-any-return]
-    return _node(primitive, y, operand, None, x, y)
+    node = _blank()
+    node.data = node._y = y
+    node.grad = 0.0
+    node.primitive = primitive
+    node._a = operand
+    node._b = None
+    node._x = x
+    node._pending = 0
+    return node
+
+
+def many(primitive: Primitive, operands: Sequence[Any]) -> Any:
+    """A row of any number of Values and floats at speed, of anything else as ever."""
+    kinds = set(map(type, operands))
+    if not context.plain or Value not in kinds or not kinds <= _USUAL:
+        return primitive(*operands)
+    values = [x.data if x.__class__ is Value else x for x in operands]
+    if set(map(type, values)) != {float}:
+        return primitive(*operands)
+    try:
+        y = primitive.forward(*values)
+    except (ArithmeticError, ValueError) as error:
+        raise primitive.explained(error, values) from None
+    parents = tuple([x if x.__class__ is Value else None for x in operands])
+    return _node(primitive, y, None, None, (y, *values), parents)
 
 
 def _with_int(primitive: Primitive, a: Any, b: Any) -> Any:
@@ -389,7 +430,7 @@ def _record(primitive: Primitive, operands: Sequence[Any]) -> Any:
     """The general way to make a node: evaluate, then note operands and what they were."""
     parents = tuple(x if isinstance(x, Value) else None for x in operands)
     beside = uncommon(parent.data for parent in parents if parent is not None)
-    values = tuple(
+    values = together(
         primitive.checked(x, beside) if parent is None else parent.data
         for x, parent in zip(operands, parents, strict=True)
     )
@@ -437,21 +478,11 @@ def _note(node: Value) -> None:
 
 
 def _compared(name: str, compare: Callable[[Any, Any], Any], a: Value, b: Any) -> Any:
-    if isinstance(b, Value):
-        outcome = compare(a.data, b.data)
-    elif is_number(b):
-        outcome = compare(a.data, b)
-    else:
-        return NotImplemented
+    x, y = a.data, b.data if isinstance(b, Value) else b
+    if y.__class__ is not x.__class__:
+        if not is_number(y):
+            return NotImplemented
+        x, y = together((x, y))
+    outcome = bool(compare(x, y))
     tracer = context.settings().tracer
-    return bool(outcome) if tracer is None else tracer(name, a, b, bool(outcome))
-
-
-def _copied(node: Value) -> Value:
-    """A node with the same parents; label and gradient come along."""
-    twin = _new(Value)
-    for slot in ("data", "grad", "primitive", "_a", "_b", "_x", "_y"):
-        setattr(twin, slot, getattr(node, slot))
-    twin._pending = 0
-    twin._provenance = node.provenance
-    return twin
+    return outcome if tracer is None else tracer(name, a, b, outcome)
