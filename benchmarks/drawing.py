@@ -16,10 +16,10 @@ import sys
 from statistics import median
 
 from harness import in_turns, machine, note, print_table, ratio, timed, version, write_results
-from programs import FUNCTIONS, Program
 
 import tinygrad_scalar
 from tinygrad_scalar import Value, nn, topological_order
+from tinygrad_scalar.bench.programs import FUNCTIONS, Program
 from tinygrad_scalar.drawing import draw, steps, to_dot
 
 SIZES = (10_000, 100_000, 1_000_000)

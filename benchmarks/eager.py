@@ -31,10 +31,10 @@ from harness import (
     version,
     write_results,
 )
-from programs import ARITHMETIC, FUNCTIONS, Program
 
 import tinygrad_scalar
 from tinygrad_scalar import Value
+from tinygrad_scalar.bench.programs import ARITHMETIC, FUNCTIONS, Program
 
 OPERATIONS = 10_000
 GRAPHS = 5

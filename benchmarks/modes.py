@@ -18,7 +18,6 @@ from itertools import pairwise
 from statistics import median
 
 from harness import agree, in_turns, machine, note, print_table, ratio, timed, write_results
-from programs import ARITHMETIC, FUNCTIONS, Program
 
 from tinygrad_scalar import (
     Value,
@@ -35,6 +34,7 @@ from tinygrad_scalar import (
     tanh,
     taylor,
 )
+from tinygrad_scalar.bench.programs import ARITHMETIC, FUNCTIONS, Program
 
 SIZES = (10, 30, 100, 300, 1_000)
 SPARSE_SIZES = (100, 1_000, 10_000)

@@ -700,3 +700,16 @@ def test_own_partials_may_branch_at_every_point_of_a_batch(engine):
     assert f.grad(x).tolist() == [3.0, 2.0, 6.0, 10.0]
     assert [f.grad(float(a)) for a in x] == [3.0, 2.0, 6.0, 10.0]
     assert f(x).tolist() == [1.0, 1.0, 4.0, 4.0]
+
+
+@pytest.mark.parametrize("engine", tg.engines())
+def test_own_rows_of_one_name_are_told_apart(engine):
+    def both(x):
+        add = tg.custom(lambda x: x + 1, lambda y, x: (1.0,))
+        scale = tg.custom(lambda x: x * 100, lambda y, x: (100.0,))
+        return add(x) * 10 + scale(x)
+
+    f = compile(both, engine=engine)
+    assert f(np.array([1.0, 2.0])).tolist() == [120.0, 230.0]
+    assert f.grad(np.array([1.0, 2.0])).tolist() == [110.0, 110.0]
+    assert f(1.0) == 120.0

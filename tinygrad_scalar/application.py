@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar import context
-from tinygrad_scalar.precision import like
+from tinygrad_scalar.precision import like, together
 from tinygrad_scalar.primitive import Carrier, Primitive, no_kinks
 from tinygrad_scalar.provenance import NOTHING, Provenance
 from tinygrad_scalar.undefined import Judge, by_rule, is_nan, plain, structural_zeros
@@ -36,7 +36,7 @@ class Application:
         self.primitive, self.y, self.x = primitive, y, x
         self.operands, self.provenance = operands, provenance
         self._carried = any(isinstance(each, Carrier) for each in x)
-        self.numbers: Sequence[Any] = [plain(each) for each in x] if self._carried else x
+        self.numbers: Sequence[Any] = together([plain(each) for each in x]) if self._carried else x
         self.at_kink = primitive.kinks is not no_kinks and bool(primitive.kinks(*self.numbers))
         self._rules = primitive.partials
         if primitive.arity is None:  # all partials of such a row come at once

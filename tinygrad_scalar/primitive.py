@@ -132,7 +132,7 @@ class Primitive:
         subgradient: Sequence[float] | None = None,
         symbol: str | None = None,
         latex: str | None = None,
-        precedence: int = 9,
+        precedence: float = 9,
         limit: Callable[..., Number] | None = None,
         mpmath: str | Callable[..., Any] | None = None,
         defaults: Sequence[float] = (),

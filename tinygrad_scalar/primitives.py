@@ -73,11 +73,11 @@ ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·�
 trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="")
 round = row("round", numerics.round_half_even, 0, kinks=lambda x: integers_apart(x + x) and not integers_apart(x), mpmath="")
 round_to  = row("round_to", numerics.round_to, 0, 0, symbol="round", mpmath=lambda m, x, n: m.nint(x * 10**n) / 10**n)
-floordiv  = row("floordiv", operator.floordiv, 0, 0, symbol="//", latex=r"\left\lfloor {0} / {1} \right\rfloor", precedence=2,
+floordiv  = row("floordiv", operator.floordiv, 0, 0, symbol="//", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", precedence=1.9,
                 kinks=lambda a, b: a % b == 0, mpmath=lambda m, a, b: m.floor(a / b))
 # (a - y) / b is the integer quotient, up to rounding: round makes it exact
 _quotient = lambda y, a, b: -round((a - y) / b)  # noqa: E731 (one rule, three rows)
-mod       = row("mod",       operator.mod,   1, _quotient, symbol="%", latex=r"{0} \bmod {1}", precedence=2,
+mod       = row("mod",       operator.mod,   1, _quotient, symbol="%", latex=r"{0} \bmod {1}", precedence=1.9,
                 kinks=lambda a, b: a % b == 0, subgradient=(), mpmath="")
 remainder = row("remainder", math.remainder, 1, _quotient, kinks=lambda a, b: 2 * math.fabs(math.remainder(a, b)) == math.fabs(b),
                 subgradient=(), mpmath=limits.mpmath_remainder)

@@ -121,7 +121,7 @@ def _precedence(row: Primitive, first: str, last: str, enclosed: bool) -> float:
         return SIGNED
     if enclosed and last.endswith(r"\right)"):
         return _CALL
-    if enclosed and last.endswith(("}", r"\right|")):
+    if enclosed and last.endswith(("}", r"\right|", r"\right\rfloor")):
         return max(row.precedence, 9)
     return row.precedence
 

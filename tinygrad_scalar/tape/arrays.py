@@ -18,7 +18,7 @@ from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, HOLDS, TraceError, ie
 from tinygrad_scalar.tape.lowering import lowered
 from tinygrad_scalar.tape.namespaces import from_host, on_host, readable, silence
 from tinygrad_scalar.tape.program import CONSTANT, INPUT, PARAMETER, Program
-from tinygrad_scalar.tape.python import literal
+from tinygrad_scalar.tape.python import literal, names
 
 BLOCK = 8192  # points: their intermediate arrays stay in the cache
 
@@ -68,6 +68,7 @@ def special_functions_of(xp: Any) -> dict[Primitive, Callable[..., Any]]:
 def source(program: Program, functions: Mapping[Primitive, str]) -> str:
     """Python source over arrays; unlike the scalar source it goes on where a guard fails."""
     lines = ["def replay(xp, rows, number, x, p):"]
+    called = names(program)
     text: list[str] = []
     mask = "None"
     for line, (row, operands) in enumerate(program.code):
@@ -81,7 +82,7 @@ def source(program: Program, functions: Mapping[Primitive, str]) -> str:
             lines.append(f"    mask = {held if mask == 'None' else f'mask & {held}'}")
             mask = "mask"
         else:
-            lines.append(f"    {text[-1]} = {_expression(program, line, text, functions)}")
+            lines.append(f"    {text[-1]} = {_expression(program, line, text, functions, called)}")
     outputs = ", ".join(_number(program, line, text) for line in program.outputs)
     lines.append(f"    return [{outputs}], {mask}")
     return "\n".join(lines) + "\n"
@@ -99,7 +100,11 @@ def _number(program: Program, line: int, text: list[str]) -> str:
 
 
 def _expression(
-    program: Program, line: int, text: list[str], functions: Mapping[Primitive, str]
+    program: Program,
+    line: int,
+    text: list[str],
+    functions: Mapping[Primitive, str],
+    called: Mapping[Primitive, str],
 ) -> str:
     row, operands = program.code[line]
     if row in _READ:
@@ -115,7 +120,7 @@ def _expression(
         written[0] = _truth(program, operands[0], text)
     if row in functions:
         return f"xp.{functions[row]}({', '.join(written)})"
-    return f"rows[{row.name!r}, {row.index}, {len(operands)}]({', '.join(written)})"
+    return f"rows[{called[row]!r}, {len(operands)}]({', '.join(written)})"
 
 
 class Kernel:
@@ -131,8 +136,9 @@ class Kernel:
         exec(compile(self.source, "<tinygrad_scalar tape>", "exec"), namespace)  # noqa: S102
         self.replay: Callable[..., tuple[list[Any], Any]] = namespace["replay"]
         known = functions.keys() | OPERATORS.keys() | GUARDS | _READ
+        called = names(self.program)
         self.rows = {
-            (row.name, row.index, len(operands)): special.get(row)
+            (called[row], len(operands)): special.get(row)
             or _on_host(row, len(operands), xp)
             for row, operands in self.program.code
             if row not in known
