@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SHARED = {"__main__.py", "harness.py", "programs.py"}
+SHARED = {"__main__.py", "harness.py"}
 
 
 def main():
