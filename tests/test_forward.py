@@ -14,6 +14,7 @@ from tinygrad_scalar import (
     counting,
     exp,
     grad,
+    jacobian,
     jvp,
     log,
     mean,
@@ -241,3 +242,17 @@ def test_a_result_that_is_no_number_is_refused():
 def test_domain_errors_are_those_of_the_function():
     with pytest.raises(ValueError, match=r"log\(-1.0\)"):
         jvp(log, (-1.0,), (1.0,))
+
+
+def test_what_does_not_move_has_the_methods_of_a_value_too():
+    def f(x, y):
+        h = x.exp() * y.sign().exp()
+        h.label = "h"  # only Values keep it
+        return h.relu()
+
+    e = math.e
+    assert jvp(f, (1.0, 2.0), (0.0, 1.0)) == (e * e, 0.0)
+    assert jvp(f, (1.0, 2.0), (1.0, 0.0)) == (e * e, e * e)
+    assert jvp(f, (1.0, 2.0), (0.0, 0.0)) == (e * e, 0.0)
+    g = lambda x: [x[0].exp() * x[1], x[1].relu()]  # noqa: E731
+    assert jacobian(g, mode="forward")([1.0, 2.0]) == jacobian(g, mode="reverse")([1.0, 2.0])

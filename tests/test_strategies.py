@@ -10,6 +10,7 @@ import pytest
 from hypothesis import Phase, find, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
+from test_mutation import a_thousandth_more, changed, opposite, with_partials
 
 import tinygrad_scalar
 from tinygrad_scalar import (
@@ -23,6 +24,7 @@ from tinygrad_scalar import (
     primitives,
     relu,
     sin,
+    step,
     topological_order,
 )
 from tinygrad_scalar.primitives import TABLE
@@ -159,10 +161,12 @@ def test_primitives_are_chosen_by_name_or_row():
 def test_a_wrong_choice_is_told(choice, message):
     with pytest.raises(ValueError, match=message):
         expressions(choice)
-    with pytest.raises(TypeError, match="a list of names or rows"):
-        expressions("sin")
-    with pytest.raises(ValueError, match="max_ops is at least 1, not 0"):
-        expressions(max_ops=0)
+    for single in ("sin", sin, 3):
+        with pytest.raises(TypeError, match="primitives is a list of names or rows, not "):
+            expressions(single)
+    for count in (0, 1.5, "2"):
+        with pytest.raises(ValueError, match="max_ops is a whole number from 1 up, not"):
+            expressions(max_ops=count)
 
 
 @pytest.mark.parametrize("name", sorted(set(TABLE) - {"polygamma"}))
@@ -182,6 +186,9 @@ def test_kinks_are_met_if_asked_for():
 
 
 # ── shrinking: planted bugs, found and made small ─────────────────────────────────────────────
+SEARCH = settings(max_examples=200, database=None, phases=[Phase.generate, Phase.shrink])
+
+
 def as_a_set(z):
     """Parents without repetition: x·x loses half of its gradient."""
     gradients = {id(z): 1.0}
@@ -223,7 +230,7 @@ def test_a_planted_bug_with_shared_nodes_is_found_and_shrunk(bug, names, number)
     failed = []
 
     @seed(number)
-    @settings(max_examples=200, derandomize=False, database=None, print_blob=False)
+    @settings(SEARCH, derandomize=False)
     @given(expressions(names))
     def agrees(program):
         z = program.run()
@@ -239,15 +246,58 @@ def test_a_planted_bug_with_shared_nodes_is_found_and_shrunk(bug, names, number)
     assert len(failed[-1].instructions) <= 5
 
 
-def test_a_planted_wrong_row_is_shrunk_to_that_row():
-    wrong = primitive("wrong", math.atan, lambda y, x: 1 / (1 + x * x * x))
+def opposite_sign(partials):
+    return (changed(partials[0], opposite), *partials[1:])
+
+
+def a_little_more(partials):
+    return (*partials[:-1], changed(partials[-1], a_thousandth_more))
+
+
+def exchanged(partials):
+    return (*partials[:-2], *partials[-2:][::-1])
+
+
+def in_reverse(partials):
+    return (lambda *x: list(partials[0](*x))[::-1],)
+
+
+def wrong_on_the_left(partials):
+    first, second = partials
+    return (lambda y, a, b: first(y, a, b) * (1 + 0.001 * step(-a))), second
+
+
+def a_constant_slope(partials):
+    return (changed(partials[0], lambda x: x.detach() if isinstance(x, Value) else x),)
+
+
+def without_the_second(partials):
+    return partials[0], 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "order"),
+    [
+        ("sin", opposite_sign, 1),
+        ("tanh", a_little_more, 1),
+        ("div", a_little_more, 1),
+        ("mul", exchanged, 1),
+        ("where", exchanged, 1),
+        ("add", without_the_second, 1),
+        ("dot", in_reverse, 1),
+        ("hypot", wrong_on_the_left, 1),
+        ("cos", a_constant_slope, 2),
+    ],
+)
+def test_a_planted_wrong_row_is_found_and_shrunk_to_that_row(name, spoil, order):
+    wrong = with_partials(TABLE[name], spoil(TABLE[name].partials))
     failed = []
 
-    @settings(max_examples=200, database=None, print_blob=False)
-    @given(expressions(["add", "mul", "sin", wrong]))
+    @settings(SEARCH)
+    @given(expressions(["neg", "add", "mul", "div", "sub", "square", "exp", wrong], max_ops=6))
     def agrees(program):
         try:
-            check_grad(program, *program.inputs)
+            check_grad(program, *program.inputs, order=order, modes=["graph"])
         except GradientError as error:
             failed.append((program, error))
             raise
@@ -257,7 +307,7 @@ def test_a_planted_wrong_row_is_shrunk_to_that_row():
     program, error = failed[-1]
     assert len(program.instructions) <= 2
     assert error.node.primitive is wrong
-    assert "disagrees is wrong" in str(error)
+    assert f"disagrees is {name}, made in" in str(error)
 
 
 # ── points ────────────────────────────────────────────────────────────────────────────────────
@@ -292,6 +342,11 @@ def test_the_number_of_arguments():
     assert len(first(points_for(lambda *x: x[0] * x[3], n=4), lambda point: True)) == 4
     program = Program((1.0, 2.0), (Instruction(primitives.mul, (0, 1)),))
     assert len(first(points_for(program), lambda point: True)) == 2
+    for count in (0, -1, "x"):
+        with pytest.raises(ValueError, match="points_for: n is a whole number from 1 up, not"):
+            points_for(sin, count)
+    with pytest.raises(TypeError, match="points_for: f must be callable, not float"):
+        points_for(3.0)
     for unclear in (lambda *x: x[0], tinygrad_scalar.primitives.sum, max):
         with pytest.raises(TypeError, match="does not tell how many arguments it takes; give n="):
             points_for(unclear)

@@ -1,10 +1,13 @@
 """`check_grad`, `check_primitive`, `assert_grads_close`: what they find, and what they say."""
 
 import math
+import os
 import random
+import re
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +17,7 @@ import tinygrad_scalar
 from tinygrad_scalar import (
     Interval,
     Value,
+    checkpoint,
     cos,
     custom,
     erf,
@@ -23,6 +27,7 @@ from tinygrad_scalar import (
     no_grad,
     primitive,
     relu,
+    scope,
     sin,
     softmax,
     sqrt,
@@ -85,6 +90,25 @@ def test_exact_numbers_are_checked_exactly():
     assert check.derivatives == {(0,): Fraction(7, 6), (1,): Fraction(-49, 108)}
 
 
+@pytest.mark.parametrize("kind", ["float64", "float32", "int64"])
+def test_numbers_of_numpy(kind):
+    number = getattr(pytest.importorskip("numpy"), kind)(2)
+    assert check_grad(lambda x: x * sin(x), number).error < 1e-15
+
+
+def test_a_weight_in_single_precision_costs_its_digits_only():
+    weight = Value(pytest.importorskip("numpy").float32(0.3))
+    off = custom(math.sin, lambda y, x: cos(x) * 1.001)
+    assert check_grad(lambda x: sin(weight * x) * weight + relu(x), 0.7, order=2).kinks == ()
+    with pytest.raises(GradientError):
+        check_grad(lambda x: off(weight * x), 0.7)
+
+
+def test_numbers_of_mpmath():
+    point = pytest.importorskip("mpmath").mpf("0.3")
+    assert check_grad(lambda x: erf(x) * x, point).reference == "mpmath differentiation"
+
+
 def test_without_mpmath_differences_are_extrapolated(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpmath", None)
     high_precision._context.cache_clear()
@@ -137,6 +161,24 @@ def test_a_derivative_of_zero_is_no_error_of_the_reference(f):
     assert check_grad(lambda x: f(x) ** 3 + f(x) * f(x), 0.0, order=2).error < 1e-15
 
 
+@pytest.mark.parametrize(
+    ("f", "point"),
+    [
+        (lambda x, y: exp(-x * x) * log(y - 3), (-19.55, 40.37)),
+        (lambda x: exp(-x) * exp(x), (400.0,)),
+        (lambda x: exp(-x * x) * 1e300, (19.0,)),
+        (tanh, (300.0,)),
+        (lambda x: (1 - tanh(x)) * 1e90, (300.0,)),
+        (lambda x: sin(1e-200 * x), (1.0,)),
+        (lambda x: exp(-exp(x)), (700.0,)),
+        (lambda x: tinygrad_scalar.gamma(x) / tinygrad_scalar.gamma(x + 0.5), (100.0,)),
+    ],
+)
+def test_tiny_numbers_are_no_fault(f, point):
+    """A complex step of 2⁻⁵⁰⁰ times a slope of e⁻³⁸² has few digits left, or none."""
+    assert check_grad(f, *point, order=2).kinks == ()
+
+
 def test_a_function_that_makes_its_rows_anew_at_each_call():
     assert check_grad(lambda x: custom(math.exp, lambda y, x: y)(x) * x, 0.5).error < 1e-9
 
@@ -155,6 +197,16 @@ def test_one_mode_alone(mode):
     assert check_grad(lambda x: x * sin(x), 2.0, modes=[mode]).modes == (mode,)
 
 
+@pytest.mark.parametrize("mode", ["reverse", "forward", "graph", "tape"])
+def test_every_mode_goes_to_any_order(mode):
+    third = primitive("third", lambda x: 12 * x * x, lambda y, x: 25 * x)
+    second = primitive("second", lambda x: 4 * x**3, lambda y, x: third(x))
+    first = primitive("first", lambda x: x**4, lambda y, x: second(x))
+    assert check_grad(first, 2.0, modes=[mode], order=2).error == 0.0
+    with pytest.raises(GradientError, match=f"∂³f/∂x∂x∂x +{mode} +48.0 +50.0"):
+        check_grad(lambda x: first(x) + 2 * x, 2.0, modes=[mode], order=3)
+
+
 def test_a_function_for_values_only_is_checked_in_the_modes_of_values():
     check = check_grad(lambda x: x * 2.0 if x.data > 0 else x, 1.0)
     assert check.modes == ("reverse", "graph")
@@ -167,6 +219,8 @@ def test_arguments_are_checked():
         check_grad(sin, 1.0, modes=["backward"])
     with pytest.raises(ValueError, match="modes is empty"):
         check_grad(sin, 1.0, modes=[])
+    with pytest.raises(TypeError, match="modes is a list of reverse, forward, graph, tape, not 3"):
+        check_grad(sin, 1.0, modes=3)
     with pytest.raises(ValueError, match="order is a whole number from 1 up, not 0"):
         check_grad(sin, 1.0, order=0)
     with pytest.raises(UncheckableError, match="must be callable, not float"):
@@ -178,10 +232,11 @@ def test_arguments_are_checked():
 # ── what is wrong is told ─────────────────────────────────────────────────────────────────────
 def test_the_message_names_everything():
     def model(weight, x):
-        hidden = weight * x
-        hidden.label = "hidden"
-        out = wrong(hidden)
-        out.label = "activation"
+        with scope("model"), scope("layer"):
+            hidden = weight * x
+            hidden.label = "hidden"
+            out = wrong(hidden)
+            out.label = "activation"
         return exp(out) * 2.0
 
     with pytest.raises(GradientError) as caught:
@@ -191,12 +246,27 @@ def test_the_message_names_everything():
     for word in ("expected", "actual", "error", "reference: Richardson extrapolation"):
         assert word in message
     assert "∂f/∂weight" in message
-    assert "first node whose local derivative disagrees is 'activation' wrong, made in " in message
-    assert __file__ in message
+    named = "disagrees is wrong, labelled 'activation', in model/layer, made in "
+    assert f"the first node whose local derivative {named}{__file__}, line " in message
     assert "∂wrong/∂hidden" in message
     assert f"{math.cos(1.5):.9f}"[:10] in message
     assert "└─ hidden 1.5" in message  # the picture
     assert caught.value.node.label == "activation"
+
+
+def test_the_picture_shows_the_gradients_that_were_compared():
+    with pytest.raises(GradientError) as caught:
+        check_grad(lambda x: wrong(x) * x, 0.5)
+    actual = math.sin(0.5) - 0.5 * math.cos(0.5)
+    assert f"└─ x 0.5 grad {actual:.6g}" in str(caught.value)
+    assert caught.value.node.parents[0].grad == pytest.approx(actual)
+
+
+def test_arguments_in_structures_are_named_by_their_subscripts():
+    with pytest.raises(
+        GradientError, match=r"at p\['w'\]\[0\]=0\.5, x=2\.0(.|\n)*∂f/∂p\['w'\]\[0\]"
+    ):
+        check_grad(lambda p, x: wrong(p["w"][0]) * x, {"w": [0.5]}, 2.0)
 
 
 def test_the_first_of_two_faults_is_named():
@@ -207,7 +277,7 @@ def test_the_first_of_two_faults_is_named():
         second.label = "second"
         return second
 
-    with pytest.raises(GradientError, match="disagrees is 'first' wrong") as caught:
+    with pytest.raises(GradientError, match="disagrees is wrong, labelled 'first'") as caught:
         check_grad(f, 0.5)
     assert caught.value.node.label == "first"
 
@@ -253,7 +323,7 @@ def test_a_mode_that_raises_is_told():
     by_math = primitive("by_math", math.sin, lambda y, x: math.cos(x))
     assert check_grad(by_math, 0.5, modes=["reverse"]).error < 1e-9
     with pytest.raises(
-        GradientError, match=r"mode graph failed with TypeError: .*write partials in"
+        GradientError, match=r"mode graph failed with TypeError: .*write f and its partials in"
     ):
         check_grad(by_math, 0.5, modes=["graph"])
 
@@ -334,6 +404,29 @@ def test_undefined_products_are_reported():
     assert any("0·∞" in kink for kink in check.kinks)
 
 
+def test_where_there_is_no_reference_the_lower_orders_are_compared():
+    """∂²(xʸ)/∂y² = xʸ log² x has no value at x = 0, where ∂(xʸ)/∂x = y·xʸ⁻¹ has one."""
+    check = check_grad(pow, 0.0, 2.0, order=2)
+    assert set(check.derivatives) == {(0,), (1,)}
+    assert check.kinks == ("no reference has a derivative of order 2 here",)
+
+
+def test_where_turns_even_between_equal_values():
+    assert check_grad(lambda x: where(x, x, 0.0), 0.0).kinks == ("where(0.0, 0.0, 0.0) of x, x",)
+    assert check_grad(lambda x: where(0.0, x * x, x), 2.0).kinks == ()
+
+
+@pytest.mark.parametrize("near", [0.0, 1.0], ids=["near a kink", "smooth"])
+def test_a_checkpoint_beside_other_operations(near):
+    def f(x, fault):
+        inner = checkpoint(lambda a: sin(a) * a, x)
+        return inner * relu(x - 2.0 + near) + (wrong(x) if fault else x)
+
+    assert bool(check_grad(lambda x: f(x, False), 2.0).kinks) == (not near)
+    with pytest.raises(GradientError, match="disagrees is wrong"):
+        check_grad(lambda x: f(x, True), 2.0)
+
+
 def test_no_warning_escapes(recwarn):
     check_grad(lambda x: sqrt(x * x), 0.0)
     assert not recwarn.list
@@ -364,12 +457,17 @@ def edits_its_argument(x):
         (lambda x: x > 1, "returned a bool, not one number"),
         (lambda x: log(-x), r"\(x=1.5\) is outside the domain of f: log\(-1.5\).*points_for"),
         (lambda x: x * 1e308 * 1e308, r"f is inf at \(x=1.5\), which has no derivative"),
-        (lambda x: x * random.random(), "then .* at the same point: it is random or keeps state"),
+        (
+            lambda x: x * random.random(),
+            "then .* at the same point, .*: it is random or keeps state",
+        ),
         (lambda x: x + next(count), "it is random or keeps state; seed it inside f"),
         (edits_a_weight, r"changes Value\(3.0, .*'shared'\), whose data was 2.0 .*mutates state"),
         (edits_its_argument, r"changes the data of its arguments \(mutates state\)"),
         (lambda x: x * x.data, "part of the gradient is lost: f changes with x by about 1.5 "),
+        (lambda x: [x * 2, x + x][next(count) % 2], "3.0 and then 3.0 .* or gets there in another"),
         (lambda x: x.data * 2.0, "part of the gradient is lost"),
+        (lambda x: (x * x).backward()[x] * x, "lost: .* calls detach.., no_grad.. or backward.."),
         (lambda x: x * x.detach(), "detach"),
     ],
 )
@@ -377,6 +475,41 @@ def test_what_cannot_be_checked_is_told(f, message):
     shared.data = 1.0
     with pytest.raises(GradientError, match=message):
         check_grad(f, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("f", "point"),
+    [
+        (lambda p: p.append(p[0]) or p[0] * 2, [1.0]),
+        (lambda p: p.reverse() or p[0] * 2, [1.0, 2.0]),
+        (lambda p: p.update(a=p["a"] * 2) or p["a"], {"a": 1.0}),
+    ],
+)
+def test_a_changed_argument_is_told(f, point):
+    with pytest.raises(UncheckableError, match=r"changes the lists that it is given \(mut"):
+        check_grad(f, point)
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_what_is_random_is_no_kink_and_no_fault(number):
+    """A coin that falls the same way twice is thrown again before anything is said."""
+    coin = random.Random(number)
+    with pytest.raises(UncheckableError, match="it is random or keeps state"):
+        check_grad(lambda x: x * x if coin.random() < 0.5 else sin(x), 1.3)
+
+
+def test_what_f_itself_raises_is_left_alone():
+    with pytest.raises(KeyError) as caught:
+        check_grad(lambda x: {}[x], 1.5)
+    assert caught.value.__notes__ == ["check_grad: raised by f at (x=1.5)"]
+
+
+@pytest.mark.parametrize("partial", [lambda y, x: "2x", lambda y, x: None, lambda y, x: {}[x]])
+def test_a_partial_that_gives_no_number_is_told(partial):
+    with pytest.raises(
+        GradientError, match=r"mode reverse failed with (TypeError|KeyError): .*modes="
+    ):
+        check_grad(primitive("odd", lambda x: x * x, partial), 1.5)
 
 
 def test_a_gradient_lost_under_no_grad():
@@ -438,7 +571,7 @@ def test_good_rows_pass(row):
         (wrong_in_second_order, "∂²"),
         (
             primitive("by_math", math.sin, lambda y, x: math.cos(x)),
-            "write partials in functions of tinygrad_scalar",
+            "write f and its partials in functions of tinygrad_scalar",
         ),
         (
             primitive("digits", math.tanh, lambda y, x: 1 - y * y, mpmath="tanh"),
@@ -463,6 +596,10 @@ def test_good_rows_pass(row):
                 "closed", lambda x: 1 / x, lambda y, x: -y * y, domain=Interval(0.0, 9.0, True)
             ),
             r"closed\(0\.0,\) failed .* at a closed end of its domain \[0, 9\)",
+        ),
+        (
+            primitive("wide", math.log, lambda y, x: 1 / x, domain=Interval(-9.0)),
+            r"wide\(-1\.3,\) has no value inside the domain that the row states, \(−9, ∞\)",
         ),
         (
             primitive("nowhere", lambda x: math.sqrt(-1 - x * x), lambda y, x: 1.0),
@@ -534,6 +671,30 @@ def test_profiles_are_registered():
     assert examples == sorted(examples)
     assert settings.get_profile("ci").derandomize
     assert settings.get_profile("ci").deadline is settings.get_profile("thorough").deadline is None
+
+
+def test_the_recipe_works_as_printed(tmp_path):
+    printed = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (recipe,) = (
+        part for part in re.findall(r"```python\n(.*?)```", printed, re.DOTALL) if "given" in part
+    )
+    (tmp_path / "test_right.py").write_text(recipe)
+    wrong = (
+        "import math, tinygrad_scalar\nexp = tinygrad_scalar.custom(math.exp, lambda y, x: -y)\n"
+    )
+    (tmp_path / "test_wrong.py").write_text(recipe.replace("def growth", f"{wrong}def growth"))
+    (tmp_path / "conftest.py").write_text("import tinygrad_scalar.testing\n")
+    done = subprocess.run(
+        [*f"{sys.executable} -m pytest -p no:cacheprovider --hypothesis-profile=ci".split(), "."],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
+    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "the first node whose local derivative disagrees is exp, made in" in done.stdout
+    assert "point=(" in done.stdout
 
 
 def run(code):

@@ -29,6 +29,15 @@ class Arithmetic(Carrier):
 
     __slots__ = ()
 
+    @property
+    def label(self) -> str:
+        """The name in tables and pictures, which only Values keep."""
+        return ""
+
+    @label.setter
+    def label(self, label: str) -> None:
+        """A name given by a function that labels its Values: nothing else has a use for it."""
+
     __add__, __radd__ = _operator(table.add)
     __sub__, __rsub__ = _operator(table.sub)
     __mul__, __rmul__ = _operator(table.mul)

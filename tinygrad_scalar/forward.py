@@ -102,7 +102,10 @@ class Tagged(Arithmetic):
 
 
 class Dual(Tagged):
-    """A primal and its tangent. Made by `jvp`; cost O(1) per operation and operand."""
+    """A primal and its tangent. Made by `jvp`; cost O(1) per operation and operand.
+
+    The tangent of what does not move is None: structurally zero.
+    """
 
     __slots__ = ("primal", "tangent")
 
@@ -111,7 +114,8 @@ class Dual(Tagged):
 
     def parts(self) -> list[Any]:
         """Primal and tangent."""
-        return [self.primal, self.tangent]
+        still = self.tangent is None
+        return [self.primal, like_number(0, plain(self.primal)) if still else self.tangent]
 
     def with_parts(self, parts: Sequence[Any]) -> Dual:
         """Another primal and tangent of the same level."""
@@ -128,16 +132,20 @@ class Dual(Tagged):
         results = []
         for row, output in zip(rows, outputs, strict=True):
             tangent = self._tangent(row, y, x, operands)
-            results.append(output if tangent is None else Dual(output, tangent, self.level))
+            constant = tangent is None and isinstance(output, Carrier)
+            results.append(output if constant else Dual(output, tangent, self.level))
         return tuple(results) if isinstance(primitive, Joint) else results[0]
 
     def _tangent(self, row: Primitive, y: Any, x: list[Any], operands: Sequence[Any]) -> Any:
         """Σ of the terms, None if all are structurally zero."""
+        moving = [self.carries(x) and x.tangent is not None for x in operands]
+        if not any(moving):
+            return None
         made = NOTHING if context.plain else current()
         use, judge = Application(row, y, x, operands, made), Judge(context.settings().undefined)
         total, edges = None, 0
         for i, operand in enumerate(operands):
-            if not self.carries(operand):
+            if not moving[i]:
                 continue
             term = use.term(i, operand.tangent, judge)
             edges += not isinstance(term, Carrier)  # which has counted its own operations
@@ -200,21 +208,29 @@ def dual_arguments(primals: Any, tangents: Any, level: float, name: str) -> list
     for i, (primal, tangent) in enumerate(zip(primals, tangents, strict=True)):
         numbers = aligned(primal, tangent, f"{name}: the tangent of argument {i}")
         duals = [
-            _dual(carried(p, f"{name}: primal {i}"), carried(t, f"{name}: tangent {i}"), level)
+            dual(carried(p, f"{name}: primal {i}"), carried(t, f"{name}: tangent {i}"), level)
             for p, t in zip(leaves(primal), numbers, strict=True)
         ]
         arguments.append(like(primal, duals))
     return arguments
 
 
-def _dual(primal: Any, tangent: Any, level: float) -> Any:
-    """A Dual; where the direction is the plain number 0 the primal alone, a constant."""
+def dual(primal: Any, tangent: Any, level: float) -> Any:
+    """A Dual; where the direction is the plain number 0, a constant."""
     if isinstance(tangent, Carrier):
         return Dual(primal, tangent, level)
-    return primal if tangent == 0 else Dual(primal, like_number(tangent, plain(primal)), level)
+    if tangent == 0:
+        return primal if isinstance(primal, Carrier) else Dual(primal, None, level)
+    return Dual(primal, like_number(tangent, plain(primal)), level)
+
+
+def tangent_of(y: Any, level: float) -> Any:
+    """The tangent that one call of the mode gave a number, 0.0 for a constant."""
+    moving = isinstance(y, Dual) and y.level == level and y.tangent is not None
+    return y.tangent if moving else 0.0
 
 
 def _split(y: Any, level: float) -> tuple[Any, Any]:
-    if isinstance(y, Dual) and y.level == level:
-        return y.primal, y.tangent
-    return carried(y, "jvp: what f returned"), 0.0
+    y = carried(y, "jvp: what f returned")
+    primal = y.primal if isinstance(y, Dual) and y.level == level else y
+    return primal, tangent_of(y, level)

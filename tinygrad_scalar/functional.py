@@ -15,11 +15,10 @@ from typing import Any
 
 from tinygrad_scalar import context, primitives
 from tinygrad_scalar.backward import gradients, leaves_of
-from tinygrad_scalar.forward import Dual, Tagged, check_function, new_level
-from tinygrad_scalar.precision import like as like_number
+from tinygrad_scalar.forward import Tagged, check_function, dual, new_level, tangent_of
 from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.structure import aligned, carried, leaves, like, mapped
-from tinygrad_scalar.undefined import Policy, check_policy, plain
+from tinygrad_scalar.undefined import Policy, check_policy
 from tinygrad_scalar.value import Value
 
 Argnums = int | Sequence[int] | None
@@ -154,11 +153,11 @@ def _forward_jacobian(
     columns, output = [], None
     for active in range(len(numbers)):
         level = new_level()
-        duals = list(numbers)
-        duals[active] = Dual(numbers[active], like_number(1, plain(numbers[active])), level)
+        duals = [dual(x, 1 if i == active else 0, level) for i, x in enumerate(numbers)]
         with _policy(undefined):
             output = f(*with_arguments(args, chosen, duals), **options)
-        columns.append([_tangent(y, level) for y in leaves(output)])
+        outputs = [carried(y, "jacobian: what f returned") for y in leaves(output)]
+        columns.append([tangent_of(y, level) for y in outputs])
     rows = [_mirrored(args, chosen, argnums, list(row)) for row in zip(*columns, strict=True)]
     return like(output, rows)
 
@@ -170,11 +169,6 @@ def _policy(undefined: Policy) -> Iterator[None]:
     else:
         with context.override(undefined=undefined):
             yield
-
-
-def _tangent(y: Any, level: float) -> Any:
-    y = carried(y, "jacobian: what f returned")
-    return y.tangent if isinstance(y, Dual) and y.level == level else 0.0
 
 
 class Run:

@@ -118,6 +118,7 @@ class Primitive:
         "precedence",
         "subgradient",
         "symbol",
+        "templates",
     )
 
     def __init__(
@@ -153,6 +154,7 @@ class Primitive:
         self.opaque = opaque
         self.joint: Joint | None = None  # the operation with several outputs this is one of
         self.index = 0
+        self.templates: Any = None  # what the tape made of the partials, with these
 
     def __call__(self, *operands: Any) -> Any:  # noqa: C901 (one dispatch, quick ways first)
         """The operation on numbers, or on carriers, the one of the highest level deciding how."""

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any
 
 from tinygrad_scalar.backward import gradients
-from tinygrad_scalar.forward import Dual, Tagged, check_function, dual_arguments, new_level
+from tinygrad_scalar.forward import Tagged, check_function, dual_arguments, new_level, tangent_of
 from tinygrad_scalar.functional import Argnums, Run, grad, jacobian, positions
 from tinygrad_scalar.graph import topological_order
 from tinygrad_scalar.primitive import Carrier
@@ -37,8 +37,7 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         y = f(*dual_arguments(x, tangents, level, "hvp"))
         if isinstance(y, (list, tuple, dict)):
             raise TypeError(f"hvp: f must return one number, not {type(y).__name__}")
-        y = carried(y, "hvp: what f returned")
-        return y.tangent if isinstance(y, Dual) and y.level == level else 0.0
+        return tangent_of(carried(y, "hvp: what f returned"), level)
 
     del checked  # only for its errors, before f runs
     return grad(slope)(*primals)

@@ -25,12 +25,16 @@ _IN_PAIRS = {"cross_entropy", "dot"}
 _WHOLE = st.integers(-3, 3).map(float)
 _NUMBERS = st.one_of(_WHOLE, st.integers(-4000, 4000).map(lambda n: n / 1000))
 _INPUTS = st.lists(_NUMBERS, min_size=1, max_size=_MOST_INPUTS)
-# How far back an operand lies, whatever there is: shrinking can cut any instruction out, and the
-# others still mean the same. The first operand is mostly the latest result.
+# How far back an operand lies, whatever there is, or −1, −2, … for an input: shrinking can cut any
+# instruction out, and the others still mean the same. The first operand is mostly the latest.
 _STEPS_BACK = st.sampled_from((0, 1, 2, 1, 0, 3, 2, 1, 4, 5, 6, 8, 10))
-_FEW_STEPS_BACK = st.sampled_from((0, 0, 0, 0, 0, 0, 1, 2, 4))
-_OPERANDS = st.one_of(_STEPS_BACK, _STEPS_BACK, _STEPS_BACK, _NUMBERS)
+_FEW_STEPS_BACK = st.sampled_from((0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4))
+_OPERANDS = st.one_of(_STEPS_BACK, _STEPS_BACK, st.integers(-_MOST_INPUTS, -1), _NUMBERS)
 _LENGTHS = st.integers(1, _LONGEST)
+# How many of the last instructions count, mostly all: two that undo each other are cut out at once.
+_KEPT = st.integers(1, 1000)
+# Drawn more often than the others, which they put together into one program.
+_USUAL = ("neg", "add", "sub", "mul", "div", "square", "pow", "sum")
 
 
 def expressions(
@@ -41,11 +45,13 @@ def expressions(
     """Programs of at most `max_ops` operations that share nodes, with inputs of their domain.
 
     `primitives` are names of the table or rows; by default all rows of the table that have a
-    derivative other than 0. With `kinks` those too, and operands may fall on kinks and on ends of
-    domains; without, all keep a distance of 1e-6. Intermediate results are 0 or between 1e-6 and
-    1e6 in size. Examples shrink to short programs over whole numbers.
+    derivative other than 0, arithmetic more often than the rest. With `kinks` those too, and
+    operands may fall on kinks and on ends of domains; without, all keep a distance of 1e-6.
+    Intermediate results are 0 or between 1e-6 and 1e6 in size. Examples shrink to short programs
+    over whole numbers.
 
-    Errors: ValueError for an unknown name or an empty choice.
+    Errors: ValueError for an unknown name, an empty choice or a wrong `max_ops`; TypeError for
+    `primitives` that is no list.
 
     >>> from hypothesis import find
     >>> find(expressions(["sin", "exp"], max_ops=1), lambda program: program.run() > 2)
@@ -54,25 +60,28 @@ def expressions(
     v0
     """
     rows = _rows(primitives, kinks)
-    if max_ops < 1:
-        raise ValueError(f"expressions: max_ops is at least 1, not {max_ops!r}")
-    drafts = st.lists(_drafts(st.sampled_from(rows)), min_size=1, max_size=_TRIES * max_ops)
+    if max_ops.__class__ is not int or max_ops < 1:
+        raise ValueError(f"expressions: max_ops is a whole number from 1 up, not {max_ops!r}")
+    one, most = _drafts(st.sampled_from(rows)), _TRIES * max_ops
+    some, more = st.lists(one, min_size=1, max_size=most), st.lists(one, max_size=most)
 
     @st.composite
     def programs(draw: Any) -> Program:
-        twice = [*draw(drafts), *draw(drafts)]  # one list alone is mostly short
-        return _program(draw(_INPUTS), twice, max_ops, kinks)
+        kept = draw(_KEPT)  # what is drawn last is often the simplest there is
+        drafts = [*draw(more), *draw(more), *draw(some)]  # one alone is mostly short
+        return _program(draw(_INPUTS), drafts[-kept:], max_ops, kinks)
 
     return programs()
 
 
 def _rows(primitives: Iterable[str | Primitive] | None, kinks: bool) -> list[Primitive]:
     if primitives is None:
-        return [
+        rows = [
             row for name, row in TABLE.items() if name not in _NOT_DRAWN and (kinks or _slopes(row))
         ]
-    if isinstance(primitives, (str, Primitive)):
-        raise TypeError("expressions: primitives is a list of names or rows, not one of them")
+        return [TABLE[name] for name in _USUAL] * (len(rows) // 2 // len(_USUAL)) + rows
+    if isinstance(primitives, (str, Primitive)) or not isinstance(primitives, Iterable):
+        raise TypeError(f"expressions: primitives is a list of names or rows, not {primitives!r}")
     rows = [row if isinstance(row, Primitive) else _named(row) for row in primitives]
     rows = [one for row in rows for one in (row.outputs if isinstance(row, Joint) else (row,))]
     if not rows:
@@ -127,12 +136,12 @@ def _program(
     return pruned(Program(tuple(inputs), tuple(instructions)))
 
 
-def _earlier(row: Primitive, i: int, steps_back: int, results: Sequence[float]) -> int:
+def _earlier(row: Primitive, i: int, place: int, results: Sequence[float]) -> int:
     """The number of an earlier result, of the row's domain if there is one."""
     domain = row.domain[min(i, len(row.domain) - 1)]
-    latest_first = range(len(results) - 1, -1, -1)
-    suited = [k for k in latest_first if results[k] in domain] or list(latest_first)
-    return suited[min(steps_back, len(suited) - 1)]
+    latest_first = range(len(results))[::-1]
+    suited = [k for k in latest_first if results[k] in domain] or latest_first
+    return suited[max(-len(suited), min(place, len(suited) - 1))]
 
 
 def _result(

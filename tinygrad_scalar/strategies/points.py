@@ -38,8 +38,9 @@ def points_for(f: Callable[..., Any], n: int | None = None) -> Any:
 
     `n` is the number of arguments; if None, it is read from the signature. The domain is found by
     trying: what cannot be drawn directly is drawn around points that a search found.
-    Errors: TypeError where the signature does not tell n; when drawing, OutsideDomainError if no
-    point is found, UncheckableError if f returns no number, is random, or keeps state.
+    Errors: TypeError where the signature does not tell n, ValueError for a wrong one; when drawing,
+    OutsideDomainError if no point is found, UncheckableError if f returns no number, is random, or
+    keeps state.
 
     >>> from hypothesis import find
     >>> from tinygrad_scalar import log
@@ -47,7 +48,11 @@ def points_for(f: Callable[..., Any], n: int | None = None) -> Any:
     >>> x > 5.0
     True
     """
-    return _points(f, _arity(f) if n is None else n)
+    if not callable(f):
+        raise TypeError(f"points_for: f must be callable, not {type(f).__name__}")
+    if n is not None and (n.__class__ is not int or n < 1):
+        raise ValueError(f"points_for: n is a whole number from 1 up, not {n!r}")
+    return _points(f, n or _arity(f))
 
 
 @st.composite

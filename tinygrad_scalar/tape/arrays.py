@@ -138,8 +138,7 @@ class Kernel:
         known = functions.keys() | OPERATORS.keys() | GUARDS | _READ
         called = names(self.program)
         self.rows = {
-            (called[row], len(operands)): special.get(row)
-            or _on_host(row, len(operands), xp)
+            (called[row], len(operands)): special.get(row) or _on_host(row, len(operands), xp)
             for row, operands in self.program.code
             if row not in known
         }

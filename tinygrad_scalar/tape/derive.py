@@ -42,15 +42,11 @@ class Flow(NamedTuple):
     masks: tuple[Mask, ...] = ()
 
 
-_templates: dict[Primitive, tuple[Template | None, ...]] = {}
-
-
 def _rules(row: Primitive) -> tuple[Template | None, ...]:
     """The partials of a row as templates over (y, *x); None for one that has to be pushed."""
-    found = _templates.get(row)
-    if found is None:
-        found = _templates[row] = tuple(_rule(row, partial) for partial in row.partials)
-    return found
+    if row.templates is None or row.templates[0] is not row.partials:
+        row.templates = row.partials, tuple(_rule(row, partial) for partial in row.partials)
+    return row.templates[1]  # type: ignore[no-any-return]
 
 
 def _rule(row: Primitive, partial: Any) -> Template | None:

@@ -3,11 +3,19 @@
 Three lines of pytest and Hypothesis check a derivative over the whole domain of a function, and
 shrink what is wrong to the simplest point:
 
-    @given(points_for(my_function))             # from tinygrad_scalar.strategies
-    def test_derivative(point):
-        check_grad(my_function, *point)         # from tinygrad_scalar.testing
+>>> from hypothesis import given
+>>> from tinygrad_scalar import log, sqrt
+>>> from tinygrad_scalar.strategies import points_for
+>>> from tinygrad_scalar.testing import check_grad
+>>> def distance(x, y):
+...     return sqrt(x * x + log(y) ** 2)
+>>> @given(points_for(distance))
+... def test_distance(point):
+...     check_grad(distance, *point)
+>>> test_distance()
 
-The profiles `dev`, `ci` and `thorough` of Hypothesis are registered where it is installed:
+Where Hypothesis is installed, importing this package registers the profiles `dev`, `ci` and
+`thorough`. With `import tinygrad_scalar.testing` in `conftest.py`, choose one on the command line:
 `pytest --hypothesis-profile=thorough`.
 """
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar.graph import nodes_below
 from tinygrad_scalar.precision import Number
+from tinygrad_scalar.testing.comparison import failed
 from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
 from tinygrad_scalar.testing.kinks import MARGIN, kinks
 from tinygrad_scalar.testing.modes import derivative_graph
@@ -48,7 +49,7 @@ def examine(flat: Flat) -> Examined:
     Errors: UncheckableError for a function that gives no number, not always the same one, or
     changes what it uses; GradientError where part of the gradient is lost.
     """
-    recording = _repeatable(flat)
+    recording = repeatable(flat)
     if not finite(_value(recording)):
         raise OutsideDomainError(
             f"check_grad: f is {_value(recording)} at ({flat.at()}), which has no derivative; draw "
@@ -58,30 +59,32 @@ def examine(flat: Flat) -> Examined:
     return Examined(recording, kinks(recording), turns, tuple(_undefined(recording)))
 
 
-def _repeatable(flat: Flat) -> Recording:
+def repeatable(flat: Flat, times: int = 2) -> Recording:
+    """The recording of f at its point, after calling it several times; an error if they differ."""
     first = flat.recorded(flat.point)
     leaves = [node for node in _nodes(first) if node.primitive is None]
     before = [leaf.data for leaf in leaves]
-    second = flat.recorded(flat.point)
-    for leaf, data in zip(leaves, before, strict=True):
-        if not _same(leaf.data, data):
+    for _ in range(times - 1):
+        again = flat.recorded(flat.point)
+        for leaf, data in zip(leaves, before, strict=True):
+            if not _same(leaf.data, data):
+                raise UncheckableError(
+                    f"check_grad: f changes {leaf!r}, whose data was {data!r} before (mutates "
+                    "state); let it compute from its arguments only"
+                )
+        if not _same(_value(first), _value(again)) or first.shape() != again.shape():
             raise UncheckableError(
-                f"check_grad: f changes {leaf!r}, whose data was {data!r} before (mutates state); "
-                "let it compute from its arguments only"
+                f"check_grad: f gives {_value(first)!r} and then {_value(again)!r} at the same "
+                "point, or gets there in another way: it is random or keeps state; seed it inside "
+                "f, or pass what varies as an argument"
             )
-    values = _value(first), _value(second)
-    if not _same(*values) or first.shape() != second.shape():
-        raise UncheckableError(
-            f"check_grad: f gives {values[0]!r} and then {values[1]!r} at the same point: it is "
-            "random or keeps state; seed it inside f, or pass what varies as an argument"
-        )
     return first
 
 
 def _turns(flat: Flat, recording: Recording) -> Iterator[str]:
     """Inputs near which f takes another branch; an error where f changes and its graph does not."""
     largest = max((abs(float(node.data)) for node in _nodes(recording)), default=0.0)
-    rounding = _ROUNDING * max(largest, abs(float(_value(recording))))
+    rounding = _ROUNDING * recording.coarseness * max(largest, abs(float(_value(recording))))
     for i, (name, x) in enumerate(zip(flat.names, flat.point, strict=True)):
         step = MARGIN * max(1.0, abs(float(x)))
         sides = [_unrecorded(flat, recording, i, x + type(x)(side)) for side in (-step, step)]
@@ -92,8 +95,8 @@ def _turns(flat: Flat, recording: Recording) -> Iterator[str]:
             if min(abs(below), abs(above)) > rounding:
                 raise GradientError(
                     f"check_grad: part of the gradient is lost: f changes with {name} by about "
-                    f"{(above - below) / (2 * step):.6g} per unit more than its graph records; f "
-                    "reads .data, calls detach() or no_grad(), or returns a plain number"
+                    f"{(above - below) / (2 * step):.6g} per unit more than its graph records; "
+                    "f reads .data, calls detach(), no_grad() or backward(), or returns a number"
                 )
         elif None in sides or max(abs(below), abs(above)) > rounding:
             yield f"f takes another branch within {step:g} of {name}={x!r}"
@@ -113,12 +116,14 @@ def _unrecorded(flat: Flat, recording: Recording, i: int, x: Number) -> float | 
 
 
 def _undefined(recording: Recording) -> Iterator[str]:
-    if isinstance(recording.output, Value):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UndefinedGradientWarning)
-            recording.output.backward(inputs=recording.inputs)
-        for warning in caught:
-            yield str(warning.message).partition("; ")[0]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UndefinedGradientWarning)
+        try:
+            recording.gradients()
+        except Exception as error:
+            raise failed("reverse", error) from error
+    for warning in caught:
+        yield str(warning.message).partition("; ")[0]
 
 
 def kinks_of_derivatives(flat: Flat, order: int) -> tuple[int, tuple[str, ...]]:
@@ -135,7 +140,7 @@ def kinks_of_derivatives(flat: Flat, order: int) -> tuple[int, tuple[str, ...]]:
         found = kinks(Recording(inputs, slope)) if isinstance(slope, Value) else {}
         if found:
             where = f"in a derivative of order {len(index)}"
-            return len(index), tuple(f"{where}: {text}" for text in found.values())
+            return len(index), tuple(f"{where}: {text}" for text in dict.fromkeys(found.values()))
     return order, ()
 
 

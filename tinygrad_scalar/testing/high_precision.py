@@ -15,6 +15,7 @@ from tinygrad_scalar.testing.recording import Recording
 
 _DIGITS = 30  # the step is 1e-30, far from any edge that a float can be near
 _MORE_DIGITS = 190  # where the derivative itself is small
+_LARGEST = 10_000  # bits, far beyond the floats
 _AMPLIFIED = 10  # digits by which a program may amplify what is cut off
 
 
@@ -54,7 +55,7 @@ def _real(y: Any) -> Any:
 
 def high_precision(x: Number) -> Any:
     """A number as an mpf, exactly."""
-    numerator, denominator = x.as_integer_ratio()
+    numerator, denominator = _ratio(x) if hasattr(x, "_mpf_") else x.as_integer_ratio()
     return _context().mpf(numerator) / denominator
 
 
@@ -98,7 +99,11 @@ def _exact_fraction(x: Any) -> Fraction:
 def _ratio(x: Any) -> tuple[int, int]:
     if not _context().isfinite(x):
         raise Unsuitable
-    sign, mantissa, exponent, _ = x._mpf_
+    sign, mantissa, exponent, length = x._mpf_
+    if exponent + length > _LARGEST:
+        raise Unsuitable
+    if exponent + length < -_LARGEST:  # exp(−exp(700)) would be a fraction of 10³⁰⁴ digits
+        return 0, 1
     numerator = -int(mantissa) if sign else int(mantissa)
     return (numerator << exponent, 1) if exponent >= 0 else (numerator, 1 << -exponent)
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.primitives import where
 from tinygrad_scalar.testing.recording import Recording, finite
 from tinygrad_scalar.value import Value
 
@@ -33,13 +34,16 @@ def kinks(recording: Recording, margin: float = MARGIN) -> dict[int, str]:
 
 
 def near_kink(
-    primitive: Primitive, x: Sequence[Any], varying: Iterable[int], margin: float = MARGIN
+    primitive: Primitive, x: Sequence[Any], varying: Collection[int], margin: float = MARGIN
 ) -> bool:
     """Whether a row has a kink within `margin` of the operands `x`, of which some vary.
 
     A kink that the row states counts even where it is slight, but not where nothing bends in what
-    varies: x⁰ is constant at 0, though a⁰ᵇ has a kink at a = b = 0.
+    varies: x⁰ is constant at 0, though a⁰ᵇ has a kink at a = b = 0. `where` turns at 0 even where
+    both sides have the same value.
     """
+    if primitive is where and 0 in varying and abs(x[0]) <= margin:
+        return True
     stated = bool(primitive.kinks(*x))
     return any(_kink_along(primitive, x, k, margin, stated=stated) for k in varying)
 
@@ -56,12 +60,14 @@ def describe(node: Value) -> str:
 def _kink_along(
     primitive: Primitive, seen: Sequence[Any], k: int, margin: float, *, stated: bool
 ) -> bool:
+    others = [float(x) for x in seen]  # float32 would round what is looked for
+
     def along(x: float) -> float:
-        operands = [*seen[:k], x, *seen[k + 1 :]]
+        operands = [*others[:k], x, *others[k + 1 :]]
         y = primitive.forward(*operands)
         return float(y if primitive.joint is None else y[primitive.index])
 
-    x = float(seen[k])
+    x = others[k]
     if not finite(x):
         return False
     return _at_edge(along, x) or _bends(along, x, margin) or (stated and not _straight(along, x))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_scalar.forward import jvp
+from tinygrad_scalar.functional import grad
 from tinygrad_scalar.tape import compile
 from tinygrad_scalar.testing.derivatives import Index
 from tinygrad_scalar.value import Value
@@ -76,17 +77,27 @@ def _forward(f: Function, point: Sequence[Any], order: int) -> Derivatives:
 
 
 def _tape(f: Function, point: Sequence[Any], order: int) -> Derivatives:
-    """The compiled function's gradient and Hessian, by the engine that compiles at once."""
-    compiled = compile(f, engine="python")
-    numbers = [float(x) for x in point]
+    """The compiled function's gradient and Hessian, by the engine that compiles at once.
+
+    Above that, the Hessians of compiled derivatives.
+    """
+    numbers, everywhere = [float(x) for x in point], range(len(point))
+
+    def slope(index: Index) -> Function:
+        if not index:
+            return f
+        below = grad(slope(index[1:]), argnums=index[0])
+        return lambda *x: below(*x) + 0.0 * x[0]  # a constant alone could not be traced
+
     if not numbers:
         return {}
-    gradient = compiled.grad(*numbers)
+    gradient = compile(f, engine="python").grad(*numbers)
     slopes = gradient if isinstance(gradient, tuple) else (gradient,)
     found: Derivatives = {(i,): slope for i, slope in enumerate(slopes)}
-    if order > 1:
-        rows = compiled.hessian(*numbers)
-        found |= {(i, j): x for i, row in enumerate(rows) for j, x in enumerate(row)}
+    for k in range(order - 1):
+        for index in itertools.product(everywhere, repeat=k):
+            rows = compile(slope(index), engine="python").hessian(*numbers)
+            found |= {(i, j, *index): x for i, row in enumerate(rows) for j, x in enumerate(row)}
     return found
 
 
@@ -94,5 +105,5 @@ MODES: dict[str, Callable[[Function, Sequence[Any], int], Derivatives]] = {
     "reverse": _reverse,
     "forward": _forward,
     "graph": _graph,
-    "tape": _tape,  # up to order 2
+    "tape": _tape,
 }

@@ -6,7 +6,8 @@
 | `ci` | 200 | the same examples in every run, no deadline |
 | `thorough` | 5,000 | over night, no deadline |
 
-Choose one with `pytest --hypothesis-profile=thorough` or `settings.load_profile("thorough")`.
+Choose one with `settings.load_profile("thorough")`, or with `pytest --hypothesis-profile=thorough`
+if `conftest.py` imports `tinygrad_scalar.testing`: pytest asks for it before it reads the tests.
 """
 
 from __future__ import annotations

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.graph import active_nodes, topological_order
-from tinygrad_scalar.precision import Number, is_number
+from tinygrad_scalar.precision import Number, is_number, number
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.provenance import trace_lines
 from tinygrad_scalar.structure import leaves, like
 from tinygrad_scalar.testing.errors import OutsideDomainError, UncheckableError
 from tinygrad_scalar.value import Value
+
+_FLOAT32 = 2.0**29  # roundings of a float32 in those of a float
 
 
 class Operation(NamedTuple):
@@ -31,7 +34,8 @@ class Operation(NamedTuple):
 class Recording:
     """The operations between `inputs` and `output`, in order; whatever else they use is constant.
 
-    Results are numbered: first the inputs, then one per operation. O(nodes).
+    Results are numbered: first the inputs, then one per operation. `coarseness` is that of the
+    numbers carried, 1 for floats. O(nodes).
     """
 
     def __init__(self, inputs: Sequence[Value], output: Any) -> None:
@@ -40,6 +44,7 @@ class Recording:
         number = {id(leaf): i for i, leaf in enumerate(inputs)}
         self.nodes: list[Value] = []
         self.operations: list[Operation] = []
+        self.coarseness = 1.0
         if isinstance(output, Value):
             active = active_nodes((output,), self.inputs)
             for node in topological_order(output):
@@ -50,7 +55,10 @@ class Recording:
     def _add(self, node: Value, number: dict[int, int]) -> None:
         row: Any = node.primitive  # a leaf never gets here
         sources = tuple(number.get(id(parent)) for parent in node._slots())
-        self.operations.append(Operation(row, sources, tuple(node._seen()[1])))
+        seen = tuple(node._seen()[1])
+        if any(map(_is_float32, (*seen, node.data))):
+            self.coarseness = _FLOAT32
+        self.operations.append(Operation(row, sources, tuple(map(_widened, seen))))
         number[id(node)] = len(number)
         self.nodes.append(node)
 
@@ -81,6 +89,15 @@ class Recording:
         """The output with other inputs, by the rows' own forward rules."""
         return self.replay(self.rules(lambda row: row.forward), inputs)
 
+    def gradients(self) -> Mapping[Value, Number]:
+        """The gradient of every node between inputs and output, which `.grad` holds as well."""
+        if not isinstance(self.output, Value):
+            return {}
+        between = [*self.nodes, *self.inputs]
+        for node in between:
+            node.grad = 0.0
+        return self.output.backward(inputs=between)
+
     def shape(self) -> list[tuple[str, tuple[int | None, ...]]]:
         """The operations without their numbers: equal for equal control flow."""
         return [(primitive.name, sources) for primitive, sources, _ in self.operations]
@@ -92,8 +109,8 @@ class Recording:
 
         def operation(*numbers: Any) -> Any:
             operands = list(seen)
-            for k, number in zip(varying, numbers, strict=True):
-                operands[k] = number
+            for k, x in zip(varying, numbers, strict=True):
+                operands[k] = x
             if primitive.joint is not None:
                 return primitive.joint(*operands)[primitive.index]
             return primitive(*operands)
@@ -111,13 +128,13 @@ class Flat:
         if not callable(f):
             raise UncheckableError(f"check_grad: f must be callable, not {type(f).__name__}")
         self.f, self.given = f, tuple(point)
-        self.point = [float(x) if isinstance(x, int) else x for x in leaves(self.given)]
-        for x in self.point:
+        for x in leaves(self.given):
             if not is_number(x):
                 raise UncheckableError(
                     f"check_grad: the point holds {x!r}; give plain numbers, in lists if f takes "
                     "lists (for a Value give its .data)"
                 )
+        self.point = [_widened(number(x)) for x in leaves(self.given)]
         self.names = _names(f, self.given)
 
     def __call__(self, *numbers: Any) -> Any:
@@ -132,18 +149,28 @@ class Flat:
     def recorded(self, point: Sequence[Any]) -> Recording:
         """The recording of one call on fresh labelled leaves."""
         inputs = [Value(x, label=name) for x, name in zip(point, self.names, strict=True)]
+        arguments = like(self.given, inputs)
         try:
             with trace_lines():
-                output = self(*inputs)
+                output = self.f(*arguments)
         except (ArithmeticError, ValueError) as error:
             raise OutsideDomainError(
                 f"check_grad: ({self.at()}) is outside the domain of f: {error}; draw points with "
                 "tinygrad_scalar.strategies.points_for(f)"
             ) from error
+        except Exception as error:
+            error.add_note(f"check_grad: raised by f at ({self.at()})")
+            raise
         if isinstance(output, bool) or not (isinstance(output, Value) or is_number(output)):
             raise UncheckableError(
                 f"check_grad: f returned {_what(output)}, not one number; let it return a Value, "
                 "one output at a time"
+            )
+        left = leaves(arguments)
+        if len(left) != len(inputs) or any(map(operator.is_not, left, inputs)):
+            raise UncheckableError(
+                "check_grad: f changes the lists that it is given (mutates state); let it work on "
+                "a copy"
             )
         if any(leaf.data is not x for leaf, x in zip(inputs, point, strict=True)):
             raise UncheckableError(
@@ -161,7 +188,7 @@ def _what(output: Any) -> str:
 
 
 def _names(f: Callable[..., Any], given: Sequence[Any]) -> list[str]:
-    """The parameters' names, with positions where an argument is a structure."""
+    """The parameters' names, with subscripts where an argument is a structure."""
     try:
         parameters = list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):
@@ -169,11 +196,28 @@ def _names(f: Callable[..., Any], given: Sequence[Any]) -> list[str]:
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     names = names[: len(given)]
     names += [f"x{i}" for i in range(len(names), len(given))]
-    return [
-        name if argument is numbers else f"{name}[{k}]"
-        for name, argument in zip(names, given, strict=True)
-        for k, numbers in enumerate(leaves(argument))
-    ]
+    return [path for pair in zip(names, given, strict=True) for path in _paths(*pair)]
+
+
+def _paths(name: str, argument: Any) -> Iterator[str]:
+    """The name of each number of an argument, with the subscripts that lead to it."""
+    if isinstance(argument, dict):
+        for key, branch in argument.items():
+            yield from _paths(f"{name}[{key!r}]", branch)
+    elif isinstance(argument, (list, tuple)):
+        for i, branch in enumerate(argument):
+            yield from _paths(f"{name}[{i}]", branch)
+    else:
+        yield name
+
+
+def _is_float32(x: Number) -> bool:
+    return type(x).__name__ == "float32"
+
+
+def _widened(x: Number) -> Number:
+    """A float32 as a float, which holds it exactly."""
+    return float(x) if _is_float32(x) else x
 
 
 def finite(x: Any) -> bool:

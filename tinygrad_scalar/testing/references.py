@@ -14,6 +14,7 @@ The first that can be used is. Source: Squire and Trapp 1998 (complex step); Rid
 from __future__ import annotations
 
 import cmath
+import itertools
 import math
 import operator
 from collections.abc import Callable
@@ -38,11 +39,14 @@ class Expected(NamedTuple):
 
 
 def expected(recording: Recording, order: int) -> Expected:
-    """Every derivative up to `order`, by the first reference that can give them all."""
-    for name, reference in _REFERENCES.items():
+    """Every derivative up to `order`, by the first reference that can give them all.
+
+    Where none can, up to the highest order that has one: 0² log 0 is no second derivative.
+    """
+    for lower, (name, reference) in itertools.product(range(order, 0, -1), _REFERENCES.items()):
         try:
             derivative = reference(recording)
-            found = {index: derivative(index) for index in indices(len(recording.inputs), order)}
+            found = {index: derivative(index) for index in indices(len(recording.inputs), lower)}
         except (Unsuitable, ArithmeticError, AttributeError, TypeError, ValueError):
             continue
         if all(_representable(value) for value, _ in found.values()):
@@ -76,6 +80,8 @@ def _exact(recording: Recording) -> Callable[[Index], Derivative]:
 # ── the complex step ──────────────────────────────────────────────────────────────────────────
 _STEP = 2.0**-500  # its square is below every rounding error
 _CUT_OFF = 1e10 * _STEP**2  # step² · f‴ / 6
+# Where the program's numbers or its slope are smaller, slope · step underflows on the way.
+_LEAST_NUMBER, _LEAST_SLOPE = 1e-100, 1e-130
 
 
 def _power(a: complex, b: complex) -> complex:
@@ -120,6 +126,8 @@ def _complex_rule(row: Primitive) -> Callable[..., Any]:
 
 def _complex_step(recording: Recording) -> Callable[[Index], Derivative]:
     rules = recording.rules(_complex_rule)
+    if any(0 < abs(node.data) < _LEAST_NUMBER for node in recording.nodes):
+        raise Unsuitable
     point = [complex(x) for x in recording.point]
 
     def derivative(index: Index) -> Derivative:
@@ -128,7 +136,10 @@ def _complex_step(recording: Recording) -> Callable[[Index], Derivative]:
         inputs = list(point)
         inputs[index[0]] += 1j * _STEP
         y = complex(recording.replay(rules, inputs, complex))
-        return Derivative(y.imag / _STEP, _CUT_OFF * max(1.0, abs(y)))
+        slope = y.imag / _STEP
+        if abs(slope) < _LEAST_SLOPE:
+            raise Unsuitable
+        return Derivative(slope, _CUT_OFF * max(1.0, abs(y)))
 
     return derivative
 

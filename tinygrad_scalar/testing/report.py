@@ -48,11 +48,13 @@ def verdict(fault: Fault) -> str:
     """Operation, line of code, local derivatives and picture of what is at fault."""
     node = fault.node
     name = node.primitive.name if node.primitive else ""
-    called = f" {node.label!r}" if node.label else ""
-    line = f", made in {node.provenance.line}" if node.provenance.line else ""
+    made = node.provenance
+    labelled = f", labelled {node.label!r}" if node.label else ""
+    scope = f", in {'/'.join(made.scope)}" if made.scope else ""
+    line = f", made in {made.line}" if made.line else ""
     return "\n".join(
         [
-            f"the first node whose local derivative disagrees is{called} {name}{line}\n",
+            f"the first node whose local derivative disagrees is {name}{labelled}{scope}{line}\n",
             *table(name, fault.names, fault.wrong),
             f"reference: {fault.reference}\n",
             tree(node, depth=_DEPTH),

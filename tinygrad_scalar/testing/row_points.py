@@ -8,13 +8,14 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tinygrad_scalar.primitive import Interval, Primitive
+from tinygrad_scalar.primitive import REAL, Interval, Primitive
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.recording import finite
 
 Point = tuple[float, ...]
 # Ordinary numbers, small and large ones, and where branches tend to be: 0, whole and half numbers.
 _NUMBERS = (0.7, -1.3, 2.6, -0.2, 1e-3, 3e-6, 0.0, 1.0, -2.0, 0.5, 12.0, -30.25, 150.0)
+_ORDINARY = 12.0
 _FROM_EDGE = (0.3, 1e-3, 1e-8)
 _POINTS = 30
 _LENGTHS = (1, 2, 3, 4)  # of rows that take any number of operands
@@ -69,6 +70,22 @@ def value(row: Primitive, point: Point) -> float | None:
             "outside the domain"
         )
     return float(y) if finite(y) else None
+
+
+def stated_but_outside(row: Primitive, point: Point) -> bool:
+    """Whether the row has no value around a point inside the domain that it states.
+
+    A single point without one is a pole, the whole line is no statement, and large numbers may
+    overflow.
+    """
+    if all(interval == REAL for interval in row.domain) or max(map(abs, point)) > _ORDINARY:
+        return False
+    around = (tuple(x * (1 + shift) + shift for x in point) for shift in (0.0, 1e-3, -1e-3))
+    return all(
+        all(interval.interior(x) for x, interval in zip(near, row.domain, strict=False))
+        and value(row, near) is None
+        for near in around
+    )
 
 
 def _at_closed_end(row: Primitive, point: Point) -> bool:

@@ -20,7 +20,15 @@ from tinygrad_scalar.testing.high_precision import value_in_high_precision
 from tinygrad_scalar.testing.modes import MODES
 from tinygrad_scalar.testing.recording import Recording
 from tinygrad_scalar.testing.row_kinks import check_kink
-from tinygrad_scalar.testing.row_points import COUNTS, Point, along, isolated, points, value
+from tinygrad_scalar.testing.row_points import (
+    COUNTS,
+    Point,
+    along,
+    isolated,
+    points,
+    stated_but_outside,
+    value,
+)
 from tinygrad_scalar.ufuncs import _SPELLINGS
 from tinygrad_scalar.value import Value
 
@@ -59,6 +67,11 @@ def _check(row: Primitive) -> None:
     for point in points(row):
         y = value(row, point)
         if y is None:
+            if stated_but_outside(row, point):
+                raise GradientError(
+                    f"check_primitive: {row.name}{point} has no value inside the domain that the "
+                    f"row states, {_domain(row)}; state where it has one with domain="
+                )
             continue
         checked += 1
         with _named(row, point):
@@ -67,10 +80,14 @@ def _check(row: Primitive) -> None:
     if not checked:
         raise GradientError(
             f"check_primitive: {row.name} gives no number at any point of its domain "
-            f"{', '.join(map(repr, row.domain))}; state where it does with domain="
+            f"{_domain(row)}; state where it does with domain="
         )
     for length in {len(point) for point in smooth}:
         _check_engines(row, [point for point in smooth if len(point) == length])
+
+
+def _domain(row: Primitive) -> str:
+    return ", ".join(map(repr, row.domain))
 
 
 @contextmanager
