@@ -2,6 +2,8 @@
 
 import math
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +21,7 @@ from tinygrad_scalar import (
     hvp,
     log,
     maximum,
+    primitive,
     relu,
     sigmoid,
     sin,
@@ -29,6 +32,10 @@ from tinygrad_scalar import (
     value_and_grad,
     where,
 )
+from tinygrad_scalar.primitives import add, mul
+from tinygrad_scalar.tape.code import Tape
+from tinygrad_scalar.tape.loops import loops
+from tinygrad_scalar.tape.program import pruned
 
 pytestmark = pytest.mark.skipif("llvm" not in engines(), reason="llvmlite is not installed")
 rng = random.Random(0)
@@ -214,6 +221,76 @@ def test_float32_batches():
     np.testing.assert_allclose(f(X), expected, rtol=1e-4)  # 100 sums of 24 bits each
 
 
+def test_a_loop_over_numbers_and_columns_reads_each_as_it_is():
+    def mixed(numbers, columns):
+        return sum(sin(y) * y for y in [*numbers, *columns])
+
+    f, shared = compile(mixed, engine="llvm"), points(100)
+    X = np.array([points(100, seed=k) for k in range(9)])
+    close(
+        f(shared, X), [mixed([Value(y) for y in shared], list(map(float, row))).data for row in X]
+    )
+
+
+def test_a_first_iteration_with_another_operand_does_not_hide_the_loop():
+    tape = Tape()
+    total = tape.constant(0.0)
+    for k in range(200):
+        y = tape.input(k)
+        total = tape.emit(add, (total, tape.emit(mul, (y, y))))
+    found = loops(pruned(tape, [total], inputs=200, parameters=0), 0)
+    assert [(loop.period, loop.iterations) for loop in found] == [(2, 199)]
+
+
+def test_own_rows_in_a_long_loop_do_not_use_up_the_stack():
+    doubled = primitive("doubled", lambda x: 2.0 * x, 2.0)
+
+    def repeated(x):
+        for _ in range(50_000):
+            x = doubled(x) * 0.5
+        return x
+
+    f, results = compile(repeated, engine="llvm"), []
+    f(np.array([0.5, 0.25]))
+    stack = threading.stack_size(2**18)  # a room per iteration would need six times as much
+    try:
+        worker = threading.Thread(target=lambda: results.append(f(np.array([0.75, 1.5]))))
+        worker.start()
+        worker.join()
+    finally:
+        threading.stack_size(stack)
+    assert [*results[0]] == [0.75, 1.5]
+
+
+def test_own_rows_whose_partials_use_each_other():
+    sine = primitive("sine", math.sin, lambda y, x: cosine(x))
+    cosine = primitive("cosine", math.cos, lambda y, x: -sine(x))
+    power = primitive("power", lambda x, n: x**n, lambda y, x, n: n * power(x, n - 1.0), 0.0)
+
+    def function(x):
+        return sine(x) * power(x, 3.0)
+
+    f = compile(function, engine="llvm")
+    close([f(0.3), f.grad(0.3)], value_and_grad(function)(0.3))
+    close(f.hvp((0.3,), (1.0,)), hvp(function, (0.3,), (1.0,)))
+
+
+def test_second_partials_of_own_rows_may_branch():
+    inner = primitive("inner", lambda x: x * x, lambda y, x: x * x if x > 0 else -7.0 * x)
+    outer = primitive("outer", lambda x: x**3, lambda y, x: 3 * inner(x))
+    f, x = compile(outer, engine="llvm"), [1.0, -1.0, 2.0, -2.0]
+    expected = [hvp(outer, (y,), (1.0,)) for y in x]
+    close([f.hvp((y,), (1.0,)) for y in x], expected)
+    close(f.hvp((np.array(x),), (1.0,)), expected)
+
+
+def test_what_only_a_partial_raises_the_value_does_not():
+    pole = primitive("pole", lambda x: x * x, lambda y, x: 1.0 / (x - 1.0) if x > 0 else 0.0)
+    f = compile(lambda x: pole(x) + 1.0, engine="llvm")
+    assert [f(2.0), f(1.0), f(-1.0), f.grad(2.0)] == [5.0, 2.0, 2.0, 1.0]
+    assert "div" not in str(f.tape)
+
+
 STEPS = (
     "{a} + {b}",
     "{a} - {b} * {c}",
@@ -261,3 +338,25 @@ def test_random_loops_agree_with_the_function_uncompiled(body, count):
         compile(function, engine="llvm").grad(X),
         [grad(function)(list(map(float, row))) for row in X],
     )
+
+
+def test_threads_share_one_function():
+    def branching(x):
+        total = x[0]
+        for k, y in enumerate(x):
+            total = total * 0.5 + y if y > 0.1 * k - 0.4 else total + y * y
+        return total
+
+    rows = [points(8, seed=k) for k in range(24)]
+    expected = [grad(branching)(row) for row in rows]
+    for _ in range(3):
+        f = compile(branching, engine="llvm")
+
+        def work(k, f=f):
+            close(f.grad(rows[k]), expected[k])
+            close(f.grad(np.array(rows[k:])), expected[k:])
+            close(f.grad(rows[k]), expected[k])
+            return True
+
+        with ThreadPoolExecutor(6) as pool:
+            assert all(pool.map(work, range(len(rows))))

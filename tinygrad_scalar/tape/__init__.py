@@ -14,7 +14,7 @@
 | `formulas`, `special`, `elementary` | rows in simpler rows |
 | `lowering` | a program in the rows that an engine has |
 | `schedule`, `loops` | the order of the lines; stretches that repeat |
-| `assembly`, `chunks`, `ir`, `rolling` | a program as LLVM assembly |
+| `assembly`, `ir`, `rolling` | a program as LLVM assembly |
 | `workspace` | memory that is used again call after call |
 | `entry`, `slots` | one point at full speed; the leaves of a model at once |
 """

@@ -69,6 +69,7 @@ class Assembly:
         self.helpers: dict[str, str] = {}
         self.lines: list[str] = []
         self.fresh = 0
+        self.blocks: set[int] = set()  # lengths of the rooms that callbacks are given operands in
 
     def literal(self, number: float) -> str:
         """A constant, in every lane."""
@@ -227,7 +228,7 @@ class Assembly:
         """A row that only Python knows: its forward rule is called back, lane by lane."""
         address = self.target.callbacks[row]
         count = len(x)
-        block = self.add(f"alloca [{count} x double]")
+        self.blocks.add(count)
         result = "poison"
         for lane in range(self.lanes):
             for k, name in enumerate(x):
@@ -236,10 +237,10 @@ class Assembly:
                     scalar = self.add(f"extractelement {self.v} {name}, i64 {lane}")
                 if self.t == "float":
                     scalar = self.add(f"fpext float {scalar} to double")
-                place = self.add(f"getelementptr inbounds double, ptr {block}, i64 {k}")
+                place = self.add(f"getelementptr inbounds double, ptr %block{count}, i64 {k}")
                 self.lines.append(f"  store double {scalar}, ptr {place}")
             thunk = self.add(f"inttoptr i64 {address} to ptr")
-            y = self.add(f"call double {thunk}(ptr {block})")
+            y = self.add(f"call double {thunk}(ptr %block{count})")
             if self.t == "float":
                 y = self.add(f"fptrunc double {y} to float")
             if self.lanes == 1:

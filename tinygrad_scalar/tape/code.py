@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from tinygrad_scalar import primitives
@@ -103,6 +104,15 @@ class Tape:
         twin.code, twin.known, twin.constants = [*self.code], {**self.known}, {**self.constants}
         twin.inputs, twin.parameters = self.inputs, self.parameters
         return twin
+
+    def cut(self, length: int, known: int) -> None:
+        """Forget the lines from `length` on; only the first `known` instructions are older."""
+        younger = islice(reversed(self.known.items()), len(self.known) - known)
+        for instruction in [key for key, line in younger if line >= length]:
+            del self.known[instruction]
+        for line in range(length, len(self.code)):
+            self.constants.pop(line, None)
+        del self.code[length:]
 
     def input(self, position: int) -> int:
         """The line that reads an argument."""

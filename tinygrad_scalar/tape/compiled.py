@@ -96,7 +96,7 @@ class Compiled:
             return empty(call, self.dtype)
         path, outputs = self._outputs(own, VALUE, call)
         if call.size is None and not options:
-            self._make_entry("value", call, own, VALUE, path.tree)
+            self._make_entry("value", call, own, VALUE, path, path.tree)
         return like(path.tree, list(outputs))
 
     def grad(self, *args: Any, **options: Any) -> Any:
@@ -110,10 +110,10 @@ class Compiled:
         chosen, places = self._chosen(call)
         if call.size == 0:
             return self._no_gradient(call, chosen, places)
-        _, outputs = self._outputs(own, Request("grad", places), call)
+        path, outputs = self._outputs(own, Request("grad", places), call)
         if call.size is None and not options:
             tree = self._mirrored(call, chosen, [None] * len(places))
-            self._make_entry("grad", call, own, Request("grad", places), tree)
+            self._make_entry("grad", call, own, Request("grad", places), path, tree)
         return self._mirrored(call, chosen, outputs)
 
     def value_and_grad(self, *args: Any, **options: Any) -> tuple[Any, Any]:
@@ -127,10 +127,10 @@ class Compiled:
         chosen, places = self._chosen(call)
         if call.size == 0:
             return empty(call, self.dtype), self._no_gradient(call, chosen, places)
-        _, outputs = self._outputs(own, Request("both", places), call)
+        path, outputs = self._outputs(own, Request("both", places), call)
         if call.size is None and not options:
             tree = self._mirrored(call, chosen, [None] * len(places))
-            self._make_entry("both", call, own, Request("both", places), (None, tree))
+            self._make_entry("both", call, own, Request("both", places), path, (None, tree))
         return outputs[0], self._mirrored(call, chosen, outputs[1:])
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -274,10 +274,9 @@ class Compiled:
         return path, outputs
 
     def _make_entry(
-        self, mode: str, call: Call, own: Specialisation, request: Request, tree: Any
+        self, mode: str, call: Call, own: Specialisation, request: Request, path: Path, tree: Any
     ) -> None:
         """Machine code that is called directly from now on for numbers of this structure."""
-        path = self._made()
         if call.xp is not None or self.engine != "llvm" or self.dtype != "float64" or path.leaves:
             return
         key = (mode, request)

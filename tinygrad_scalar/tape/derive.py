@@ -8,6 +8,7 @@ wherever the row occurs.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from tinygrad_scalar import primitives
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, MARKERS, Tape
 from tinygrad_scalar.tape.templates import Template, template
-from tinygrad_scalar.tape.traced import Recording, Traced
+from tinygrad_scalar.tape.traced import LIBRARY, Recording, Traced
 
 _ADD, _MUL, _NEG, _SUB, _WHERE = (
     primitives.add, primitives.mul, primitives.neg, primitives.sub, primitives.where
@@ -52,16 +53,23 @@ def _rules(row: Primitive) -> tuple[Template | None, ...]:
 def _rule(row: Primitive, partial: Any) -> Template | None:
     if not callable(partial):
         return Template([], 0, float(partial))
-    return template(partial, (row.arity or 0) + 1, inner_grads_on)
+    return template(partial, (row.arity or 0) + 1, functools.partial(inner_grads_on, orders=0))
 
 
-def inner_grads_on(recording: Recording) -> None:
+def _branchless(rule: Template | None) -> bool:
+    """Whether neither a partial nor, with rows of the library only, its own partials branch."""
+    return rule is not None and all(row is None or row in LIBRARY for row, _ in rule.lines)
+
+
+def inner_grads_on(recording: Recording, orders: int = 2) -> None:
     """Let `grad` and its family, called on numbers being traced, differentiate the tape.
 
-    What the partials of an own row branch on becomes a guard of the trace, too.
+    What the partials of an own row branch on becomes a guard of the trace, up to so many orders.
     """
     recording.reverse = lambda *asked: Derivation(recording, copy=False).reverse(*asked)
-    recording.branches = lambda line: Derivation(recording, copy=False).branches(line)
+    recording.branches = None
+    if orders:
+        recording.branches = lambda line: Derivation(recording, copy=False).branches(line, orders)
 
 
 class Derivation:
@@ -69,7 +77,8 @@ class Derivation:
 
     def __init__(self, base: Recording, *, copy: bool = True) -> None:
         self.recording = base.copy() if copy else base
-        inner_grads_on(self.recording)
+        if copy:
+            inner_grads_on(self.recording, orders=0)
         self.tape: Tape = self.recording.tape
         # the line whose partials were pushed last, its result and operands, and its rules
         self._last: tuple[int, Any, list[Traced], Sequence[Any]] | None = None
@@ -84,13 +93,20 @@ class Derivation:
             return self._pushed(line, row, operands, i)
         return rule.placed(self.tape, (line, *operands)) if rule.number is None else rule.number
 
-    def branches(self, line: int) -> None:
-        """Push the partials of a line that have no template: their branches become guards."""
-        row, operands = self.tape.code[line]
+    def branches(self, line: int, orders: int) -> None:
+        """Push the partials of a line that may branch, to have guards for their branches."""
+        recording, code = self.recording, self.tape.code
+        row, operands = code[line]
+        inner_grads_on(recording, orders - 1)
+        known, leaves = len(self.tape.known), len(recording.leaves)
         for i in range(len(operands)):
-            if row.arity is None or row.joint is not None or _rules(row)[i] is None:
+            if row.arity is None or row.joint is not None or not _branchless(_rules(row)[i]):
                 with contextlib.suppress(ArithmeticError, ValueError, TypeError):
                     self._pushed(line, row, operands, i)  # raises again where it is asked for
+        inner_grads_on(recording, orders)
+        if len(recording.leaves) == leaves:
+            guards = (k for k in range(len(self.tape) - 1, line, -1) if code[k][0] in GUARDS)
+            recording.cut(next(guards, line) + 1, known)
 
     def _pushed(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> int | float:
         """A partial of a row that is pushed anew: of any arity, or one that branches."""

@@ -235,8 +235,9 @@ class Entry:
         _definitions.append(self.definition)
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype = ctypes.py_object
-        make.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-        self.call: Any = make(ctypes.addressof(self.definition), None, None)
+        make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+        # what is called keeps the machine code alive, whoever made another entry meanwhile
+        self.call: Any = make(ctypes.addressof(self.definition), (module, program), None)
 
 
 def _simple(tree: Any) -> bool:

@@ -13,12 +13,14 @@ from typing import Any
 from tinygrad_scalar import primitives as p
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.assembly import BINARY, Assembly, Target
-from tinygrad_scalar.tape.chunks import chunks, slots
 from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, HOLDS, MARKERS
 from tinygrad_scalar.tape.program import CONSTANT, INPUT, PARAMETER, Program
 from tinygrad_scalar.tape.schedule import last_guard
 
-CHUNK = 1000
+CHUNK = 1000  # lines of a function
+# inputs, parameters, outputs, scratch and the mask of guards
+_ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
+_GIVEN = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
 
 _PREDICATES = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 
@@ -40,47 +42,30 @@ class Writer(Assembly):
         for k, line in enumerate(program.outputs):
             self.outputs.setdefault(line, []).append(k)
 
-    # ── the module ────────────────────────────────────────────────────────────────────────────
-    def module(self) -> str:
-        """The whole text."""
-        pieces = self._planned()
-        functions = [self._function(k, piece) for k, piece in enumerate(pieces)]
-        driver = self._driver(len(pieces))
-        declarations = [f"declare {text}" for text in self.declared.values()]
-        return "\n".join([*declarations, *self.tables, *self.helpers.values(), *functions, driver])
-
-    def _planned(self) -> Sequence[Any]:
-        """What each function does, with a place in scratch for all that is handed on."""
-        pieces = chunks(len(self.program.code), CHUNK)
-        kept = [line for line in self.outputs if self._waits(line)]
-        self.slots, self.slot_count = slots(self.program, pieces, kept, 1)
-        self.wanted = {*self.checked, *self.slots, *self.outputs}
-        self.size = len(self.program.code)
-        return pieces
-
+    # ── functions ─────────────────────────────────────────────────────────────────────────────
     def _waits(self, line: int) -> bool:
         """Whether it is not known yet, at a line of output, which points are to be summed."""
         return self.how == "sums" and line <= self.last_guard
-
-    ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
 
     def _function(self, number: int, piece: Any) -> str:
         self._start()
         for line in piece:
             self._line(line)
         self._note_finite()
-        return self._defined(number, "entry:\n" + "\n".join(self.lines))
+        return self._defined(number, self.lines)
 
     def _start(self) -> None:
-        self.lines, self.fresh = [], 0
+        self.lines, self.fresh, self.blocks = [], 0, set()
         self.names: dict[Any, str] = {}
         self.conditions: dict[Any, str] = {}
         self.finite: list[str] = []
 
-    def _defined(self, number: int, body: str) -> str:
+    def _defined(self, number: int, lines: Sequence[str]) -> str:
         index = "" if self.how == "point" else "i64 %i, i64 %n, "
+        blocks = [f"  %block{size} = alloca [{size} x double]" for size in sorted(self.blocks)]
+        body = "\n".join(["entry:", *blocks, *lines])
         return (
-            f"define internal void @chunk{number}({index}{self.ARGUMENTS}) nounwind {{\n"
+            f"define internal void @chunk{number}({index}{_ARGUMENTS}) nounwind {{\n"
             f"{body}\n  ret void\n}}"
         )
 
@@ -203,7 +188,7 @@ class Writer(Assembly):
             zeros = f"<{self.lanes} x i32> zeroinitializer"
             limit = self.add(f"shufflevector {kind} {one}, {kind} poison, {zeros}")
             name = self.add(f"icmp slt {kind} <{ids}>, {limit}")
-            if self.program.guards:
+            if self.last_guard >= 0:
                 fine = self.add(f"icmp ne <{self.lanes} x i8> {self._mask()}, zeroinitializer")
                 name = self.add(f"and {self.b} {name}, {fine}")
             self.conditions[-1] = name
@@ -249,20 +234,18 @@ class Writer(Assembly):
     def _driver(self, count: int) -> str:
         metadata = "!0 = !{}"
         if self.how == "point":
-            names = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
-            calls = "\n".join(f"  call void @chunk{k}({names})" for k in range(count))
+            calls = "\n".join(f"  call void @chunk{k}({_GIVEN})" for k in range(count))
             check = (
                 "  %sum = load double, ptr %s\n"
                 "  %zero = fsub double %sum, %sum\n"
                 "  store double %zero, ptr %s\n"
             )
-            header = f"define void @point({names}) nounwind {{"
+            header = f"define void @point({_GIVEN}) nounwind {{"
             return f"{header}\n{calls}\n{check}  ret void\n}}\n{metadata}"
-        names = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
         calls = "\n".join(
-            f"  call void @chunk{k}(i64 %i, i64 %rest, {names})" for k in range(count)
+            f"  call void @chunk{k}(i64 %i, i64 %rest, {_GIVEN})" for k in range(count)
         )
-        return f"""define void @run(i64 %n, {names}) nounwind {{
+        return f"""define void @run(i64 %n, {_GIVEN}) nounwind {{
 entry:
   br label %loop
 loop:

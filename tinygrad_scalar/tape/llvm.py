@@ -118,7 +118,7 @@ class Callbacks:
     """Forward rules of rows that only Python knows, callable from machine code."""
 
     def __init__(self, program: Program) -> None:
-        self.error: BaseException | None = None
+        self._raised = threading.local()  # what a rule raised is the caller's, not another thread's
         self.thunks: dict[Primitive, Any] = {}
         for row, operands in program.code:
             if row not in NATIVE and row not in _IGNORED and row not in self.thunks:
@@ -132,13 +132,14 @@ class Callbacks:
         try:
             return float(ieee(row, x[:count]))
         except BaseException as error:  # noqa: BLE001 (nothing can be raised through machine code)
-            self.error = error
+            self._raised.error = error
             return float("nan")
 
     def check(self) -> None:
         """Raise what a forward rule raised that is neither arithmetic nor a domain."""
-        if self.error is not None:
-            error, self.error = self.error, None
+        error = getattr(self._raised, "error", None)
+        if error is not None:
+            self._raised.error = None
             raise error
 
 
@@ -227,7 +228,7 @@ class Kernel:
         view[end] = 0.0
         flags[0] = 1
         self.run(*starts)
-        if self.callbacks.error is not None:
+        if self.callbacks.thunks:
             self.callbacks.check()
         numbers = array("d", view[offset:end].tobytes()) if flags[0] else None
         finite = view[end] == 0.0

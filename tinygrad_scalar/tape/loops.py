@@ -8,17 +8,16 @@ iteration.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.tape.chunks import chunks
-from tinygrad_scalar.tape.program import MARKERS_IN_ORDER, Line, Program
+from tinygrad_scalar.tape.code import INPUT, MARKERS
+from tinygrad_scalar.tape.program import Line, Program
 
 FEWEST, SHORTEST = 8, 256  # iterations and lines that are worth a loop
-_SEED = 6  # rows in a row that are looked for again
+_SEED = 6  # lines in a row that are looked for again
 _ENOUGH = 24  # lines at the same distance from their like that are taken for a loop
-_PROBED = 64  # iterations
 
 
 class Loop(NamedTuple):
@@ -41,33 +40,28 @@ class Loop(NamedTuple):
 class Operand(NamedTuple):
     """Where one operand of a row of a loop comes from."""
 
-    kind: str  # "here", "before", "same", or the marker's name or "line" for an index
+    kind: str  # "here", "before", "same", or what is read at an index: see `_kind`
     lines: Sequence[int]  # the line in each iteration
 
 
-def loops(program: Program, first: int) -> list[Loop]:
-    """The loops in the lines from `first` on, in order. O(lines)."""
-    code = program.code
-    rows = [row for row, _ in code]
-    seeds = list(zip(*(rows[k:] for k in range(_SEED)), strict=False))
-    ends = _marker_ends(code)
+def loops(program: Program, first: int, varying: Sequence[bool] = ()) -> list[Loop]:
+    """The loops in the lines from `first` on, in order. O(edges)."""
+    patterns = _patterns(program.code, varying)
     found: list[Loop] = []
     last: dict[Any, int] = {}
-    period = alike = 0  # how far back the same rows stood, for how many lines now
-    line = again = max(first, ends[-1])
+    period = alike = 0  # how far back the same lines stood, for how many lines now
+    line = again = max(first, sum(row in MARKERS for row, _ in program.code))
     patience = 1
-    while line < len(seeds):
-        distance = line - last.get(seeds[line], line)
-        last[seeds[line]] = line
+    while line < len(patterns):
+        seed = tuple(patterns[line : line + _SEED])
+        distance = line - last.get(seed, line)
+        last[seed] = line
         alike = alike + 1 if distance == period else 1
         period = distance
         line += 1
         if not period or alike < min(period, _ENOUGH) or line < again:
             continue
-        loop = Loop(line - alike - period, period, 1)
-        for most in (_PROBED, len(code)):  # so that no long stretch is looked through in vain
-            if loop.iterations in (1, _PROBED):
-                loop = _uniform(code, _repeated(rows, loop, most), ends)
+        loop = _repeated(patterns, line - alike - period, period)
         line = max(line, loop.stop)
         if loop.iterations >= FEWEST and loop.iterations * period >= SHORTEST:
             found.append(loop)
@@ -78,77 +72,67 @@ def loops(program: Program, first: int) -> list[Loop]:
     return found
 
 
-def _repeated(rows: Sequence[Primitive], loop: Loop, most: int) -> Loop:
-    """The loop for as many iterations as the rows come back in one go, at most so many."""
-    start, period, _ = loop
-    pattern, place = rows[start : start + period], start + period
-    while place < start + period * most and rows[place : place + period] == pattern:
+def _kind(line: Line, varying: Sequence[bool]) -> str:
+    """What reading a line means: "line", a marker's name, "column" for an input of each point."""
+    row, operands = line
+    if row not in MARKERS:
+        return "line"
+    return "column" if row is INPUT and varying and varying[operands[0]] else row.name
+
+
+def _patterns(code: Sequence[Line], varying: Sequence[bool]) -> list[int]:
+    """A number for each line: the same for the same row with operands of the same kinds."""
+    kinds = [_kind(line, varying) for line in code]
+    numbers: dict[Any, int] = {}
+    return [
+        numbers.setdefault(
+            row if row in MARKERS else (row, *[kinds[k] for k in operands]), len(numbers)
+        )
+        for row, operands in code
+    ]
+
+
+def _repeated(patterns: Sequence[int], start: int, period: int) -> Loop:
+    """The loop from `start` on, for as many iterations as its lines come back in one go."""
+    once, place = patterns[start : start + period], start + period
+    while patterns[place : place + period] == once:
         place += period
     return Loop(start, period, (place - start) // period)
 
 
-def _marker_ends(code: Sequence[Line]) -> list[int]:
-    """Where inputs, parameters and constants end; they stand in front, in this order."""
-    ends, line = [], 0
-    for marker in MARKERS_IN_ORDER:
-        while line < len(code) and code[line][0] is marker:
-            line += 1
-        ends.append(line)
-    return ends
-
-
-def _uniform(code: Sequence[Line], loop: Loop, ends: Sequence[int]) -> Loop:
-    """The first iterations of the loop in which every operand is of one kind."""
-    count = loop.iterations
-    for place in range(loop.period):
-        for lines in _operand_lines(code, loop._replace(iterations=count), place):
-            kinds = [sum(line >= end for end in ends) for line in lines]
-            if kinds.count(kinds[0]) != len(kinds):
-                count = next(t for t, kind in enumerate(kinds) if kind != kinds[0])
-    return loop._replace(iterations=count)
-
-
-def _operand_lines(code: Sequence[Line], loop: Loop, place: int) -> Iterator[list[int]]:
-    given = [code[line][1] for line in loop.lines(place)]
-    arity = len(given[0])
-    for position in range(arity):
-        yield [operands[position] for operands in given]
-
-
-def operands(program: Program, loop: Loop) -> list[list[Operand]]:
-    """For each row of a loop where its operands come from. O(lines)."""
-    ends = _marker_ends(program.code)
+def operands(program: Program, loop: Loop, varying: Sequence[bool] = ()) -> list[list[Operand]]:
+    """For each row of a loop where its operands come from. O(edges)."""
+    code = program.code
     return [
-        [_operand(lines, loop, ends) for lines in _operand_lines(program.code, loop, place)]
+        [
+            _operand(lines, loop, _kind(code[lines[0]], varying))
+            for lines in zip(*(code[line][1] for line in loop.lines(place)), strict=True)
+        ]
         for place in range(loop.period)
     ]
 
 
-def _operand(lines: Sequence[int], loop: Loop, ends: Sequence[int]) -> Operand:
+def _operand(lines: Sequence[int], loop: Loop, kind: str) -> Operand:
     first, last = lines[0], lines[-1]
-    if first == last and first < loop.start and lines.count(first) == len(lines):
+    if first < loop.start and lines.count(first) == len(lines):
         return Operand("same", lines)
-    if last >= ends[-1]:
-        steps = range(first, first + loop.period * loop.iterations, loop.period)
-        if first >= loop.start and list(lines) == list(steps):
+    if kind == "line":
+        if first >= loop.start and lines == tuple(loop.lines(first - loop.start)):
             return Operand("here", lines)
         earlier = loop.lines((last - loop.start) % loop.period)
-        if first < loop.start <= last and list(lines[1:]) == list(earlier[: loop.iterations - 1]):
+        if first < loop.start <= last and lines[1:] == tuple(earlier[:-1]):
             return Operand("before", lines)
-        return Operand("line", lines)
-    return Operand(("input", "parameter", "constant")[sum(last >= end for end in ends)], lines)
+    return Operand(kind, lines)
 
 
 def pieces(program: Program, found: Sequence[Loop], longest: int) -> list[range | Loop]:
-    """The program in functions: loops, and what is between them cut to some hundred lines."""
+    """The program in functions: loops, and what is between them in even, not too long parts."""
     parts: list[range | Loop] = []
     line = 0
     for loop in [*found, Loop(len(program.code), 1, 0)]:
-        if line < loop.start:
-            parts += [
-                range(line + part.start, line + part.stop)
-                for part in chunks(loop.start - line, longest)
-            ]
+        count = -(-(loop.start - line) // longest)
+        ends = [line + (loop.start - line) * k // count for k in range(count + 1)] if count else []
+        parts += [range(a, b) for a, b in pairwise(ends)]
         if loop.iterations:
             parts.append(loop)
         line = loop.stop

@@ -5,25 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from tinygrad_scalar.tape import ir
 from tinygrad_scalar.tape.code import MARKERS
-from tinygrad_scalar.tape.ir import CHUNK, Writer
 from tinygrad_scalar.tape.loops import Loop, Operand, loops, operands, pieces
 
 
-class RollingWriter(Writer):
-    """Writes loops where the program has any, straight lines elsewhere."""
+class RollingWriter(ir.Writer):
+    """Writes a program: loops where it has any, straight lines elsewhere."""
+
+    # ── the module ────────────────────────────────────────────────────────────────────────────
+    def module(self) -> str:
+        """The whole text."""
+        pieces = self._planned()
+        functions = [self._function(k, piece) for k, piece in enumerate(pieces)]
+        driver = self._driver(len(pieces))
+        declarations = [f"declare {text}" for text in self.declared.values()]
+        return "\n".join([*declarations, *self.tables, *self.helpers.values(), *functions, driver])
 
     def _planned(self) -> Sequence[Any]:
-        found = loops(self.program, self.last_guard + 1)
-        if not found:
-            return super()._planned()
-        parts = pieces(self.program, found, CHUNK)
-        self.sources = {loop: operands(self.program, loop) for loop in found}
+        """What each function does, with a place in scratch for all that is handed on."""
+        varying = self.varying if self.how != "point" else ()
+        found = loops(self.program, self.last_guard + 1, varying)
+        parts = pieces(self.program, found, ir.CHUNK)
+        self.sources = {loop: operands(self.program, loop, varying) for loop in found}
         self.late = set(self._irregular_outputs(found))
         self._places(parts)
         self.wanted = {*self.checked, *self.slots, *self.outputs}
         self.size = sum(part.period if isinstance(part, Loop) else len(part) for part in parts)
-        return [*parts, None]
+        return [*parts, None] if self.late else parts
 
     # ── memory ────────────────────────────────────────────────────────────────────────────────
     def _irregular_outputs(self, found: Sequence[Loop]) -> list[int]:
@@ -96,11 +105,11 @@ class RollingWriter(Writer):
         for (first, line), name in self.carried.items():
             ways = f"[ {self.operand(first)}, %entry ], [ {self.operand(line)}, %loop ]"
             phis.append(f"  {name} = phi {self.v} {ways}")
-        body = ["entry:", *entry, "  br label %loop", "loop:"]
+        body = [*entry, "  br label %loop", "loop:"]
         body += ["  %k = phi i64 [ 0, %entry ], [ %next, %loop ]", *phis, *self.lines]
         body += ["  %next = add i64 %k, 1", f"  %more = icmp ult i64 %next, {piece.iterations}"]
         body += ["  br i1 %more, label %loop, label %done", "done:"]
-        return self._defined(number, "\n".join(body))
+        return self._defined(number, body)
 
     def _row(self, loop: Loop, place: int, sources: Sequence[Operand]) -> None:
         """One row of a loop: its operands, the operation, and what is handed on."""
@@ -147,7 +156,7 @@ class RollingWriter(Writer):
             return self._load("%s", index)
         if kind == "parameter":
             return self._broadcast("%p", index)
-        return self._input_at(index, self.how != "point" and self.varying[numbers[0]])
+        return self._input_at(index, kind == "column")
 
     def _indexed(self, numbers: Sequence[int]) -> str:
         """The index of this iteration: in step with the counter, or out of a table."""
@@ -177,7 +186,7 @@ class RollingWriter(Writer):
         self._start()
         for line in sorted(self.late):
             self._write_output(line, self.operand(line))
-        return self._defined(number, "entry:\n" + "\n".join(self.lines))
+        return self._defined(number, self.lines)
 
 
 def _arrays(part: range | Loop) -> Iterator[Sequence[int]]:

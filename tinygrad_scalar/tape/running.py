@@ -152,6 +152,8 @@ class Specialisation:
             if fresh:
                 point = [float(c if isinstance(c, float) else c[0]) for c in columns]
                 path, new = self.traced_at(point[: self._inputs(request, point)])
+                if not new and tried < len(self.paths):
+                    continue  # another thread has traced it meanwhile
             else:
                 path, new = self.paths[tried], True
             tried += 1

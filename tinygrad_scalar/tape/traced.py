@@ -33,7 +33,7 @@ from tinygrad_scalar.value import Value
 Reverse = Callable[[int, Sequence[int], int], list[int]]
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _POW = primitives.div, primitives.pow
-_LIBRARY = frozenset((*primitives.TABLE.values(), *ROWS.values()))
+LIBRARY = frozenset((*primitives.TABLE.values(), *ROWS.values()))
 EXACT = 2**53  # an int up to this is a float exactly
 
 
@@ -61,6 +61,11 @@ class Recording:
         twin.tape, twin.numbers = self.tape.copy(), [*self.numbers]
         twin.leaves, twin.seen, twin._lines = [*self.leaves], [*self.seen], {**self._lines}
         return twin
+
+    def cut(self, length: int, known: int) -> None:
+        """Forget the lines from `length` on; only the first `known` instructions are older."""
+        self.tape.cut(length, known)
+        del self.numbers[length:]
 
     def line(self, x: Any) -> int:
         """The line of an operand: a Traced of this tape, a Value of the closure, a number."""
@@ -100,7 +105,7 @@ class Recording:
         """A new operation as a Traced; a constant under `no_grad`."""
         count = len(self.tape.code)
         line = self.tape.emit(row, lines)
-        if row not in _LIBRARY and line == count and self.branches is not None:
+        if row not in LIBRARY and line == count and self.branches is not None:
             self.branches(line)
         if not context.settings().recording:
             line = self.tape.emit(DETACH, (line,))
