@@ -72,6 +72,8 @@ def test_resume_goes_on_from_the_checkpoint_beside_the_file(tmp_path, capsys):
     resumed = train(tmp_path, **{"--steps": 20, "--resume": None})
     assert "step" not in capsys.readouterr().err  # all 20 steps were done
     assert resumed.state_dict() != whole.state_dict()
+    resumed = train(tmp_path, **{"--steps": 40, "--resume": None})  # and 20 more
+    assert resumed.state_dict() == whole.state_dict()
 
 
 def test_a_resumed_run_is_the_run(tmp_path, monkeypatch):

@@ -137,6 +137,7 @@ def one_digit_changed(text):
 DAMAGE = {
     "empty": (lambda text: "", "no JSON, so truncated or no model"),
     "truncated": (lambda text: text[: len(text) // 2], "no JSON, so truncated"),
+    "short of its last character": (lambda text: text[:-1], "the checksum does not fit"),
     "one digit": (
         one_digit_changed,
         "the checksum does not fit, so the file was damaged or changed",

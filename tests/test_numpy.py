@@ -105,6 +105,18 @@ def test_numpy_scalars_on_the_left(op, kind):
     assert result.parents == (v,)
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.array])
+def test_divmod_takes_numpy_scalars_on_either_side(kind):
+    v = Value(3.0)
+    for pair, expected in (
+        (divmod(kind(-7), v), (-3.0, 2.0)),
+        (divmod(v, kind(-7)), (-1.0, -4.0)),
+        (np.divmod(v, 2.0), (1.0, 1.0)),
+    ):
+        assert [type(part) for part in pair] == [Value, Value]
+        assert tuple(part.data for part in pair) == expected
+
+
 def test_float32_is_carried_on_the_left_too():
     assert type((np.float32(2) * Value(np.float32(3))).data) is np.float32
     assert (np.float32(2) * Value(3.0)).data == 6

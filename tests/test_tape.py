@@ -723,3 +723,11 @@ def test_a_partial_that_is_replaced_is_seen(monkeypatch):
         patch.setattr(row, "partials", (lambda y, x: 3.0,))
         assert compile(lambda x: twice(x)).grad(1.0) == 3.0
     assert compile(lambda x: twice(x)).grad(1.0) == 2.0
+
+
+@pytest.mark.parametrize("engine", tg.engines())
+def test_a_check_of_constants_is_kept_in_the_derivative(engine):
+    f = compile(lambda x: tg.clip(x, 2.0, 1.0), engine=engine)
+    for call in (f, f.grad, f.value_and_grad):
+        with pytest.raises(ValueError, match="clip"):
+            call(0.0)

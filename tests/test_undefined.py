@@ -95,6 +95,39 @@ def test_zero_times_infinity():
     )
 
 
+@pytest.mark.parametrize(
+    "kink",
+    [ts.abs, ts.relu, lambda x: ts.hypot(x, 0), lambda x: ts.copysign(x, 1)],
+    ids=["abs", "relu", "hypot", "copysign"],
+)
+def test_a_kink_with_an_infinite_slope_above_it_is_0_times_infinity(kink):
+    def f(x):
+        return ts.sqrt(kink(x))
+
+    for options in ({}, {"create_graph": True}):
+        got, messages = outcome(f, 0.0, **options)
+        assert got == [0.0]
+        assert re.search("0·∞", "".join(messages))
+        got, messages = outcome(f, 0.0, undefined="warn", **options)
+        assert got == [0.0]
+        assert [re.search("no derivative|0·∞", each)[0] for each in messages] == [
+            "no derivative",
+            "0·∞",
+        ]
+        assert math.isnan(outcome(f, 0.0, undefined="nan", **options)[0][0])
+        assert outcome(f, 0.0, undefined="raise", **options)[0] is None
+    with pytest.warns(UndefinedGradientWarning, match="0·∞"):
+        assert ts.jacobian(f, mode="forward")(0.0) == 0.0
+
+
+def test_outside_the_open_domain_an_infinite_slope_above_it_changes_nothing():
+    cliff = primitive("cliff", lambda x: 0.0, lambda y, x: x * math.nan)
+    for options in ({}, {"create_graph": True}):
+        got, messages = outcome(lambda x: ts.sqrt(cliff(x)), 1.0, **options)
+        assert got == [0.0]
+        assert ["open domain" in each for each in messages] == [True]
+
+
 def test_the_norm_at_the_origin():
     assert_undefined(
         lambda x, y: ts.sqrt(x * x + y * y), 0.0, 0.0, gradients=[0.0, 0.0], message="0·∞"

@@ -1004,7 +1004,7 @@ def test_where_evaluates_both_branches_unless_one_is_a_callable():
     taken = ts.where(True, lambda: x * 2, 5.0)
     assert taken.backward()[x] == 2.0
     a, b = Value(3.0), Value(4.0)
-    table = ts.where(Value(1.0), a, b).backward()
+    table = ts.where(c=Value(1.0), a=a, b=b).backward()
     assert (table[a], table[b]) == (1.0, 0.0)
 
 

@@ -76,14 +76,12 @@ class Application:
         constant = number == 0 and self._structurally_zero(i)
         if self.at_kink and not (constant and callable(self._rules[i])):
             partial = judge.at_kink(self, i, partial)
-            return None if constant and partial == 0 else product(factor, partial)
+            constant = constant and partial == 0
+        elif is_nan(number) and not any(map(is_nan, (*self.numbers, plain(factor)))):
+            return judge.fault(self, i, "has no derivative there (outside its open domain)", factor)
         if constant:
             return None
-        if is_nan(number) and not any(map(is_nan, self.numbers)) and not is_nan(plain(factor)):
-            partial = judge.fault(
-                self, i, "has no derivative there (outside its open domain)", factor
-            )
-        elif _zero_times_infinity(number, plain(factor)):
+        if _zero_times_infinity(plain(partial), plain(factor)):
             return judge.fault(self, i, "makes 0·∞ on the way", factor)
         return product(factor, partial)
 

@@ -173,8 +173,8 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
     return table.elu(x, alpha)
 
 
-def where(condition: Any, a: Any, b: Any) -> Any:
-    """a if the condition holds, else b; the gradient goes to the branch that was taken.
+def where(c: Any, a: Any, b: Any) -> Any:
+    """a if the condition c holds, else b; the gradient goes to the branch that was taken.
 
     Both branches are computed (an error in either stays an error) unless a branch is a callable
     without arguments, which is called only if taken.
@@ -183,9 +183,9 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     5.0
     """
     if (callable(a) and not isinstance(a, Carrier)) or (callable(b) and not isinstance(b, Carrier)):
-        taken = a if condition else b
+        taken = a if c else b
         return taken() if callable(taken) else taken
-    return table.where(condition, a, b)
+    return table.where(c, a, b)
 
 
 def _all(values: Iterable[Any], name: str, *, empty: float | None = None) -> Any:

@@ -49,6 +49,8 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
     """
     import numpy
 
+    if ufunc.__name__ == "divmod" and method == "__call__" and not options:
+        return numpy.floor_divide(*inputs), numpy.remainder(*inputs)
     name = _SPELLINGS.get(ufunc.__name__, ufunc.__name__)
     rule: Any = _COMPARISONS.get(name, TABLE.get(name))
     if rule is None or method != "__call__":

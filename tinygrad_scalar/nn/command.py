@@ -87,7 +87,8 @@ def train(options: argparse.Namespace) -> None:
         parts[0],
         parts[2],
         loss=task.loss,
-        optimizer=recipe.optimizer(model.parameters(), steps),
+        # the same schedule for fewer steps, so that resuming with more is the longer run
+        optimizer=recipe.optimizer(model.parameters(), max(steps, recipe.steps)),
         steps=steps,
         batch_size=recipe.batch_size,
         seed=seed,

@@ -36,7 +36,8 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     of another kind or of a later version.
     """
     try:
-        record = json.loads(Path(path).read_bytes().decode("utf-8"))
+        text = Path(path).read_bytes().decode("utf-8")
+        record = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: no JSON, so truncated or no {kind} ({error})") from None
     if not isinstance(record, dict) or record.get("format") != f"tinygrad_scalar {kind}":
@@ -47,7 +48,11 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
             f"{VERSION}: update tinygrad_scalar"
         )
     content = record.get("content")
-    if not isinstance(content, dict) or record.get("sha256") != _digest_of(content):
+    if (
+        not isinstance(content, dict)
+        or record.get("sha256") != _digest_of(content)
+        or not text.endswith("}\n")  # its last character counts too
+    ):
         raise ValueError(f"{path}: the checksum does not fit, so the file was damaged or changed")
     return content
 

@@ -220,7 +220,8 @@ class Writer(Assembly):
 
     def _note_finite(self) -> None:
         """Slot 0 of scratch sums the checked lines: inf or NaN once one of them is not finite."""
-        terms = [name for name in self.finite if name[0] == "%"]
+        # computed numbers, and constants by their bits: NaN and inf
+        terms = [name for name in self.finite if name[0] == "%" or name[2:5] in ("7FF", "FFF")]
         if not terms:
             return
         sums = [self._load("%s", 0), *terms[:3]]  # four chains, for the latency of an addition
