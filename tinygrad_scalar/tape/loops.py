@@ -46,14 +46,16 @@ class Operand(NamedTuple):
 
 def loops(program: Program, first: int, varying: Sequence[bool] = ()) -> list[Loop]:
     """The loops in the lines from `first` on, in order. O(edges)."""
-    patterns = _patterns(program.code, varying)
+    markers = sum(row in MARKERS for row, _ in program.code)  # they stand in front
+    patterns = _patterns(program.code, markers, varying)
+    seeds = list(zip(*(patterns[k:] for k in range(_SEED)), strict=False))
     found: list[Loop] = []
     last: dict[Any, int] = {}
     period = alike = 0  # how far back the same lines stood, for how many lines now
-    line = again = max(first, sum(row in MARKERS for row, _ in program.code))
+    line = again = max(first, markers)
     patience = 1
-    while line < len(patterns):
-        seed = tuple(patterns[line : line + _SEED])
+    while line < len(seeds):
+        seed = seeds[line]
         distance = line - last.get(seed, line)
         last[seed] = line
         alike = alike + 1 if distance == period else 1
@@ -80,16 +82,19 @@ def _kind(line: Line, varying: Sequence[bool]) -> str:
     return "column" if row is INPUT and varying and varying[operands[0]] else row.name
 
 
-def _patterns(code: Sequence[Line], varying: Sequence[bool]) -> list[int]:
+def _patterns(code: Sequence[Line], markers: int, varying: Sequence[bool]) -> list[int]:
     """A number for each line: the same for the same row with operands of the same kinds."""
-    kinds = [_kind(line, varying) for line in code]
+    kinds = [_kind(line, varying) for line in code[:markers]] + ["line"] * (len(code) - markers)
     numbers: dict[Any, int] = {}
-    return [
-        numbers.setdefault(
-            row if row in MARKERS else (row, *[kinds[k] for k in operands]), len(numbers)
-        )
-        for row, operands in code
-    ]
+    number = numbers.setdefault
+    patterns = [0] * markers
+    for row, operands in code[markers:]:
+        if len(operands) == 2:  # most lines, so at once
+            a, b = operands
+            patterns.append(number((row, kinds[a], kinds[b]), len(numbers)))
+        else:
+            patterns.append(number((row, *[kinds[k] for k in operands]), len(numbers)))
+    return patterns
 
 
 def _repeated(patterns: Sequence[int], start: int, period: int) -> Loop:

@@ -43,6 +43,15 @@ class Lowering(Tape):
             line = self._formula(row, operands)
         return super().written(row, operands) if line is None else line
 
+    def copied(self, row: Primitive, operands: tuple[int, ...]) -> int:
+        """The line of a native row that was simplified where it was traced."""
+        instruction = (row, operands)
+        line = self.known.get(instruction)
+        if line is None:
+            line = self.known[instruction] = len(self.code)
+            self.code.append(instruction)
+        return line
+
     def _formula(self, row: Primitive, operands: tuple[int, ...]) -> int:
         if row.arity is not None:
             return _template(row, len(operands)).placed(self, operands)
@@ -82,9 +91,11 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
     """The program with every row that is not native written in simpler rows, where it can be."""
     tape = Lowering(native)
     places: list[int] = []
-    place, emit = places.append, tape.emit
+    place, emit, as_it_is = places.append, tape.emit, frozenset(native) - {p.pow, p.div}
     for row, operands in program.code:
-        if row is CONSTANT:
+        if row in as_it_is:
+            place(tape.copied(row, tuple([places[k] for k in operands])))
+        elif row is CONSTANT:
             place(tape.constant(operands[0]))
         elif row is INPUT:
             place(tape.input(operands[0]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 from tinygrad_scalar.tape import ir
@@ -53,8 +53,8 @@ class RollingWriter(ir.Writer):
         for number, part in enumerate(parts):
             for size, place in ending.pop(number - 1, ()):
                 free.setdefault(size, []).append(place)
-            for lines in _arrays(part):
-                end = max((last.get(line, -1) for line in lines), default=-1)
+            for lines in _arrays(part, last):
+                end = max(last.get(line, -1) for line in lines)
                 if end < 0:
                     continue
                 size = len(lines)
@@ -77,10 +77,11 @@ class RollingWriter(ir.Writer):
                     elif operand.kind in ("same", "before"):
                         last[operand.lines[0]] = number
                 continue
-            for line in part:
-                row, given = code[line]
+            for row, given in code[part.start : part.stop]:
                 if row not in MARKERS:
-                    last.update((k, number) for k in given if k not in part)
+                    for line in given:
+                        if line < part.start:
+                            last[line] = number
         last.update(dict.fromkeys(self.late, end))
         last.update((line, end) for line in self.outputs if self._waits(line))
         return {line: number for line, number in last.items() if code[line][0] not in MARKERS}
@@ -189,8 +190,8 @@ class RollingWriter(ir.Writer):
         return self._defined(number, self.lines)
 
 
-def _arrays(part: range | Loop) -> Iterator[Sequence[int]]:
-    """The lines that stand side by side in memory: one, or those of all iterations."""
+def _arrays(part: range | Loop, read: Container[int]) -> Iterator[Sequence[int]]:
+    """The lines that stand side by side in memory: one that is read, or those of all iterations."""
     if isinstance(part, Loop):
         return (part.lines(place) for place in range(part.period))
-    return ((line,) for line in part)
+    return ((line,) for line in part if line in read)
