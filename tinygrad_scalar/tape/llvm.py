@@ -329,13 +329,12 @@ class Kernel:
             space = self._workspace(count)
             total = total + space.sums(part, p)
             self.callbacks.check()
-            if self.guards:
-                masks.append(space.mask[:count].astype(bool))
+            masks.append(space.mask[:count].tobytes())
             with _lock:
                 self.workspaces = [space, *self.workspaces[:3]]
-        if not masks:
+        if not any(b"\0" in mask for mask in masks):
             return total, None
-        return total, masks[0] if len(masks) == 1 else np.concatenate(masks)
+        return total, np.frombuffer(b"".join(masks), bool).copy()
 
     def _workspace(self, size: int) -> Workspace:
         with _lock:

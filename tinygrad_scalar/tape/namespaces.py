@@ -22,6 +22,9 @@ UNKNOWN = (TypeError, RuntimeError, ValueError)
 
 def namespace(x: Any) -> Any:
     """The module with the functions for an array; None for numbers and everything else."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and x.__class__ is numpy.ndarray:
+        return numpy if x.ndim else None
     if x.__class__ in NUMBERS or not hasattr(x, "ndim"):
         return None
     named = getattr(x, "__array_namespace__", None)
@@ -41,7 +44,7 @@ def shared_namespace(args: Sequence[Any], name: str) -> Any:
     for i, arg in enumerate(args):
         if NUMBERS.issuperset(map(type, arg) if arg.__class__ is list else (type(arg),)):
             continue
-        for x in leaves(arg):
+        for x in leaves(arg) if isinstance(arg, (list, tuple, dict)) else (arg,):
             xp = namespace(x)
             if xp is None:
                 continue
