@@ -11,7 +11,6 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.checkpointing import checkpoint, checkpoint_chain
 from tinygrad_scalar.context import no_grad
 from tinygrad_scalar.counting import counting
 from tinygrad_scalar.custom import custom, implicit
@@ -94,10 +93,7 @@ from tinygrad_scalar.functions import (
 from tinygrad_scalar.graph import topological_order
 from tinygrad_scalar.primitive import Interval, Primitive, primitive
 from tinygrad_scalar.provenance import scope, trace_lines
-from tinygrad_scalar.second_order import hessian, hvp
-from tinygrad_scalar.series import derivative, taylor
 from tinygrad_scalar.table import GradTable
-from tinygrad_scalar.teaching import sum_over_paths
 from tinygrad_scalar.undefined import UndefinedGradientError, UndefinedGradientWarning
 from tinygrad_scalar.value import Value
 
@@ -105,6 +101,13 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for, so that `import tinygrad_scalar` stays light.
 _ROOM_OF = {
+    "checkpoint": "checkpointing",
+    "checkpoint_chain": "checkpointing",
+    "hessian": "second_order",
+    "hvp": "second_order",
+    "derivative": "series",
+    "taylor": "series",
+    "sum_over_paths": "teaching",
     "Drawing": "drawing",
     "draw": "drawing",
     "to_dot": "drawing",
@@ -123,6 +126,7 @@ _ROOM_OF = {
 _ROOMS = ("data", "drawing", "nn", "optim", "strategies", "tape", "testing")
 
 if TYPE_CHECKING:
+    from tinygrad_scalar.checkpointing import checkpoint, checkpoint_chain
     from tinygrad_scalar.drawing import (
         Drawing,
         draw,
@@ -134,8 +138,11 @@ if TYPE_CHECKING:
         to_text,
         tree,
     )
+    from tinygrad_scalar.second_order import hessian, hvp
+    from tinygrad_scalar.series import derivative, taylor
     from tinygrad_scalar.tape import TraceError, engines, load_compiled, take
     from tinygrad_scalar.tape import compile as compile
+    from tinygrad_scalar.teaching import sum_over_paths
 
 
 def __getattr__(name: str) -> Any:

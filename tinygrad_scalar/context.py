@@ -12,8 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Counter(Protocol):
@@ -24,8 +23,7 @@ class Counter(Protocol):
     def propagated(self, edges: int) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The open blocks of this thread of control."""
 
     recording: bool = True  # False under no_grad()
@@ -65,7 +63,7 @@ def _count_block(change: int) -> None:
 @contextmanager
 def override(**changes: Any) -> Iterator[Settings]:
     """Settings with `changes` inside the block, restored however it ends."""
-    token = _current.set(replace(_current.get(), **changes))
+    token = _current.set(_current.get()._replace(**changes))
     _count_block(+1)
     try:
         yield _current.get()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from html import escape
 from typing import Any
 
 from tinygrad_scalar import context
@@ -116,6 +115,8 @@ class GradTable(Mapping[Any, Any]):
         return "\n".join([*lines, self._footer()])
 
     def _repr_html_(self) -> str:
+        from html import escape  # only notebooks need it
+
         def line(row: Sequence[str], tag: str) -> str:
             return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from reprlib import recursive_repr
 from typing import Any, Self
 
@@ -81,7 +80,7 @@ class Module:
                 child._scope_name = child._scope_name or name
             elif child.provenance.scope != scope:
                 child._provenance = child.provenance._replace(scope=scope)
-        entered = outer, replace(outer, scope=scope), Settled("", scope)
+        entered = outer, outer._replace(scope=scope), Settled("", scope)
         if not outer.counters and outer.tracer is None:  # these end, and would be kept alive
             self._entered = entered
         return entered
