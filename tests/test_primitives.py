@@ -412,3 +412,12 @@ def test_masks_of_the_largest_numbers():
     x = Value(math.inf)
     assert TABLE["elu"](x, 1.0).backward()[x] == 1.0
     assert TABLE["leaky_relu"](x, 0.1).backward()[x] == 1.0
+
+
+CORNERS = (0.0, -0.0, 0.5, -1.0, 5e-324, 1e308, -1e308, math.inf, -math.inf, math.nan)
+
+
+@each([row for row in TABLE.values() if row.total])
+def test_a_total_row_raises_for_no_floats(row):
+    for x in itertools.product(CORNERS, repeat=row.arity or 4):
+        assert isinstance(row.forward(*x), float)

@@ -91,6 +91,7 @@ class Primitive:
     - `domain`: an `Interval` per operand. `kinks(*x)` tells the points without a derivative. There
       each partial gives its number of `subgradient` (that of one side where this is empty).
     - `limit(*x)`: the value where `forward` raises, as IEEE arithmetic has it.
+    - `total`: `forward` raises for no floats.
     - `opaque`: its partials run a user's code, which is not to be tried out with NaN.
     - `mpmath`: the name in mpmath of the same function, or a function `(mpmath, *x)`.
 
@@ -119,6 +120,7 @@ class Primitive:
         "subgradient",
         "symbol",
         "templates",
+        "total",
     )
 
     def __init__(
@@ -138,6 +140,7 @@ class Primitive:
         mpmath: str | Callable[..., Any] | None = None,
         defaults: Sequence[float] = (),
         opaque: bool = False,
+        total: bool = False,
     ) -> None:
         self.name, self.forward, self.partials, self.arity = name, forward, tuple(partials), arity
         if domain is None or isinstance(domain, Interval):
@@ -151,7 +154,7 @@ class Primitive:
         self.limit = limit
         self.mpmath = mpmath if mpmath is not None else name
         self.defaults = tuple(defaults)
-        self.opaque = opaque
+        self.opaque, self.total = opaque, total
         self.joint: Joint | None = None  # the operation with several outputs this is one of
         self.index = 0
         self.templates: Any = None  # what the tape made of the partials, with these
