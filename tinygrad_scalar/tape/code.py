@@ -117,12 +117,12 @@ class Tape:
     def input(self, position: int) -> int:
         """The line that reads an argument."""
         self.inputs = max(self.inputs, position + 1)
-        return self._line((INPUT, (position,)))
+        return self.line((INPUT, (position,)))
 
     def parameter(self, position: int) -> int:
         """The line that reads a leaf of the closure."""
         self.parameters = max(self.parameters, position + 1)
-        return self._line((PARAMETER, (position,)))
+        return self.line((PARAMETER, (position,)))
 
     def constant(self, number: float) -> int:
         """The line of a constant; −0.0 and 0.0 are two, NaN is one."""
@@ -137,7 +137,8 @@ class Tape:
             self.constants[index] = number
         return index
 
-    def _line(self, instruction: tuple[Primitive, tuple[Any, ...]]) -> int:
+    def line(self, instruction: tuple[Primitive, tuple[Any, ...]]) -> int:
+        """The line of an instruction as it is: found, or added at the end."""
         index = self.known.get(instruction)
         if index is None:
             index = self.known[instruction] = len(self.code)

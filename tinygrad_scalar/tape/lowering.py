@@ -43,15 +43,6 @@ class Lowering(Tape):
             line = self._formula(row, operands)
         return super().written(row, operands) if line is None else line
 
-    def copied(self, row: Primitive, operands: tuple[int, ...]) -> int:
-        """The line of a native row that was simplified where it was traced."""
-        instruction = (row, operands)
-        line = self.known.get(instruction)
-        if line is None:
-            line = self.known[instruction] = len(self.code)
-            self.code.append(instruction)
-        return line
-
     def _formula(self, row: Primitive, operands: tuple[int, ...]) -> int:
         if row.arity is not None:
             return _template(row, len(operands)).placed(self, operands)
@@ -93,8 +84,8 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
     places: list[int] = []
     place, emit, as_it_is = places.append, tape.emit, frozenset(native) - {p.pow, p.div}
     for row, operands in program.code:
-        if row in as_it_is:
-            place(tape.copied(row, tuple([places[k] for k in operands])))
+        if row in as_it_is:  # simplified already, where it was traced
+            place(tape.line((row, tuple([places[k] for k in operands]))))
         elif row is CONSTANT:
             place(tape.constant(operands[0]))
         elif row is INPUT:
