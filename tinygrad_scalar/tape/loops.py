@@ -46,13 +46,12 @@ class Operand(NamedTuple):
 
 def loops(program: Program, first: int, varying: Sequence[bool] = ()) -> list[Loop]:
     """The loops in the lines from `first` on, in order. O(edges)."""
-    markers = sum(row in MARKERS for row, _ in program.code)  # they stand in front
-    patterns = _patterns(program.code, markers, varying)
+    patterns = _patterns(program.code, program.markers, varying)
     seeds = list(zip(*(patterns[k:] for k in range(_SEED)), strict=False))
     found: list[Loop] = []
     last: dict[Any, int] = {}
     period = alike = 0  # how far back the same lines stood, for how many lines now
-    line = again = max(first, markers)
+    line = again = max(first, program.markers)
     patience = 1
     while line < len(seeds):
         seed = seeds[line]

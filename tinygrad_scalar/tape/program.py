@@ -40,6 +40,11 @@ class Program:
     checked: list[int] = field(default_factory=list)
 
     @property
+    def markers(self) -> int:
+        """How many lines stand in front that only say what comes from outside."""
+        return sum(row in MARKERS for row, _ in self.code)
+
+    @property
     def guards(self) -> bool:
         """Whether the program holds for some points only."""
         return any(row in GUARDS for row, _ in self.code)
@@ -53,7 +58,7 @@ def pruned(
     Of the first `raising` lines, those that may raise stay too, needed or not. O(lines).
     """
     code = tape.code
-    lines = _needed(code, outputs, raising)
+    lines = needed(code, outputs, raising)
     places = [0] * len(code)
     kept: list[Line] = []
     outside = [line for line in lines if code[line][0] in MARKERS]
@@ -72,7 +77,8 @@ def pruned(
     return Program(kept, [places[line] for line in outputs], inputs, parameters, checked)
 
 
-def _needed(code: Sequence[Line], outputs: Sequence[int], raising: int) -> list[int]:
+def needed(code: Sequence[Line], outputs: Sequence[int], raising: int = 0) -> list[int]:
+    """The lines that outputs and guards need, and of the first `raising` what may raise."""
     keep = bytearray(len(code))
     for line in outputs:
         keep[line] = 1

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from tinygrad_scalar import primitives
 from tinygrad_scalar.tape.code import GUARDS, MARKERS
-from tinygrad_scalar.tape.program import Line, Program
+from tinygrad_scalar.tape.program import Line, Program, needed
 
 _ADDITIONS = frozenset((primitives.add, primitives.sub))
 
@@ -21,8 +21,8 @@ def scheduled(program: Program) -> Program:
     """The program with its lines in that order. O(lines)."""
     if program.guards:
         program = _reordered(program, _guards_first(program.code))
-    markers = sum(row in MARKERS for row, _ in program.code)  # they stand in front, and stay there
-    return _reordered(program, _terms_at_once(program.code, max(markers - 1, last_guard(program))))
+    settled = max(program.markers - 1, last_guard(program))
+    return _reordered(program, _terms_at_once(program.code, settled))
 
 
 def last_guard(program: Program) -> int:
@@ -32,16 +32,9 @@ def last_guard(program: Program) -> int:
 
 
 def _guards_first(code: Sequence[Line]) -> list[int]:
-    needed = bytearray(len(code))
-    for line in range(len(code) - 1, -1, -1):
-        row, operands = code[line]
-        if row in GUARDS:
-            needed[line] = 1
-        if needed[line] and row not in MARKERS:
-            for operand in operands:
-                needed[operand] = 1
+    first = set(needed(code, ()))
     return sorted(
-        range(len(code)), key=lambda line: code[line][0] not in MARKERS and not needed[line]
+        range(len(code)), key=lambda line: code[line][0] not in MARKERS and line not in first
     )
 
 
