@@ -1,7 +1,8 @@
 """Eager mode: build and differentiate 10,000 mixed operations, beside other scalar engines.
 
 Run `python benchmarks/eager.py` after `pip install -e ".[bench]"`; opponents that are not installed
-are left out. It measures, and writes into benchmarks/results/eager.json,
+are left out. With `TINYGRAD_SCALAR_COMPILED=1` before `pip` the compiled node is measured.
+It measures, and writes into benchmarks/results/eager.json (or eager_compiled.json),
 
 1. nanoseconds per operation to build, to differentiate and to release, engines taking turns;
 2. bytes per operation that the graph holds after backward;
@@ -35,6 +36,7 @@ from harness import (
 import tinygrad_scalar
 from tinygrad_scalar import Value
 from tinygrad_scalar.bench.programs import ARITHMETIC, FUNCTIONS, Program
+from tinygrad_scalar.value import COMPILED
 
 OPERATIONS = 10_000
 GRAPHS = 5
@@ -303,7 +305,7 @@ def main():
     told = results["import"]
     print(f"\nimport tinygrad_scalar: {told['milliseconds']:.0f} ms (median of {told['runs']})")
     print(f"heavy modules loaded by it: {', '.join(told['heavy_modules']) or 'none'}")
-    write_results("eager", results)
+    write_results("eager_compiled" if COMPILED else "eager", results)
 
 
 if __name__ == "__main__":

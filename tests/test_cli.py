@@ -12,6 +12,7 @@ import pytest
 
 import tinygrad_scalar
 from tinygrad_scalar import cli, drawing
+from tinygrad_scalar.value import COMPILED
 
 GRAD = ["grad", "(x*m + y*n)*t", "x=100", "m=2", "y=150", "n=3", "t=1.1"]
 
@@ -260,7 +261,9 @@ def test_a_full_disk_is_told(refused, tmp_path, monkeypatch):
 # ── as a process ──────────────────────────────────────────────────────────────────────────────
 def test_version():
     done = run("--version")
-    assert (done.returncode, done.stdout) == (0, f"tinygrad_scalar {tinygrad_scalar.__version__}\n")
+    node = " (compiled node)" if COMPILED else ""
+    told = f"tinygrad_scalar {tinygrad_scalar.__version__}{node}\n"
+    assert (done.returncode, done.stdout) == (0, told)
 
 
 def test_help_names_the_commands():

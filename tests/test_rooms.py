@@ -13,7 +13,7 @@ PACKAGE = Path(tinygrad_scalar.__file__).parent
 # those joined by a plus) may import each other as long as they do not do so in a circle.
 ROOMS = str.split("""
     limits numerics special polygamma seeds files
-    context precision checks primitive structure primitives
+    context precision checks carrier primitive structure primitives
     arithmetic graph provenance undefined application
     reverse table sweep backward flat ufuncs recorded value
     functions counting forward series functional custom checkpointing second_order teaching

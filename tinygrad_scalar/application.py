@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar import context
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.precision import like, together
-from tinygrad_scalar.primitive import Carrier, Primitive, no_kinks
+from tinygrad_scalar.primitive import Primitive, no_kinks
 from tinygrad_scalar.provenance import NOTHING, Provenance
 from tinygrad_scalar.undefined import Judge, by_rule, is_nan, plain, structural_zeros
 

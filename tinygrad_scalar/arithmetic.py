@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import index
 from typing import Any
 
 from tinygrad_scalar import context
 from tinygrad_scalar import primitives as table
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.precision import is_number
-from tinygrad_scalar.primitive import Carrier, Primitive
+from tinygrad_scalar.primitive import Primitive
 
 
-def _operator(row: Primitive) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """`__op__` and `__rop__` of a row; strangers get NotImplemented and so their own chance."""
-
-    def forward(a: Any, b: Any) -> Any:
-        return row(a, b) if isinstance(b, Carrier) or is_number(b) else NotImplemented
-
-    def reflected(b: Any, a: Any) -> Any:
-        return row(a, b) if isinstance(a, Carrier) or is_number(a) else NotImplemented
-
-    return forward, reflected
+def _operand(x: Any) -> bool:
+    """Whether an operator takes it; strangers get NotImplemented and so their own chance."""
+    return isinstance(x, Carrier) or is_number(x)
 
 
 class Arithmetic(Carrier):
@@ -38,18 +32,49 @@ class Arithmetic(Carrier):
     def label(self, label: str) -> None:
         """A name given by a function that labels its Values: nothing else has a use for it."""
 
-    __add__, __radd__ = _operator(table.add)
-    __sub__, __rsub__ = _operator(table.sub)
-    __mul__, __rmul__ = _operator(table.mul)
-    __truediv__, __rtruediv__ = _operator(table.div)
-    __floordiv__, __rfloordiv__ = _operator(table.floordiv)
-    __mod__, __rmod__ = _operator(table.mod)
-    _pow, __rpow__ = _operator(table.pow)
+    def __add__(self, other: Any) -> Any:
+        return table.add(self, other) if _operand(other) else NotImplemented
+
+    def __radd__(self, other: Any) -> Any:
+        return table.add(other, self) if _operand(other) else NotImplemented
+
+    def __sub__(self, other: Any) -> Any:
+        return table.sub(self, other) if _operand(other) else NotImplemented
+
+    def __rsub__(self, other: Any) -> Any:
+        return table.sub(other, self) if _operand(other) else NotImplemented
+
+    def __mul__(self, other: Any) -> Any:
+        return table.mul(self, other) if _operand(other) else NotImplemented
+
+    def __rmul__(self, other: Any) -> Any:
+        return table.mul(other, self) if _operand(other) else NotImplemented
+
+    def __truediv__(self, other: Any) -> Any:
+        return table.div(self, other) if _operand(other) else NotImplemented
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return table.div(other, self) if _operand(other) else NotImplemented
+
+    def __floordiv__(self, other: Any) -> Any:
+        return table.floordiv(self, other) if _operand(other) else NotImplemented
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return table.floordiv(other, self) if _operand(other) else NotImplemented
+
+    def __mod__(self, other: Any) -> Any:
+        return table.mod(self, other) if _operand(other) else NotImplemented
+
+    def __rmod__(self, other: Any) -> Any:
+        return table.mod(other, self) if _operand(other) else NotImplemented
 
     def __pow__(self, exponent: Any, modulo: Any = None) -> Any:
         if modulo is not None:
             raise TypeError("pow of a Value takes no third argument: write pow(x, y) % z")
-        return self._pow(exponent)
+        return table.pow(self, exponent) if _operand(exponent) else NotImplemented
+
+    def __rpow__(self, base: Any, modulo: Any = None) -> Any:
+        return table.pow(base, self) if modulo is None and _operand(base) else NotImplemented
 
     def __divmod__(self, other: Any) -> Any:
         quotient = self.__floordiv__(other)

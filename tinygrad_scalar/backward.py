@@ -7,9 +7,9 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar import context
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.graph import NOTHING, active_nodes, consumers_first, nodes_below
 from tinygrad_scalar.precision import is_number, like, quietly
-from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.primitives import dot
 from tinygrad_scalar.reverse import propagate
 from tinygrad_scalar.sweep import added, check_leaves, leaves_below, running, sweep

@@ -14,9 +14,10 @@ from typing import Any
 
 from tinygrad_scalar import context, primitives
 from tinygrad_scalar.backward import gradients
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.counting import tracked
 from tinygrad_scalar.forward import check_function
-from tinygrad_scalar.primitive import Carrier, Primitive
+from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.structure import carried, leaves, like, same_structure
 from tinygrad_scalar.undefined import is_nan
 from tinygrad_scalar.value import Value, node_of

@@ -22,7 +22,7 @@ from tinygrad_scalar.expression import CONSTANTS, FUNCTIONS, Expression
 from tinygrad_scalar.nn.command import add_commands
 from tinygrad_scalar.table import GradTable, show
 from tinygrad_scalar.undefined import UndefinedGradientWarning
-from tinygrad_scalar.value import Value
+from tinygrad_scalar.value import COMPILED, Value
 
 PROGRAM = "tinygrad-scalar"
 # What wrong input or a full disk raises; anything else is a bug and shows itself.
@@ -145,9 +145,8 @@ def _parser() -> argparse.ArgumentParser:
         "Without a command: what two apples and three oranges cost, differentiated and drawn.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--version", action="version", version=f"tinygrad_scalar {tinygrad_scalar.__version__}"
-    )
+    version = f"tinygrad_scalar {tinygrad_scalar.__version__}{' (compiled node)' * COMPILED}"
+    parser.add_argument("--version", action="version", version=version)
     parser.set_defaults(run=demo)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for add in COMMANDS:

@@ -7,11 +7,12 @@ from functools import partial as bind
 from typing import Any
 
 from tinygrad_scalar import context
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.counting import tracked
 from tinygrad_scalar.forward import Tagged, check_function
 from tinygrad_scalar.functional import Run
 from tinygrad_scalar.precision import is_number
-from tinygrad_scalar.primitive import Carrier, Primitive, own
+from tinygrad_scalar.primitive import Primitive, own
 from tinygrad_scalar.undefined import plain
 from tinygrad_scalar.value import Value
 

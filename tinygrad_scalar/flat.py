@@ -50,7 +50,8 @@ def parents_first(root: Value) -> list[Value]:
 
 def copied(node: Value) -> Value:
     """A node of the same kind with the same parents; label and gradient come along. O(1)."""
-    twin: Value = object.__new__(type(node))
+    kind = type(node)
+    twin: Value = kind.__new__(kind)
     for slot in _KEPT:
         if hasattr(node, slot):
             setattr(twin, slot, getattr(node, slot))
@@ -105,7 +106,8 @@ def flattened(root: Value) -> tuple[Any, ...]:
         [node._x for node in inner],
         [None if i in wide else node._y for i, node in enumerate(inner)],
     )
-    noted = {i: x._provenance for i, x in enumerate(inner) if hasattr(x, "_provenance")}
+    found = [getattr(node, "_provenance", None) for node in inner]
+    noted = {i: provenance for i, provenance in enumerate(found) if provenance is not None}
     return _graph, (type(root), leaves, list(rows), columns, wide, noted)
 
 
@@ -122,7 +124,7 @@ def _leaf(kind: type[Value], data: Any, grad: Any, noted: Provenance | None) -> 
 def _node(
     kind: type[Value], row: Primitive | None, data: Any, grad: Any, noted: Provenance | None
 ) -> Value:
-    node: Value = object.__new__(kind)
+    node: Value = kind.__new__(kind)
     node.primitive, node.data, node.grad, node._pending = row, data, grad, 0
     if noted is not None:
         node._provenance = noted

@@ -15,9 +15,10 @@ from typing import Any
 from tinygrad_scalar import context
 from tinygrad_scalar.application import Application
 from tinygrad_scalar.arithmetic import Arithmetic
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.precision import Number, uncommon
 from tinygrad_scalar.precision import like as like_number
-from tinygrad_scalar.primitive import Carrier, Joint, Primitive
+from tinygrad_scalar.primitive import Joint, Primitive
 from tinygrad_scalar.provenance import NOTHING, current
 from tinygrad_scalar.structure import aligned, carried, leaves, like, mapped
 from tinygrad_scalar.undefined import Judge, is_nan, plain

@@ -15,8 +15,8 @@ from typing import Any
 
 from tinygrad_scalar import context, primitives
 from tinygrad_scalar.backward import gradients, leaves_of
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.forward import Tagged, check_function, dual, new_level, tangent_of
-from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.structure import aligned, carried, leaves, like, mapped
 from tinygrad_scalar.undefined import Policy, check_policy
 from tinygrad_scalar.value import Value

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinygrad_scalar import primitives as table
 from tinygrad_scalar.arithmetic import gelu
-from tinygrad_scalar.primitive import Carrier
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.primitives import (
     abs,
     acos,

@@ -15,6 +15,7 @@ from functools import wraps
 from typing import Any, NamedTuple
 
 from tinygrad_scalar import context
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.precision import Number, evaluate, is_number, number, uncommon
 
 Rule = Any  # a number (a constant partial), or a function (y, *x) -> partial; see Primitive
@@ -53,29 +54,6 @@ class Interval(NamedTuple):
 
 
 REAL = Interval()
-
-
-class Carrier:
-    """Base of everything that can be pushed through a row instead of a plain number.
-
-    Where carriers meet, the one with the highest `level` handles the operation and treats the
-    lower ones as numbers: a `Dual` may hold `Value`s, never the other way round.
-    """
-
-    __slots__ = ()
-    level: float = 0
-
-    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
-        """The primitive on operands among which this has the highest level."""
-        raise NotImplementedError
-
-    def detach(self) -> Any:
-        """The same number as a constant."""
-        raise NotImplementedError
-
-    def example(self) -> Number:
-        """A plain number of the kind carried, for constants in the same precision."""
-        raise NotImplementedError
 
 
 class Primitive:

@@ -34,7 +34,7 @@ class Recorded(Arithmetic):
     @property
     def provenance(self) -> Provenance:
         """Label, scope and line of user code; shared and empty unless something was noted."""
-        return getattr(self, "_provenance", NOTHING)
+        return getattr(self, "_provenance", None) or NOTHING
 
     @property
     def parents(self) -> tuple[Any, ...]:

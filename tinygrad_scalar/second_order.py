@@ -8,10 +8,10 @@ from functools import wraps
 from typing import Any
 
 from tinygrad_scalar.backward import gradients
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.forward import Tagged, check_function, dual_arguments, new_level, tangent_of
 from tinygrad_scalar.functional import Argnums, Run, grad, jacobian, positions
 from tinygrad_scalar.graph import topological_order
-from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.structure import carried, leaves
 from tinygrad_scalar.undefined import Policy, check_policy
 

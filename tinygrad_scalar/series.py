@@ -14,9 +14,10 @@ from functools import cache
 from typing import Any
 
 from tinygrad_scalar import context, primitives
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.forward import Tagged, check_function, new_level
 from tinygrad_scalar.precision import like
-from tinygrad_scalar.primitive import Carrier, Joint, Primitive
+from tinygrad_scalar.primitive import Joint, Primitive
 from tinygrad_scalar.structure import carried
 from tinygrad_scalar.undefined import plain
 

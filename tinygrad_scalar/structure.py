@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.precision import number
-from tinygrad_scalar.primitive import Carrier
 
 
 def leaves(tree: Any) -> list[Any]:

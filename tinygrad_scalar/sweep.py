@@ -82,7 +82,7 @@ def sweep(
 def added(node: Value, gradient: Any) -> Any:
     """What stands in `.grad` with `gradient` added to it; TypeError if that is no number."""
     before = node.grad
-    if before.__class__ is float is gradient.__class__:
+    if type(before) is float is gradient.__class__:
         return before + gradient
     if not is_number(before):
         raise TypeError(

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from tinygrad_scalar import context
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.graph import topological_order
-from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.primitives import sum as addition
 
 _SHOWN = 20  # rows printed before a table is cut in the middle

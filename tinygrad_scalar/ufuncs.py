@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinygrad_scalar.primitive import Carrier
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.primitives import TABLE
 
 # NumPy's spellings of the table's names, and of Python's operators on carriers

@@ -14,8 +14,9 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from tinygrad_scalar.arithmetic import Arithmetic, Limit, unlimited
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.precision import is_number, number
-from tinygrad_scalar.primitive import Carrier, Primitive
+from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.provenance import user_stacklevel
 
 Policy = Literal["subgradient", "nan", "warn", "raise"]

@@ -28,6 +28,7 @@ _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _POW, _NEG = primitives.div, primitives.pow, primitives.neg
 _RELU = primitives.relu
 _EXACT = 2**53  # an int below is a float exactly
+COMPILED = not __file__.endswith(".py")  # whether this runs as machine code, see hatch_build.py
 
 
 def _method(row: Primitive) -> Callable[[Any], Any]:
@@ -62,7 +63,7 @@ class Value(Recorded):
     #   one                  _a its parent, _x the number seen there, _y the result
     #   two (+ − × ÷ **)     _a and _b the parents (None for a plain number), _x and _y the numbers
     #   any other            _x the result and then the numbers seen, _y the parents (or None)
-    # _pending counts consumers during a sweep, _provenance is unset until someone writes it.
+    # _pending counts consumers during a sweep, _provenance is unset (or None) until it is noted.
     __slots__ = (
         "__weakref__",
         "_a",
@@ -81,7 +82,7 @@ class Value(Recorded):
     _provenance: Provenance
 
     def __init__(self, data: Any, *, label: str = "") -> None:
-        self.data = data if data.__class__ is float else number(data)
+        self.data = data if type(data) is float else number(data)
         self.grad = 0.0
         self.primitive = None
         self._a = self._b = self._x = None
@@ -108,14 +109,14 @@ class Value(Recorded):
     # ── the operators that carry almost every program, spelled out ────────────────────────────
     def __add__(self, other: Any) -> Any:
         x = self.data
-        if context.plain and x.__class__ is float:
-            if other.__class__ is Value:
+        if context.plain and type(x) is float:
+            if type(other) is Value:
                 y = other.data
                 b = other
             else:
                 y = other
                 b = None
-            if y.__class__ is float:
+            if type(y) is float:
                 node = _blank()
                 node.data = x + y
                 node.grad = 0.0
@@ -131,14 +132,14 @@ class Value(Recorded):
 
     def __sub__(self, other: Any) -> Any:
         x = self.data
-        if context.plain and x.__class__ is float:
-            if other.__class__ is Value:
+        if context.plain and type(x) is float:
+            if type(other) is Value:
                 y = other.data
                 b = other
             else:
                 y = other
                 b = None
-            if y.__class__ is float:
+            if type(y) is float:
                 node = _blank()
                 node.data = x - y
                 node.grad = 0.0
@@ -154,14 +155,14 @@ class Value(Recorded):
 
     def __mul__(self, other: Any) -> Any:
         x = self.data
-        if context.plain and x.__class__ is float:
-            if other.__class__ is Value:
+        if context.plain and type(x) is float:
+            if type(other) is Value:
                 y = other.data
                 b = other
             else:
                 y = other
                 b = None
-            if y.__class__ is float:
+            if type(y) is float:
                 node = _blank()
                 node.data = x * y
                 node.grad = 0.0
@@ -177,14 +178,14 @@ class Value(Recorded):
 
     def __truediv__(self, other: Any) -> Any:
         x = self.data
-        if context.plain and x.__class__ is float:
-            if other.__class__ is Value:
+        if context.plain and type(x) is float:
+            if type(other) is Value:
                 y = other.data
                 b = other
             else:
                 y = other
                 b = None
-            if y.__class__ is float and y:
+            if type(y) is float and y:
                 node = _blank()
                 node.data = x / y
                 node.grad = 0.0
@@ -201,21 +202,21 @@ class Value(Recorded):
         if modulo is not None:
             return super().__pow__(exponent, modulo)
         x = self.data
-        plain = context.plain and x.__class__ is float
-        if plain and (exponent.__class__ is float or exponent.__class__ is int):
+        plain = context.plain and type(x) is float
+        if plain and (type(exponent) is float or type(exponent) is int):
             try:
                 exponent = float(exponent)
                 data = x**exponent
             except ArithmeticError:
                 pass  # told the general way
             else:
-                if data.__class__ is float:  # else complex
+                if type(data) is float:  # else complex
                     return _node(_POW, data, self, None, x, exponent)
         return _general(_POW, self, exponent)
 
     def __neg__(self) -> Value:
         x = self.data
-        if context.plain and x.__class__ is float:
+        if context.plain and type(x) is float:
             node = _blank()
             node.data = node._y = -x
             node.grad = 0.0
@@ -228,19 +229,19 @@ class Value(Recorded):
         return _record(_NEG, (self,))  # type: ignore[no-any-return]
 
     def __radd__(self, other: Any) -> Any:
-        if context.plain and other.__class__ is float and self.data.__class__ is float:
+        if context.plain and type(other) is float and type(self.data) is float:
             return _node(_ADD, other + self.data, None, self, other, self.data)
         return _with_int(_ADD, other, self)
 
     def __rmul__(self, other: Any) -> Any:
-        if context.plain and other.__class__ is float and self.data.__class__ is float:
+        if context.plain and type(other) is float and type(self.data) is float:
             return _node(_MUL, other * self.data, None, self, other, self.data)
         return _with_int(_MUL, other, self)
 
     def relu(self) -> Value:
         """The larger of this and 0."""
         x = self.data
-        if context.plain and x.__class__ is float and x == x:  # noqa: PLR0124 (NaN goes below)
+        if context.plain and type(x) is float and x == x:  # noqa: PLR0124 (NaN goes below)
             node = _blank()
             node.data = node._y = x if x > 0.0 else 0.0  # noqa: FURB136 (max is slower)
             node.grad = 0.0
@@ -260,7 +261,8 @@ class Value(Recorded):
         return _unary(primitives.log, self) if base is None else super().log(base)
 
     # ── comparisons look at the data, hashing at the identity ─────────────────────────────────
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def __eq__(self, other: object) -> Any:
         return _compared("eq", operator.eq, self, other)
@@ -346,7 +348,13 @@ class Value(Recorded):
 
 
 # ── making nodes ──────────────────────────────────────────────────────────────────────────────
-_blank: Callable[[], Value] = bind(object.__new__, Value)  # a call with no argument is quickest
+def _blank() -> Value:
+    """A node with nothing in it yet."""
+    return Value.__new__(Value)
+
+
+# Interpreted, a call with no argument is quickest; compiled, `_blank` is a C function.
+globals().update(_blank=bind(object.__new__, Value))
 _USUAL = {Value, float}
 
 
@@ -369,7 +377,7 @@ def _node(
 def _unary(primitive: Primitive, operand: Value) -> Value:
     """A node of one operand."""
     x = operand.data
-    if not context.plain or x.__class__ is not float:
+    if not context.plain or type(x) is not float:
         return _record(primitive, (operand,))  # type: ignore[no-any-return]
     try:
         y = primitive.forward(x)
@@ -377,7 +385,7 @@ def _unary(primitive: Primitive, operand: Value) -> Value:
         return _record(primitive, (operand,))  # type: ignore[no-any-return]  # told there
     except (ArithmeticError, ValueError) as error:
         raise primitive.explained(error, (x,)) from None
-    if y.__class__ is not float:  # an own row that gives an int, a numpy.float64, no number
+    if type(y) is not float:  # an own row that gives an int, a numpy.float64, no number
         return _record(primitive, (operand,))  # type: ignore[no-any-return]
     node = _blank()
     node.data = node._y = y
@@ -395,24 +403,24 @@ def many(primitive: Primitive, operands: Sequence[Any]) -> Any:
     kinds = set(map(type, operands))
     if not context.plain or Value not in kinds or not kinds <= _USUAL:
         return primitive(*operands)
-    values = [x.data if x.__class__ is Value else x for x in operands]
+    values = [x.data if type(x) is Value else x for x in operands]
     if set(map(type, values)) != {float}:
         return primitive(*operands)
     try:
         y = primitive.forward(*values)
     except (ArithmeticError, ValueError) as error:
         raise primitive.explained(error, values) from None
-    parents = tuple([x if x.__class__ is Value else None for x in operands])
+    parents = tuple([x if type(x) is Value else None for x in operands])
     return _node(primitive, y, None, None, (y, *values), parents)
 
 
 def _with_int(primitive: Primitive, a: Any, b: Any) -> Any:
     """+ − × of a float Value and a small int at speed (`2 * x`, and `sum` starts at 0)."""
     if context.plain:
-        if b.__class__ is int and -_EXACT < b < _EXACT and a.data.__class__ is float:
+        if type(b) is int and -_EXACT < b < _EXACT and type(a.data) is float:
             y = float(b)
             return _node(primitive, primitive.forward(a.data, y), a, None, a.data, y)
-        if a.__class__ is int and -_EXACT < a < _EXACT and b.data.__class__ is float:
+        if type(a) is int and -_EXACT < a < _EXACT and type(b.data) is float:
             x = float(a)
             return _node(primitive, primitive.forward(x, b.data), None, b, x, b.data)
     return _general(primitive, a, b)

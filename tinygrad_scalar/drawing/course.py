@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.drawing.labels import number_text, visible
 from tinygrad_scalar.drawing.scene import Box, Bundle, Scene, slopes
 from tinygrad_scalar.drawing.terms import ATOM, TEXT, applied
 from tinygrad_scalar.graph import topological_order
 from tinygrad_scalar.precision import like
-from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.table import show
 
 _OPERANDS = 8  # written out in a forward step

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.checks import whole
 from tinygrad_scalar.nn.initializers import Initializer, initializer
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.parameter import parameter
 from tinygrad_scalar.nn.shapes import is_list
-from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.seeds import Seed, generator
 
 

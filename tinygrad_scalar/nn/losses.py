@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinygrad_scalar import functions, primitives
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.nn.shapes import is_list
 from tinygrad_scalar.precision import is_number
-from tinygrad_scalar.primitive import Carrier
 
 
 def mean_squared_error(outputs: Any, targets: Any) -> Any:

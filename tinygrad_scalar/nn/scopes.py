@@ -43,7 +43,7 @@ def settle(things: Any, provenance: Settled) -> None:
         if kind is Value:
             if thing.primitive is None:
                 continue
-            before = getattr(thing, "_provenance", NOTHING)
+            before = getattr(thing, "_provenance", None) or NOTHING
             if before is NOTHING:
                 thing._provenance = provenance
             elif before.scope or before.__class__ is Settled:

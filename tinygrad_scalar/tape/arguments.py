@@ -12,8 +12,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.precision import is_number
-from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.structure import leaves, like
 from tinygrad_scalar.tape.namespaces import kind, namespace, shared_namespace, stacked
 

@@ -8,9 +8,10 @@ from typing import Any, NoReturn
 
 from tinygrad_scalar import context, primitives
 from tinygrad_scalar.arithmetic import Arithmetic
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.graph import topological_order
 from tinygrad_scalar.precision import is_number, number
-from tinygrad_scalar.primitive import Carrier, Joint, Primitive
+from tinygrad_scalar.primitive import Joint, Primitive
 from tinygrad_scalar.tape.code import (
     COMPARISONS,
     EQ,

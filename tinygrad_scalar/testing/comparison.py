@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.graph import nodes_below
 from tinygrad_scalar.precision import Number
-from tinygrad_scalar.primitive import Carrier
 from tinygrad_scalar.testing.derivatives import Index
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.modes import MODES, Derivatives, Function, derivative_graph

@@ -1,0 +1,71 @@
+"""Builds the compiled node where the environment asks for it.
+
+    TINYGRAD_SCALAR_COMPILED=1 pip install .
+
+The modules of the hot path are compiled as they stand by Cython; the `.pxd` file beside each says
+which classes become extension types and which variables are Values. Nothing else changes: without
+the variable, or on a machine without a C compiler, the same modules run as plain Python.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+VARIABLE = "TINYGRAD_SCALAR_COMPILED"
+MODULES = ("carrier", "arithmetic", "recorded", "value", "sweep")
+# Annotations are for people and mypy; pickling is the library's own (flat.py).
+DIRECTIVES = {"language_level": 3, "annotation_typing": False, "auto_pickle": False}
+
+
+def asked() -> bool:
+    """Whether the environment asks for the compiled node."""
+    return os.environ.get(VARIABLE, "") not in ("", "0")
+
+
+class CompiledNode(BuildHookInterface[Any]):
+    """Puts the compiled modules into the wheel; of an editable installation, beside the sources."""
+
+    def dependencies(self) -> list[str]:
+        """What the build needs on top of hatchling."""
+        return ["cython>=3.1", "setuptools>=77"] if asked() else []
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, and say where the results are."""
+        if not asked():
+            return
+        self.place = tempfile.mkdtemp()
+        for library in extensions(Path(self.root), Path(self.place)):
+            if version == "editable":
+                shutil.copy(library, Path(self.root, "tinygrad_scalar", library.name))
+            else:
+                build_data["force_include"][str(library)] = f"tinygrad_scalar/{library.name}"
+        build_data.update(pure_python=False, infer_tag=True)
+
+    def finalize(self, *_: Any) -> None:
+        """Leave nothing behind."""
+        if asked():
+            shutil.rmtree(self.place)
+
+
+def extensions(root: Path, place: Path) -> list[Path]:
+    """The modules compiled into `place`: C by Cython, machine code by the compiler at hand."""
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension
+    from setuptools.command.build_ext import build_ext
+
+    os.chdir(root)  # module names are worked out from where the sources stand
+    sources = [
+        Extension(f"tinygrad_scalar.{name}", [f"tinygrad_scalar/{name}.py"]) for name in MODULES
+    ]
+    modules = cythonize(
+        sources, build_dir=str(place), compiler_directives=DIRECTIVES, force=True, quiet=True
+    )
+    command = build_ext(Distribution({"name": "tinygrad_scalar", "ext_modules": modules}))
+    command.build_lib = command.build_temp = str(place)
+    command.ensure_finalized()
+    command.run()
+    return [Path(path) for path in command.get_outputs()]

@@ -1,0 +1,3 @@
+# What Cython adds to carrier.py: see hatch_build.py.
+cdef class Carrier:
+    pass
