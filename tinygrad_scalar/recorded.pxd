@@ -1,4 +1,4 @@
-# What Cython adds to recorded.py: see hatch_build.py. The slots that `Value` owns stand here.
+# What Cython adds to recorded.py: see hatch_build.py.
 cimport cython
 from tinygrad_scalar.arithmetic cimport Arithmetic
 

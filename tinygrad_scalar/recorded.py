@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from functools import partial as bind
 from typing import Any
 
-from tinygrad_scalar import primitives
+from tinygrad_scalar import context, primitives
 from tinygrad_scalar.application import Application
 from tinygrad_scalar.arithmetic import Arithmetic
 from tinygrad_scalar.graph import nodes_below
-from tinygrad_scalar.precision import Number, evaluate, like
+from tinygrad_scalar.precision import Number, evaluate, is_number, like, together
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.provenance import NOTHING, Provenance
+from tinygrad_scalar.ufuncs import apply_ufunc
 from tinygrad_scalar.undefined import is_nan, partial_at
 
 PAIRS = frozenset((primitives.add, primitives.sub, primitives.mul, primitives.div, primitives.pow))
 
 
 class Recorded(Arithmetic):
-    """The reading side of `Value`, which owns the slots and says what stands in them."""
+    """All of a `Value` but how it is made: its slots, and what is read out of them."""
 
-    __slots__ = ()
-
+    # A node holds what its local derivatives need, by the number of its operands:
+    #   leaf                 primitive None, _x its Tracker or None, _y context.runs when made
+    #   one                  _a its parent, _x the number seen there, _y the result
+    #   two (+ − × ÷ **)     _a and _b the parents (None for a plain number), _x and _y the numbers
+    #   any other            _x the result and then the numbers seen, _y the parents (or None)
+    # _pending counts consumers during a sweep, _provenance is unset (or None) until it is noted.
+    __slots__ = (
+        "__weakref__",
+        "_a",
+        "_b",
+        "_pending",
+        "_provenance",
+        "_x",
+        "_y",
+        "data",
+        "grad",
+        "primitive",
+    )
     data: Number
     grad: Number
     primitive: Primitive | None
@@ -30,11 +48,22 @@ class Recorded(Arithmetic):
     _b: Any
     _x: Any
     _y: Any
+    _pending: int
+    _provenance: Provenance
 
     @property
     def provenance(self) -> Provenance:
         """Label, scope and line of user code; shared and empty unless something was noted."""
         return getattr(self, "_provenance", None) or NOTHING
+
+    @property
+    def label(self) -> str:
+        """The name shown in tables and pictures; empty unless given."""
+        return self.provenance.label
+
+    @label.setter
+    def label(self, label: str) -> None:
+        self._provenance = self.provenance.relabelled(label)
 
     @property
     def parents(self) -> tuple[Any, ...]:
@@ -77,6 +106,45 @@ class Recorded(Arithmetic):
         """Set the gradient of every node below this one, and its own, to 0.0. O(nodes)."""
         for node in nodes_below(self):
             node.grad = 0.0
+
+    # ── comparisons look at the data, hashing at the identity ─────────────────────────────────
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
+    def __eq__(self, other: object) -> Any:
+        return _compared("eq", operator.eq, self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return _compared("ne", operator.ne, self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return _compared("lt", operator.lt, self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _compared("le", operator.le, self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _compared("gt", operator.gt, self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _compared("ge", operator.ge, self, other)
+
+    def __bool__(self) -> bool:
+        return bool(_compared("ne", operator.ne, self, 0.0))
+
+    def __repr__(self) -> str:
+        label = f", label={self.label!r}" if self.label else ""
+        return f"Value({self.data!r}, grad={self.grad!r}{label})"
+
+    def __format__(self, specification: str) -> str:
+        return format(self.data, specification) if specification else repr(self)
+
+    def example(self) -> Number:
+        """The number carried."""
+        return self.data
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return apply_ufunc(ufunc, method, inputs, options)
 
     def _slots(self) -> tuple[Any, ...]:
         """The parents by position, None where a plain number stands."""
@@ -138,3 +206,14 @@ class Recorded(Arithmetic):
 def _same(a: Any, b: Any) -> bool:
     """Equal, or NaN both."""
     return a is b or bool(a == b) or (is_nan(a) and is_nan(b))
+
+
+def _compared(name: str, compare: Callable[[Any, Any], Any], a: Recorded, b: Any) -> Any:
+    x, y = a.data, b.data if isinstance(b, Recorded) else b
+    if y.__class__ is not x.__class__:
+        if not is_number(y):
+            return NotImplemented
+        x, y = together((x, y))
+    outcome = bool(compare(x, y))
+    tracer = context.settings().tracer
+    return outcome if tracer is None else tracer(name, a, b, outcome)

@@ -7,7 +7,6 @@ for speed (benchmarks/eager.py measures what that brings), and a test holds them
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial as bind
 from typing import Any
@@ -17,11 +16,9 @@ from tinygrad_scalar.backward import backward
 from tinygrad_scalar.flat import copied, deep_copied, flattened
 from tinygrad_scalar.precision import Number, is_number, number, together, uncommon
 from tinygrad_scalar.primitive import Joint, Primitive
-from tinygrad_scalar.provenance import Provenance
 from tinygrad_scalar.provenance import current as current_provenance
 from tinygrad_scalar.recorded import PAIRS, Recorded
 from tinygrad_scalar.table import GradTable
-from tinygrad_scalar.ufuncs import apply_ufunc
 from tinygrad_scalar.undefined import Policy
 
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
@@ -58,28 +55,8 @@ class Value(Recorded):
     (220.0, 2.2, 200.0)
     """
 
-    # A node holds what its local derivatives need, by the number of its operands:
-    #   leaf                 primitive None, _x its Tracker or None, _y context.runs when made
-    #   one                  _a its parent, _x the number seen there, _y the result
-    #   two (+ − × ÷ **)     _a and _b the parents (None for a plain number), _x and _y the numbers
-    #   any other            _x the result and then the numbers seen, _y the parents (or None)
-    # _pending counts consumers during a sweep, _provenance is unset (or None) until it is noted.
-    __slots__ = (
-        "__weakref__",
-        "_a",
-        "_b",
-        "_pending",
-        "_provenance",
-        "_x",
-        "_y",
-        "data",
-        "grad",
-        "primitive",
-    )
+    __slots__ = ()
     level = 1
-
-    _pending: int
-    _provenance: Provenance
 
     def __init__(self, data: Any, *, label: str = "") -> None:
         self.data = data if type(data) is float else number(data)
@@ -92,15 +69,6 @@ class Value(Recorded):
             self.label = label
         if not context.plain:
             _note(self)
-
-    @property
-    def label(self) -> str:
-        """The name shown in tables and pictures; empty unless given."""
-        return self.provenance.label
-
-    @label.setter
-    def label(self, label: str) -> None:
-        self._provenance = self.provenance.relabelled(label)
 
     def detach(self) -> Value:
         """A leaf with the same data: what is computed from it sends no gradient here."""
@@ -260,42 +228,6 @@ class Value(Recorded):
         """log x, or log x / log base."""
         return _unary(primitives.log, self) if base is None else super().log(base)
 
-    # ── comparisons look at the data, hashing at the identity ─────────────────────────────────
-    def __hash__(self) -> int:
-        return object.__hash__(self)
-
-    def __eq__(self, other: object) -> Any:
-        return _compared("eq", operator.eq, self, other)
-
-    def __ne__(self, other: object) -> Any:
-        return _compared("ne", operator.ne, self, other)
-
-    def __lt__(self, other: Any) -> Any:
-        return _compared("lt", operator.lt, self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return _compared("le", operator.le, self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return _compared("gt", operator.gt, self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return _compared("ge", operator.ge, self, other)
-
-    def __bool__(self) -> bool:
-        return bool(_compared("ne", operator.ne, self, 0.0))
-
-    def __repr__(self) -> str:
-        label = f", label={self.label!r}" if self.label else ""
-        return f"Value({self.data!r}, grad={self.grad!r}{label})"
-
-    def __format__(self, specification: str) -> str:
-        return format(self.data, specification) if specification else repr(self)
-
-    def example(self) -> Number:
-        """The number carried."""
-        return self.data
-
     # ── copies keep the graph ─────────────────────────────────────────────────────────────────
     def __copy__(self) -> Value:
         return copied(self)
@@ -305,9 +237,6 @@ class Value(Recorded):
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return flattened(self)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        return apply_ufunc(ufunc, method, inputs, options)
 
     def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The primitive on Values and plain numbers: a new node, or several."""
@@ -361,7 +290,7 @@ _USUAL = {Value, float}
 def _node(
     primitive: Primitive, data: Number, a: Value | None, b: Value | None, x: Any, y: Any
 ) -> Value:
-    """A node of two or more operands; for the meaning of the slots see `Value`."""
+    """A node of two or more operands; for the meaning of the slots see `Recorded`."""
     node = _blank()
     node.data = data
     node.grad = 0.0
@@ -483,14 +412,3 @@ def _note(node: Value) -> None:
         settings.tracker.made(node)
     if settings.scope or settings.lines:
         node._provenance = current_provenance(node.label)
-
-
-def _compared(name: str, compare: Callable[[Any, Any], Any], a: Value, b: Any) -> Any:
-    x, y = a.data, b.data if isinstance(b, Value) else b
-    if y.__class__ is not x.__class__:
-        if not is_number(y):
-            return NotImplemented
-        x, y = together((x, y))
-    outcome = bool(compare(x, y))
-    tracer = context.settings().tracer
-    return outcome if tracer is None else tracer(name, a, b, outcome)
