@@ -23,7 +23,7 @@ def rebuild(tree: Any, values: Iterator[Any]) -> Any:
     if isinstance(tree, dict):
         return {key: rebuild(branch, values) for key, branch in tree.items()}
     if isinstance(tree, list):
-        return [rebuild(branch, values) for branch in tree]
+        return [next(values) if x is None else rebuild(x, values) for x in tree]
     if isinstance(tree, tuple):
         branches = [rebuild(branch, values) for branch in tree]
         return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.assembly import Target
 from tinygrad_scalar.tape.llvm import Callbacks, Kernel, Module, machine
-from tinygrad_scalar.tape.program import Line, Program
+from tinygrad_scalar.tape.program import PARAMETER, Line, Program
 from tinygrad_scalar.tape.stream import Stream
 from tinygrad_scalar.tape.superinstructions import (
     ARGUMENTS,
@@ -77,7 +78,7 @@ declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"""
 class Interpreter(Kernel):
     """A trace for one point: the values of some lines, and gradients of one with respect to some.
 
-    The outputs are the `values`, then the slopes of `loss` along the `wanted` lines.
+    The outputs are the `values`, then the slopes of `loss` along the `wanted` markers of a kind.
     """
 
     def __init__(
@@ -86,14 +87,15 @@ class Interpreter(Kernel):
         sizes: tuple[int, int],
         values: Sequence[int],
         loss: int | None,
-        wanted: Sequence[int],
+        wanted: tuple[Primitive, Sequence[int]],
     ) -> None:
         inputs, parameters = sizes
         ends = [*values] if loss is None else [*values, loss]
         self.stream = stream = Stream(code, ends, wanted, inputs, parameters)
         cell = stream.cell
+        first = stream.cells + (inputs if wanted[0] is PARAMETER else 0)
         self.outputs = np.concatenate(
-            [cell[np.asarray(values, int)], stream.cells + cell[np.asarray(wanted, int)]]
+            [cell[np.asarray(values, int)], first + np.asarray(wanted[1], int)]
         ).astype(np.int32)
         self.loss = None if loss is None else int(cell[loss])
         self.program = Program([], [0] * len(self.outputs), *sizes)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from tinygrad_scalar.tape.program import Program
+from tinygrad_scalar.tape.program import Line, Program
 
+LARGE = 100_000  # lines of a trace that are interpreted: to write them all out takes too long
 ENGINES = ("python", "numpy", "llvm")
 _NEEDS = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy")}
 
@@ -57,3 +58,16 @@ def kernel(engine: str, program: Program, dtype: str, varying: Sequence[bool] | 
     from tinygrad_scalar.tape.python import Kernel as PythonKernel
 
     return PythonKernel(program)
+
+
+def interpreter(engine: str, code: Sequence[Line], sizes: tuple[int, int], asked: Any) -> Any:
+    """A kernel for one point of a large trace, made without writing all of it out; or None."""
+    if engine != "llvm" or len(code) < LARGE or asked is None:
+        return None
+    from tinygrad_scalar.tape.interpreter import Interpreter
+    from tinygrad_scalar.tape.superinstructions import Unsupported
+
+    try:
+        return Interpreter(code, sizes, *asked)
+    except Unsupported:
+        return None

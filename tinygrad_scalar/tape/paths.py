@@ -6,7 +6,8 @@ import functools
 import itertools
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tinygrad_scalar import context
@@ -88,6 +89,19 @@ class Path:
             )
         return self.outputs[0]
 
+    def asked(self, request: Request) -> tuple[list[int], int | None, Any] | None:
+        """Lines asked for, the line to differentiate, and along which markers; None for others."""
+        mode, places = request.mode, request.inputs
+        if mode == "value":
+            return self.outputs, None, (INPUT, ())
+        if mode == "backward":
+            output = self.scalar("backward")
+            return [output], output, (PARAMETER, range(len(self.leaves)))
+        if mode not in ("grad", "both"):
+            return None
+        output = self.scalar("grad")
+        return [output] if mode == "both" else [], output, (INPUT, places)
+
     def program(self, request: Request, *, single: bool = False) -> Program:
         """The program for a request; for a `single` point all that may raise is kept."""
         key = (request, single)
@@ -130,9 +144,9 @@ def traced(
     """Run `function` once on Traced arguments at a point. TraceError, TypeError: see `compile`."""
     recording = Recording(point)
     inner_grads_on(recording)
-    places = itertools.count()
-    inputs = iter(lambda: Traced(recording, recording.tape.input(next(places))), None)
+    inputs = _inputs(recording)
     args = [rebuild(tree, inputs) for tree in trees]
+    count = recording.tape.inputs = len(recording.tape)
     with context.override(tracer=tracer(recording), recording=True):
         result = function(*args, **(options or {}))
     for leaf, seen in zip(recording.leaves, recording.seen, strict=True):
@@ -142,14 +156,22 @@ def traced(
                 "compiled code repeats no side effects; do that outside"
             )
     lines = [_line(recording, leaf) for leaf in leaves(result)]
-    guarded = any(row in GUARDS for row, _ in recording.tape.code)
+    guarded = not GUARDS.isdisjoint(map(itemgetter(0), recording.tape.code))
     if not guarded and not any(isinstance(leaf, (Traced, Value)) for leaf in leaves(result)):
         raise TypeError(
             f"compile: the function returned {_shown(result)}, which no Value went into; "
             "return what is computed from the arguments"
         )
     tree = like(result, [None] * len(lines))
-    return Path(recording, lines, tree, next(places))
+    return Path(recording, lines, tree, count)
+
+
+def _inputs(recording: Recording) -> Iterator[Traced]:
+    """The inputs, as many as are asked for: the first lines of an empty tape."""
+    tape = recording.tape
+    for k in itertools.count():
+        tape.line((INPUT, (k,)))
+        yield Traced(recording, k)
 
 
 def _line(recording: Recording, leaf: Any) -> int:

@@ -6,8 +6,8 @@ to be spent on it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from itertools import chain
+from collections.abc import Sequence
+from itertools import chain, compress
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -44,31 +44,32 @@ class Operations(NamedTuple):
     markers: dict[Primitive, tuple[Array, Array]]  # their lines, and what they say
 
 
-def operations(code: Sequence[Line], wanted: Collection[int]) -> Operations:
-    """The operations of a trace; gradients are asked for the `wanted` lines. O(operands)."""
-    count = len(code)
-    given = list(map(itemgetter(1), code))
-    kinds = np.fromiter(map(id, map(itemgetter(0), code)), np.int64, count)
-    lengths = np.fromiter(map(len, given), np.int64, count)
-    flat = np.fromiter(chain.from_iterable(given), np.float64, int(lengths.sum()))
-    _, first, row = np.unique(kinds, return_index=True, return_inverse=True)
-    rows = [code[k][0] for k in first]
-    computed = np.array([kind not in MARKERS for kind in rows])[row]
+def operations(code: Sequence[Line], wanted: tuple[Primitive, Sequence[int]]) -> Operations:
+    """The operations of a trace; gradients are asked for markers of a kind. O(operands)."""
+    kinds = list(map(itemgetter(0), code))
+    numbers = {kind: k for k, kind in enumerate(dict.fromkeys(kinds))}
+    rows = list(numbers)
+    row = np.fromiter(map(numbers.__getitem__, kinds), np.int64, len(code))
+    computed = np.array([kind not in MARKERS for kind in rows], bool)[row]
     line = np.flatnonzero(computed)
-    place = np.full(count, -1)
+    arity = np.array([-1 if kind.arity is None else kind.arity for kind in rows], int)
+    count = arity[row[line]]
+    several = np.flatnonzero(count < 0)
+    count[several] = [len(code[k][1]) for k in line[several].tolist()]
+    start = np.zeros(len(line) + 1, np.int64)
+    np.cumsum(count, out=start[1:])
+    given = map(itemgetter(1), compress(code, computed.tobytes()))
+    operands = np.fromiter(chain.from_iterable(given), np.int64, int(start[-1]))
+    place = np.full(len(code), -1)
     place[line] = np.arange(len(line))
     passive = ~computed
-    passive[np.asarray(wanted, int)] = False
-    ends = np.cumsum(lengths)
-    markers = {
-        kind: (lines, flat[ends[lines] - 1])
-        for k, kind in enumerate(rows)
-        if kind in MARKERS
-        for lines in [np.flatnonzero(row == k)]
-    }
-    start = np.zeros(len(line) + 1, np.int64)
-    np.cumsum(lengths[line], out=start[1:])
-    operands = flat[np.repeat(computed, lengths)].astype(np.int64)
+    markers = {}
+    for kind in MARKERS.intersection(rows):
+        lines = np.flatnonzero(row == numbers[kind])
+        told = np.array([code[k][1][0] for k in lines.tolist()])
+        markers[kind] = lines, told
+        if kind is wanted[0]:
+            passive[lines[np.isin(told, wanted[1])]] = False
     return Operations(rows, row[line], line, start, operands, place, passive, markers)
 
 

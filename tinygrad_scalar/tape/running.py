@@ -13,10 +13,11 @@ from typing import Any
 from tinygrad_scalar.structure import same_structure
 from tinygrad_scalar.tape.arguments import is_array
 from tinygrad_scalar.tape.code import TraceError
-from tinygrad_scalar.tape.kernels import kernel
+from tinygrad_scalar.tape.kernels import interpreter, kernel
 from tinygrad_scalar.tape.paths import BACKWARD, Path, Request
 from tinygrad_scalar.value import Value
 
+MANY = 100_000  # objects that take too long to look through
 SMALLEST_SHARE = 1024  # points for which a thread is worth starting
 
 
@@ -64,10 +65,18 @@ class Specialisation:
                 made = path.kernels.get(key)
                 if made is None:
                     with collector_paused():
-                        program = path.program(request, single=varying is None)
-                        made = kernel(self.engine, program, self.dtype, varying)
+                        made = self._made(path, request, varying)
                     path.kernels[key] = made
         return made
+
+    def _made(self, path: Path, request: Request, varying: tuple[bool, ...] | None) -> Any:
+        if varying is None:
+            code, sizes = path.recording.tape.code, (path.inputs, len(path.leaves))
+            made = interpreter(self.engine, code, sizes, path.asked(request))
+            if made is not None:
+                return made
+        program = path.program(request, single=varying is None)
+        return kernel(self.engine, program, self.dtype, varying)
 
     # ── one point ─────────────────────────────────────────────────────────────────────────────
     def point(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
@@ -202,13 +211,19 @@ def has_nan(numbers: Sequence[float]) -> bool:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """No garbage collection meanwhile: what a trace allocates is kept anyway."""
+    """No garbage collection meanwhile: what a trace allocates is kept anyway.
+
+    Much of it goes to the oldest generation at once, so that it is not looked through at the end.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            if gc.get_count()[0] > MANY and not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

@@ -6,7 +6,7 @@ instruction of its own row, so that any trace is a stream, in time linear in its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Stream:
         self,
         code: Sequence[Line],
         outputs: Sequence[int],
-        wanted: Collection[int],
+        wanted: tuple[Primitive, Sequence[int]],
         inputs: int,
         parameters: int,
     ) -> None:
