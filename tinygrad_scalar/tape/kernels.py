@@ -13,7 +13,7 @@ from typing import Any
 
 from tinygrad_scalar.tape.program import Line, Program
 
-LARGE = 100_000  # lines of a trace that are interpreted: to write them all out takes too long
+LARGE = 1  # lines of a trace that are interpreted: to write them all out takes too long
 ENGINES = ("python", "numpy", "llvm")
 _NEEDS = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy")}
 

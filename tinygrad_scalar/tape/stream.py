@@ -28,6 +28,7 @@ from tinygrad_scalar.tape.repeats import (
 )
 from tinygrad_scalar.tape.superinstructions import Superinstruction, Unsupported
 
+LARGEST = 1024  # operands of a row that is neither a sum nor a product
 SUM = 0  # the body of sums of any length
 
 
@@ -237,7 +238,8 @@ class Stream:
         """A row of many operands, as sums and rows of two."""
         trace = self.trace
         row = trace.rows[trace.row[operation]]
-        x = self.cell[trace.operands[trace.start[operation] : trace.start[operation + 1]]]
+        lines = trace.operands[trace.start[operation] : trace.start[operation + 1]]
+        x = self.cell[lines]
         own = self.cell[trace.line[operation]]
         both = (True, True)
         if row is primitives.sum:
@@ -257,6 +259,9 @@ class Stream:
             products = np.append(self._fresh(len(x) - 2), own)
             table = np.stack([np.append(x[0], products[:-1]), x[1:], products], axis=1)
             self._add(operation, self._row(primitives.mul, both), len(x) - 1, table)
+        elif len(x) <= LARGEST:
+            body = self._row(row, (~trace.passive[lines]).tolist())
+            self._add(operation, body, 1, np.append(x, own))
         else:
             raise Unsupported
 
