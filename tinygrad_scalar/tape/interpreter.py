@@ -81,41 +81,42 @@ class Interpreter(Kernel):
     The outputs are the `values`, then the slopes of `loss` along the `wanted` markers of a kind.
     """
 
+    retires = True  # where it gives NaN and the function does not, code written out may do better
+
     def __init__(
         self,
-        code: Sequence[Line],
+        stream: Stream,
         sizes: tuple[int, int],
         values: Sequence[int],
         loss: int | None,
         wanted: tuple[Primitive, Sequence[int]],
     ) -> None:
         inputs, parameters = sizes
-        ends = [*values] if loss is None else [*values, loss]
-        self.stream = stream = Stream(code, ends, wanted, inputs, parameters)
-        cell = stream.cell
         first = stream.cells + (inputs if wanted[0] is PARAMETER else 0)
         self.outputs = np.concatenate(
-            [cell[np.asarray(values, int)], first + np.asarray(wanted[1], int)]
+            [stream.cell[np.asarray(values, int)], first + np.asarray(wanted[1], int)]
         ).astype(np.int32)
-        self.loss = None if loss is None else int(cell[loss])
-        self.program = Program([], [0] * len(self.outputs), *sizes)
-        self._point_made()
-
-    def _point_made(self) -> None:
-        bodies = [body for body in self.stream.bodies if body is not None]
+        self.loss = None if loss is None else int(stream.cell[loss])
+        self.program = Program([], [0] * len(self.outputs), inputs, parameters)
+        bodies = [made() for made in stream.bodies if made is not None]
         programs = [p for body in bodies for p in (body.forward, body.reverse) if p is not None]
         lines = [line for program in programs for line in program.code]
         self.callbacks = Callbacks(Program(lines, [], 0, 0))
-        self.module = Module(self._text(bodies), len(lines))
-        self.module.tables = self._tables  # read by the machine code
+        self.module = Module(self._text(stream, bodies), len(lines))
+        self.module.held = self._tables
         kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
         self.run = self.module.function("point", kind)
         self.pool: list[Any] = []
-        self.scratch = 1 + 2 * self.stream.cells
+        self.scratch = 1 + 2 * stream.cells
 
-    def _text(self, bodies: Sequence[Superinstruction]) -> str:
+    def limits(self, x: Sequence[float], p: Sequence[float]) -> Sequence[float] | None:
+        """The outputs in IEEE arithmetic; None where a guard fails, or one of them is NaN."""
+        numbers = super().limits(x, p)
+        return None if numbers is not None and np.isnan(np.frombuffer(numbers)).any() else numbers
+
+    def _text(self, stream: Stream, bodies: Sequence[Superinstruction]) -> str:
         """The module: every superinstruction both ways, and who calls them."""
-        host, fused = machine(), not self.stream.guarded
+        host, fused = machine(), not stream.guarded
         target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
         names = {"forward": ["@sum_forward"], "reverse": ["@sum_reverse"]}
         texts, declared = [SUM_FORWARD, SUM_REVERSE], {}
@@ -135,11 +136,10 @@ class Interpreter(Kernel):
             )
         reversible = np.array([name != "null" for name in names["reverse"]])
         declarations = [f"declare {text}" for text in declared.values()]
-        return "\n".join([*declarations, *texts, _SWEEP, self._driver(reversible)])
+        return "\n".join([*declarations, *texts, _SWEEP, self._driver(stream, reversible)])
 
-    def _driver(self, reversible: Any) -> str:
+    def _driver(self, stream: Stream, reversible: Any) -> str:
         """The function `point`: what comes in, forwards, backwards, what goes out."""
-        stream = self.stream
         forward = np.ascontiguousarray(stream.instructions, np.int64)
         reverse = np.ascontiguousarray(forward[reversible[forward[:, 0]]][::-1])
         constants = np.ascontiguousarray(stream.constants)

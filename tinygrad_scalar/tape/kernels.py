@@ -13,7 +13,8 @@ from typing import Any
 
 from tinygrad_scalar.tape.program import Line, Program
 
-LARGE = 1  # lines of a trace that are interpreted: to write them all out takes too long
+# Lines of a trace: from so many on it is interpreted where it repeats, or in any case.
+MEDIUM, LARGE = 5_000, 100_000
 ENGINES = ("python", "numpy", "llvm")
 _NEEDS = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy")}
 
@@ -61,13 +62,21 @@ def kernel(engine: str, program: Program, dtype: str, varying: Sequence[bool] | 
 
 
 def interpreter(engine: str, code: Sequence[Line], sizes: tuple[int, int], asked: Any) -> Any:
-    """A kernel for one point of a large trace, made without writing all of it out; or None."""
-    if engine != "llvm" or len(code) < LARGE or asked is None:
+    """A kernel for one point that need not write out all of a trace; None where another is better.
+
+    `asked` are the lines of values, the line to differentiate, and along which markers.
+    """
+    if engine != "llvm" or len(code) < MEDIUM or asked is None:
         return None
     from tinygrad_scalar.tape.interpreter import Interpreter
+    from tinygrad_scalar.tape.stream import Stream
     from tinygrad_scalar.tape.superinstructions import Unsupported
 
+    values, loss, wanted = asked
     try:
-        return Interpreter(code, sizes, *asked)
+        stream = Stream(code, [*values] if loss is None else [*values, loss], wanted, sizes)
+        if len(code) >= LARGE or stream.repeats:
+            return Interpreter(stream, sizes, *asked)
     except Unsupported:
-        return None
+        pass
+    return None

@@ -102,6 +102,7 @@ class Module:
     """Machine code of one program, kept alive as long as it is called."""
 
     def __init__(self, text: str, lines: int) -> None:
+        self.held: Any = None  # what the code reads besides
         host = machine()
         level = 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0
         with _lock:

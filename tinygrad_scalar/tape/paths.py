@@ -42,6 +42,7 @@ class Path:
         self.leaves = recording.leaves
         self.kernels: dict[Any, Any] = {}
         self.entries: dict[Any, Any] = {}  # machine code for plain numbers, by mode
+        self.interpreted = True  # whether a large trace need not be written out line by line
         self._programs: dict[Any, Program] = {}
 
     def same(self, other: Path) -> bool:
@@ -88,6 +89,12 @@ class Path:
                 "use jacobian for several outputs"
             )
         return self.outputs[0]
+
+    def write_out(self) -> None:
+        """Have line-by-line code from now on, where masks reach over the whole trace."""
+        self.interpreted = False
+        self.kernels.clear()
+        self.entries.clear()
 
     def asked(self, request: Request) -> tuple[list[int], int | None, Any] | None:
         """Lines asked for, the line to differentiate, and along which markers; None for others."""

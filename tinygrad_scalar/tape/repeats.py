@@ -168,6 +168,26 @@ def _alike(pattern: Array, place: int, distance: int) -> int:
         size *= 2
 
 
+def aligned(trace: Operations, stretch: Stretch) -> Stretch:
+    """The stretch, begun where the fewest numbers go over from one iteration to the next."""
+    period = stretch.period
+    a = stretch.start + period * (stretch.iterations // 2 - 1)
+    b = a + 3 * period
+    read = trace.operands[trace.start[a] : trace.start[b]]
+    reader = np.repeat(np.arange(3 * period), np.diff(trace.start[a : b + 1]))
+    producer = trace.place[read] - a
+    near = producer >= 0
+    last = np.arange(3 * period)
+    np.maximum.at(last, producer[near], reader[near])
+    change = np.zeros(3 * period + 2, int)
+    change[1 : 3 * period + 1] += 1  # a number is under way behind its operation,
+    np.subtract.at(change, last + 1, 1)  # up to the last that reads it
+    crossing = np.cumsum(change)[period : 2 * period]
+    shift = int(crossing.argmin())
+    start = stretch.start + shift
+    return Stretch(start, period, (stretch.stop - start) // period)
+
+
 def uniform(trace: Operations, stretch: Stretch) -> list[Stretch]:
     """The parts of a stretch whose iterations read their own operations in one and the same way."""
     _, inside = sources(trace, stretch)

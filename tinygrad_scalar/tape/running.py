@@ -70,7 +70,7 @@ class Specialisation:
         return made
 
     def _made(self, path: Path, request: Request, varying: tuple[bool, ...] | None) -> Any:
-        if varying is None:
+        if varying is None and path.interpreted:
             code, sizes = path.recording.tape.code, (path.inputs, len(path.leaves))
             made = interpreter(self.engine, code, sizes, path.asked(request))
             if made is not None:
@@ -96,11 +96,17 @@ class Specialisation:
 
     def _outputs(self, path: Path, request: Request, x: Sequence[float]) -> Sequence[float] | None:
         p = path.parameters()
+        made = self.kernel(path, request, None)
         try:
-            numbers: Sequence[float] | None = self.kernel(path, request, None).point(x, p)
+            numbers: Sequence[float] | None = made.point(x, p)
         except (ArithmeticError, ValueError, IndexError):
             return exactly(path, request, x, p)
-        return exactly(path, request, x, p) if numbers and has_nan(numbers) else numbers
+        if not numbers or not has_nan(numbers):
+            return numbers
+        numbers = exactly(path, request, x, p)
+        if getattr(made, "retires", False) and not has_nan(numbers):
+            path.write_out()
+        return numbers
 
     def _inputs(self, request: Request, x: Sequence[float]) -> int:
         if request.mode == "jvp":

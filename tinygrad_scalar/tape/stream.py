@@ -19,6 +19,7 @@ from tinygrad_scalar.tape.repeats import (
     Array,
     Operations,
     Stretch,
+    aligned,
     exponent_of,
     operations,
     patterns,
@@ -29,6 +30,7 @@ from tinygrad_scalar.tape.repeats import (
 from tinygrad_scalar.tape.superinstructions import Superinstruction, Unsupported
 
 LARGEST = 1024  # operands of a row that is neither a sum nor a product
+FEW = 10  # operations to an instruction that make a stream as fast as lines written out
 SUM = 0  # the body of sums of any length
 
 
@@ -43,24 +45,25 @@ class Stream:
         code: Sequence[Line],
         outputs: Sequence[int],
         wanted: tuple[Primitive, Sequence[int]],
-        inputs: int,
-        parameters: int,
+        sizes: tuple[int, int],
     ) -> None:
         self.code = code
-        self.bodies: list[Superinstruction | None] = [None]
+        # what makes each body, once it is clear that the stream is run; the sum is there already
+        self.bodies: list[Callable[[], Superinstruction] | None] = [None]
         self._known: dict[Any, int] = {}
         self.trace = trace = operations(code, wanted)
         self.guarded = not GUARDS.isdisjoint(trace.rows)
         if any(row.joint is not None for row in trace.rows):
             raise Unsupported
         pattern = patterns(trace)
-        runs = [run for stretch in stretches(pattern) for run in uniform(trace, stretch)]
+        found = [aligned(trace, stretch) for stretch in stretches(pattern) if stretch.period > 1]
+        runs = [run for stretch in found for run in uniform(trace, stretch)]
         alone = np.ones(len(pattern), bool)
         for run in runs:
             alone[run.start : run.stop] = False
         handed = self._handed_on(runs, alone, outputs)
         self.constants = np.empty(0)
-        self.cell = self._cells(handed, inputs, parameters)
+        self.cell = self._cells(handed, *sizes)
         self._starts: list[Array] = []
         self._instructions: list[Array] = []
         self._tables: list[Array] = []
@@ -73,6 +76,11 @@ class Stream:
         order = np.argsort(np.concatenate([*self._starts, np.empty(0, int)]), kind="stable")
         self.instructions = np.concatenate([*self._instructions, np.empty((0, 3), int)])[order]
         self.table = np.concatenate([*self._tables, np.zeros(1, np.int32)])
+
+    @property
+    def repeats(self) -> bool:
+        """Whether most operations stand in long superinstructions, or in many iterations of one."""
+        return len(self.instructions) * FEW <= len(self.trace.line)
 
     # ── memory ────────────────────────────────────────────────────────────────────────────────
     def _handed_on(self, runs: Sequence[Stretch], alone: Array, outputs: Sequence[int]) -> Array:
@@ -120,7 +128,7 @@ class Stream:
     def _body(self, key: Any, made: Callable[[], Superinstruction]) -> int:
         if key not in self._known:
             self._known[key] = len(self.bodies)
-            self.bodies.append(made())
+            self.bodies.append(made)
         return self._known[key]
 
     def _add(self, start: int, body: int, iterations: int, table: Array) -> None:
