@@ -21,6 +21,7 @@ from tinygrad_scalar.tape.program import Line
 FEWEST = 8  # iterations that are worth a superinstruction
 LONGEST = 2048  # lines of one
 WIDEST = 32  # operands of a row that is computed at one go
+ALONE = 10  # what an operation alone costs, measured in numbers handed on
 _SEED = 6  # lines in a row that are looked for again
 _TRIES = 32  # distances that are tried from one line
 _PATIENCE = 256  # lines that are passed over at most, when nothing repeats for long
@@ -184,6 +185,8 @@ def aligned(trace: Operations, stretch: Stretch) -> Stretch:
     np.subtract.at(change, last + 1, 1)  # up to the last that reads it
     crossing = np.cumsum(change)[period : 2 * period]
     shift = int(crossing.argmin())
+    if (crossing[0] - crossing[shift]) * stretch.iterations <= ALONE * period:
+        return stretch  # less is gained than what then stands alone costs
     start = stretch.start + shift
     return Stretch(start, period, (stretch.stop - start) // period)
 

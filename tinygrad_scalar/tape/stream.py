@@ -137,9 +137,7 @@ class Stream:
         self._tables.append(table.ravel().astype(np.int32))
         self._length += table.size
 
-    def _row(
-        self, row: Primitive, active: Sequence[bool], second: float | None = None
-    ) -> int:
+    def _row(self, row: Primitive, active: Sequence[bool], second: float | None = None) -> int:
         """The body of a single row; its second operand may be a constant that belongs to it."""
         count = len(active)
         code: list[Line] = [(INPUT, (k,)) for k in range(count)]
@@ -210,7 +208,9 @@ class Stream:
         results = np.flatnonzero(handed[run.start : run.start + run.period]).tolist()
         active = [k for k, column in enumerate(slots) if not trace.passive[read[0, column]]]
         key = (pattern[run.start : run.start + run.period].tobytes(), repr(given), repr(results))
-        body = self._body(key, lambda: self._superinstruction(run, given, len(slots), active, results))
+        body = self._body(
+            key, lambda: self._superinstruction(run, given, len(slots), active, results)
+        )
         lines = trace.line[run.start : run.stop].reshape(-1, run.period)[:, results]
         columns = [self.cell[read[:, slots]], self.cell[lines]]
         table = np.concatenate(columns, axis=1)

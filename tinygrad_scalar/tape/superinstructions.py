@@ -19,9 +19,7 @@ from tinygrad_scalar.tape.program import Line, Program, pruned
 from tinygrad_scalar.tape.traced import Recording
 
 # the indices, how many iterations, values, gradients, what must be finite, the mask of guards
-ARGUMENTS = (
-    "ptr noalias %t, i64 %n, ptr noalias %v, ptr noalias %a, ptr noalias %s, ptr noalias %m"
-)
+ARGUMENTS = "ptr noalias %t, i64 %n, ptr noalias %v, ptr noalias %a, ptr noalias %s, ptr noalias %m"
 
 
 class Unsupported(Exception):  # noqa: N818 (no error: the trace is compiled another way)

@@ -1,0 +1,441 @@
+"""Large traces at one point: superinstructions and rows over cells, the numbers of any engine."""
+
+import math
+import pickle
+import random
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from instruction_lists import programs
+
+import tinygrad_scalar as tg
+from tinygrad_scalar import Value, compile, engines, primitive, value_and_grad
+from tinygrad_scalar.tape import kernels, load_compiled
+from tinygrad_scalar.tape.paths import BACKWARD, VALUE, Request, traced
+
+if "llvm" not in engines():
+    pytest.skip("llvmlite is not installed", allow_module_level=True)
+
+from tinygrad_scalar.tape.interpreter import Interpreter
+from tinygrad_scalar.tape.repeats import Stretch, stretches
+from tinygrad_scalar.tape.stream import Stream
+from tinygrad_scalar.tape.superinstructions import Unsupported
+
+
+@pytest.fixture
+def everything(monkeypatch):
+    """Have traces of any length interpreted."""
+    monkeypatch.setattr(kernels, "MEDIUM", 1)
+    monkeypatch.setattr(kernels, "LARGE", 1)
+
+
+def points(count, seed=0):
+    """Numbers between −1 and 1."""
+    rng = random.Random(seed)
+    return [rng.uniform(-1, 1) for _ in range(count)]
+
+
+def close(actual, expected):
+    """Up to rounding, over the scale of all."""
+    actual, expected = np.asarray(actual, float), np.asarray(expected, float)
+    scale = max(1.0, float(np.max(np.abs(expected))))
+    # a contraction rounds once where eager rounds twice; some hundred such steps follow each other
+    assert np.max(np.abs(actual - expected)) <= 1e-12 * scale
+
+
+def interpreted(path, request):
+    """The stream for a request, and the kernel that runs it."""
+    values, loss, wanted = path.asked(request)
+    sizes = (path.inputs, len(path.leaves))
+    ends = [*values] if loss is None else [*values, loss]
+    stream = Stream(path.recording.tape.code, ends, wanted, sizes)
+    return stream, Interpreter(stream, sizes, values, loss, wanted)
+
+
+def both(function, x):
+    """Value and gradient by the interpreter alone: nothing else may save them."""
+    path = traced(function, [[None] * len(x)], x)
+    request = Request("both", tuple(range(len(x))))
+    return interpreted(path, request)[1].point(x, path.parameters())
+
+
+def agrees(function, x):
+    """Value and gradient are those of the function uncompiled."""
+    value, gradient = value_and_grad(function)(x)
+    close(both(function, x), [value, *gradient])
+
+
+# ── functions with loops, and with loops that do not quite repeat ─────────────────────────────
+def neighbours(x):
+    """Each term uses two inputs."""
+    return tg.sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in pairwise(x))
+
+
+def recurrence(x):
+    """Each state depends on the two before."""
+    a, b = x[0], x[-1]
+    for y in x:
+        a, b = b, tg.tanh(0.5 * a - b * y) + y
+    return a * b
+
+
+def nested(x):
+    """Loops in a loop, sums of growing length, and a constant of each iteration's own."""
+    total = 0.0
+    for i, y in enumerate(x):
+        state = y
+        for k in range(10):
+            state = tg.sin(state + 0.1 * k) * x[(i * 7 + k) % len(x)]
+        total = total + state * 0.01 * i + tg.sum(x[: i % 5 + 1])
+    return total
+
+
+def shared(x):
+    """What iterations share with earlier ones, and with themselves, is there only once."""
+    total = x[0] * x[0]
+    for i in range(len(x)):
+        y = x[i % 3] * x[i]
+        total = total + y * y + tg.exp(-y) * (x[0] * x[0]) + x[i] * x[i]
+    return total
+
+
+def every_other(x):
+    """Two ways in turn, and another one now and then."""
+    state = x[0]
+    for i, y in enumerate(x):
+        state = tg.tanh(state * y + 1.0) if i % 2 else state - y * y
+        if i % 37 == 5:
+            state = tg.log(2.0 + state * state)
+    return state
+
+
+def long_rows(x):
+    """Rows of more operands than an instruction has."""
+    y = [1.0 + 0.01 * a for a in x * 3]
+    rows = tg.primitives.mean(*y) + tg.primitives.dot(*x, *y[: len(x)]) + tg.primitives.prod(*y)
+    return rows + tg.logsumexp(x) * tg.cross_entropy(x, len(x) // 2) + tg.sum(y) ** 0.5
+
+
+def powers(x):
+    """Exponents that are written as products, others, and those that vary."""
+    total = 0.0
+    for k, y in enumerate(x):
+        base = 1.5 + y
+        total = total + base**3 + base**-2 + base**0.5 + base**1.7 + base**y + y ** (k % 4)
+    return total
+
+
+def selections(x):
+    """Masks, a maximum that is carried along, and slopes that are stopped."""
+    largest, total = x[0], 0.0
+    for y in x:
+        largest = tg.maximum(largest, y * y)
+        total = total + tg.where(y > 0, y * largest, tg.relu(-y)) + y.detach() * abs(y)
+    return total
+
+
+FUNCTIONS = (
+    neighbours, recurrence, nested, shared, every_other, long_rows, powers, selections
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("count", [3, 30, 200])
+def test_a_point_agrees_with_the_function_uncompiled(function, count):
+    agrees(function, points(count))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_mode_and_other_points(function, everything):
+    f, x = compile(function, engine="llvm"), points(60)
+    for seed in range(3):
+        x = points(60, seed)
+        value, gradient = value_and_grad(function)(x)
+        close(f(x), value)
+        close(f.grad(x), gradient)
+        close(f.grad(x), gradient)  # by the entry
+        close(f.grad(np.array([x]))[0], gradient)
+        again, slopes = f.value_and_grad(x)
+        close([again, *slopes], [value, *gradient])
+
+
+@settings(max_examples=40)
+@given(programs(), st.integers(1, 30))
+def test_random_programs_repeated_agree_with_the_function_uncompiled(program, times):
+    def function(x):
+        numbers, total = list(x), 0.0
+        for _ in range(times):
+            results = program.compute(numbers)
+            numbers = [tg.tanh(y) for y in results[-len(numbers) :]]
+            total = total + numbers[0] * numbers[-1]
+        return total + x[0]
+
+    agrees(function, list(program.inputs))
+
+
+# ── how a trace is cut up ─────────────────────────────────────────────────────────────────────
+def test_a_loop_is_one_superinstruction():
+    x = points(500)
+    path = traced(neighbours, [[None] * 500], x)
+    stream, _ = interpreted(path, Request("grad", range(500)))
+    assert stream.instructions[:, 1].tolist() == [499, 499]  # the terms and their sum
+    assert stream.cells == 500 + 3 + 499 + 1  # numbers inside an iteration have no cell
+    assert stream.repeats
+
+
+def test_a_loop_begins_where_least_goes_over():
+    def carried(x):
+        a = tg.sin(x[0]) * 2.0  # the end of an iteration without its beginning
+        for y in x:
+            b = tg.cos(y) + a
+            a = tg.sin(b) * 2.0 * b
+        return a
+
+    path = traced(carried, [[None] * 300], points(300))
+    stream, _ = interpreted(path, VALUE)
+    assert stream.cells <= 300 + 2 + 300 + 10
+
+
+def test_stretches_of_numbers():
+    rng = random.Random(0)
+    noise = [rng.randrange(10**6) for _ in range(1000)]
+    numbers = np.array([*noise, *[1, 2, 3] * 50, *noise[:30], *[4, 4, 4, 5] * 20])
+    found = stretches(numbers)
+    assert [(s.start, s.period, s.iterations) for s in found] == [(1000, 3, 50), (1180, 4, 20)]
+    assert found[0] == Stretch(1000, 3, 50)
+    assert stretches(np.array(noise)) == stretches(np.array([1])) == []
+
+
+def test_an_outer_loop_is_preferred_to_its_inner_one():
+    numbers = np.array([*[1, 2] * 9, 3, 4, 5] * 40)
+    assert [(s.period, s.iterations) for s in stretches(numbers)] == [(21, 40)]
+
+
+# ── what comes in and goes out ────────────────────────────────────────────────────────────────
+def test_outputs_may_be_inputs_constants_and_the_same_twice():
+    def several(x):
+        total = 0.0
+        for y in x:
+            total = total + y * y
+        return [x[1], total, Value(2.5), 1.5, total, x[1] * 1.0, x[0] + total]
+
+    path, x = traced(several, [[None] * 40], points(40)), points(40)
+    square = math.fsum(y * y for y in x)
+    outputs = interpreted(path, VALUE)[1].point(x, path.parameters())
+    close(outputs, [x[1], square, 2.5, 1.5, square, x[1], x[0] + square])
+
+
+@pytest.mark.parametrize("chosen", [lambda x: x[1], lambda x: x[1] * 0.0 + 1.0])
+def test_gradients_of_an_input_and_of_what_hardly_depends_on_it(chosen):
+    agrees(chosen, points(4))
+
+
+def test_gradients_along_some_inputs_only(everything):
+    def product(x, y, z):
+        return tg.sum(a * b + z for a, b in zip(x, y, strict=True))
+
+    f = compile(product, engine="llvm", argnums=(2, 0))
+    x, y = points(50), points(50, 1)
+    slope, gradient = f.grad(x, y, 0.5)
+    close(gradient, y)
+    assert slope == 50.0
+
+
+def test_gradients_of_leaves_are_added(everything):
+    leaves = [Value(w) for w in points(90)]
+
+    def loss(x):
+        state = x
+        for a, b, c in zip(*[iter(leaves)] * 3, strict=True):
+            state = tg.tanh(a * state + b) * c + state
+        return state * state
+
+    f = compile(loss, engine="llvm")
+    assert isinstance(interpreted(traced(loss, [None], [0.3]), BACKWARD)[1], Interpreter)
+    for x in (0.3, 0.7):
+        value = f.backward(x)
+        given = [leaf.grad for leaf in leaves]
+        for leaf in leaves:
+            leaf.grad = 0.0
+        expected = loss(Value(x))
+        expected.backward()
+        close([value, *given], [expected.data, *[leaf.grad for leaf in leaves]])
+        for leaf in leaves:
+            leaf.data, leaf.grad = leaf.data * 0.9, 0.0
+
+
+# ── branches, errors, own rows ────────────────────────────────────────────────────────────────
+def branching(x):
+    """A branch in each iteration, and a loop that ends by itself."""
+    total = x[0]
+    for y in x:
+        total = total * 0.9 + y if y * y > 0.09 else total - y * y * y
+    while total * total > 1e-3:
+        total = total * 0.97
+    return total
+
+
+def test_points_take_their_own_paths(everything):
+    f = compile(branching, engine="llvm")
+    for seed in range(4):
+        x = points(60, seed)
+        value, gradient = value_and_grad(branching)(x)
+        close([f(x), *f.grad(x)], [value, *gradient])
+    (own,) = f._specialisations.values()
+    assert len(own.paths) == 4
+
+
+def test_a_guard_that_fails_gives_nothing():
+    x = points(60)
+    path = traced(branching, [[None] * 60], x)
+    _, kernel = interpreted(path, Request("both", range(60)))
+    assert kernel.point(x, ()) is not None
+    assert kernel.point(points(60, 1), ()) is None
+
+
+def test_conditions_are_not_contracted():
+    # x·x − (x·x rounded) is 0 in two roundings, and not in one
+    def tie(x):
+        total = 0.0
+        for y in x:
+            total = total + (1.0 if y * y - y.detach() * y.detach() == 0.0 else y)
+        return total
+
+    x = points(50)
+    kernel = interpreted(traced(tie, [[None] * 50], x), VALUE)[1]
+    assert kernel.point(points(50, 3), ()) is not None
+
+
+def risky(x):
+    """Rows that raise outside their domain."""
+    return tg.sum(tg.sqrt(1.5 + y) / tg.exp(y) + tg.log(2.0 + y) for y in x)
+
+
+def test_what_raises_does_so_as_uncompiled(everything):
+    f, x = compile(risky, engine="llvm"), points(100)
+    for _ in range(2):
+        close(f(x), risky(list(map(Value, x))).data)
+        close(f.grad(x), value_and_grad(risky)(x)[1])
+    x[77] = -1.75
+    for call in (f, f.grad, f.value_and_grad):
+        with pytest.raises(ValueError, match="sqrt"):
+            call(x)
+    with np.errstate(invalid="ignore"):
+        assert math.isnan(f(np.array([x]))[0])
+
+
+def test_numbers_that_are_not_finite(everything):
+    def doubled(x):
+        total = 0.0
+        for y in x:
+            total = total + y * 2.0
+        return total
+
+    f = compile(doubled, engine="llvm")
+    x = points(30)
+    for odd, expected in ((math.inf, math.inf), (math.nan, math.nan), (1e308, math.inf)):
+        assert f([*x, odd]) == pytest.approx(expected, nan_ok=True)
+    assert f.grad([*x, math.nan]) == [2.0] * 31
+
+
+def test_an_infinite_slope_behind_a_mask_in_another_instruction(everything):
+    def masked(x):
+        roots = [tg.sqrt(abs(y)) for y in x]
+        chosen = [tg.where(y > 0, root, 0.0) for y, root in zip(x, roots, strict=True)]
+        return tg.sum(chosen)
+
+    f = compile(masked, engine="llvm")
+    x = points(40)
+    close(f.grad(x), value_and_grad(masked)(x)[1])
+    x[7] = 0.0
+    expected = value_and_grad(masked)(x)[1]
+    for _ in range(2):
+        close(f.grad(x), expected)
+        close(f.grad(np.array([x]))[0], expected)
+
+
+def test_own_rows_are_called_back(everything):
+    cubed = primitive("cubed", lambda x: x**3, lambda y, x: 3 * x * x)
+
+    def function(x):
+        state = x[0]
+        for y in x:
+            state = tg.tanh(cubed(y) - state)
+        return state + cubed(x[0])
+
+    agrees(function, points(30))
+    broken = primitive("broken", lambda x: [][1], 1.0)
+    f = compile(lambda x: tg.sum(broken(y) for y in x), engine="llvm")
+    with pytest.raises(IndexError):
+        f(points(20))
+
+
+def test_an_own_row_whose_partial_branches_is_written_out(everything):
+    bent = primitive("bent", lambda x: x * x, lambda y, x: 2 * x if x > 0 else 3 * x)
+
+    def function(x):
+        return tg.sum(bent(y) for y in x)
+
+    x = points(20)
+    path = traced(function, [[None] * 20], x)
+    with pytest.raises(Unsupported):
+        interpreted(path, Request("grad", range(20)))
+    close(compile(function, engine="llvm").grad(x), value_and_grad(function)(x)[1])
+
+
+def test_derivatives_inside_a_loop():
+    def function(x):
+        return tg.sum(tg.grad(lambda a, y=y: tg.sin(a * y))(y) * y for y in x)
+
+    agrees(function, points(40))
+
+
+# ── large ones ────────────────────────────────────────────────────────────────────────────────
+def test_three_hundred_thousand_lines():
+    def chain(x):
+        for _ in range(100_000):
+            x = tg.sin(x) * 0.5 + 0.3
+        return x
+
+    f, expected, slope = compile(chain, engine="llvm"), 0.8, 1.0
+    for _ in range(100_000):
+        expected, slope = math.sin(expected) * 0.5 + 0.3, slope * math.cos(expected) * 0.5
+    assert f(0.8) == pytest.approx(expected, rel=1e-15)
+    assert f.grad(0.8) == slope == 0.0
+    (own,) = f._specialisations.values()
+    assert {type(kernel) for kernel in own.paths[0].kernels.values()} == {Interpreter}
+
+
+def test_what_repeats_is_interpreted_from_a_smaller_size_on():
+    f, x = compile(neighbours, engine="llvm"), points(1000)
+    close(f.grad(x), value_and_grad(neighbours)(x)[1])
+    rng = random.Random(0)
+    rows = [rng.choice((tg.sin, tg.cos, tg.tanh)) for _ in range(6000)]
+
+    def irregular(y):
+        for row in rows:
+            y = row(y)
+        return y
+
+    g = compile(irregular, engine="llvm")
+    g(0.5)
+    kinds = [
+        isinstance(kernel, Interpreter)
+        for compiled in (f, g)
+        for own in compiled._specialisations.values()
+        for kernel in own.paths[0].kernels.values()
+    ]
+    assert kinds == [True, False]
+
+
+def test_files_and_listings(everything, tmp_path):
+    f, x = compile(recurrence, engine="llvm"), points(50)
+    gradient = f.grad(x)
+    f.save(tmp_path / "f.json")
+    for twin in (load_compiled(tmp_path / "f.json"), pickle.loads(pickle.dumps(f))):  # noqa: S301
+        assert twin.grad(x) == gradient
+    assert "tanh" in f.source
+    assert len(f.tape) > 200
