@@ -80,9 +80,14 @@ def patterns(trace: Operations) -> Array:
     A row of more operands than `WIDEST` has a number of its own, below 0.
     """
     count = np.diff(trace.start)
-    position = np.arange(len(trace.operands)) - np.repeat(trace.start[:-1], count)
-    kinds = trace.passive[trace.operands] << np.minimum(position, WIDEST)
-    numbers = np.add.reduceat(kinds, trace.start[:-1]) + (trace.row << _ROW)
+    numbers = trace.row << _ROW
+    wide = count > WIDEST
+    which = np.flatnonzero(~wide)
+    for k in range(WIDEST):
+        which = which[count[which] > k]
+        if not len(which):
+            break
+        numbers[which] += trace.passive[trace.operands[trace.start[which] + k]].astype(int) << k
     several = np.array([kind.arity is None for kind in trace.rows])[trace.row]
     numbers[several] += count[several] << _POWER
     if primitives.pow in trace.rows:
@@ -91,7 +96,6 @@ def patterns(trace: Operations) -> Array:
         lines, values = trace.markers.get(CONSTANT, (np.empty(0, int), np.empty(0)))
         for k, exponent in enumerate(_POWERS, start=1):
             numbers[power[np.isin(exponents, lines[values == exponent])]] += k << _POWER
-    wide = count > WIDEST
     numbers[wide] = -1 - np.flatnonzero(wide)
     return numbers
 
