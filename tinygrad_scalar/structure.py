@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from tinygrad_scalar.carrier import Carrier
@@ -23,7 +24,9 @@ def rebuild(tree: Any, values: Iterator[Any]) -> Any:
     if isinstance(tree, dict):
         return {key: rebuild(branch, values) for key, branch in tree.items()}
     if isinstance(tree, list):
-        return [next(values) if x is None else rebuild(x, values) for x in tree]
+        if {*map(type, tree)} == {type(None)}:  # numbers only, as most lists have
+            return list(islice(values, len(tree)))
+        return [rebuild(branch, values) for branch in tree]
     if isinstance(tree, tuple):
         branches = [rebuild(branch, values) for branch in tree]
         return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)

@@ -7,7 +7,6 @@ import itertools
 import math
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tinygrad_scalar import context
@@ -163,8 +162,8 @@ def traced(
                 "compiled code repeats no side effects; do that outside"
             )
     lines = [_line(recording, leaf) for leaf in leaves(result)]
-    guarded = not GUARDS.isdisjoint(map(itemgetter(0), recording.tape.code))
-    if not guarded and not any(isinstance(leaf, (Traced, Value)) for leaf in leaves(result)):
+    known = any(isinstance(leaf, (Traced, Value)) for leaf in leaves(result))
+    if not known and GUARDS.isdisjoint(row for row, _ in recording.tape.code):
         raise TypeError(
             f"compile: the function returned {_shown(result)}, which no Value went into; "
             "return what is computed from the arguments"
