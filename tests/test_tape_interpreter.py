@@ -182,7 +182,7 @@ def test_a_loop_is_one_superinstruction():
     path = traced(neighbours, [[None] * 500], x)
     stream, _ = interpreted(path, Request("grad", range(500)))
     assert stream.instructions[:, 1].tolist() == [499, 499]  # the terms and their sum
-    assert stream.cells == 500 + 3 + 499 + 1  # numbers inside an iteration have no cell
+    assert stream.cells.count == 500 + 3 + 499 + 1  # numbers inside an iteration have no cell
     assert stream.repeats
 
 
@@ -196,7 +196,7 @@ def test_a_loop_begins_where_least_goes_over():
 
     path = traced(carried, [[None] * 300], points(300))
     stream, _ = interpreted(path, VALUE)
-    assert stream.cells <= 300 + 2 + 300 + 10
+    assert stream.cells.count <= 300 + 2 + 300 + 10
 
 
 def test_stretches_of_numbers():
@@ -367,7 +367,7 @@ def test_own_rows_are_called_back(everything):
         return state + cubed(x[0])
 
     agrees(function, points(30))
-    broken = primitive("broken", lambda x: [][1], 1.0)
+    broken = primitive("broken", lambda x: [][int(x)], 1.0)
     f = compile(lambda x: tg.sum(broken(y) for y in x), engine="llvm")
     with pytest.raises(IndexError):
         f(points(20))
@@ -435,7 +435,7 @@ def test_files_and_listings(everything, tmp_path):
     f, x = compile(recurrence, engine="llvm"), points(50)
     gradient = f.grad(x)
     f.save(tmp_path / "f.json")
-    for twin in (load_compiled(tmp_path / "f.json"), pickle.loads(pickle.dumps(f))):  # noqa: S301
+    for twin in (load_compiled(tmp_path / "f.json"), pickle.loads(pickle.dumps(f))):
         assert twin.grad(x) == gradient
     assert "tanh" in f.source
     assert len(f.tape) > 200

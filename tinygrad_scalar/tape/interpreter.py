@@ -14,65 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.assembly import Target
 from tinygrad_scalar.tape.llvm import Callbacks, Kernel, Module, machine
-from tinygrad_scalar.tape.program import PARAMETER, Line, Program
+from tinygrad_scalar.tape.operations import Wanted
+from tinygrad_scalar.tape.program import PARAMETER, Program
 from tinygrad_scalar.tape.stream import Stream
-from tinygrad_scalar.tape.superinstructions import (
-    ARGUMENTS,
-    SUM_FORWARD,
-    SUM_REVERSE,
-    Superinstruction,
-    Writer,
-)
+from tinygrad_scalar.tape.superinstructions import Superinstruction
+from tinygrad_scalar.tape.sweeps import COPY, FILL, SUM_FORWARD, SUM_REVERSE, SWEEPS, Writer
 from tinygrad_scalar.tape.workspace import address
-
-_SWEEP = f"""define internal void @sweep(ptr %stream, i64 %n, ptr %functions, ptr %table, ptr %v, \
-ptr %a, ptr %s, ptr %m) nounwind {{
-entry:
-  %none = icmp eq i64 %n, 0
-  br i1 %none, label %done, label %loop
-loop:
-  %place = phi ptr [ %stream, %entry ], [ %next, %loop ]
-  %k = phi i64 [ %n, %entry ], [ %left, %loop ]
-  %body = load i64, ptr %place
-  %second = getelementptr i64, ptr %place, i64 1
-  %iterations = load i64, ptr %second
-  %third = getelementptr i64, ptr %place, i64 2
-  %offset = load i64, ptr %third
-  %slot = getelementptr ptr, ptr %functions, i64 %body
-  %function = load ptr, ptr %slot
-  %indices = getelementptr i32, ptr %table, i64 %offset
-  call void %function(ptr %indices, i64 %iterations, ptr %v, ptr %a, ptr %s, ptr %m)
-  %next = getelementptr i64, ptr %place, i64 3
-  %left = sub i64 %k, 1
-  %more = icmp ne i64 %left, 0
-  br i1 %more, label %loop, label %done
-done:
-  ret void
-}}
-define internal void @gather(ptr %indices, i64 %n, ptr %from, ptr %to) nounwind {{
-entry:
-  %none = icmp eq i64 %n, 0
-  br i1 %none, label %done, label %loop
-loop:
-  %k = phi i64 [ 0, %entry ], [ %next, %loop ]
-  %place = getelementptr i32, ptr %indices, i64 %k
-  %index = load i32, ptr %place
-  %wide = zext i32 %index to i64
-  %cell = getelementptr double, ptr %from, i64 %wide
-  %number = load double, ptr %cell
-  %end = getelementptr double, ptr %to, i64 %k
-  store double %number, ptr %end
-  %next = add i64 %k, 1
-  %more = icmp ult i64 %next, %n
-  br i1 %more, label %loop, label %done
-done:
-  ret void
-}}
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"""
 
 
 class Interpreter(Kernel):
@@ -89,104 +38,84 @@ class Interpreter(Kernel):
         sizes: tuple[int, int],
         values: Sequence[int],
         loss: int | None,
-        wanted: tuple[Primitive, Sequence[int]],
+        wanted: Wanted,
     ) -> None:
         inputs, parameters = sizes
-        first = stream.cells + (inputs if wanted[0] is PARAMETER else 0)
-        self.outputs = np.concatenate(
-            [stream.cell[np.asarray(values, int)], first + np.asarray(wanted[1], int)]
-        ).astype(np.int32)
-        self.loss = None if loss is None else int(stream.cell[loss])
+        cells = stream.cells
+        first = cells.count + (inputs if wanted[0] is PARAMETER else 0)
+        outputs = [cells.of_line[np.asarray(values, int)], first + np.asarray(wanted[1], int)]
+        self.outputs = np.concatenate(outputs).astype(np.int32)
+        self.loss = None if loss is None else int(cells.of_line[loss])
         self.program = Program([], [0] * len(self.outputs), inputs, parameters)
+        self.pool: list[Any] = []
+        self.scratch = 1 + 2 * cells.count
         bodies = [made() for made in stream.bodies if made is not None]
         programs = [p for body in bodies for p in (body.forward, body.reverse) if p is not None]
         lines = [line for program in programs for line in program.code]
         self.callbacks = Callbacks(Program(lines, [], 0, 0))
-        self.module = Module(self._text(stream, bodies), len(lines))
-        self.module.held = self._tables
-        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
-        self.run = self.module.function("point", kind)
-        self.pool: list[Any] = []
-        self.scratch = 1 + 2 * stream.cells
+        functions, reversible = self._functions(bodies, fused=not stream.guarded)
+        driver, tables = self._driver(stream, reversible)
+        self.module = Module("\n".join([*functions, SWEEPS, driver]), len(lines))
+        self.module.held = tables
+        self.run = self.module.function("point", ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5))
 
     def limits(self, x: Sequence[float], p: Sequence[float]) -> Sequence[float] | None:
         """The outputs in IEEE arithmetic; None where a guard fails, or one of them is NaN."""
         numbers = super().limits(x, p)
-        return None if numbers is not None and np.isnan(np.frombuffer(numbers)).any() else numbers
+        return None if numbers is not None and np.isnan(np.asarray(numbers)).any() else numbers
 
-    def _text(self, stream: Stream, bodies: Sequence[Superinstruction]) -> str:
-        """The module: every superinstruction both ways, and who calls them."""
-        host, fused = machine(), not stream.guarded
+    def _functions(
+        self, bodies: Sequence[Superinstruction], *, fused: bool
+    ) -> tuple[list[str], Any]:
+        """Every superinstruction both ways, with lists of them, and which go backwards at all."""
+        host = machine()
         target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
-        names = {"forward": ["@sum_forward"], "reverse": ["@sum_reverse"]}
-        texts, declared = [SUM_FORWARD, SUM_REVERSE], {}
+        texts, declared = [SUM_FORWARD, SUM_REVERSE], dict[str, str]()
+        names = {False: ["@sum_forward"], True: ["@sum_reverse"]}
         for number, body in enumerate(bodies, start=1):
-            for how in names:
-                if getattr(body, how) is None or (how == "reverse" and self.loss is None):
-                    names[how].append("null")
+            for backwards, known in names.items():
+                if backwards and (body.reverse is None or self.loss is None):
+                    known.append("null")
                     continue
-                writer = Writer(body, target, backwards=how == "reverse", fused=fused)
-                texts.append(writer.function(f"{how}{number}"))
-                names[how].append(f"@{how}{number}")
+                writer = Writer(body, target, backwards=backwards, fused=fused)
+                known.append(f"@{'reverse' if backwards else 'forward'}{number}")
+                texts.append(writer.function(known[-1]))
                 declared |= writer.declared
-        for how, functions in names.items():
-            entries = ", ".join(f"ptr {name}" for name in functions)
-            texts.append(
-                f"@{how} = internal constant [{len(functions)} x ptr] [{entries}], align 8"
-            )
-        reversible = np.array([name != "null" for name in names["reverse"]])
+        for label, known in (("forwards", names[False]), ("backwards", names[True])):
+            entries = ", ".join(f"ptr {name}" for name in known)
+            texts.append(f"@{label} = internal constant [{len(known)} x ptr] [{entries}], align 8")
         declarations = [f"declare {text}" for text in declared.values()]
-        return "\n".join([*declarations, *texts, _SWEEP, self._driver(stream, reversible)])
+        return [*declarations, *texts], np.array([name != "null" for name in names[True]])
 
-    def _driver(self, stream: Stream, reversible: Any) -> str:
-        """The function `point`: what comes in, forwards, backwards, what goes out."""
-        forward = np.ascontiguousarray(stream.instructions, np.int64)
+    def _driver(self, stream: Stream, reversible: Any) -> tuple[str, Any]:
+        """The function `point`: what comes in, forwards, backwards, what goes out; its tables."""
+        forward, constants = stream.instructions, np.ascontiguousarray(stream.cells.constants)
         reverse = np.ascontiguousarray(forward[reversible[forward[:, 0]]][::-1])
-        constants = np.ascontiguousarray(stream.constants)
-        self._tables = [stream.table, self.outputs, forward, reverse, constants]
-        table, outputs, forwards, backwards, numbers = (
-            f"inttoptr (i64 {address(part)} to ptr)" for part in self._tables
+        tables = [stream.table, self.outputs, forward, reverse, constants]
+        table, outputs, there, back, numbers = (
+            f"inttoptr (i64 {address(part)} to ptr)" for part in tables
         )
-        first, last = self.program.inputs, self.program.parameters
-
-        def copied(start: int, source: str, count: int) -> str:
-            place = f"%to{start}_{count}"
-            return (
-                f"  {place} = getelementptr double, ptr %v, i64 {start}\n"
-                f"  call void @llvm.memcpy.p0.p0.i64(ptr {place}, ptr {source}, "
-                f"i64 {8 * count}, i1 false)\n"
-            ) * (count > 0)
-
-        def swept(how: str, instructions: str, count: int) -> str:
-            return (
-                f"  call void @sweep(ptr {instructions}, i64 {count}, ptr @{how}, ptr {table}, "
-                "ptr %v, ptr %a, ptr %s, ptr %m)\n"
-            )
-
-        backward = ""
+        x, p, count = self.program.inputs, self.program.parameters, stream.cells.count
+        copies = [(0, "%x", x), (x, "%p", p), (x + p, numbers, len(constants))]
+        lines = ["%v = getelementptr double, ptr %s, i64 1"]
+        lines.append(f"%a = getelementptr double, ptr %v, i64 {count}")
+        for k, (start, source, length) in enumerate(copies):
+            lines.append(f"%to{k} = getelementptr double, ptr %v, i64 {start}")
+            lines.append(f"call void {COPY}(ptr %to{k}, ptr {source}, i64 {8 * length}, i1 false)")
+        given = f"ptr {table}, ptr %v, ptr %a, ptr %s, ptr %m"
+        lines.append(f"call void @sweep(ptr {there}, i64 {len(forward)}, ptr @forwards, {given})")
+        lines += ["%holds = call i1 @checked(ptr %s, ptr %m)"]
+        lines += ["br i1 %holds, label %on, label %done", "on:"]
         if self.loss is not None:
-            backward = (
-                f"  call void @llvm.memset.p0.i64(ptr %a, i8 0, i64 {8 * stream.cells}, "
-                f"i1 false)\n  %seed = getelementptr double, ptr %a, i64 {self.loss}\n"
-                "  store double 1.0, ptr %seed\n" + swept("reverse", backwards, len(reverse))
+            lines.append(f"call void {FILL}(ptr %a, i8 0, i64 {8 * count}, i1 false)")
+            lines.append(f"%seed = getelementptr double, ptr %a, i64 {self.loss}")
+            lines.append("store double 1.0, ptr %seed")
+            lines.append(
+                f"call void @sweep(ptr {back}, i64 {len(reverse)}, ptr @backwards, {given})"
             )
-        return (
-            "define void @point(ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, "
-            "ptr noalias %m) nounwind {\nentry:\n"
-            "  %v = getelementptr double, ptr %s, i64 1\n"
-            f"  %a = getelementptr double, ptr %v, i64 {stream.cells}\n"
-            + copied(0, "%x", first)
-            + copied(first, "%p", last)
-            + copied(first + last, numbers, len(constants))
-            + swept("forward", forwards, len(forward))
-            + "  %sum = load double, ptr %s\n"
-            "  %zero = fsub double %sum, %sum\n"
-            "  store double %zero, ptr %s\n"
-            "  %flag = load i8, ptr %m\n"
-            "  %holds = icmp ne i8 %flag, 0\n"
-            "  br i1 %holds, label %backward, label %done\n"
-            "backward:\n"
-            + backward
-            + f"  call void @gather(ptr {outputs}, i64 {len(self.outputs)}, ptr %v, ptr %out)\n"
-            "  br label %done\ndone:\n  ret void\n}"
+        lines.append(f"call void @gather(ptr {outputs}, i64 {len(self.outputs)}, ptr %v, ptr %out)")
+        body = "\n".join([*lines, "br label %done", "done:", "ret void"])
+        arguments = (
+            "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
         )
+        return f"define void @point({arguments}) nounwind {{\nentry:\n{body}\n}}", tables

@@ -1,0 +1,64 @@
+"""Where the numbers of a large trace stand: cells of memory for what is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinygrad_scalar.tape.code import CONSTANT, GUARDS, INPUT, PARAMETER
+from tinygrad_scalar.tape.operations import Array, Operations
+from tinygrad_scalar.tape.repeats import Stretch
+
+
+class Cells:
+    """The inputs, the parameters, the constants, and then what operations hand on.
+
+    What only its own iteration of a run reads has no cell; an operation outside of `runs` has one.
+    """
+
+    def __init__(
+        self,
+        trace: Operations,
+        runs: Sequence[Stretch],
+        outputs: Sequence[int],
+        sizes: tuple[int, int],
+    ) -> None:
+        self.handed_on = _handed_on(trace, runs, outputs)
+        self.of_line = np.zeros(len(trace.place), np.int64)
+        self.constants = np.empty(0)
+        self.count = sum(sizes)
+        for kind, base in ((INPUT, 0), (PARAMETER, sizes[0])):
+            if kind in trace.markers:
+                lines, positions = trace.markers[kind]
+                self.of_line[lines] = positions.astype(int) + base
+        if CONSTANT in trace.markers:
+            lines, self.constants = trace.markers[CONSTANT]
+            self.of_line[lines] = self.fresh(len(lines))
+        lines = trace.line[self.handed_on]
+        self.of_line[lines] = self.fresh(len(lines))
+
+    def fresh(self, count: int) -> Array:
+        """So many further cells."""
+        self.count += count
+        return np.arange(self.count - count, self.count)
+
+
+def _handed_on(trace: Operations, runs: Sequence[Stretch], outputs: Sequence[int]) -> Array:
+    """Which operations have a cell; in a run all iterations are alike in that."""
+    guards = [k for k, row in enumerate(trace.rows) if row in GUARDS]
+    handed = ~np.isin(trace.row, guards)
+    unit = np.arange(len(handed))  # the first operation of the iteration
+    for run in runs:
+        handed[run.start : run.stop] = False
+        first = np.arange(run.start, run.stop, run.period)
+        unit[run.start : run.stop] = np.repeat(first, run.period)
+    reader = np.repeat(unit, np.diff(trace.start))
+    producer = trace.place[trace.operands]
+    handed[producer[(producer >= 0) & (unit[producer] != reader)]] = True
+    places = trace.place[np.asarray(outputs, int)]
+    handed[places[places >= 0]] = True
+    for run in runs:
+        part = handed[run.start : run.stop].reshape(-1, run.period)
+        part[:] = part.any(axis=0)
+    return handed
