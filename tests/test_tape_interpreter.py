@@ -137,8 +137,28 @@ def selections(x):
     return total
 
 
+def switching(x):
+    """The same rows throughout, which read now the number before, now that of this iteration."""
+    before, total = x[0], x[0]
+    for i, y in enumerate(x):
+        root, wave = tg.sqrt(2.0 + y), tg.cos(y)
+        total = total + (before if i % 50 > 20 else root) * wave
+        before = root
+    return total
+
+
+def many_long_rows(x):
+    """One long row after the other."""
+    state = [1.0 + 0.1 * y for y in x]
+    for i in range(30):
+        inner = tg.primitives.dot(*(state[:1] * 20), *[state[(i + k) % len(x)] for k in range(20)])
+        state[i % len(x)] = tg.tanh(inner * 0.01) + tg.primitives.mean(*state, *state, *state)
+    return tg.sum(state)
+
+
 FUNCTIONS = (
-    neighbours, recurrence, nested, shared, every_other, long_rows, powers, selections
+    neighbours, recurrence, nested, shared, every_other, long_rows, powers, selections, switching,
+    many_long_rows,
 )  # fmt: skip
 
 
@@ -188,15 +208,15 @@ def test_a_loop_is_one_superinstruction():
 
 def test_a_loop_begins_where_least_goes_over():
     def carried(x):
-        a = tg.sin(x[0]) * 2.0  # the end of an iteration without its beginning
-        for y in x:
-            b = tg.cos(y) + a
-            a = tg.sin(b) * 2.0 * b
-        return a
+        first, second, third = tg.sin(x[0]), tg.cos(x[0]), tg.tanh(x[0])
+        for _ in range(300):
+            state = (first + second) * third
+            first, second, third = state * 2.0, state * 3.0, state * 0.5
+        return state
 
-    path = traced(carried, [[None] * 300], points(300))
+    path = traced(carried, [[None]], [0.5])
     stream, _ = interpreted(path, VALUE)
-    assert stream.cells.count <= 300 + 2 + 300 + 10
+    assert stream.cells.count <= 300 + 20  # a state for each iteration
 
 
 def test_stretches_of_numbers():
@@ -226,6 +246,15 @@ def test_outputs_may_be_inputs_constants_and_the_same_twice():
     square = math.fsum(y * y for y in x)
     outputs = interpreted(path, VALUE)[1].point(x, path.parameters())
     close(outputs, [x[1], square, 2.5, 1.5, square, x[1], x[0] + square])
+
+
+def test_outputs_that_nothing_else_reads():
+    def each(x):
+        return [tg.exp(y * y) * 2.0 + 1.0 for y in x]
+
+    x = points(50)
+    outputs = interpreted(traced(each, [[None] * 50], x), VALUE)[1].point(x, ())
+    close(outputs, [math.exp(y * y) * 2 + 1 for y in x])
 
 
 @pytest.mark.parametrize("chosen", [lambda x: x[1], lambda x: x[1] * 0.0 + 1.0])
@@ -297,16 +326,19 @@ def test_a_guard_that_fails_gives_nothing():
 
 
 def test_conditions_are_not_contracted():
-    # x·x − (x·x rounded) is 0 in two roundings, and not in one
     def tie(x):
         total = 0.0
-        for y in x:
-            total = total + (1.0 if y * y - y.detach() * y.detach() == 0.0 else y)
+        differences = [a * b - product for a, b, product in zip(*[iter(x)] * 3, strict=True)]
+        for a, difference in zip(x[::3], differences, strict=True):
+            if difference == 0.0:  # with two roundings, but not with one
+                total = total + a
         return total
 
-    x = points(50)
-    kernel = interpreted(traced(tie, [[None] * 50], x), VALUE)[1]
-    assert kernel.point(points(50, 3), ()) is not None
+    rng = random.Random(0)
+    pairs = [(rng.uniform(1, 2), rng.uniform(1, 2)) for _ in range(40)]
+    x = [y for a, b in pairs for y in (a, b, a * b)]
+    kernel = interpreted(traced(tie, [[None] * 120], x), VALUE)[1]
+    close(kernel.point(x, ()), math.fsum(a for a, _ in pairs))
 
 
 def risky(x):
@@ -325,6 +357,24 @@ def test_what_raises_does_so_as_uncompiled(everything):
             call(x)
     with np.errstate(invalid="ignore"):
         assert math.isnan(f(np.array([x]))[0])
+
+
+@pytest.mark.parametrize(("bad", "name"), [(-1.0, "log"), (0.5, "acosh"), (3.0, "atanh")])
+def test_what_raises_does_so_though_nothing_reads_it(bad, name, everything):
+    def unread(x):
+        total = 0.0
+        for y in x:
+            tg.log(y), tg.acosh(y + 0.5 * y * y), tg.atanh(y / 2.0)
+            total = total + y
+        return total
+
+    f = compile(unread, engine="llvm")
+    x = [1.0 + 0.9 * y * y for y in points(30)]
+    assert f(x) == pytest.approx(math.fsum(x))
+    x[20] = bad
+    for call in (f, f.grad):
+        with pytest.raises(ValueError, match=name):
+            call(x)
 
 
 def test_numbers_that_are_not_finite(everything):
@@ -350,11 +400,14 @@ def test_an_infinite_slope_behind_a_mask_in_another_instruction(everything):
     f = compile(masked, engine="llvm")
     x = points(40)
     close(f.grad(x), value_and_grad(masked)(x)[1])
+    (own,) = f._specialisations.values()
+    assert own.paths[0].interpreted
     x[7] = 0.0
     expected = value_and_grad(masked)(x)[1]
+    close(f.grad(np.array([x]))[0], expected)
     for _ in range(2):
         close(f.grad(x), expected)
-        close(f.grad(np.array([x]))[0], expected)
+        assert not own.paths[0].interpreted
 
 
 def test_own_rows_are_called_back(everything):
@@ -384,6 +437,19 @@ def test_an_own_row_whose_partial_branches_is_written_out(everything):
     with pytest.raises(Unsupported):
         interpreted(path, Request("grad", range(20)))
     close(compile(function, engine="llvm").grad(x), value_and_grad(function)(x)[1])
+
+
+def test_an_own_row_that_closes_over_a_leaf_is_written_out(everything):
+    w = Value(3.0)
+    scaled = primitive("scaled", lambda x: 3.0 * x, lambda y, x: w + 0.0 * x)
+
+    def function(x):
+        return tg.sum(scaled(y) * y for y in x)
+
+    x = points(20)
+    with pytest.raises(Unsupported):
+        interpreted(traced(function, [[None] * 20], x), Request("grad", range(20)))
+    close(compile(function, engine="llvm").grad(x), [6.0 * y for y in x])
 
 
 def test_derivatives_inside_a_loop():

@@ -33,7 +33,7 @@ class Template(NamedTuple):
 def template(
     rule: Callable[..., Any], count: int, prepared: Callable[[Recording], None] = lambda _: None
 ) -> Template | None:
-    """The template of a rule of so many operands; None if it asks for their numbers."""
+    """The template of a rule of so many operands; None if it asks for numbers, or for leaves."""
     recording = Recording()
     prepared(recording)
     tape = recording.tape
@@ -41,6 +41,8 @@ def template(
     try:
         result = rule(*operands)
     except (IndexError, ValueError, ArithmeticError):  # there are none
+        return None
+    if recording.leaves:  # their numbers come from the tape that it is copied to
         return None
     if not isinstance(result, Traced):
         return Template([], 0, float(result))
