@@ -15,6 +15,9 @@
 | `lowering` | a program in the rows that an engine has |
 | `schedule`, `loops` | the order of the lines; stretches that repeat |
 | `assembly`, `ir`, `rolling` | a program as LLVM assembly |
+| `operations`, `repeats` | a large trace as arrays; its stretches that repeat |
+| `superinstructions`, `cells`, `stream` | a few operations as one; their memory; what runs when |
+| `sweeps`, `interpreter` | the stream forwards and backwards, in machine code |
 | `workspace` | memory that is used again call after call |
 | `entry`, `slots` | one point at full speed; the leaves of a model at once |
 """
