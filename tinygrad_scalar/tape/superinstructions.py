@@ -1,7 +1,7 @@
 """Superinstructions: a few operations of a trace as one instruction, forwards and backwards.
 
 A superinstruction reads cells of memory (its operands) and writes others (its results). The
-reverse one works the operations out again from the operands, takes the gradients of the results,
+reverse one works the operations out again where that is quick, takes the gradients of the results,
 and adds to those of the operands. Its derivative is the tape's own, made once.
 """
 
@@ -13,12 +13,15 @@ from typing import Any
 from tinygrad_scalar import primitives
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.assembly import NATIVE
-from tinygrad_scalar.tape.code import GUARDS, Tape
+from tinygrad_scalar.tape.code import GUARDS, INPUT, Tape
 from tinygrad_scalar.tape.derive import Derivation, inner_grads_on
 from tinygrad_scalar.tape.lowering import lowered
 from tinygrad_scalar.tape.program import Program, pruned
 from tinygrad_scalar.tape.traced import Recording
 
+_QUICK = frozenset(
+    (primitives.add, primitives.sub, primitives.mul, primitives.neg, primitives.where)
+)
 OPERAND, INSIDE, NUMBER = "operand", "inside", "number"
 Source = tuple[str, Any]  # one of these, and which operand, which operation here, which constant
 
@@ -42,6 +45,7 @@ class Superinstruction:
         results: Sequence[int],
     ) -> None:
         self.operands, self.active = operands, active
+        self.results = len(results)
         self.width = operands + max(1, len(results))
         tape, places = _written(rows, operands)
         outputs = [places[k] for k in results]
@@ -72,7 +76,11 @@ class Superinstruction:
             raise Unsupported
         if all(tape.constants.get(line) == 0.0 for line in lines):
             return None
-        return _program(tape, lines, self.operands + len(results))
+        count = self.operands + len(results)
+        for k, result in enumerate(results):
+            if rows[result][0] not in _QUICK:  # what is dear to work out again stands in its cell
+                tape.code[places[result]] = INPUT, (count + k,)
+        return _program(tape, lines, count + len(results))
 
 
 def of_row(row: Primitive, active: Sequence[bool], second: float | None) -> Superinstruction:

@@ -95,7 +95,12 @@ class Writer(ir.Writer):
         return self.add(f"getelementptr double, ptr {base}, i64 {wide}")
 
     def _input(self, position: int) -> str:
-        base = "%v" if position < self.body.operands else "%a"
+        """An operand, the gradient of a result, or a result."""
+        base, results = "%v", self.body.results
+        if position >= self.body.operands + results:
+            position -= results
+        elif position >= self.body.operands:
+            base = "%a"
         return self.add(f"load double, ptr {self._cell(position, base)}")
 
     def _write_output(self, line: int, name: str) -> None:
