@@ -14,7 +14,8 @@ from tinygrad_scalar.tape.repeats import Stretch
 class Cells:
     """The inputs, the parameters, the constants, and then what operations hand on.
 
-    What only its own iteration of a run reads has no cell; an operation outside of `runs` has one.
+    What only its own iteration of a run reads has no cell, unless it is `kept` for the way back; an
+    operation outside of `runs` has one.
     """
 
     def __init__(
@@ -22,9 +23,11 @@ class Cells:
         trace: Operations,
         runs: Sequence[Stretch],
         outputs: Sequence[int],
+        kept: Array,
         sizes: tuple[int, int],
     ) -> None:
-        self.handed_on = _handed_on(trace, runs, outputs)
+        self.read = _read(trace, runs, outputs)
+        self.kept = kept & ~self.read
         self.of_line = np.zeros(len(trace.place), np.int64)
         self.constants = np.empty(0)
         self.count = sum(sizes)
@@ -35,7 +38,7 @@ class Cells:
         if CONSTANT in trace.markers:
             lines, self.constants = trace.markers[CONSTANT]
             self.of_line[lines] = self.fresh(len(lines))
-        lines = trace.line[self.handed_on]
+        lines = trace.line[self.read | self.kept]
         self.of_line[lines] = self.fresh(len(lines))
 
     def fresh(self, count: int) -> Array:
@@ -44,21 +47,21 @@ class Cells:
         return np.arange(self.count - count, self.count)
 
 
-def _handed_on(trace: Operations, runs: Sequence[Stretch], outputs: Sequence[int]) -> Array:
-    """Which operations have a cell; in a run all iterations are alike in that."""
+def _read(trace: Operations, runs: Sequence[Stretch], outputs: Sequence[int]) -> Array:
+    """Which operations others read; in a run all iterations are alike in that."""
     guards = [k for k, row in enumerate(trace.rows) if row in GUARDS]
-    handed = ~np.isin(trace.row, guards)
-    unit = np.arange(len(handed))  # the first operation of the iteration
+    read = ~np.isin(trace.row, guards)
+    unit = np.arange(len(read))  # the first operation of the iteration
     for run in runs:
-        handed[run.start : run.stop] = False
+        read[run.start : run.stop] = False
         first = np.arange(run.start, run.stop, run.period)
         unit[run.start : run.stop] = np.repeat(first, run.period)
     reader = np.repeat(unit, np.diff(trace.start))
     producer = trace.place[trace.operands]
-    handed[producer[(producer >= 0) & (unit[producer] != reader)]] = True
+    read[producer[(producer >= 0) & (unit[producer] != reader)]] = True
     places = trace.place[np.asarray(outputs, int)]
-    handed[places[places >= 0]] = True
+    read[places[places >= 0]] = True
     for run in runs:
-        part = handed[run.start : run.stop].reshape(-1, run.period)
+        part = read[run.start : run.stop].reshape(-1, run.period)
         part[:] = part.any(axis=0)
-    return handed
+    return read

@@ -15,12 +15,23 @@ import numpy as np
 
 from tinygrad_scalar import primitives
 from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.tape.code import CONSTANT, MARKERS
+from tinygrad_scalar.tape.code import COMPARISONS, CONSTANT, GUARDS, MARKERS
 from tinygrad_scalar.tape.program import Line
+from tinygrad_scalar.tape.traced import DETACH, LEAF
 
 WIDEST = 32  # operands of a row that is computed at one go
 # exponents that products, quotients and roots are written for: they belong to the row
 _POWERS = (0.5, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0)
+# rows that are worked out again sooner than their results are read from memory
+QUICK = frozenset(
+    (
+        *(primitives.TABLE[name] for name in (
+            "identity", "neg", "add", "sub", "mul", "square", "div", "sqrt", "abs", "sign", "step",
+            "relu", "maximum", "minimum", "where", "copysign", "floor", "ceil", "trunc", "round",
+        )),
+        *COMPARISONS.values(), *GUARDS, DETACH, LEAF,
+    )
+)  # fmt: skip
 _ROW, _FORM = 44, 36  # bits of a pattern: from here the row, from here its exponent or its length
 
 Array = Any
@@ -101,3 +112,12 @@ def exponent_of(code: Sequence[Line], row: Primitive, operands: Sequence[int]) -
         return None
     kind, numbers = code[operands[1]]
     return numbers[0] if kind is CONSTANT and numbers[0] in _POWERS else None
+
+
+def dear(trace: Operations, pattern: Array) -> Array:
+    """Of each operation whether the way back had better read its result than work it out again."""
+    slow = np.array([row not in QUICK for row in trace.rows])[trace.row]
+    if primitives.pow in trace.rows:
+        power = trace.row == trace.rows.index(primitives.pow)
+        slow &= ~power | ((pattern >> _FORM) % (1 << _ROW - _FORM) == 0)
+    return slow

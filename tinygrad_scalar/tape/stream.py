@@ -15,7 +15,14 @@ from tinygrad_scalar import primitives
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.cells import Cells
 from tinygrad_scalar.tape.code import CONSTANT, GUARDS
-from tinygrad_scalar.tape.operations import Array, Wanted, exponent_of, operations, patterns
+from tinygrad_scalar.tape.operations import (
+    Array,
+    Wanted,
+    dear,
+    exponent_of,
+    operations,
+    patterns,
+)
 from tinygrad_scalar.tape.program import Line
 from tinygrad_scalar.tape.repeats import Stretch, aligned, sources, stretches, uniform
 from tinygrad_scalar.tape.superinstructions import (
@@ -55,7 +62,8 @@ class Stream:
         self._known: dict[Any, int] = {}
         self.pattern = patterns(self.trace)
         runs = self._runs()
-        self.cells = Cells(self.trace, runs, outputs, sizes)
+        kept = dear(self.trace, self.pattern) & bool(len(wanted[1]))
+        self.cells = Cells(self.trace, runs, outputs, kept, sizes)
         self._starts = [np.empty(0, int)]
         self._instructions = [np.empty((0, 3), int)]
         self._tables = [np.zeros(1, np.int32)]
@@ -144,9 +152,10 @@ class Stream:
         """A superinstruction with its iterations."""
         trace, cells = self.trace, self.cells
         read, given, slots = self._sources(run)
-        results = np.flatnonzero(cells.handed_on[run.start : run.start + run.period]).tolist()
-        active = [k for k, column in enumerate(slots) if not trace.passive[read[0, column]]]
         one = slice(run.start, run.start + run.period)
+        results = np.flatnonzero(cells.read[one]).tolist()
+        kept = np.flatnonzero(cells.kept[one]).tolist()
+        active = [k for k, column in enumerate(slots) if not trace.passive[read[0, column]]]
         key = self.pattern[one].tobytes(), repr(given), repr(results)
 
         def made() -> Superinstruction:
@@ -157,11 +166,11 @@ class Stream:
                 (row, [next(left) for _ in range(count)])
                 for row, count in zip(names, counts, strict=True)
             ]
-            return Superinstruction(rows, len(slots), active, results)
+            return Superinstruction(rows, len(slots), active, results, kept)
 
-        lines = trace.line[run.start : run.stop].reshape(-1, run.period)[:, results]
+        lines = trace.line[run.start : run.stop].reshape(-1, run.period)[:, results + kept]
         table = np.concatenate([cells.of_line[read[:, slots]], cells.of_line[lines]], axis=1)
-        if not results:
+        if not results and not kept:
             table = np.pad(table, ((0, 0), (0, 1)))
         self._add(run.start, self._body(key, made), run.iterations, table)
 

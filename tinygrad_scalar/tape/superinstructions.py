@@ -16,12 +16,10 @@ from tinygrad_scalar.tape.assembly import NATIVE
 from tinygrad_scalar.tape.code import GUARDS, INPUT, Tape
 from tinygrad_scalar.tape.derive import Derivation, inner_grads_on
 from tinygrad_scalar.tape.lowering import lowered
+from tinygrad_scalar.tape.operations import QUICK
 from tinygrad_scalar.tape.program import Program, pruned
 from tinygrad_scalar.tape.traced import Recording
 
-_QUICK = frozenset(
-    (primitives.add, primitives.sub, primitives.mul, primitives.neg, primitives.where)
-)
 OPERAND, INSIDE, NUMBER = "operand", "inside", "number"
 Source = tuple[str, Any]  # one of these, and which operand, which operation here, which constant
 
@@ -33,8 +31,8 @@ class Unsupported(Exception):  # noqa: N818 (no error: the trace is compiled ano
 class Superinstruction:
     """`rows` with the sources of what they read, one after the other; `results` are some of them.
 
-    `active` operands take part in gradients. An iteration's indices are those of its operands and
-    then of its results.
+    `active` operands take part in gradients; `kept` are results that only the way back reads. An
+    iteration's indices are those of its operands, of its results and of what is kept.
     """
 
     def __init__(
@@ -43,19 +41,23 @@ class Superinstruction:
         operands: int,
         active: Sequence[int],
         results: Sequence[int],
+        kept: Sequence[int] = (),
     ) -> None:
         self.operands, self.active = operands, active
         self.results = len(results)
-        self.width = operands + max(1, len(results))
+        self.width = operands + max(1, len(results) + len(kept))
         tape, places = _written(rows, operands)
-        outputs = [places[k] for k in results]
+        outputs = [places[k] for k in (*results, *kept)]
         self.forward = _program(tape, outputs, operands, raising=len(tape))
         self.reverse: Program | None = None
         if active and results:
-            self.reverse = self._reversed(rows, results)
+            self.reverse = self._reversed(rows, results, kept)
 
     def _reversed(
-        self, rows: Sequence[tuple[Primitive, Sequence[Source]]], results: Sequence[int]
+        self,
+        rows: Sequence[tuple[Primitive, Sequence[Source]]],
+        results: Sequence[int],
+        kept: Sequence[int],
     ) -> Program | None:
         """What is added to the gradients of the active operands; None if it is nothing at all."""
         recording = Recording()
@@ -77,10 +79,10 @@ class Superinstruction:
         if all(tape.constants.get(line) == 0.0 for line in lines):
             return None
         count = self.operands + len(results)
-        for k, result in enumerate(results):
-            if rows[result][0] not in _QUICK:  # what is dear to work out again stands in its cell
-                tape.code[places[result]] = INPUT, (count + k,)
-        return _program(tape, lines, count + len(results))
+        for k, result in enumerate((*results, *kept)):
+            if rows[result][0] not in QUICK:
+                tape.code[places[result]] = INPUT, (count + k,)  # it stands in its cell
+        return _program(tape, lines, count + len(results) + len(kept))
 
 
 def of_row(row: Primitive, active: Sequence[bool], second: float | None) -> Superinstruction:
