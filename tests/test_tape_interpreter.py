@@ -426,6 +426,20 @@ def test_own_rows_are_called_back(everything):
         f(points(20))
 
 
+def test_own_rows_are_called_once():
+    calls = []
+    counted = primitive("counted", lambda x: calls.append(x) or x * x, lambda y, x: 2 * x)
+
+    def function(x):
+        return tg.sum(tg.sin(counted(y)) * y for y in x)
+
+    x = points(30)
+    kernel = interpreted(traced(function, [[None] * 30], x), Request("grad", range(30)))[1]
+    calls.clear()
+    kernel.point(x, ())
+    assert calls == x
+
+
 def test_an_own_row_whose_partial_branches_is_written_out(everything):
     bent = primitive("bent", lambda x: x * x, lambda y, x: 2 * x if x > 0 else 3 * x)
 
