@@ -9,6 +9,8 @@ from typing import Any
 from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.precision import number
 
+_NUMBERS = frozenset((float, int, type(None)))
+
 
 def leaves(tree: Any) -> list[Any]:
     """The numbers of a structure, in order: lists and tuples by position, dicts by insertion."""
@@ -24,7 +26,7 @@ def rebuild(tree: Any, values: Iterator[Any]) -> Any:
     if isinstance(tree, dict):
         return {key: rebuild(branch, values) for key, branch in tree.items()}
     if isinstance(tree, list):
-        if {*map(type, tree)} == {type(None)}:  # numbers only, as most lists have
+        if _NUMBERS.issuperset(map(type, tree)):  # as most lists
             return list(islice(values, len(tree)))
         return [rebuild(branch, values) for branch in tree]
     if isinstance(tree, tuple):
