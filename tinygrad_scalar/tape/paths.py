@@ -174,10 +174,9 @@ def traced(
 
 def _inputs(recording: Recording) -> Iterator[Traced]:
     """The inputs, as many as are asked for: the first lines of an empty tape."""
-    tape = recording.tape
+    write = recording.tape.line
     for k in itertools.count():
-        tape.line((INPUT, (k,)))
-        yield Traced(recording, k)
+        yield Traced(recording, write((INPUT, (k,))))
 
 
 def _line(recording: Recording, leaf: Any) -> int:
