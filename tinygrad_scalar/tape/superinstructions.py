@@ -22,6 +22,7 @@ from tinygrad_scalar.tape.traced import Recording
 
 OPERAND, INSIDE, NUMBER = "operand", "inside", "number"
 Source = tuple[str, Any]  # one of these, and which operand, which operation here, which constant
+Rows = Sequence[tuple[Primitive, Sequence[Source]]]
 
 
 class Unsupported(Exception):  # noqa: N818 (no error: the trace is compiled another way)
@@ -37,7 +38,7 @@ class Superinstruction:
 
     def __init__(
         self,
-        rows: Sequence[tuple[Primitive, Sequence[Source]]],
+        rows: Rows,
         operands: int,
         active: Sequence[int],
         results: Sequence[int],
@@ -53,12 +54,7 @@ class Superinstruction:
         if active and results:
             self.reverse = self._reversed(rows, results, kept)
 
-    def _reversed(
-        self,
-        rows: Sequence[tuple[Primitive, Sequence[Source]]],
-        results: Sequence[int],
-        kept: Sequence[int],
-    ) -> Program | None:
+    def _reversed(self, rows: Rows, results: Sequence[int], kept: Sequence[int]) -> Program | None:
         """What is added to the gradients of the active operands; None if it is nothing at all."""
         recording = Recording()
         inner_grads_on(recording, orders=0)
@@ -95,9 +91,7 @@ def of_row(row: Primitive, active: Sequence[bool], second: float | None) -> Supe
     return Superinstruction([(row, sources)], len(active), places, results)
 
 
-def _written(
-    rows: Sequence[tuple[Primitive, Sequence[Source]]], operands: int, *, guards: bool = True
-) -> tuple[Tape, list[int]]:
+def _written(rows: Rows, operands: int, *, guards: bool = True) -> tuple[Tape, list[int]]:
     """The rows on a tape, over inputs as operands, and where each of them stands there."""
     tape, places = Tape(), list[int]()
     for k in range(operands):
