@@ -106,8 +106,12 @@ class Module:
         host = machine()
         level = 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0
         with _lock:
-            parsed = host.llvm.parse_assembly(text)
-            self.engine = host.llvm.create_mcjit_compiler(parsed, host.target_machine(level))
+            target, nothing = host.target_machine(level), host.llvm.parse_assembly("")
+            # given the text, the engine would verify all of it twice: it is given the object
+            code = target.emit_object(host.llvm.parse_assembly(text))
+            self.engine = host.llvm.create_mcjit_compiler(nothing, target)
+            self.engine.remove_module(nothing)
+            self.engine.add_object_file(host.llvm.ObjectFileRef.from_data(code))
             self.engine.finalize_object()
 
     def function(self, name: str, kind: Any) -> Any:
