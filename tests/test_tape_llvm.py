@@ -58,7 +58,7 @@ def test_functions_are_a_few_ulps_from_the_rows(name, bound):
 
 @pytest.mark.parametrize("name", [*LIBRARY, *COMPOSED])
 def test_the_same_without_a_vector_library(name, monkeypatch):
-    from tinygrad_scalar.tape.llvm import machine
+    from tinygrad_scalar.tape.machine import machine
 
     monkeypatch.setattr(machine(), "prefixes", [])
     row = TABLE[name]
@@ -72,7 +72,7 @@ def test_the_same_without_a_vector_library(name, monkeypatch):
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_any_number_of_lanes(size, dtype, monkeypatch):
-    from tinygrad_scalar.tape.llvm import machine
+    from tinygrad_scalar.tape.machine import machine
 
     monkeypatch.setattr(machine(), "bytes", size)
     w = Value(0.7)

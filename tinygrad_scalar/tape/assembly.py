@@ -53,6 +53,7 @@ class Target:
     vector: Callable[[str, int], tuple[str, int] | None]
     callbacks: dict[Primitive, int] = field(default_factory=dict)  # row → address of a thunk
     address: Callable[[str], int | None] = lambda _: None  # of a function by its symbol
+    functions: dict[Primitive, int] = field(default_factory=dict)  # row → address of its formula
 
 
 class Assembly:
@@ -117,13 +118,15 @@ class Assembly:
     # ── calls ───────────────────────────────────────────────────────────────────────────────────
     def call(self, symbol: str, kind: str, x: Sequence[str]) -> str:
         """A call of a function whose operands and result are of one type."""
-        given = ", ".join(f"{kind} {name}" for name in x)
         address = self.target.address(symbol)
         if address:  # a name would cost the linker 10 µs at each call
-            return self.add(f"call {kind} inttoptr (i64 {address} to ptr)({given})")
+            return self._call_at(address, kind, x)
         arguments = ", ".join([kind] * len(x))
         self.declared.setdefault(symbol, f"{kind} @{symbol}({arguments}) nounwind")
-        return self.add(f"call {kind} @{symbol}({given})")
+        return self.add(f"call {kind} @{symbol}({_given(kind, x)})")
+
+    def _call_at(self, address: int, kind: str, x: Sequence[str]) -> str:
+        return self.add(f"call {kind} inttoptr (i64 {address} to ptr)({_given(kind, x)})")
 
     def _called(self, row: Primitive, x: Sequence[str]) -> str:
         if row is PRODUCT_ERROR:
@@ -139,7 +142,8 @@ class Assembly:
             return self.call(f"llvm.{INTRINSICS[row]}.{self.overloaded()}", self.v, x)
         if row in LIBRARY:
             return self._library(LIBRARY[row], x)
-        return self._callback(row, x)
+        address = self.target.functions.get(row)
+        return self._callback(row, x) if address is None else self._call_at(address, self.t, x)
 
     def _bits(self, row: Primitive, x: str) -> str:
         """A power of two put together, or a positive number taken apart, by its bits."""
@@ -247,6 +251,10 @@ class Assembly:
                 return y
             result = self.add(f"insertelement {self.v} {result}, {self.t} {y}, i64 {lane}")
         return result
+
+
+def _given(kind: str, x: Sequence[str]) -> str:
+    return ", ".join([f"{kind} {name}" for name in x])
 
 
 def _as_float32(number: float) -> float:

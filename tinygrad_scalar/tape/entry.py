@@ -222,9 +222,6 @@ fail:
         return thing
 
 
-_definitions: list[_Definition] = []  # read when a built-in function is freed: never freed
-
-
 class Entry:
     """The built-in function, with all that must live as long as it does."""
 
@@ -232,7 +229,8 @@ class Entry:
         self.module, self.program = module, program
         address = module.engine.get_function_address("entry")
         self.definition = _Definition(b"replay", address, _FASTCALL, None)
-        _definitions.append(self.definition)
+        # read when a built-in function is freed, at the interpreter's very end too: kept for ever
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.definition))
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype = ctypes.py_object
         make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)

@@ -12,7 +12,7 @@ import functools
 import sys
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from tinygrad_scalar.primitive import Primitive
@@ -20,13 +20,14 @@ from tinygrad_scalar.tape.assembly import LIBRARY, NATIVE, Target
 from tinygrad_scalar.tape.code import CONSTANT, INPUT, PARAMETER, ieee
 from tinygrad_scalar.tape.elementary import ELEMENTARY
 from tinygrad_scalar.tape.entry import LIMIT, Entry, Text, possible
+from tinygrad_scalar.tape.functions import functions
 from tinygrad_scalar.tape.lowering import lowered
+from tinygrad_scalar.tape.machine import LOCK, MEDIUM, SMALL, Module, machine
 from tinygrad_scalar.tape.program import Program
 from tinygrad_scalar.tape.rolling import RollingWriter
 from tinygrad_scalar.tape.schedule import scheduled
 from tinygrad_scalar.tape.workspace import Workspace, address
 
-SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
 SHORT = 2**14  # points that are copied first: cheaper than a second call for the last lanes
 
@@ -37,96 +38,18 @@ def _references(rooms: list[Any]) -> int:
 
 
 NOBODY = _references([object()])
-_lock = threading.RLock()
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.POINTER(ctypes.c_double))
 _IGNORED = frozenset((INPUT, PARAMETER, CONSTANT))
-
-
-class Machine:
-    """LLVM made ready once per process: the host, its lanes, its vector functions."""
-
-    def __init__(self) -> None:
-        import llvmlite.binding as llvm
-
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        self.llvm = llvm
-        self.addresses: dict[str, int | None] = {}
-        features = llvm.get_host_cpu_features()
-        self.features, self.cpu = features.flatten(), llvm.get_host_cpu_name()
-        wide = bool(features.get("avx512f")) and bool(features.get("avx512dq"))
-        # how the C library names its vector functions, and the bytes of their vectors
-        self.prefixes = [("_ZGVe", 64)] if wide else []
-        self.prefixes += [("_ZGVd", 32)] if features.get("avx2") else []
-        self.prefixes += [("_ZGVb", 16), ("_ZGVn", 16)]
-        self.bytes = 64 if wide else 32
-        for library in ("libm.so.6", "libmvec.so.1"):
-            try:
-                llvm.load_library_permanently(library)
-            except RuntimeError:
-                continue
-
-    def target_machine(self, level: int) -> Any:
-        """How much is spent on machine code: 0 to 3."""
-        target = self.llvm.Target.from_default_triple()
-        return target.create_target_machine(
-            cpu=self.cpu, features=self.features, opt=level, jit=True
-        )
-
-    def address(self, symbol: str) -> int | None:
-        """Where a function of the C library is; None for an intrinsic of LLVM."""
-        if symbol not in self.addresses:
-            known = not symbol.startswith("llvm.")
-            self.addresses[symbol] = self.llvm.address_of_symbol(symbol) if known else None
-        return self.addresses[symbol]
-
-    def vector(self, symbol: str, arity: int) -> tuple[str, int] | None:
-        """The vector function for a C function, and its lanes; None if there is none."""
-        size = 4 if symbol.endswith("f") and symbol != "erf" else 8
-        for prefix, width in self.prefixes:
-            if width > self.bytes:
-                continue
-            name = f"{prefix}N{width // size}{'v' * arity}_{symbol}"
-            if self.llvm.address_of_symbol(name):
-                return name, width // size
-        return None
-
-
-@functools.cache
-def machine() -> Machine:
-    """The one machine of this process."""
-    return Machine()
-
-
-class Module:
-    """Machine code of one program, kept alive as long as it is called."""
-
-    def __init__(self, text: str, lines: int) -> None:
-        self.held: Any = None  # what the code reads besides
-        host = machine()
-        level = 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0
-        with _lock:
-            target, nothing = host.target_machine(level), host.llvm.parse_assembly("")
-            # given the text, the engine would verify all of it twice: it is given the object
-            code = target.emit_object(host.llvm.parse_assembly(text))
-            self.engine = host.llvm.create_mcjit_compiler(nothing, target)
-            self.engine.remove_module(nothing)
-            self.engine.add_object_file(host.llvm.ObjectFileRef.from_data(code))
-            self.engine.finalize_object()
-
-    def function(self, name: str, kind: Any) -> Any:
-        """A function of the module as something that can be called."""
-        return kind(self.engine.get_function_address(name))
 
 
 class Callbacks:
     """Forward rules of rows that only Python knows, callable from machine code."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, native: Collection[Primitive]) -> None:
         self._raised = threading.local()  # what a rule raised is the caller's, not another thread's
         self.thunks: dict[Primitive, Any] = {}
         for row, operands in program.code:
-            if row not in NATIVE and row not in _IGNORED and row not in self.thunks:
+            if row not in native and row not in _IGNORED and row not in self.thunks:
                 self.thunks[row] = _CALLBACK(functools.partial(self._call, row, len(operands)))
         self.addresses = {
             row: ctypes.cast(thunk, ctypes.c_void_p).value or 0
@@ -160,10 +83,13 @@ class Kernel:
     """A program as machine code: for one point (`varying` None), or for batches."""
 
     def __init__(self, program: Program, dtype: str, varying: Sequence[bool] | None) -> None:
-        program = lowered(program, _native(dtype) if varying else NATIVE)
+        large = varying is None and len(program.code) > MEDIUM
+        self.functions = functions(program) if large else {}
+        native = (_native(dtype) if varying else NATIVE) | self.functions.keys()
+        program = lowered(program, native)
         self.program = program if varying is None else scheduled(program)
         self.dtype, self.varying = dtype, varying
-        self.callbacks = Callbacks(self.program)
+        self.callbacks = Callbacks(self.program, native)
         self.guards = self.program.guards
         self.modules: dict[str, tuple[Module, Any, int]] = {}
         self.rooms: list[Any] = []
@@ -174,7 +100,8 @@ class Kernel:
     # ── one point ─────────────────────────────────────────────────────────────────────────────
     def _point_made(self) -> None:
         host, program = machine(), self.program
-        target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
+        callbacks = self.callbacks.addresses
+        target = Target("double", 1, host.vector, callbacks, host.address, self.functions)
         writer = RollingWriter(program, target, "point", ())
         self.module = Module(writer.module(), writer.size)
         kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
@@ -242,7 +169,7 @@ class Kernel:
 
     # ── a batch ───────────────────────────────────────────────────────────────────────────────
     def _made(self, how: str) -> tuple[Any, int]:
-        with _lock:
+        with LOCK:
             if how not in self.modules:
                 host, program = machine(), self.program
                 kind = "double" if self.dtype == "float64" else "float"
@@ -335,14 +262,14 @@ class Kernel:
             total = total + space.sums(part, p)
             self.callbacks.check()
             masks.append(space.mask[:count].tobytes())
-            with _lock:
+            with LOCK:
                 self.workspaces = [space, *self.workspaces[:3]]
         if not any(b"\0" in mask for mask in masks):
             return total, None
         return total, np.frombuffer(b"".join(masks), bool).copy()
 
     def _workspace(self, size: int) -> Workspace:
-        with _lock:
+        with LOCK:
             for place, space in enumerate(self.workspaces):
                 if space.size == size:
                     return self.workspaces.pop(place)

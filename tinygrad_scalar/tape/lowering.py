@@ -19,7 +19,8 @@ _EQ = COMPARISONS["eq"]
 
 
 @functools.cache
-def _template(row: Primitive, count: int) -> Template:
+def template_of(row: Primitive, count: int) -> Template:
+    """The formula of a row, for so many operands."""
     made = template(FORMULAS[row], count)
     assert made is not None  # noqa: S101 (formulas are written without branches)
     return made
@@ -45,7 +46,7 @@ class Lowering(Tape):
 
     def _formula(self, row: Primitive, operands: tuple[int, ...]) -> int:
         if row.arity is not None:
-            return _template(row, len(operands)).placed(self, operands)
+            return template_of(row, len(operands)).placed(self, operands)
         recording = Recording()
         recording.tape = self
         return recording.line(FORMULAS[row](*[Traced(recording, k) for k in operands]))

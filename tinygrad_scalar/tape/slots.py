@@ -94,7 +94,7 @@ def _functions() -> tuple[Any, Any, Any] | None:
     if not available():
         return None
     from tinygrad_scalar.tape.entry import _api
-    from tinygrad_scalar.tape.llvm import Module
+    from tinygrad_scalar.tape.machine import Module
 
     text = _TEXT.format(
         type=TYPE, float=id(float), number=NUMBER,

@@ -1,0 +1,87 @@
+"""LLVM made ready once per process, and modules of machine code."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any
+
+SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
+LOCK = threading.RLock()
+
+
+class Machine:
+    """LLVM made ready once per process: the host, its lanes, its vector functions."""
+
+    def __init__(self) -> None:
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self.llvm = llvm
+        self.addresses: dict[str, int | None] = {}
+        features = llvm.get_host_cpu_features()
+        self.features, self.cpu = features.flatten(), llvm.get_host_cpu_name()
+        wide = bool(features.get("avx512f")) and bool(features.get("avx512dq"))
+        # how the C library names its vector functions, and the bytes of their vectors
+        self.prefixes = [("_ZGVe", 64)] if wide else []
+        self.prefixes += [("_ZGVd", 32)] if features.get("avx2") else []
+        self.prefixes += [("_ZGVb", 16), ("_ZGVn", 16)]
+        self.bytes = 64 if wide else 32
+        for library in ("libm.so.6", "libmvec.so.1"):
+            try:
+                llvm.load_library_permanently(library)
+            except RuntimeError:
+                continue
+
+    def target_machine(self, level: int) -> Any:
+        """How much is spent on machine code: 0 to 3."""
+        target = self.llvm.Target.from_default_triple()
+        return target.create_target_machine(
+            cpu=self.cpu, features=self.features, opt=level, jit=True
+        )
+
+    def address(self, symbol: str) -> int | None:
+        """Where a function of the C library is; None for an intrinsic of LLVM."""
+        if symbol not in self.addresses:
+            known = not symbol.startswith("llvm.")
+            self.addresses[symbol] = self.llvm.address_of_symbol(symbol) if known else None
+        return self.addresses[symbol]
+
+    def vector(self, symbol: str, arity: int) -> tuple[str, int] | None:
+        """The vector function for a C function, and its lanes; None if there is none."""
+        size = 4 if symbol.endswith("f") and symbol != "erf" else 8
+        for prefix, width in self.prefixes:
+            if width > self.bytes:
+                continue
+            name = f"{prefix}N{width // size}{'v' * arity}_{symbol}"
+            if self.llvm.address_of_symbol(name):
+                return name, width // size
+        return None
+
+
+@functools.cache
+def machine() -> Machine:
+    """The one machine of this process."""
+    return Machine()
+
+
+class Module:
+    """Machine code of one program, kept alive as long as it is called."""
+
+    def __init__(self, text: str, lines: int) -> None:
+        self.held: Any = None  # what the code reads besides
+        host = machine()
+        level = 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0
+        with LOCK:
+            target, nothing = host.target_machine(level), host.llvm.parse_assembly("")
+            # given the text, the engine would verify all of it twice: it is given the object
+            code = target.emit_object(host.llvm.parse_assembly(text))
+            self.engine = host.llvm.create_mcjit_compiler(nothing, target)
+            self.engine.remove_module(nothing)
+            self.engine.add_object_file(host.llvm.ObjectFileRef.from_data(code))
+            self.engine.finalize_object()
+
+    def function(self, name: str, kind: Any) -> Any:
+        """A function of the module as something that can be called."""
+        return kind(self.engine.get_function_address(name))
