@@ -97,20 +97,29 @@ class Assembly:
         short = "f64" if self.t == "double" else "f32"
         return short if self.lanes == 1 else f"v{self.lanes}{short}"
 
-    def _address(self, base: str, index: int | str) -> str:
-        return self.add(f"getelementptr {self.t}, ptr {base}, i64 {index}")
-
     def _load(self, base: str, index: int | str) -> str:
-        return self.add(f"load {self.v}, ptr {self._address(base, index)}{self.align}")
+        place = self.fresh
+        self.fresh = place + 2
+        self.lines.append(
+            f"  %{place} = getelementptr {self.t}, ptr {base}, i64 {index}\n"
+            f"  %{place + 1} = load {self.v}, ptr %{place}{self.align}"
+        )
+        return f"%{place + 1}"
 
     def _store(self, name: str, base: str, index: int | str) -> None:
-        self.lines.append(f"  store {self.v} {name}, ptr {self._address(base, index)}{self.align}")
+        place = self.fresh
+        self.fresh = place + 1
+        self.lines.append(
+            f"  %{place} = getelementptr {self.t}, ptr {base}, i64 {index}\n"
+            f"  store {self.v} {name}, ptr %{place}{self.align}"
+        )
 
     def _broadcast(self, base: str, index: int | str) -> str:
         """One number for all lanes."""
-        scalar = self.add(f"load {self.t}, ptr {self._address(base, index)}")
         if self.lanes == 1:
-            return scalar
+            return self._load(base, index)
+        place = self.add(f"getelementptr {self.t}, ptr {base}, i64 {index}")
+        scalar = self.add(f"load {self.t}, ptr {place}")
         one = self.add(f"insertelement {self.v} poison, {self.t} {scalar}, i64 0")
         zeros = f"<{self.lanes} x i32> zeroinitializer"
         return self.add(f"shufflevector {self.v} {one}, {self.v} poison, {zeros}")

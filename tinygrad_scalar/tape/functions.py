@@ -25,10 +25,9 @@ class FunctionWriter(Writer):
 
     def text(self) -> str:
         """The module."""
-        self.last_guard = len(self.program.code)  # nothing is fused: a guard may ask for it
         self._start()
-        for line in range(len(self.program.code)):
-            self._line(line)
+        self.binary = self._operations("")  # nothing is fused: a guard may ask for it
+        self._lines(range(len(self.program.code)))
         given = ", ".join(f"double %x{k}" for k in range(self.program.inputs))
         result = self.operand(self.program.outputs[0])
         header = f"define double @formula({given}) nounwind {{\nentry:"

@@ -32,6 +32,8 @@ class Writer(Assembly):
         super().__init__(target)
         self.program, self.how, self.varying = program, how, varying
         self.last_guard = last_guard(program)
+        # a guard must not turn by the rounding that a fused operation leaves out
+        self.binary = self._operations("" if self.last_guard >= 0 else "contract ")
         self.wanted: set[int] = set()  # lines that are more than an operand of others
         self.tables: list[str] = []
         self.size = 0  # lines written
@@ -42,6 +44,9 @@ class Writer(Assembly):
         for k, line in enumerate(program.outputs):
             self.outputs.setdefault(line, []).append(k)
 
+    def _operations(self, fused: str) -> dict[Primitive, str]:
+        return {row: f"{name} {fused}{self.v}" for row, name in BINARY.items()}
+
     # ── functions ─────────────────────────────────────────────────────────────────────────────
     def _waits(self, line: int) -> bool:
         """Whether it is not known yet, at a line of output, which points are to be summed."""
@@ -49,8 +54,7 @@ class Writer(Assembly):
 
     def _function(self, number: int, piece: Any) -> str:
         self._start()
-        for line in piece:
-            self._line(line)
+        self._lines(piece)
         self._note_finite()
         return self._defined(number, self.lines)
 
@@ -69,23 +73,22 @@ class Writer(Assembly):
             f"{body}\n  ret void\n}}"
         )
 
-    def _line(self, line: int) -> None:
-        row, operands = self.program.code[line]
-        self._computed(line, row, operands)
-        if line in self.wanted:
-            self._hand_on(line)
-        if line == self.last_guard:
-            for waiting in filter(self._waits, self.outputs):
-                self._write_output(waiting, self.operand(waiting))
+    def _lines(self, lines: Sequence[int]) -> None:
+        code, wanted, computed = self.program.code, self.wanted, self._computed
+        for line in lines:
+            computed(line, *code[line])
+            if line in wanted:
+                self._hand_on(line)
 
     def _computed(self, line: int, row: Primitive, operands: Sequence[Any]) -> None:
-        if row in BINARY:  # most lines, so at once
+        operation = self.binary.get(row)
+        if operation is not None:  # most lines, so at once
             left, right = operands
             a = self.names.get(left) or self.operand(left)
             b = self.names.get(right) or self.operand(right)
-            # a guard must not turn by the rounding that a fused operation leaves out
-            fused = "contract " if line > self.last_guard else ""
-            self.names[line] = self.add(f"{BINARY[row]} {fused}{self.v} {a}, {b}")
+            self.names[line] = name = f"%{self.fresh}"
+            self.fresh += 1
+            self.lines.append(f"  {name} = {operation} {a}, {b}")
         elif row in GUARDS:
             self._guard(row, operands[0])
         elif row not in MARKERS:
@@ -101,6 +104,10 @@ class Writer(Assembly):
             self._store(self.operand(line), "%s", self.slots[line] * self.lanes)
         if line in self.outputs and not self._waits(line):
             self._write_output(line, self.operand(line))
+        if line == self.last_guard:
+            self.binary = self._operations("contract ")
+            for waiting in filter(self._waits, self.outputs):
+                self._write_output(waiting, self.operand(waiting))
 
     def _value(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
         if row is p.neg:
@@ -132,7 +139,11 @@ class Writer(Assembly):
         if row is INPUT:
             return self._input(operands[0])
         if line in self.conditions:
-            return self.add(f"uitofp {self.b} {self.conditions[line]} to {self.v}")
+            # quick selection knows no uitofp, and would leave all lines so far to the slow one
+            one, zero = self.literal(1.0), self.literal(0.0)
+            return self.add(
+                f"select {self.b} {self.conditions[line]}, {self.v} {one}, {self.v} {zero}"
+            )
         return self._load("%s", self.slots[line] * self.lanes)
 
     def condition(self, line: Any) -> str:

@@ -30,7 +30,7 @@ class RollingWriter(ir.Writer):
         self.sources = {loop: operands(self.program, loop, varying) for loop in found}
         self.late = set(self._irregular_outputs(found))
         self._places(parts)
-        self.wanted = {*self.checked, *self.slots, *self.outputs}
+        self.wanted = {*self.checked, *self.slots, *self.outputs, self.last_guard}
         self.size = sum(part.period if isinstance(part, Loop) else len(part) for part in parts)
         return [*parts, None] if self.late else parts
 
