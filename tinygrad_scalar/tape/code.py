@@ -139,9 +139,9 @@ class Tape:
 
     def line(self, instruction: tuple[Primitive, tuple[Any, ...]]) -> int:
         """The line of an instruction as it is: found, or added at the end."""
-        index = self.known.get(instruction)
-        if index is None:
-            index = self.known[instruction] = len(self.code)
+        count = len(self.code)
+        index = self.known.setdefault(instruction, count)
+        if index == count:
             self.code.append(instruction)
         return index
 

@@ -83,10 +83,11 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
     """The program with every row that is not native written in simpler rows, where it can be."""
     tape = Lowering(native)
     places: list[int] = []
-    place, emit, as_it_is = places.append, tape.emit, frozenset(native) - {p.pow, p.div}
+    place, at = places.append, places.__getitem__
+    line, emit, as_it_is = tape.line, tape.emit, frozenset(native) - {p.pow, p.div}
     for row, operands in program.code:
         if row in as_it_is:  # simplified already, where it was traced
-            place(tape.line((row, tuple([places[k] for k in operands]))))
+            place(line((row, tuple(map(at, operands)))))
         elif row is CONSTANT:
             place(tape.constant(operands[0]))
         elif row is INPUT:
@@ -94,7 +95,7 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
         elif row is PARAMETER:
             place(tape.parameter(operands[0]))
         else:
-            place(emit(row, tuple([places[k] for k in operands])))
+            place(emit(row, tuple(map(at, operands))))
     count = len(program.outputs)
     result = pruned(
         tape,

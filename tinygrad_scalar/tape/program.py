@@ -66,14 +66,13 @@ def pruned(
         places[line] = len(kept)
         kept.append(code[line])
     checked: list[int] = []
-    for line in lines:
+    place, markers = places.__getitem__, len(outside)
+    for at, line in enumerate([line for line in lines if code[line][0] not in MARKERS], markers):
         row, operands = code[line]
-        if row in MARKERS:
-            continue
-        places[line] = len(kept)
+        places[line] = at
         if line < raising and row not in NEVER_RAISES:
-            checked.append(len(kept))
-        kept.append((row, tuple([places[operand] for operand in operands])))
+            checked.append(at)
+        kept.append((row, tuple(map(place, operands))))
     return Program(kept, [places[line] for line in outputs], inputs, parameters, checked)
 
 

@@ -54,7 +54,7 @@ class RollingWriter(ir.Writer):
             for size, place in ending.pop(number - 1, ()):
                 free.setdefault(size, []).append(place)
             for lines in _arrays(part, last):
-                end = max(last.get(line, -1) for line in lines)
+                end = max([last.get(line, -1) for line in lines])
                 if end < 0:
                     continue
                 size = len(lines)
@@ -62,7 +62,8 @@ class RollingWriter(ir.Writer):
                     free[size] = [self.slot_count]
                     self.slot_count += size
                 place = free[size].pop()
-                self.slots.update(zip(lines, range(place, place + size), strict=True))
+                for offset, line in enumerate(lines):
+                    self.slots[line] = place + offset
                 ending.setdefault(end, []).append((size, place))
 
     def _last_reading(self, parts: Sequence[range | Loop]) -> dict[int, int]:

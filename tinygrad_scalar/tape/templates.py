@@ -22,11 +22,9 @@ class Template(NamedTuple):
         if self.result < len(operands):
             return operands[self.result]
         places, emit = list(operands), tape.emit
+        place, at = places.append, places.__getitem__
         for row, inner in self.lines:
-            if row is None:
-                places.append(tape.constant(inner))
-            else:
-                places.append(emit(row, tuple([places[k] for k in inner])))
+            place(tape.constant(inner) if row is None else emit(row, tuple(map(at, inner))))
         return places[self.result]
 
 
