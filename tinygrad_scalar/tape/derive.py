@@ -18,8 +18,9 @@ from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, MARKERS, Tape
 from tinygrad_scalar.tape.templates import Template, template
 from tinygrad_scalar.tape.traced import LIBRARY, Recording, Traced
 
-_ADD, _MUL, _NEG, _SUB, _WHERE = (
-    primitives.add, primitives.mul, primitives.neg, primitives.sub, primitives.where
+_ADD, _DIV, _MUL, _NEG, _SUB, _WHERE = (
+    primitives.add, primitives.div, primitives.mul, primitives.neg, primitives.sub,
+    primitives.where,
 )  # fmt: skip
 _CONDITIONS = frozenset(COMPARISONS.values())
 _EQ, _NE = COMPARISONS["eq"], COMPARISONS["ne"]
@@ -32,15 +33,10 @@ class Mask(NamedTuple):
     side: bool
 
 
-class Flow(NamedTuple):
-    """A gradient under way: a line, and the masks that still have to be put on it.
-
-    A mask is put on as late as possible, so that an infinite slope behind a branch that was not
-    taken meets a selection, never a multiplication by 0.
-    """
-
-    line: int
-    masks: tuple[Mask, ...] = ()
+# A gradient under way: a line, and the masks that still have to be put on it. A mask is put on as
+# late as possible, so that an infinite slope behind a branch that was not taken meets a selection,
+# never a multiplication by 0.
+Flow = tuple[int, tuple[Mask, ...]]
 
 
 def _rules(row: Primitive) -> tuple[Template | None, ...]:
@@ -122,12 +118,20 @@ class Derivation:
         return result.index if isinstance(result, Traced) else float(result)
 
     def times(self, a: int, partial: float) -> int:
-        """a · partial; a selection where the partial is the mask of one."""
-        if not isinstance(partial, int):
-            partial = self.tape.constant(partial)
+        """a · partial; a sign of either goes to the product, where a sum may take it in."""
+        b = partial if isinstance(partial, int) else self.tape.constant(partial)
         if self.tape.constants.get(a) == 1.0:
-            return partial
-        return self.tape.emit(_MUL, (a, partial))
+            return b
+        code, emit = self.tape.code, self.tape.emit
+        (row, operands), (other, factors) = code[a], code[b]
+        if other is _DIV and code[factors[0]][0] is _NEG:  # −y/x, the slope of a quotient
+            other, factors = _NEG, (emit(_DIV, (code[factors[0]][1][0], factors[1])),)
+        if row is _NEG:
+            a = operands[0]
+        if other is _NEG:
+            b = factors[0]
+        product = emit(_MUL, (a, b))
+        return emit(_NEG, (product,)) if (row is _NEG) != (other is _NEG) else product
 
     def plus(self, a: int, b: int) -> int:
         """a + b; written as a difference where b is a negation."""
@@ -156,38 +160,37 @@ class Derivation:
 
     def masked(self, flow: Flow, kept: int = 0) -> int:
         """The line of a flow with its masks put on, but the first `kept`."""
-        line = flow.line
-        if len(flow.masks) == kept:
+        line, masks = flow
+        if len(masks) == kept:
             return line
         zero = self.tape.constant(0.0)
-        for mask in reversed(flow.masks[kept:]):
+        for mask in reversed(masks[kept:]):
             pair = (line, zero) if mask.side else (zero, line)
             line = self.tape.emit(_WHERE, (mask.condition, *pair))
         return line
 
     def joined(self, a: Flow, b: Flow) -> Flow:
         """The sum of two flows, under the masks that they share."""
-        if not a.masks and not b.masks:
-            return Flow(self.plus(a.line, b.line))
+        (line, masks), (other, others) = a, b
+        if not masks and not others:
+            return self.plus(line, other), ()
         shared = 0
-        for mine, yours in zip(a.masks, b.masks, strict=False):
+        for mine, yours in zip(masks, others, strict=False):
             if mine != yours:
                 break
             shared += 1
-        masks = a.masks[:shared]
-        if len(a.masks) == len(b.masks) == shared + 1:
-            mine, yours = a.masks[-1], b.masks[-1]
+        if len(masks) == len(others) == shared + 1:
+            mine, yours = masks[-1], others[-1]
             if mine.condition == yours.condition:  # the two sides of one branch
-                first, second = (a, b) if mine.side else (b, a)
-                lines = (mine.condition, first.line, second.line)
-                return Flow(self.tape.emit(_WHERE, lines), masks)
-        return Flow(self.plus(self.masked(a, shared), self.masked(b, shared)), masks)
+                sides = (line, other) if mine.side else (other, line)
+                return self.tape.emit(_WHERE, (mine.condition, *sides)), masks[:shared]
+        return self.plus(self.masked(a, shared), self.masked(b, shared)), masks[:shared]
 
     def reverse(self, output: int, wanted: Sequence[int], seed: int | None = None) -> list[int]:
         """The lines of seed · ∂u(output)/∂u(w) for each w wanted. Algorithm 6.2, O(edges)."""
         code, active = self.tape.code, self._active(output, wanted)
         flows: list[Flow | None] = [None] * (output + 1)
-        flows[output] = Flow(self.tape.constant(1.0) if seed is None else seed)
+        flows[output] = self.tape.constant(1.0) if seed is None else seed, ()
         for line in range(output, -1, -1):
             flow = flows[line]
             if flow is None or not active[line]:
@@ -210,13 +213,13 @@ class Derivation:
         if not isinstance(partial, int):
             if partial == 0.0:
                 return None
-            return flow if partial == 1.0 else Flow(self.times(flow.line, partial), flow.masks)
+            return flow if partial == 1.0 else (self.times(flow[0], partial), flow[1])
         if self.tape.constants.get(partial) == 0.0:
             return None
         mask = self.mask_of(partial)
         if mask is None:
-            return Flow(self.times(flow.line, partial), flow.masks)
-        return flow if mask in flow.masks else Flow(flow.line, (*flow.masks, mask))
+            return self.times(flow[0], partial), flow[1]
+        return flow if mask in flow[1] else (flow[0], (*flow[1], mask))
 
     def forward(self, outputs: Sequence[int], tangents: dict[int, int]) -> list[int]:
         """The lines of the slopes of `outputs` where lines move as `tangents` says. O(edges)."""
@@ -237,11 +240,8 @@ class Derivation:
                 if tape.constants.get(partial) == 0.0:
                     continue
                 mask = self.mask_of(partial)
-                term = (
-                    Flow(self.times(slopes[operand], partial))
-                    if mask is None
-                    else Flow(slopes[operand], (mask,))
-                )
+                slope = slopes[operand]
+                term = (self.times(slope, partial), ()) if mask is None else (slope, (mask,))
                 total = term if total is None else self.joined(total, term)
             if total is not None:
                 slopes[line] = self.masked(total)

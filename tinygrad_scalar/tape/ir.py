@@ -86,9 +86,9 @@ class Writer(Assembly):
             left, right = operands
             a = self.names.get(left) or self.operand(left)
             b = self.names.get(right) or self.operand(right)
-            self.names[line] = name = f"%{self.fresh}"
+            self.names[line] = f"%{self.fresh}"
+            self.lines.append(f"  %{self.fresh} = {operation} {a}, {b}")
             self.fresh += 1
-            self.lines.append(f"  {name} = {operation} {a}, {b}")
         elif row in GUARDS:
             self._guard(row, operands[0])
         elif row not in MARKERS:

@@ -68,13 +68,14 @@ class Lowering(Tape):
         return power if exponent > 0 else emit(p.div, (self.constant(1.0), power))
 
     def _quotient(self, operands: tuple[int, ...]) -> tuple[Primitive, tuple[int, ...]]:
-        """−(a/b)/b, the slope of a quotient, as a product where 1/b is there already."""
+        """(a/b)/b, the slope of a quotient, as a product where 1/b is there already."""
         above, below = operands
         row, inner = self.code[above]
         if row is p.neg:
-            quotient = self.code[inner[0]]
+            row, inner = self.code[inner[0]]
+        if row is p.div and inner[1] == below:
             reciprocal = self.known.get((p.div, (self.constant(1.0), below)))
-            if reciprocal is not None and quotient[0] is p.div and quotient[1][1] == below:
+            if reciprocal is not None:
                 return p.mul, (above, reciprocal)
         return p.div, operands
 
