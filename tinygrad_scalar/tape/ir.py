@@ -17,7 +17,7 @@ from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, HOLDS, MARKERS
 from tinygrad_scalar.tape.program import CONSTANT, INPUT, PARAMETER, Program
 from tinygrad_scalar.tape.schedule import last_guard
 
-CHUNK = 1000  # lines of a function
+CHUNK = 2000  # lines of a function
 # inputs, parameters, outputs, scratch and the mask of guards
 _ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
 _GIVEN = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"

@@ -42,7 +42,8 @@ class Program:
     @property
     def markers(self) -> int:
         """How many lines stand in front that only say what comes from outside."""
-        return sum(row in MARKERS for row, _ in self.code)
+        lines = enumerate(self.code)
+        return next((k for k, (row, _) in lines if row not in MARKERS), len(self.code))
 
     @property
     def guards(self) -> bool:
