@@ -137,6 +137,42 @@ def test_machine_code_gives_way_where_guards_fail_or_results_are_not_finite():
         assert math.isnan(f(math.nan))
 
 
+@pytest.mark.parametrize(
+    ("g", "x", "y"),
+    [
+        (lambda x, y: tg.sin(tg.exp(x) * y) + y, 1000.0, 1.0),
+        (lambda x, y: tg.sin(tg.log(x) - y), -1.0, 1.0),
+        (lambda x, y: tg.exp(-tg.exp(x)) * y, 1000.0, 1.0),  # e^−inf is finite again
+        (lambda x, y: tg.sin(y / (1 / x)), 0.0, 1.0),  # and so is 1 / inf
+        (lambda x, y: tg.sin(tg.tanh(1 / x) * y), 0.0, 1.0),
+        (lambda x, y: tg.sin(x**2 - y), 1.4e154, 1e308),  # fused it would be finite
+    ],
+)
+def test_what_raises_raises_though_a_later_line_may_show_it(g, x, y):
+    with pytest.raises((ArithmeticError, ValueError)) as expected:
+        g(x, y)
+    f = compile(g, engine="llvm")
+    f.value_and_grad(0.5, 1.0)
+    for run in (f, f.value_and_grad):
+        with pytest.raises(expected.type):
+            run(x, y)
+
+
+@pytest.mark.parametrize("name", ["sech", "sigmoid", "softplus", "silu", "gelu", "mod", "clip"])
+def test_long_programs_call_their_formulas(name, monkeypatch):
+    from tinygrad_scalar.tape import llvm
+
+    row, more = TABLE[name], {"mod": (0.7,), "clip": (-1.0, 1.5)}.get(name, ())
+    short, long = (compile(lambda x: row(x, *more) * x, engine="llvm") for _ in range(2))
+    short.value_and_grad(0.5)
+    monkeypatch.setattr(llvm, "MEDIUM", 0)
+    for x in (0.5, -0.5, 3.0, -40.0, 800.0, -800.0, 0.0):
+        expected = short.value_and_grad(x)  # which fuses: some ulps
+        np.testing.assert_allclose(long.value_and_grad(x), expected, rtol=1e-14)
+    (path,) = (path for own in long._specialisations.values() for path in own.paths)
+    assert any(row in made.functions for made in path.kernels.values())
+
+
 def test_without_the_expected_layout_of_objects_all_is_as_before(monkeypatch):
     from tinygrad_scalar.tape import entry, slots
 

@@ -14,7 +14,7 @@ from tinygrad_scalar import primitives as p
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.assembly import BINARY, Assembly, Target
 from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, HOLDS, MARKERS
-from tinygrad_scalar.tape.program import CONSTANT, INPUT, PARAMETER, Program
+from tinygrad_scalar.tape.program import CONSTANT, PARAMETER, Program, telling
 from tinygrad_scalar.tape.schedule import last_guard
 
 CHUNK = 2000  # lines of a function
@@ -39,7 +39,7 @@ class Writer(Assembly):
         self.size = 0  # lines written
         self.slots: dict[int, int] = {}
         self.slot_count = 1  # slot 0 sums what must be finite
-        self.checked = set(program.checked)
+        self.checked = telling(program)
         self.outputs: dict[int, list[int]] = {}
         for k, line in enumerate(program.outputs):
             self.outputs.setdefault(line, []).append(k)
@@ -131,20 +131,17 @@ class Writer(Assembly):
         return name
 
     def _loaded(self, line: int) -> str:
+        if line in self.conditions:
+            # quick selection knows no uitofp, and would leave all lines so far to the slow one
+            numbers = f"{self.v} {self.literal(1.0)}, {self.v} {self.literal(0.0)}"
+            return self.add(f"select {self.b} {self.conditions[line]}, {numbers}")
+        slot = self.slots.get(line)
+        if slot is not None:
+            return self._load("%s", slot * self.lanes)
         row, operands = self.program.code[line]
         if row is CONSTANT:
             return self.literal(operands[0])
-        if row is PARAMETER:
-            return self._broadcast("%p", operands[0])
-        if row is INPUT:
-            return self._input(operands[0])
-        if line in self.conditions:
-            # quick selection knows no uitofp, and would leave all lines so far to the slow one
-            one, zero = self.literal(1.0), self.literal(0.0)
-            return self.add(
-                f"select {self.b} {self.conditions[line]}, {self.v} {one}, {self.v} {zero}"
-            )
-        return self._load("%s", self.slots[line] * self.lanes)
+        return self._broadcast("%p", operands[0]) if row is PARAMETER else self._input(operands[0])
 
     def condition(self, line: Any) -> str:
         """A line as a truth value."""

@@ -22,6 +22,10 @@ NEVER_RAISES = frozenset(
         *(DETACH, LEAF, *COMPARISONS.values(), *MARKERS, *GUARDS),
     )
 )
+# How many of a row's operands, the first ones, make its result inf or NaN where they are.
+_SPREADING = dict.fromkeys((primitives.add, primitives.sub, primitives.mul), 2) | dict.fromkeys(
+    (primitives.div, primitives.neg, primitives.abs, primitives.sin, primitives.cos), 1
+)
 MARKERS_IN_ORDER = (INPUT, PARAMETER, CONSTANT)
 
 
@@ -94,4 +98,19 @@ def needed(code: Sequence[Line], outputs: Sequence[int], raising: int = 0) -> li
     return list(compress(range(len(code)), keep))
 
 
-__all__ = ["CONSTANT", "INPUT", "PARAMETER", "Line", "Program", "pruned"]
+def telling(program: Program) -> set[int]:
+    """The checked lines but those that are finite if the others are. O(edges).
+
+    A product stays: fused with an addition it would not overflow where it does by itself.
+    """
+    code, checked = program.code, set(program.checked)
+    implied = bytearray(len(code))
+    for line in range(max(checked, default=-1), -1, -1):
+        if implied[line] or line in checked:
+            row, operands = code[line]
+            for operand in operands[: _SPREADING.get(row, 0)]:
+                implied[operand] = 1
+    return {line for line in checked if not implied[line] or code[line][0] is primitives.mul}
+
+
+__all__ = ["CONSTANT", "INPUT", "PARAMETER", "Line", "Program", "pruned", "telling"]
