@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from tinygrad_scalar import primitives as p
 from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.tape.code import COMPARISONS, CONSTANT, GUARDS, INPUT, PARAMETER, Tape
+from tinygrad_scalar.tape.code import COMPARISONS, CONSTANT, GUARDS, Tape
 from tinygrad_scalar.tape.formulas import FORMULAS
 from tinygrad_scalar.tape.program import Program, pruned
 from tinygrad_scalar.tape.templates import Template, template
@@ -43,6 +43,17 @@ class Lowering(Tape):
         elif row not in self.native and row in FORMULAS and row not in GUARDS:
             line = self._formula(row, operands)
         return super().written(row, operands) if line is None else line
+
+    def prepare(self, rows: Iterable[Primitive]) -> None:
+        """Write the constants of the formulas of some rows, so that they stand in front."""
+        todo = [row for row in rows if row in FORMULAS]
+        for row in todo:
+            if row not in self.native and row.arity is not None:
+                for inner, number in template_of(row, row.arity).lines:
+                    if inner is None:
+                        self.constant(number)
+                    elif inner in FORMULAS and inner not in todo:
+                        todo.append(inner)
 
     def _formula(self, row: Primitive, operands: tuple[int, ...]) -> int:
         if row.arity is not None:
@@ -82,27 +93,24 @@ class Lowering(Tape):
 
 def lowered(program: Program, native: Collection[Primitive]) -> Program:
     """The program with every row that is not native written in simpler rows, where it can be."""
-    tape = Lowering(native)
-    places: list[int] = []
+    tape, markers = Lowering(native), program.markers
+    places = [
+        tape.constant(operands[0]) if row is CONSTANT else tape.line((row, operands))
+        for row, operands in program.code[:markers]
+    ]
+    tape.prepare({row for row, _ in program.code[markers:]})
+    front = len(tape)
     place, at = places.append, places.__getitem__
     line, emit, as_it_is = tape.line, tape.emit, frozenset(native) - {p.pow, p.div}
-    for row, operands in program.code:
-        if row in as_it_is:  # simplified already, where it was traced
-            place(line((row, tuple(map(at, operands)))))
-        elif row is CONSTANT:
-            place(tape.constant(operands[0]))
-        elif row is INPUT:
-            place(tape.input(operands[0]))
-        elif row is PARAMETER:
-            place(tape.parameter(operands[0]))
-        else:
-            place(emit(row, tuple(map(at, operands))))
-    count = len(program.outputs)
-    result = pruned(
-        tape,
-        [places[k] for k in [*program.outputs, *program.checked]],
-        inputs=program.inputs,
-        parameters=program.parameters,
-    )
-    outputs, checked = result.outputs[:count], sorted(set(result.outputs[count:]))
+    for row, operands in program.code[markers:]:
+        given = tuple(map(at, operands))  # what is native was simplified where it was traced
+        place(line((row, given)) if row in as_it_is else emit(row, given))
+    outputs = [places[k] for k in program.outputs]
+    checked = sorted({places[k] for k in program.checked})
+    if max(tape.constants, default=0) < front:
+        return replace(program, code=tape.code, outputs=outputs, checked=checked)
+    sizes = {"inputs": program.inputs, "parameters": program.parameters}
+    result = pruned(tape, [*outputs, *checked], **sizes)
+    count = len(outputs)
+    outputs, checked = result.outputs[:count], sorted(result.outputs[count:])
     return replace(result, outputs=outputs, checked=checked)
