@@ -16,6 +16,7 @@ from tinygrad_scalar.tape.templates import Template, template
 from tinygrad_scalar.tape.traced import Recording, Traced
 
 _EQ = COMPARISONS["eq"]
+ANY = 4  # operands that stand for any number of them
 
 
 @functools.cache
@@ -48,8 +49,8 @@ class Lowering(Tape):
         """Write the constants of the formulas of some rows, so that they stand in front."""
         todo = [row for row in rows if row in FORMULAS]
         for row in todo:
-            if row not in self.native and row.arity is not None:
-                for inner, number in template_of(row, row.arity).lines:
+            if row not in self.native:
+                for inner, number in template_of(row, row.arity or ANY).lines:
                     if inner is None:
                         self.constant(number)
                     elif inner in FORMULAS and inner not in todo:
