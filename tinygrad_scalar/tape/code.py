@@ -150,15 +150,16 @@ class Tape:
         instruction = (row, operands)
         line = self.known.get(instruction)
         if line is None:
-            line = self.known[instruction] = self.written(row, operands)
+            line = self.known[instruction] = self.written(instruction)
             return line
         self.repeats += 1
         if self.repeats > LIMIT:
             raise self._too_long()
         return line
 
-    def written(self, row: Primitive, operands: tuple[int, ...]) -> int:
+    def written(self, instruction: tuple[Primitive, tuple[int, ...]]) -> int:
         """A line for what stands nowhere yet: simplified, folded, or added at the end."""
+        row, operands = instruction
         simpler = SIMPLER.get(row)
         line = None if simpler is None else simpler(self, operands)
         if line is None and operands[0] in self.constants and row not in GUARDS:
@@ -167,7 +168,7 @@ class Tape:
             line = len(self.code)
             if line > LIMIT:
                 raise self._too_long()
-            self.code.append((row, operands))
+            self.code.append(instruction)
         return line
 
     def _folded(self, row: Primitive, operands: tuple[int, ...]) -> int | None:

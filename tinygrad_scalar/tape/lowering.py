@@ -34,16 +34,17 @@ class Lowering(Tape):
         super().__init__()
         self.native = native
 
-    def written(self, row: Primitive, operands: tuple[int, ...]) -> int:
+    def written(self, instruction: tuple[Primitive, tuple[int, ...]]) -> int:
         """The line of the result."""
+        row, operands = instruction
         line = None
         if row is p.pow and operands[1] in self.constants:
             line = self._power(operands[0], self.constants[operands[1]])
         elif row is p.div:
-            row, operands = self._quotient(operands)
+            instruction = self._quotient(operands)
         elif row not in self.native and row in FORMULAS and row not in GUARDS:
             line = self._formula(row, operands)
-        return super().written(row, operands) if line is None else line
+        return super().written(instruction) if line is None else line
 
     def prepare(self, rows: Iterable[Primitive]) -> None:
         """Write the constants of the formulas of some rows, so that they stand in front."""
