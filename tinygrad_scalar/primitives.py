@@ -50,7 +50,7 @@ neg   = row("neg",   operator.neg,     -1,                  symbol="−", latex=
 add   = row("add",   operator.add,      1,                  1, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True)
 sub   = row("sub",   operator.sub,      1,                 -1, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True)
 mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True)
-div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -y / b, symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
+div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
             precedence=2, mpmath="", limit=limits.divide)
 # 0**0 is where x**0 is constant: its slope takes the exponent 0; a + (a == 0) gives 0**b the slope 0
 pow   = row("pow",   numerics.power,    lambda y, a, b: b * a ** (b - 1 + (b == 0) * (a == 0)), lambda y, a, b: y * log(a + (a == 0)), symbol="^",

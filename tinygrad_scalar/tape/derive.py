@@ -18,9 +18,8 @@ from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, MARKERS, Tape
 from tinygrad_scalar.tape.templates import Template, template
 from tinygrad_scalar.tape.traced import LIBRARY, Recording, Traced
 
-_ADD, _DIV, _MUL, _NEG, _SUB, _WHERE = (
-    primitives.add, primitives.div, primitives.mul, primitives.neg, primitives.sub,
-    primitives.where,
+_ADD, _MUL, _NEG, _SUB, _WHERE = (
+    primitives.add, primitives.mul, primitives.neg, primitives.sub, primitives.where
 )  # fmt: skip
 _CONDITIONS = frozenset(COMPARISONS.values())
 _EQ, _NE = COMPARISONS["eq"], COMPARISONS["ne"]
@@ -124,8 +123,6 @@ class Derivation:
             return b
         code, emit = self.tape.code, self.tape.emit
         (row, operands), (other, factors) = code[a], code[b]
-        if other is _DIV and code[factors[0]][0] is _NEG:  # −y/x, the slope of a quotient
-            other, factors = _NEG, (emit(_DIV, (code[factors[0]][1][0], factors[1])),)
         if row is _NEG:
             a = operands[0]
         if other is _NEG:

@@ -84,8 +84,6 @@ class Lowering(Tape):
         """(a/b)/b, the slope of a quotient, as a product where 1/b is there already."""
         above, below = operands
         row, inner = self.code[above]
-        if row is p.neg:
-            row, inner = self.code[inner[0]]
         if row is p.div and inner[1] == below:
             reciprocal = self.known.get((p.div, (self.constant(1.0), below)))
             if reciprocal is not None:
