@@ -39,7 +39,12 @@ Flow = tuple[int, tuple[Mask, ...]]
 
 
 def _rules(row: Primitive) -> tuple[Template | None, ...]:
-    """The partials of a row as templates over (y, *x); None for one that has to be pushed."""
+    """The partials of a row as templates over (y, *x); None for one that has to be pushed.
+
+    A row of any arity, or of several outputs, has no templates at all.
+    """
+    if row.arity is None or row.joint is not None:
+        return ()
     if row.templates is None or row.templates[0] is not row.partials:
         row.templates = row.partials, tuple(_rule(row, partial) for partial in row.partials)
     return row.templates[1]  # type: ignore[no-any-return]
@@ -75,15 +80,17 @@ class Derivation:
         if copy:
             inner_grads_on(self.recording, orders=0)
         self.tape: Tape = self.recording.tape
+        self._rules: dict[Primitive, tuple[Template | None, ...]] = {}
         # the line whose partials were pushed last, its result and operands, and its rules
         self._last: tuple[int, Any, list[Traced], Sequence[Any]] | None = None
 
     def partial(self, line: int, i: int) -> int | float:
         """∂u(line)/∂(its operand i): a line, or a constant number."""
         row, operands = self.tape.code[line]
-        if row.arity is None or row.joint is not None:
-            return self._pushed(line, row, operands, i)
-        rule = _rules(row)[i]
+        rules = self._rules.get(row)
+        if rules is None:
+            rules = self._rules[row] = _rules(row)
+        rule = rules[i] if rules else None
         if rule is None:
             return self._pushed(line, row, operands, i)
         return rule.placed(self.tape, (line, *operands)) if rule.number is None else rule.number
@@ -94,8 +101,9 @@ class Derivation:
         row, operands = code[line]
         inner_grads_on(recording, orders - 1)
         known, leaves = len(self.tape.known), len(recording.leaves)
+        rules = _rules(row)
         for i in range(len(operands)):
-            if row.arity is None or row.joint is not None or not _branchless(_rules(row)[i]):
+            if not _branchless(rules[i] if rules else None):
                 with contextlib.suppress(ArithmeticError, ValueError, TypeError):
                     self._pushed(line, row, operands, i)  # raises again where it is asked for
         inner_grads_on(recording, orders)
@@ -145,9 +153,9 @@ class Derivation:
         if not isinstance(partial, int):
             return None
         row, operands = self.tape.code[partial]
-        if row in (_NE, _EQ) and self.tape.constants.get(operands[1]) == 0.0:
-            return Mask(operands[0], row is _NE)
         if row in _CONDITIONS:
+            if row in (_NE, _EQ) and self.tape.constants.get(operands[1]) == 0.0:
+                return Mask(operands[0], row is _NE)
             return Mask(partial, True)
         if row is _WHERE:
             pair = tuple(self.tape.constants.get(k) for k in operands[1:])
