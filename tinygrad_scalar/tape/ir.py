@@ -76,7 +76,8 @@ class Writer(Assembly):
     def _lines(self, lines: Sequence[int]) -> None:
         code, wanted, computed = self.program.code, self.wanted, self._computed
         for line in lines:
-            computed(line, *code[line])
+            row, operands = code[line]
+            computed(line, row, operands)
             if line in wanted:
                 self._hand_on(line)
 
