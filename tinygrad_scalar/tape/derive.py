@@ -66,10 +66,16 @@ def inner_grads_on(recording: Recording, orders: int = 2) -> None:
 
     What the partials of an own row branch on becomes a guard of the trace, up to so many orders.
     """
-    recording.reverse = lambda *asked: Derivation(recording, copy=False).reverse(*asked)
-    recording.branches = None
-    if orders:
-        recording.branches = lambda line: Derivation(recording, copy=False).branches(line, orders)
+    recording.reverse = _reversed
+    recording.branches = functools.partial(_branched, orders) if orders else None
+
+
+def _reversed(recording: Recording, output: int, wanted: Sequence[int], seed: int) -> list[int]:
+    return Derivation(recording, copy=False).reverse(output, wanted, seed)
+
+
+def _branched(orders: int, recording: Recording, line: int) -> None:
+    Derivation(recording, copy=False).branches(line, orders)
 
 
 class Derivation:

@@ -31,7 +31,7 @@ from tinygrad_scalar.tape.code import (
 from tinygrad_scalar.ufuncs import apply_ufunc
 from tinygrad_scalar.value import Value
 
-Reverse = Callable[[int, Sequence[int], int], list[int]]
+Reverse = Callable[[Any, int, Sequence[int], int], list[int]]
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _POW = primitives.div, primitives.pow
 LIBRARY = frozenset((*primitives.TABLE.values(), *ROWS.values()))
@@ -51,9 +51,11 @@ class Recording:
         self.leaves: list[Value] = []
         self.seen: list[float] = []  # what stood in the leaves when they were met
         self._lines: dict[int, int] = {}  # id of a Value → its line
-        self.reverse: Reverse | None = None  # Algorithm 6.2 on this tape; `derive` gives it
-        # notes what the partials of an own row branch on; `derive` gives it
-        self.branches: Callable[[int], None] | None = None
+        # `derive` gives both; a recording is handed to them, since one that knew itself would have
+        # to wait for the garbage collector: Algorithm 6.2 on its tape,
+        self.reverse: Reverse | None = None
+        # and noting what the partials of an own row branch on
+        self.branches: Callable[[Any, int], None] | None = None
         self._kept: list[Value] = []  # a Value met is kept, so that its id stays its own
 
     def copy(self) -> Recording:
@@ -107,7 +109,7 @@ class Recording:
         count = len(self.tape.code)
         line = self.tape.emit(row, lines)
         if row not in LIBRARY and line == count and self.branches is not None:
-            self.branches(line)
+            self.branches(self, line)
         if not context.settings().recording:
             line = self.tape.emit(DETACH, (line,))
         return Traced(self, line)
@@ -330,7 +332,7 @@ class Traced(Arithmetic):
         recording = self.recording
         assert recording.reverse is not None  # noqa: S101 (set where the trace starts)
         wanted = [recording.line(x) for x in inputs]
-        lines = recording.reverse(self.index, wanted, recording.line(seed))
+        lines = recording.reverse(recording, self.index, wanted, recording.line(seed))
         return [Traced(recording, line) for line in lines]
 
     def example(self) -> float:
