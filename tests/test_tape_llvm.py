@@ -186,6 +186,23 @@ def test_without_the_expected_layout_of_objects_all_is_as_before(monkeypatch):
     assert (g(2.0), g(3.0), g._entries) == (4.0, 9.0, {})
 
 
+def test_derived_tapes_are_freed_without_the_collector():
+    from tinygrad_scalar.tape.traced import Recording
+
+    def recordings():
+        return sum(isinstance(thing, Recording) for thing in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before, f = recordings(), compile(lambda x: tg.sin(x) / x, engine="llvm")
+        f.value_and_grad(1.0)
+        f.hessian(1.0)
+        assert recordings() == before + 1  # that of the trace
+    finally:
+        gc.enable()
+
+
 def test_machine_code_frees_what_it_makes():
     f = compile(lambda xs: [x * 1.5 for x in xs])
     leaves = [Value(0.1 * k) for k in range(40)]
