@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_scalar.tape.assembly import Target
-from tinygrad_scalar.tape.llvm import Callbacks, Kernel, Module, machine
+from tinygrad_scalar.tape.assembly import NATIVE, Target
+from tinygrad_scalar.tape.llvm import Callbacks, Kernel
+from tinygrad_scalar.tape.machine import Module, machine
 from tinygrad_scalar.tape.operations import Wanted
 from tinygrad_scalar.tape.program import PARAMETER, Program
 from tinygrad_scalar.tape.stream import Stream
@@ -52,7 +53,7 @@ class Interpreter(Kernel):
         bodies = [made() for made in stream.bodies if made is not None]
         programs = [p for body in bodies for p in (body.forward, body.reverse) if p is not None]
         lines = [line for program in programs for line in program.code]
-        self.callbacks = Callbacks(Program(lines, [], 0, 0))
+        self.callbacks = Callbacks(Program(lines, [], 0, 0), NATIVE)
         functions, reversible = self._functions(bodies, fused=not stream.guarded)
         driver, tables = self._driver(stream, reversible)
         self.module = Module("\n".join([*functions, SWEEPS, driver]), len(lines))

@@ -29,13 +29,12 @@ class Writer(ir.Writer):
         self.body, self.backwards = body, backwards
         self.wanted = {*self.checked, *self.outputs}
         if not fused:
-            self.last_guard = len(program.code)
+            self.binary = self._operations("")
 
     def function(self, name: str) -> str:
         """The function of that name."""
         self._start()
-        for line in range(len(self.program.code)):
-            self._line(line)
+        self._lines(range(len(self.program.code)))
         blocks = [f"  %block{size} = alloca [{size} x double]" for size in sorted(self.blocks)]
         width, first = self.body.width, "%t"
         if self.backwards:
