@@ -38,6 +38,7 @@ class Settings(NamedTuple):
 
 
 plain: bool = True
+silent = 0  # open blocks, in any thread, in which nothing is recorded
 runs = (
     0  # calls of grad and the like so far: a leaf notes the number, and so tells what it predates
 )
@@ -53,22 +54,24 @@ def settings() -> Settings:
     return _current.get()
 
 
-def _count_block(change: int) -> None:
-    global _open_blocks, plain
+def _count_block(change: int, recording: bool) -> None:
+    global _open_blocks, plain, silent
     with _lock:
         _open_blocks += change
         plain = _open_blocks == 0
+        silent += 0 if recording else change
 
 
 @contextmanager
 def override(**changes: Any) -> Iterator[Settings]:
     """Settings with `changes` inside the block, restored however it ends."""
     token = _current.set(_current.get()._replace(**changes))
-    _count_block(+1)
+    recording = changes.get("recording", True)
+    _count_block(+1, recording)
     try:
         yield _current.get()
     finally:
-        _count_block(-1)
+        _count_block(-1, recording)
         _current.reset(token)
 
 

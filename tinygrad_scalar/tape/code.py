@@ -152,10 +152,14 @@ class Tape:
         if line is None:
             line = self.known[instruction] = self.written(instruction)
             return line
+        self.found()
+        return line
+
+    def found(self) -> None:
+        """Count an instruction that is found again."""
         self.repeats += 1
         if self.repeats > LIMIT:
             raise self._too_long()
-        return line
 
     def written(self, instruction: tuple[Primitive, tuple[int, ...]]) -> int:
         """A line for what stands nowhere yet: simplified, folded, or added at the end."""

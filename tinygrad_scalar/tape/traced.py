@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial as bind
 from typing import Any, NoReturn
 
 from tinygrad_scalar import context, primitives
@@ -106,13 +107,21 @@ class Recording:
 
     def written(self, row: Primitive, lines: tuple[int, ...]) -> Traced:
         """A new operation as a Traced; a constant under `no_grad`."""
-        count = len(self.tape.code)
-        line = self.tape.emit(row, lines)
-        if row not in LIBRARY and line == count and self.branches is not None:
-            self.branches(self, line)
-        if not context.settings().recording:
-            line = self.tape.emit(DETACH, (line,))
-        return Traced(self, line)
+        tape, instruction = self.tape, (row, lines)
+        line = tape.known.get(instruction)
+        if line is None:
+            count = len(tape.code)
+            line = tape.known[instruction] = tape.written(instruction)
+            if row not in LIBRARY and line == count and self.branches is not None:
+                self.branches(self, line)
+        else:
+            tape.found()
+        if context.silent and not context.settings().recording:
+            line = tape.emit(DETACH, (line,))
+        made = _blank()
+        made.recording = self
+        made.index = line
+        return made
 
     def number(self, line: int) -> float:
         """The number of a line at the point of the trace. O(1) per line, over all calls."""
@@ -164,14 +173,18 @@ class Traced(Arithmetic):
         if kind is Traced:
             return other.index if other.recording is self.recording else None
         if kind is float or (kind is int and -EXACT <= other <= EXACT):
-            return self.recording.tape.constant(other)
+            tape = self.recording.tape
+            line = tape.known.get(other)  # 2 is found as 2.0
+            return tape.constant(other) if line is None else line
         return self.recording.line(other) if kind is Value else None
 
     def __add__(self, other: Any) -> Any:
-        line = self._beside(other)
+        recording = self.recording
+        mine = type(other) is Traced and other.recording is recording
+        line = other.index if mine else self._beside(other)
         if line is None:
             return Arithmetic.__add__(self, other)
-        return self.recording.written(_ADD, (self.index, line))
+        return recording.written(_ADD, (self.index, line))
 
     def __radd__(self, other: Any) -> Any:
         line = self._beside(other)
@@ -180,10 +193,12 @@ class Traced(Arithmetic):
         return self.recording.written(_ADD, (line, self.index))
 
     def __sub__(self, other: Any) -> Any:
-        line = self._beside(other)
+        recording = self.recording
+        mine = type(other) is Traced and other.recording is recording
+        line = other.index if mine else self._beside(other)
         if line is None:
             return Arithmetic.__sub__(self, other)
-        return self.recording.written(_SUB, (self.index, line))
+        return recording.written(_SUB, (self.index, line))
 
     def __rsub__(self, other: Any) -> Any:
         line = self._beside(other)
@@ -192,10 +207,12 @@ class Traced(Arithmetic):
         return self.recording.written(_SUB, (line, self.index))
 
     def __mul__(self, other: Any) -> Any:
-        line = self._beside(other)
+        recording = self.recording
+        mine = type(other) is Traced and other.recording is recording
+        line = other.index if mine else self._beside(other)
         if line is None:
             return Arithmetic.__mul__(self, other)
-        return self.recording.written(_MUL, (self.index, line))
+        return recording.written(_MUL, (self.index, line))
 
     def __rmul__(self, other: Any) -> Any:
         line = self._beside(other)
@@ -204,10 +221,12 @@ class Traced(Arithmetic):
         return self.recording.written(_MUL, (line, self.index))
 
     def __truediv__(self, other: Any) -> Any:
-        line = self._beside(other)
+        recording = self.recording
+        mine = type(other) is Traced and other.recording is recording
+        line = other.index if mine else self._beside(other)
         if line is None:
             return Arithmetic.__truediv__(self, other)
-        return self.recording.written(_DIV, (self.index, line))
+        return recording.written(_DIV, (self.index, line))
 
     def __pow__(self, other: Any, modulo: Any = None) -> Any:
         line = self._beside(other) if modulo is None else None
@@ -344,6 +363,9 @@ class Traced(Arithmetic):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         return apply_ufunc(ufunc, method, inputs, options)
+
+
+_blank: Callable[[], Traced] = bind(object.__new__, Traced)  # a call with no argument is quickest
 
 
 DETACH = Primitive("detach", lambda x: x, (0,), arity=1)
