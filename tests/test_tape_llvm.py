@@ -112,6 +112,7 @@ def test_programs_in_chunks_give_the_same(chunk, monkeypatch):
 def test_one_point_goes_through_machine_code_and_other_kinds_the_general_way():
     f = compile(lambda xs, y: [xs[0] * y, (xs[1], y)])
     assert f([1.0, 2.0], 3.0) == [3.0, (2.0, 3.0)]
+    assert f([1.0, 2.0], 3.0) == [3.0, (2.0, 3.0)]
     assert "value" in f._entries
     for xs, y in (
         ([1.5, 2.0], 3.0),

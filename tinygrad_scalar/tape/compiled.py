@@ -276,10 +276,16 @@ class Compiled:
     def _make_entry(
         self, mode: str, call: Call, own: Specialisation, request: Request, path: Path, tree: Any
     ) -> None:
-        """Machine code that is called directly from now on for numbers of this structure."""
+        """Machine code that is called directly from now on for numbers of this structure.
+
+        At the second call: many a function is called but once.
+        """
         if call.xp is not None or self.engine != "llvm" or self.dtype != "float64" or path.leaves:
             return
         key = (mode, request)
+        if key not in path.called:
+            path.called.add(key)
+            return
         if key not in path.entries:
             made = own.kernel(path, request, None)
             path.entries[key] = made.entry(call.key, places_in(tree, itertools.count()))

@@ -227,7 +227,7 @@ class Entry:
 
     def __init__(self, module: Any, program: Any) -> None:
         self.module, self.program = module, program
-        address = module.engine.get_function_address("entry")
+        address = module.address("entry")
         self.definition = _Definition(b"replay", address, _FASTCALL, None)
         # read when a built-in function is freed, at the interpreter's very end too: kept for ever
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.definition))

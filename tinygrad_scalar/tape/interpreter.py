@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from tinygrad_scalar.tape.assembly import NATIVE, Target
+from tinygrad_scalar.tape.driver import SUMS, Plan, driver
 from tinygrad_scalar.tape.llvm import Callbacks, Kernel
 from tinygrad_scalar.tape.machine import Module, machine
 from tinygrad_scalar.tape.operations import Wanted
 from tinygrad_scalar.tape.program import PARAMETER, Program
 from tinygrad_scalar.tape.stream import Stream
 from tinygrad_scalar.tape.superinstructions import Superinstruction
-from tinygrad_scalar.tape.sweeps import COPY, FILL, SUM_FORWARD, SUM_REVERSE, SWEEPS, Writer
+from tinygrad_scalar.tape.sweeps import Writer
 from tinygrad_scalar.tape.workspace import address
 
 
@@ -55,8 +56,8 @@ class Interpreter(Kernel):
         lines = [line for program in programs for line in program.code]
         self.callbacks = Callbacks(Program(lines, [], 0, 0), NATIVE)
         functions, reversible = self._functions(bodies, fused=not stream.guarded)
-        driver, tables = self._driver(stream, reversible)
-        self.module = Module("\n".join([*functions, SWEEPS, driver]), len(lines))
+        point, tables = self._point(stream, reversible)
+        self.module = Module("\n".join([*functions, point]), len(lines))
         self.module.held = tables
         self.run = self.module.function("point", ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5))
 
@@ -71,8 +72,9 @@ class Interpreter(Kernel):
         """Every superinstruction both ways, with lists of them, and which go backwards at all."""
         host = machine()
         target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
-        texts, declared = [SUM_FORWARD, SUM_REVERSE], dict[str, str]()
-        names = {False: ["@sum_forward"], True: ["@sum_reverse"]}
+        texts, declared = list[str](), dict[str, str]()
+        sums = [f"inttoptr (i64 {driver().address(name)} to ptr)" for name in SUMS]
+        names = {False: sums[:1], True: sums[1:]}
         for number, body in enumerate(bodies, start=1):
             for backwards, known in names.items():
                 if backwards and (body.reverse is None or self.loss is None):
@@ -88,35 +90,23 @@ class Interpreter(Kernel):
         declarations = [f"declare {text}" for text in declared.values()]
         return [*declarations, *texts], np.array([name != "null" for name in names[True]])
 
-    def _driver(self, stream: Stream, reversible: Any) -> tuple[str, Any]:
-        """The function `point`: what comes in, forwards, backwards, what goes out; its tables."""
-        forward, constants = stream.instructions, np.ascontiguousarray(stream.cells.constants)
+    def _point(self, stream: Stream, reversible: Any) -> tuple[str, Any]:
+        """The function `point`, which drives the stream, and the arrays that it reads."""
+        forward = stream.instructions
         reverse = np.ascontiguousarray(forward[reversible[forward[:, 0]]][::-1])
-        tables = [stream.table, self.outputs, forward, reverse, constants]
-        table, outputs, there, back, numbers = (
-            f"inttoptr (i64 {address(part)} to ptr)" for part in tables
+        numbers = np.ascontiguousarray(stream.cells.constants)
+        program = self.program
+        plan = Plan(
+            program.inputs, program.parameters, len(numbers), address(numbers), stream.cells.count,
+            address(stream.table), address(forward), len(forward), address(reverse), len(reverse),
+            -1 if self.loss is None else self.loss, address(self.outputs), len(self.outputs),
+        )  # fmt: skip
+        told = np.array(plan)
+        drive = driver().address("drive")
+        arguments = ", ".join(f"ptr {name}" for name in ("%x", "%p", "%out", "%s", "%m"))
+        text = (
+            f"define void @point({arguments}) nounwind {{\n"
+            f"  call void inttoptr (i64 {drive} to ptr)(ptr inttoptr (i64 {address(told)} to ptr), "
+            f"ptr @forwards, ptr @backwards, {arguments})\n  ret void\n}}"
         )
-        x, p, count = self.program.inputs, self.program.parameters, stream.cells.count
-        copies = [(0, "%x", x), (x, "%p", p), (x + p, numbers, len(constants))]
-        lines = ["%v = getelementptr double, ptr %s, i64 1"]
-        lines.append(f"%a = getelementptr double, ptr %v, i64 {count}")
-        for k, (start, source, length) in enumerate(copies):
-            lines.append(f"%to{k} = getelementptr double, ptr %v, i64 {start}")
-            lines.append(f"call void {COPY}(ptr %to{k}, ptr {source}, i64 {8 * length}, i1 false)")
-        given = f"ptr {table}, ptr %v, ptr %a, ptr %s, ptr %m"
-        lines.append(f"call void @sweep(ptr {there}, i64 {len(forward)}, ptr @forwards, {given})")
-        lines += ["%holds = call i1 @checked(ptr %s, ptr %m)"]
-        lines += ["br i1 %holds, label %on, label %done", "on:"]
-        if self.loss is not None:
-            lines.append(f"call void {FILL}(ptr %a, i8 0, i64 {8 * count}, i1 false)")
-            lines.append(f"%seed = getelementptr double, ptr %a, i64 {self.loss}")
-            lines.append("store double 1.0, ptr %seed")
-            lines.append(
-                f"call void @sweep(ptr {back}, i64 {len(reverse)}, ptr @backwards, {given})"
-            )
-        lines.append(f"call void @gather(ptr {outputs}, i64 {len(self.outputs)}, ptr %v, ptr %out)")
-        body = "\n".join([*lines, "br label %done", "done:", "ret void"])
-        arguments = (
-            "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
-        )
-        return f"define void @point({arguments}) nounwind {{\nentry:\n{body}\n}}", tables
+        return text, [told, stream.table, self.outputs, forward, reverse, numbers]

@@ -118,7 +118,7 @@ class Kernel:
         if program.parameters or self.callbacks.thunks or size > LIMIT or not possible(keys, tree):
             return None
         sizes = (program.inputs, len(program.outputs), self.scratch)
-        text = Text(keys, tree, sizes, self.module.engine.get_function_address("point"))
+        text = Text(keys, tree, sizes, self.module.address("point"))
         return Entry(Module(text.module(), SMALL), self.module)
 
     def _buffer(self) -> Any:

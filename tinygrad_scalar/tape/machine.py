@@ -82,6 +82,10 @@ class Module:
             self.engine.add_object_file(host.llvm.ObjectFileRef.from_data(code))
             self.engine.finalize_object()
 
+    def address(self, name: str) -> int:
+        """Where a function of the module is."""
+        return int(self.engine.get_function_address(name))
+
     def function(self, name: str, kind: Any) -> Any:
         """A function of the module as something that can be called."""
-        return kind(self.engine.get_function_address(name))
+        return kind(self.address(name))

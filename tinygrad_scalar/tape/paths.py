@@ -40,7 +40,8 @@ class Path:
         self.recording, self.outputs, self.tree, self.inputs = recording, outputs, tree, inputs
         self.leaves = recording.leaves
         self.kernels: dict[Any, Any] = {}
-        self.entries: dict[Any, Any] = {}  # machine code for plain numbers, by mode
+        self.called: set[Any] = set()  # modes that were called with plain numbers
+        self.entries: dict[Any, Any] = {}  # machine code for these, by mode
         self.interpreted = True  # whether a large trace need not be written out line by line
         self._programs: dict[Any, Program] = {}
 

@@ -17,7 +17,7 @@ from tinygrad_scalar.tape.kernels import interpreter, kernel
 from tinygrad_scalar.tape.paths import BACKWARD, Path, Request
 from tinygrad_scalar.value import Value
 
-MANY = 100_000  # objects that take too long to look through
+MANY = 10_000  # objects that take too long to look through
 SMALLEST_SHARE = 1024  # points for which a thread is worth starting
 
 
