@@ -15,9 +15,10 @@
 | `lowering` | a program in the rows that an engine has |
 | `schedule`, `loops` | the order of the lines; stretches that repeat |
 | `assembly`, `ir`, `rolling` | a program as LLVM assembly |
+| `machine`, `functions`, `llvm` | LLVM itself; long formulas made once; the kernel |
 | `operations`, `repeats` | a large trace as arrays; its stretches that repeat |
 | `superinstructions`, `cells`, `stream` | a few operations as one; their memory; what runs when |
-| `sweeps`, `interpreter` | the stream forwards and backwards, in machine code |
+| `sweeps`, `driver`, `interpreter` | operations both ways in machine code; what runs a stream of them |
 | `workspace` | memory that is used again call after call |
 | `entry`, `slots` | one point at full speed; the leaves of a model at once |
 """

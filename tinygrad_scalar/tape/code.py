@@ -195,6 +195,7 @@ class Tape:
 
 
 # ── what changes no result, whatever the operands are ─────────────────────────────────────────
+_POWERS_OF_TWO = frozenset(2.0**k for k in range(-64, 65) if k)  # a quotient by one is a product
 Simplification = Callable[[Tape, tuple[int, ...]], "int | None"]
 
 
@@ -214,7 +215,12 @@ def _mul(tape: Tape, operands: tuple[int, ...]) -> int | None:
 
 
 def _div(tape: Tape, operands: tuple[int, ...]) -> int | None:
-    return operands[0] if tape.constants.get(operands[1]) == 1.0 else None
+    divisor = tape.constants.get(operands[1])
+    if divisor == 1.0:
+        return operands[0]
+    if divisor in _POWERS_OF_TWO and operands[0] not in tape.constants:
+        return tape.emit(primitives.mul, (operands[0], tape.constant(1.0 / divisor)))
+    return None
 
 
 def _pow(tape: Tape, operands: tuple[int, ...]) -> int | None:
