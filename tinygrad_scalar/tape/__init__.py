@@ -18,7 +18,7 @@
 | `machine`, `functions`, `llvm` | LLVM itself; long formulas made once; the kernel |
 | `operations`, `repeats` | a large trace as arrays; its stretches that repeat |
 | `superinstructions`, `cells`, `stream` | a few operations as one; their memory; what runs when |
-| `sweeps`, `driver`, `interpreter` | operations both ways in machine code; what runs a stream of them |
+| `sweeps`, `driver`, `interpreter` | operations both ways in machine code; what runs them |
 | `workspace` | memory that is used again call after call |
 | `entry`, `slots` | one point at full speed; the leaves of a model at once |
 """
