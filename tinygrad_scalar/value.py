@@ -283,7 +283,7 @@ def _blank() -> Value:
 
 
 # Interpreted, a call with no argument is quickest; compiled, `_blank` is a C function.
-globals().update(_blank=bind(object.__new__, Value))
+globals().update(_blank=bind(Value.__new__, Value))
 _USUAL = {Value, float}
 
 

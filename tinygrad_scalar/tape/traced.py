@@ -365,7 +365,7 @@ class Traced(Arithmetic):
         return apply_ufunc(ufunc, method, inputs, options)
 
 
-_blank: Callable[[], Traced] = bind(object.__new__, Traced)  # a call with no argument is quickest
+_blank: Callable[[], Traced] = bind(Traced.__new__, Traced)  # a call with no argument is quickest
 
 
 DETACH = Primitive("detach", lambda x: x, (0,), arity=1)
