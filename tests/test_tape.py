@@ -703,6 +703,17 @@ def test_own_partials_may_branch_at_every_point_of_a_batch(engine):
 
 
 @pytest.mark.parametrize("engine", tg.engines())
+@pytest.mark.parametrize("partial", [lambda w: w, lambda w: w * 1.0, lambda w: w.exp().log()])
+def test_a_partial_may_be_a_closed_over_value_alone(engine, partial):
+    w = Value(3.0)
+    scaled = tg.primitive("scaled", lambda x: w.data * x, lambda y, x: partial(w))
+    f = compile(lambda x: scaled(x) * 2, engine=engine)
+    assert (f(1.0), f.grad(1.0)) == (6.0, pytest.approx(6.0))
+    w.data = 5.0
+    assert (f(1.0), f.grad(1.0)) == (10.0, pytest.approx(10.0))
+
+
+@pytest.mark.parametrize("engine", tg.engines())
 def test_own_rows_of_one_name_are_told_apart(engine):
     def both(x):
         add = tg.custom(lambda x: x + 1, lambda y, x: (1.0,))

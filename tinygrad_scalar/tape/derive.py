@@ -17,6 +17,7 @@ from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, MARKERS, Tape
 from tinygrad_scalar.tape.templates import Template, template
 from tinygrad_scalar.tape.traced import LIBRARY, Recording, Traced
+from tinygrad_scalar.value import Value
 
 _ADD, _MUL, _NEG, _SUB, _WHERE = (
     primitives.add, primitives.mul, primitives.neg, primitives.sub, primitives.where
@@ -128,7 +129,8 @@ class Derivation:
         _, y, x, rules = self._last
         rule = rules[i]
         result = rule(y, *x) if callable(rule) else rule
-        return result.index if isinstance(result, Traced) else float(result)
+        carried = isinstance(result, (Traced, Value))
+        return self.recording.line(result) if carried else float(result)
 
     def times(self, a: int, partial: float) -> int:
         """a · partial; a sign of either goes to the product, where a sum may take it in."""

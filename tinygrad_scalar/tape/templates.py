@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.code import Tape
 from tinygrad_scalar.tape.traced import Recording, Traced
+from tinygrad_scalar.value import Value
 
 
 class Template(NamedTuple):
@@ -40,8 +41,8 @@ def template(
         result = rule(*operands)
     except (IndexError, ValueError, ArithmeticError):  # there are none
         return None
-    if recording.leaves:  # their numbers come from the tape that it is copied to
-        return None
+    if recording.leaves or isinstance(result, Value):
+        return None  # the numbers of leaves come from the tape that it is copied to
     if not isinstance(result, Traced):
         return Template([], 0, float(result))
     lines = [
