@@ -286,10 +286,11 @@ class Compiled:
         if key not in path.called:
             path.called.add(key)
             return
-        if key not in path.entries:
+        entries = path.entries  # these, although another thread may have the path written out
+        if key not in entries:
             made = own.kernel(path, request, None)
-            path.entries[key] = made.entry(call.key, places_in(tree, itertools.count()))
-        entry = path.entries[key]
+            entries[key] = made.entry(call.key, places_in(tree, itertools.count()))
+        entry = entries[key]
         if entry is not None:
             self._entries[mode] = entry.call
 

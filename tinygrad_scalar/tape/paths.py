@@ -94,7 +94,7 @@ class Path:
         """Have line-by-line code from now on, where masks reach over the whole trace."""
         self.interpreted = False
         self.kernels.clear()
-        self.entries.clear()
+        self.entries = {}
 
     def asked(self, request: Request) -> tuple[list[int], int | None, Any] | None:
         """Lines asked for, the line to differentiate, and along which markers; None for others."""
