@@ -63,12 +63,16 @@ class Callbacks:
             self._raised.error = error
             return float("nan")
 
-    def check(self) -> None:
-        """Raise what a forward rule raised that is neither arithmetic nor a domain."""
+    def check(self, *, guarded: bool = True) -> None:
+        """Raise what a forward rule raised that is neither arithmetic nor a domain.
+
+        Where a guard failed, the function itself would not call the rule: only an interrupt counts.
+        """
         error = getattr(self._raised, "error", None)
         if error is not None:
             self._raised.error = None
-            raise error
+            if guarded or not isinstance(error, Exception):
+                raise error
 
 
 def _native(dtype: str) -> frozenset[Primitive]:
@@ -161,7 +165,7 @@ class Kernel:
         flags[0] = 1
         self.run(*starts)
         if self.callbacks.thunks:
-            self.callbacks.check()
+            self.callbacks.check(guarded=bool(flags[0]))
         numbers = array("d", view[offset:end].tobytes()) if flags[0] else None
         finite = view[end] == 0.0
         self.pool.append(buffer)
