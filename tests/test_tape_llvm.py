@@ -315,3 +315,53 @@ def test_guards_that_rounding_turns_are_settled_point_by_point():
     assert (dx == exact).all()
     assert (dy == X).all()
     assert f(float(X[7]), float(exact[7])) == X[7] * exact[7]
+
+
+def test_an_empty_list_takes_no_number_from_what_stands_behind_it():
+    f = compile(lambda xs, ys, y: tg.sum(xs) + tg.sum(ys) + tg.sin(y))
+    g = compile(lambda y: ([], [y, y * 2], ([], [[]], y * 3), [[], y]))
+    for _ in range(3):  # the last by the entry
+        assert f.grad([], [1.0, 2.0], 0.0) == ([], [1.0, 1.0], 1.0)
+        assert g(1.0) == ([], [1.0, 2.0], ([], [[]], 3.0), [[], 1.0])
+
+
+def test_an_entry_may_be_called_while_it_makes_its_lists():
+    f = compile(lambda xs: tg.sum([x * x for x in xs]))
+    for _ in range(3):
+        f.value_and_grad([1.0, 2.0])
+    kept, results, meanwhile = [], [], []
+
+    def collected(phase, _):
+        if phase == "start" and len(meanwhile) <= len(results):
+            meanwhile.append(f.value_and_grad([3.0, 4.0]))
+
+    threshold, point = gc.get_threshold(), [1.0, 2.0]
+    gc.callbacks.append(collected)
+    gc.set_threshold(2)
+    try:
+        for _ in range(100):
+            kept.append([])  # so that the collector runs now at one list, now at another
+            results.append(f.value_and_grad(point))
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(collected)
+    assert meanwhile == [(25.0, [6.0, 8.0])] * len(meanwhile)
+    assert results == [(5.0, [2.0, 4.0])] * 100
+
+
+def test_what_a_row_raises_behind_a_branch_not_taken_is_not_raised():
+    def root(x):
+        if x < 0:
+            raise RuntimeError("no root")
+        return math.sqrt(x)
+
+    row = tg.primitive("guarded_root", root, lambda y, x: 0.5 / y)
+    f = compile(lambda x: row(x) * 3.0 if x >= 0 else -x)
+    for _ in range(2):
+        assert (f(4.0), f.grad(4.0)) == (6.0, 0.75)
+        assert (f(-4.0), f.grad(-4.0)) == (4.0, -1.0)  # another path, after the first was tried
+        assert f(np.array([-4.0])) == 4.0
+    g = compile(lambda x: row(x))
+    assert g(4.0) == 2.0
+    with pytest.raises(RuntimeError, match="no root"):
+        g(-4.0)

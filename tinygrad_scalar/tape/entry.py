@@ -62,6 +62,7 @@ class Text:
         self.keys, self.tree, self.point = keys, tree, point
         self.inputs, self.outputs, self.slots = sizes
         self.lines: list[str] = []
+        self.unfilled: list[tuple[str, Any]] = []  # items of lists and tuples, and their structure
         self.count = 0
         self.block = "entry"
 
@@ -119,6 +120,10 @@ class Text:
 
     def module(self) -> str:
         """Buffers, declarations and the function `entry`."""
+        # before the buffers are used: making lists may run the garbage collector, so that what it
+        # finalizes, or another thread meanwhile, calls this very entry
+        result = "" if isinstance(self.tree, int) else self._container(self.tree)
+        drop = self._dropped(result) if result else ""
         position = 0
         for i, key in enumerate(self.keys):
             place = self.add(f"getelementptr inbounds ptr, ptr %args, i64 {i}")
@@ -130,7 +135,9 @@ class Text:
                 self._list(thing, position, key[1])
                 position += key[1]
         self._call()
-        result = self._made(self.tree)
+        for items, tree in self.unfilled:
+            self._fill(items, tree)
+        result = result or self._float(f"{self.tree}")
         body = "\n".join(self.lines)
         return f"""
 @x_buffer = internal global [{self.inputs + 1} x double] zeroinitializer, align 64
@@ -140,11 +147,14 @@ class Text:
 define ptr @entry(ptr %self, ptr %args, i64 %count) nounwind {{
 entry:
   %right = icmp eq i64 %count, {len(self.keys)}
-  br i1 %right, label %begin, label %fail
+  br i1 %right, label %begin, label %nothing
 begin:
 {body}
   ret ptr {result}
 fail:
+{drop}
+  br label %nothing
+nothing:
   %none = inttoptr i64 {id(None)} to ptr
   %increase = inttoptr i64 {_api("Py_IncRef")} to ptr
   call void %increase(ptr %none)
@@ -195,11 +205,9 @@ fail:
         make = self.add(f"inttoptr i64 {_api('PyFloat_FromDouble')} to ptr")
         return self.add(f"call ptr {make}(double {number})")
 
-    def _made(self, tree: Any) -> str:
-        """The object for a structure of output positions."""
-        if isinstance(tree, int):
-            return self._float(f"{tree}")
-        name = "PyList_New" if isinstance(tree, (list, range)) else "PyTuple_New"
+    def _container(self, tree: Any) -> str:
+        """A list or tuple for a structure of output positions, without its numbers."""
+        name = "PyTuple_New" if isinstance(tree, tuple) else "PyList_New"
         make = self.add(f"inttoptr i64 {_api(name)} to ptr")
         thing = self.add(f"call ptr {make}(i64 {len(tree)})")
         if not len(tree):
@@ -208,18 +216,30 @@ fail:
             items = self.add(f"getelementptr inbounds i8, ptr {thing}, i64 {ITEMS}")
         else:
             items = self.field(thing, ITEMS)
+        self.unfilled.append((items, tree))
+        for i, branch in enumerate(() if isinstance(tree, range) else tree):
+            if not isinstance(branch, int):
+                self._put(self._container(branch), items, i)
+        return thing
+
+    def _fill(self, items: str, tree: Any) -> None:
+        """Put the numbers of a list or tuple in their places."""
         if isinstance(tree, range):
             k, top, after = self.loop(len(tree))
-            item = self._float(self.add(f"add i64 {k}, {tree.start}"))
-            place = self.add(f"getelementptr inbounds ptr, ptr {items}, i64 {k}")
-            self.lines.append(f"  store ptr {item}, ptr {place}")
+            self._put(self._float(self.add(f"add i64 {k}, {tree.start}")), items, k)
             self.end_loop(k, top, after, len(tree))
-            return thing
+            return
         for i, branch in enumerate(tree):
-            item = self._made(branch)
-            place = self.add(f"getelementptr inbounds ptr, ptr {items}, i64 {i}")
-            self.lines.append(f"  store ptr {item}, ptr {place}")
-        return thing
+            if isinstance(branch, int):
+                self._put(self._float(f"{branch}"), items, i)
+
+    def _put(self, item: str, items: str, position: int | str) -> None:
+        place = self.add(f"getelementptr inbounds ptr, ptr {items}, i64 {position}")
+        self.lines.append(f"  store ptr {item}, ptr {place}")
+
+    @staticmethod
+    def _dropped(thing: str) -> str:
+        return f"  call void inttoptr (i64 {_api('Py_DecRef')} to ptr)(ptr {thing})"
 
 
 class Entry:

@@ -13,11 +13,11 @@ from tinygrad_scalar.tape.namespaces import converted, stacked
 
 def places_in(tree: Any, count: Iterator[int]) -> Any:
     """The structure with the positions of the outputs in it; flat lists as ranges."""
-    if tree.__class__ is list and all(branch is None for branch in tree):
+    if tree.__class__ is list and tree and all(branch is None for branch in tree):
         start = next(count)
         for _ in tree[1:]:
             next(count)
-        return range(start, start + len(tree)) if tree else []
+        return range(start, start + len(tree))
     if tree.__class__ in (list, tuple):
         return tree.__class__(places_in(branch, count) for branch in tree)
     return next(count) if tree is None else tree
