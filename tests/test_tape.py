@@ -578,6 +578,21 @@ def test_a_deep_chain_of_a_hundred_thousand_is_no_recursion(engine):
 
 
 @EVERY
+def test_under_no_grad_undefined_products_are_what_they_are_elsewhere(engine):
+    def g(x):
+        return tg.sqrt(x * x) + 3 * x
+
+    w = Value(0.0)
+    f, h = compile(g, engine=engine), compile(lambda x: g(w) * x, engine=engine)
+    with tg.no_grad():
+        with pytest.warns(tg.UndefinedGradientWarning):
+            assert f.value_and_grad(0.0) == (0.0, 3.0)
+        with pytest.warns(tg.UndefinedGradientWarning):
+            h.backward(2.0)
+    assert w.grad == 6.0
+
+
+@EVERY
 def test_own_primitives_compile(engine):
     damped = tg.primitive(
         "damped", lambda x: math.exp(-x) * math.sin(x), lambda y, x: tg.exp(-x) * tg.cos(x) - y

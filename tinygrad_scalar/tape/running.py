@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from tinygrad_scalar import context
 from tinygrad_scalar.structure import same_structure
 from tinygrad_scalar.tape.arguments import is_array
 from tinygrad_scalar.tape.code import TraceError
@@ -278,7 +279,9 @@ def exactly(path: Path, request: Request, x: Sequence[float], p: Sequence[float]
     """
     inputs = [Value(number) for number in x[: path.inputs]]
     leaves = [Value(number) for number in p]
-    outputs = [y if isinstance(y, Value) else Value(y) for y in path.replayed(inputs, leaves)]
+    with context.override(recording=True):  # as grad does, whoever calls it under no_grad
+        replayed = path.replayed(inputs, leaves)
+    outputs = [y if isinstance(y, Value) else Value(y) for y in replayed]
     numbers = [y.data for y in outputs]
     mode = request.mode
     if mode == "value":
