@@ -98,7 +98,7 @@ class Text:
         found = self.add(f"ptrtoint ptr {self.field(thing, TYPE)} to i64")
         self.go_on_if(self.add(f"icmp eq i64 {found}, {id(kind)}"))
 
-    def loop(self, count: int) -> tuple[str, str, str]:
+    def loop(self) -> tuple[str, str, str]:
         """Begin a loop: its counter, and the labels to finish it with."""
         before, top, after = self.block, self.label("loop"), self.label("after")
         self.lines.append(f"  br label %{top}")
@@ -106,7 +106,6 @@ class Text:
         self.count += 1
         k = f"%k{self.count}"
         self.lines.append(f"  {k} = phi i64 [ 0, %{before} ], [ {k}n, %{top}end ]")
-        del count
         return k, top, after
 
     def end_loop(self, k: str, top: str, after: str, count: int) -> None:
@@ -124,16 +123,7 @@ class Text:
         # finalizes, or another thread meanwhile, calls this very entry
         result = "" if isinstance(self.tree, int) else self._container(self.tree)
         drop = self._dropped(result) if result else ""
-        position = 0
-        for i, key in enumerate(self.keys):
-            place = self.add(f"getelementptr inbounds ptr, ptr %args, i64 {i}")
-            thing = self.add(f"load ptr, ptr {place}")
-            if key == 0:
-                self._number(thing, f"{position}")
-                position += 1
-            else:
-                self._list(thing, position, key[1])
-                position += key[1]
+        self._take_apart()
         self._call()
         for items, tree in self.unfilled:
             self._fill(items, tree)
@@ -161,6 +151,19 @@ nothing:
   ret ptr %none
 }}"""
 
+    def _take_apart(self) -> None:
+        """Copy the numbers of the arguments to their buffer."""
+        position = 0
+        for i, key in enumerate(self.keys):
+            place = self.add(f"getelementptr inbounds ptr, ptr %args, i64 {i}")
+            thing = self.add(f"load ptr, ptr {place}")
+            if key == 0:
+                self._number(thing, f"{position}")
+                position += 1
+            else:
+                self._list(thing, position, key[1])
+                position += key[1]
+
     def _number(self, thing: str, position: str) -> None:
         self.expect_type(thing, float)
         number = self.field(thing, NUMBER, "double")
@@ -174,7 +177,7 @@ nothing:
         if not length:
             return
         items = self.field(thing, ITEMS)
-        k, top, after = self.loop(length)
+        k, top, after = self.loop()
         place = self.add(f"getelementptr inbounds ptr, ptr {items}, i64 {k}")
         item = self.add(f"load ptr, ptr {place}")
         offset = self.add(f"add i64 {k}, {position}")
@@ -193,7 +196,7 @@ nothing:
         self.go_on_if(self.add(f"icmp ne i8 {self.add('load i8, ptr @m_buffer')}, 0"))
         checked = self.add("load double, ptr @s_buffer")
         self.go_on_if(self.add(f"fcmp oeq double {checked}, 0.0"))
-        k, top, after = self.loop(self.outputs)
+        k, top, after = self.loop()
         place = self.add(f"getelementptr inbounds double, ptr @out_buffer, i64 {k}")
         number = self.add(f"load double, ptr {place}")
         self.go_on_if(self.add(f"fcmp ord double {number}, {number}"))
@@ -225,7 +228,7 @@ nothing:
     def _fill(self, items: str, tree: Any) -> None:
         """Put the numbers of a list or tuple in their places."""
         if isinstance(tree, range):
-            k, top, after = self.loop(len(tree))
+            k, top, after = self.loop()
             self._put(self._float(self.add(f"add i64 {k}, {tree.start}")), items, k)
             self.end_loop(k, top, after, len(tree))
             return
