@@ -757,3 +757,20 @@ def test_a_check_of_constants_is_kept_in_the_derivative(engine):
     for call in (f, f.grad, f.value_and_grad):
         with pytest.raises(ValueError, match="clip"):
             call(0.0)
+
+
+@EVERY
+def test_detached_leaves_of_the_closure_are_read_at_every_call(engine):
+    w = Value(2.0)
+
+    def f(x):
+        with tg.no_grad():
+            square = w * w
+        return w.detach() * x + square * w.detach() * x
+
+    compiled = compile(f, engine=engine)
+    for data in (2.0, 5.0):
+        w.data = data
+        assert compiled(3.0) == pytest.approx(3.0 * data + 3.0 * data**3, rel=1e-15)
+    compiled.backward(3.0)
+    assert w.grad == 0.0

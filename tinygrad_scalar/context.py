@@ -33,8 +33,8 @@ class Settings(NamedTuple):
     undefined: Any = "subgradient"  # the policy of forward mode, see undefined.py
     counters: tuple[Counter, ...] = ()
     tracker: Any = None  # notes which Values a checkpointed function uses
-    # a tracer is asked at every comparison that Python code makes of a Value
-    tracer: Callable[[str, Any, Any, bool], bool] | None = None
+    # a tracer is asked wherever a Value is compared or detached, by the name of what is done
+    tracer: Callable[[str, Any, Any, bool], Any] | None = None
 
 
 plain: bool = True

@@ -70,9 +70,13 @@ class Value(Recorded):
         if not context.plain:
             _note(self)
 
-    def detach(self) -> Value:
-        """A leaf with the same data: what is computed from it sends no gradient here."""
-        return Value(self.data)
+    def detach(self) -> Any:
+        """A leaf with the same data: what is computed from it sends no gradient here.
+
+        While a function is being compiled, what is traced instead, so that no number is frozen.
+        """
+        tracer = None if context.plain else context.settings().tracer
+        return Value(self.data) if tracer is None else tracer("detach", self, None, True)
 
     # ── the operators that carry almost every program, spelled out ────────────────────────────
     def __add__(self, other: Any) -> Any:
@@ -385,11 +389,11 @@ def _record(primitive: Primitive, operands: Sequence[Any]) -> Any:
 
 def node_of(
     primitive: Primitive, data: Number, parents: tuple[Any, ...], values: tuple[Any, ...], y: Any
-) -> Value:
+) -> Any:
     """A node of any row: its data, its parents by position, the numbers seen and the result."""
     node = Value(data)
     settings = context.settings()
-    if not settings.recording:
+    if not settings.recording and settings.tracer is None:
         return node
     node.primitive = primitive
     if primitive.arity == 1:
@@ -402,7 +406,9 @@ def node_of(
         counter.recorded(node)
     if settings.tracker is not None:
         settings.tracker.made(node)
-    return node
+    if settings.recording or settings.tracer is None:
+        return node
+    return settings.tracer("detach", node, None, True)  # compiled: the number is not frozen
 
 
 def _note(node: Value) -> None:

@@ -373,13 +373,17 @@ LEAF = Primitive("leaf", lambda x: x, (1,), arity=1)  # where an inner grad star
 
 
 def tracer(recording: Recording) -> Callable[[str, Any, Any, bool], Any]:
-    """What `settings().tracer` is while tracing: comparisons of closed-over Values are guards."""
+    """What `settings().tracer` is while tracing: it takes closed-over Values onto the tape.
 
-    def compared(name: str, a: Any, b: Any, outcome: bool) -> Any:
+    Where they are compared, so that there is a guard, and where they are detached.
+    """
+
+    def taken(name: str, a: Any, b: Any, outcome: bool) -> Any:
         del outcome
-        return COMPARISONS[name](Traced(recording, recording.line(a)), b)
+        traced = Traced(recording, recording.line(a))
+        return traced.detach() if name == "detach" else COMPARISONS[name](traced, b)
 
-    return compared
+    return taken
 
 
 def take(table: Sequence[Any], i: Any) -> Any:
