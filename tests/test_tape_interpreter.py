@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from instruction_lists import programs
+from tape_reference import close, points
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value, compile, engines, primitive, value_and_grad
@@ -20,7 +21,8 @@ if "llvm" not in engines():
     pytest.skip("llvmlite is not installed", allow_module_level=True)
 
 from tinygrad_scalar.tape.interpreter import Interpreter
-from tinygrad_scalar.tape.repeats import Stretch, stretches
+from tinygrad_scalar.tape.loops import Loop
+from tinygrad_scalar.tape.repeats import stretches
 from tinygrad_scalar.tape.stream import Stream
 from tinygrad_scalar.tape.superinstructions import Unsupported
 
@@ -30,20 +32,6 @@ def everything(monkeypatch):
     """Have traces of any length interpreted."""
     monkeypatch.setattr(kernels, "MEDIUM", 1)
     monkeypatch.setattr(kernels, "LARGE", 1)
-
-
-def points(count, seed=0):
-    """Numbers between −1 and 1."""
-    rng = random.Random(seed)
-    return [rng.uniform(-1, 1) for _ in range(count)]
-
-
-def close(actual, expected):
-    """Up to rounding, over the scale of all."""
-    actual, expected = np.asarray(actual, float), np.asarray(expected, float)
-    scale = max(1.0, float(np.max(np.abs(expected))))
-    # a contraction rounds once where eager rounds twice; some hundred such steps follow each other
-    assert np.max(np.abs(actual - expected)) <= 1e-12 * scale
 
 
 def interpreted(path, request):
@@ -225,7 +213,7 @@ def test_stretches_of_numbers():
     numbers = np.array([*noise, *[1, 2, 3] * 50, *noise[:30], *[4, 4, 4, 5] * 20])
     found = stretches(numbers)
     assert [(s.start, s.period, s.iterations) for s in found] == [(1000, 3, 50), (1180, 4, 20)]
-    assert found[0] == Stretch(1000, 3, 50)
+    assert found[0] == Loop(1000, 3, 50)
     assert stretches(np.array(noise)) == stretches(np.array([1])) == []
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tape_reference import close, points
 
 from tinygrad_scalar import (
     Value,
@@ -87,20 +88,6 @@ def risky(x):
 
 
 FUNCTIONS = (neighbours, recurrence, shuffled, branches, two_ways, risky)
-
-
-def points(count, seed=0):
-    """Numbers between −1 and 1."""
-    rng = random.Random(seed)
-    return [rng.uniform(-1, 1) for _ in range(count)]
-
-
-def close(actual, expected):
-    """Up to rounding, over the scale of all."""
-    actual, expected = np.asarray(actual, float), np.asarray(expected, float)
-    scale = max(1.0, float(np.max(np.abs(expected))))
-    # a contraction rounds once where eager rounds twice; some hundred such steps follow each other
-    assert np.max(np.abs(actual - expected)) <= 1e-12 * scale
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_scalar.tape.code import CONSTANT, GUARDS, INPUT, PARAMETER
+from tinygrad_scalar.tape.loops import Loop
 from tinygrad_scalar.tape.operations import Array, Operations
-from tinygrad_scalar.tape.repeats import Stretch
 
 
 class Cells:
@@ -21,7 +21,7 @@ class Cells:
     def __init__(
         self,
         trace: Operations,
-        runs: Sequence[Stretch],
+        runs: Sequence[Loop],
         outputs: Sequence[int],
         kept: Array,
         sizes: tuple[int, int],
@@ -47,7 +47,7 @@ class Cells:
         return np.arange(self.count - count, self.count)
 
 
-def _read(trace: Operations, runs: Sequence[Stretch], outputs: Sequence[int]) -> Array:
+def _read(trace: Operations, runs: Sequence[Loop], outputs: Sequence[int]) -> Array:
     """Which operations others read; in a run all iterations are alike in that."""
     guards = [k for k, row in enumerate(trace.rows) if row in GUARDS]
     read = ~np.isin(trace.row, guards)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
+from tinygrad_scalar.tape.loops import Loop
 from tinygrad_scalar.tape.operations import Array, Operations
 
 FEWEST = 8  # iterations that are worth a superinstruction
@@ -17,20 +17,7 @@ _TRIES = 32  # distances that are tried from one line
 _PATIENCE = 256  # lines that are passed over at most, when nothing repeats for long
 
 
-class Stretch(NamedTuple):
-    """Operations `start` to `start + period · iterations` that repeat."""
-
-    start: int
-    period: int
-    iterations: int
-
-    @property
-    def stop(self) -> int:
-        """The operation behind the last."""
-        return self.start + self.period * self.iterations
-
-
-def stretches(pattern: Array) -> list[Stretch]:
+def stretches(pattern: Array) -> list[Loop]:
     """Where patterns come back at the same distance, again and again, in order."""
     count = len(pattern) - _SEED + 1
     if count <= 0:
@@ -39,7 +26,7 @@ def stretches(pattern: Array) -> list[Stretch]:
     for k in range(_SEED):
         seeds *= 0x5851F42D4C957F2D
         seeds += pattern[k : k + count]
-    found: list[Stretch] = []
+    found: list[Loop] = []
     place = behind = 0
     patience = 1
     while place < count:
@@ -52,7 +39,7 @@ def stretches(pattern: Array) -> list[Stretch]:
     return found
 
 
-def _stretch(pattern: Array, seeds: Array, place: int, behind: int) -> Stretch | None:
+def _stretch(pattern: Array, seeds: Array, place: int, behind: int) -> Loop | None:
     """The longest stretch around a place; it begins not before `behind`."""
     again = np.flatnonzero(seeds[place + 1 : place + 1 + LONGEST] == seeds[place])
     best, period = place, 0
@@ -65,7 +52,7 @@ def _stretch(pattern: Array, seeds: Array, place: int, behind: int) -> Stretch |
     start = place
     while start > behind and pattern[start - 1] == pattern[start - 1 + period]:
         start -= 1
-    return Stretch(start, period, (best - start) // period)
+    return Loop(start, period, (best - start) // period)
 
 
 def _alike(pattern: Array, place: int, distance: int) -> int:
@@ -82,7 +69,7 @@ def _alike(pattern: Array, place: int, distance: int) -> int:
         size *= 2
 
 
-def aligned(trace: Operations, stretch: Stretch) -> Stretch:
+def aligned(trace: Operations, stretch: Loop) -> Loop:
     """The stretch, begun where the fewest numbers go over from one iteration to the next."""
     period = stretch.period
     a = stretch.start + period * (stretch.iterations // 2 - 1)
@@ -101,22 +88,22 @@ def aligned(trace: Operations, stretch: Stretch) -> Stretch:
     if (crossing[0] - crossing[shift]) * stretch.iterations <= ALONE * period:
         return stretch  # less is gained than what then stands alone costs
     start = stretch.start + shift
-    return Stretch(start, period, (stretch.stop - start) // period)
+    return Loop(start, period, (stretch.stop - start) // period)
 
 
-def uniform(trace: Operations, stretch: Stretch) -> list[Stretch]:
+def uniform(trace: Operations, stretch: Loop) -> list[Loop]:
     """The parts of a stretch whose iterations read their own operations in one and the same way."""
     _, inside = sources(trace, stretch)
     changes = np.flatnonzero((inside[1:] != inside[:-1]).any(axis=1)) + 1
     ends = [0, *changes.tolist(), stretch.iterations]
     return [
-        Stretch(stretch.start + a * stretch.period, stretch.period, b - a)
+        Loop(stretch.start + a * stretch.period, stretch.period, b - a)
         for a, b in pairwise(ends)
         if b - a >= FEWEST
     ]
 
 
-def sources(trace: Operations, stretch: Stretch) -> tuple[Array, Array]:
+def sources(trace: Operations, stretch: Loop) -> tuple[Array, Array]:
     """Of each iteration the lines that it reads, and which operation of its own each is, or −1."""
     flat = trace.operands[trace.start[stretch.start] : trace.start[stretch.stop]]
     read = flat.reshape(stretch.iterations, -1)

@@ -15,6 +15,7 @@ from tinygrad_scalar import primitives
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.cells import Cells
 from tinygrad_scalar.tape.code import CONSTANT, GUARDS
+from tinygrad_scalar.tape.loops import Loop
 from tinygrad_scalar.tape.operations import (
     Array,
     Wanted,
@@ -24,7 +25,7 @@ from tinygrad_scalar.tape.operations import (
     patterns,
 )
 from tinygrad_scalar.tape.program import Line
-from tinygrad_scalar.tape.repeats import Stretch, aligned, sources, stretches, uniform
+from tinygrad_scalar.tape.repeats import aligned, sources, stretches, uniform
 from tinygrad_scalar.tape.superinstructions import (
     INSIDE,
     NUMBER,
@@ -87,7 +88,7 @@ class Stream:
         """Whether it is short: long superinstructions, or many iterations of each instruction."""
         return len(self.instructions) * FEW <= len(self.trace.line)
 
-    def _runs(self) -> list[Stretch]:
+    def _runs(self) -> list[Loop]:
         trace = self.trace
         found = [stretch for stretch in stretches(self.pattern) if stretch.period > 1]
         return [run for stretch in found for run in uniform(trace, aligned(trace, stretch))]
@@ -116,7 +117,7 @@ class Stream:
         return self._body(key, lambda: of_row(row, active, second))
 
     # ── operations that do not repeat ─────────────────────────────────────────────────────────
-    def _singles(self, runs: Sequence[Stretch]) -> None:
+    def _singles(self, runs: Sequence[Loop]) -> None:
         """One instruction for each operation, or for several in a row with the same pattern."""
         trace, cell = self.trace, self.cells.of_line
         mine = self.pattern >= 0
@@ -148,7 +149,7 @@ class Stream:
         return self._row(row, active, exponent_of(self.code, row, lines.tolist()))
 
     # ── runs ──────────────────────────────────────────────────────────────────────────────────
-    def _run(self, run: Stretch) -> None:
+    def _run(self, run: Loop) -> None:
         """A superinstruction with its iterations."""
         trace, cells = self.trace, self.cells
         read, given, slots = self._sources(run)
@@ -174,7 +175,7 @@ class Stream:
             table = np.pad(table, ((0, 0), (0, 1)))
         self._add(run.start, self._body(key, made), run.iterations, table)
 
-    def _sources(self, run: Stretch) -> tuple[Array, list[Source], list[int]]:
+    def _sources(self, run: Loop) -> tuple[Array, list[Source], list[int]]:
         """What iterations read, as lines; what each column is; those that stand for an operand."""
         read, inside = sources(self.trace, run)
         slots: list[int] = []
