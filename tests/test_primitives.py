@@ -28,6 +28,7 @@ import tinygrad_scalar
 from tinygrad_scalar import Interval, Value
 from tinygrad_scalar.precision import evaluate
 from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.tape.code import ieee
 
 ROWS = list(TABLE.values())
 UNARY = [row for row in ROWS if row.arity == 1]
@@ -421,3 +422,10 @@ CORNERS = (0.0, -0.0, 0.5, -1.0, 5e-324, 1e308, -1e308, math.inf, -math.inf, mat
 def test_a_total_row_raises_for_no_floats(row):
     for x in itertools.product(CORNERS, repeat=row.arity or 4):
         assert isinstance(row.forward(*x), float)
+
+
+@each([row for row in TABLE.values() if row.spreading])
+def test_a_spreading_row_shows_what_is_not_finite(row):
+    for x in itertools.product(CORNERS, repeat=row.arity):
+        if not all(map(math.isfinite, x[: row.spreading])):
+            assert not math.isfinite(ieee(row, x))

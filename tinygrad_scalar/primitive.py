@@ -70,6 +70,7 @@ class Primitive:
       each partial gives its number of `subgradient` (that of one side where this is empty).
     - `limit(*x)`: the value where `forward` raises, as IEEE arithmetic has it.
     - `total`: `forward` raises for no floats.
+    - `spreading`: so many operands, the first ones, make the result inf or NaN where they are.
     - `opaque`: its partials run a user's code, which is not to be tried out with NaN.
     - `mpmath`: the name in mpmath of the same function, or a function `(mpmath, *x)`.
 
@@ -95,6 +96,7 @@ class Primitive:
         "opaque",
         "partials",
         "precedence",
+        "spreading",
         "subgradient",
         "symbol",
         "templates",
@@ -119,6 +121,7 @@ class Primitive:
         defaults: Sequence[float] = (),
         opaque: bool = False,
         total: bool = False,
+        spreading: int = 0,
     ) -> None:
         self.name, self.forward, self.partials, self.arity = name, forward, tuple(partials), arity
         if domain is None or isinstance(domain, Interval):
@@ -132,7 +135,7 @@ class Primitive:
         self.limit = limit
         self.mpmath = mpmath if mpmath is not None else name
         self.defaults = tuple(defaults)
-        self.opaque, self.total = opaque, total
+        self.opaque, self.total, self.spreading = opaque, total, spreading
         self.joint: Joint | None = None  # the operation with several outputs this is one of
         self.index = 0
         self.templates: Any = None  # what the tape made of the partials, with these

@@ -46,12 +46,12 @@ integers_apart = lambda x: x % 1 == 0  # noqa: E731 (a row's kinks)
 # ruff: noqa: E501 (a table is aligned; × and − are the signs meant)
 # fmt: off
 identity = row("identity", lambda x: x, 1, symbol="", latex="{0}", mpmath=lambda m, x: x, total=True)
-neg   = row("neg",   operator.neg,     -1,                  symbol="−", latex="-{0}", precedence=2, mpmath="", total=True)
-add   = row("add",   operator.add,      1,                  1, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True)
-sub   = row("sub",   operator.sub,      1,                 -1, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True)
-mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True)
+neg   = row("neg",   operator.neg,     -1,                  symbol="−", latex="-{0}", precedence=2, mpmath="", total=True, spreading=1)
+add   = row("add",   operator.add,      1,                  1, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, spreading=2)
+sub   = row("sub",   operator.sub,      1,                 -1, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, spreading=2)
+mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, spreading=2)
 div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
-            precedence=2, mpmath="", limit=limits.divide)
+            precedence=2, mpmath="", limit=limits.divide, spreading=1)
 # 0**0 is where x**0 is constant: its slope takes the exponent 0; a + (a == 0) gives 0**b the slope 0
 pow   = row("pow",   numerics.power,    lambda y, a, b: b * a ** (b - 1 + (b == 0) * (a == 0)), lambda y, a, b: y * log(a + (a == 0)), symbol="^",
             latex="{{{0}}}^{{{1}}}", precedence=4, domain=(positive, REAL), kinks=lambda a, b: a == 0 and b == 0,
@@ -67,7 +67,7 @@ hypot = row("hypot", math.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, k
 # ── branches and rounding ─────────────────────────────────────────────────────────────────────
 sign  = row("sign",  numerics.sign,     0, kinks=(0.0,), symbol="sgn", latex=r"\operatorname{{sgn}}\left({0}\right)", mpmath="", total=True)
 step  = row("step",  numerics.step,     0, kinks=(0.0,), latex=r"H\left({0}\right)", mpmath="", total=True)
-abs   = row("abs",   operator.abs,      lambda y, x: sign(x), kinks=(0.0,), symbol="|·|", latex=r"\left|{0}\right|", mpmath="", total=True)
+abs   = row("abs",   operator.abs,      lambda y, x: sign(x), kinks=(0.0,), symbol="|·|", latex=r"\left|{0}\right|", mpmath="", total=True, spreading=1)
 floor = row("floor", numerics.floor,    0, kinks=integers_apart, symbol="⌊·⌋", latex=r"\left\lfloor {0} \right\rfloor", total=True)
 ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·⌉", latex=r"\left\lceil {0} \right\rceil", total=True)
 trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="", total=True)
@@ -104,8 +104,8 @@ log10 = row("log10", math.log10, lambda y, x: 1 / (x * constant("ln10", x)), dom
 log1p = row("log1p", math.log1p, lambda y, x: 1 / (1 + x), domain=Interval(-1.0), limit=lambda x: limits.log(1 + x))
 
 # ── trigonometric and hyperbolic ──────────────────────────────────────────────────────────────
-sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"))
-cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"))
+sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"), spreading=1)
+cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"), spreading=1)
 tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"))
 asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt((1 - x) * (1 + x)),  domain=CLOSED_UNIT, latex=_function("arcsin"))
 acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt((1 - x) * (1 + x)), domain=CLOSED_UNIT, latex=_function("arccos"))

@@ -14,7 +14,7 @@ from typing import Any
 
 from tinygrad_scalar import primitives as p
 from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, HOLDS, TraceError, ieee
+from tinygrad_scalar.tape.code import COMPARISONS, CONDITIONS, GUARDS, HOLDS, TraceError, ieee
 from tinygrad_scalar.tape.lowering import lowered
 from tinygrad_scalar.tape.namespaces import from_host, on_host, readable, silence
 from tinygrad_scalar.tape.program import CONSTANT, INPUT, PARAMETER, Program
@@ -22,7 +22,6 @@ from tinygrad_scalar.tape.python import literal, names
 
 BLOCK = 8192  # points: their intermediate arrays stay in the cache
 
-_CONDITIONS = frozenset(COMPARISONS.values())
 _SIGNS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 OPERATORS = {
     p.add: "{} + {}", p.sub: "{} - {}", p.mul: "{} * {}", p.div: "{} / {}", p.neg: "-{}",
@@ -90,12 +89,12 @@ def source(program: Program, functions: Mapping[Primitive, str]) -> str:
 
 def _truth(program: Program, line: int, text: list[str]) -> str:
     """A line as truth values."""
-    return text[line] if program.code[line][0] in _CONDITIONS else f"({text[line]} != 0.0)"
+    return text[line] if program.code[line][0] in CONDITIONS else f"({text[line]} != 0.0)"
 
 
 def _number(program: Program, line: int, text: list[str]) -> str:
     """A line as numbers: truth values are neither negated nor subtracted."""
-    condition = program.code[line][0] in _CONDITIONS
+    condition = program.code[line][0] in CONDITIONS
     return f"xp.where({text[line]}, number(1.0), number(0.0))" if condition else text[line]
 
 

@@ -43,7 +43,7 @@ HOLDS = Primitive("holds", lambda c: c, (0,), arity=1)  # a guard: the operand i
 FAILS = Primitive("fails", lambda c: c, (0,), arity=1)  # a guard: the operand is 0
 COMPARISONS = {row.name: row for row in (LT, LE, GT, GE, EQ, NE)}
 GUARDS = frozenset((HOLDS, FAILS))
-_CONDITIONS = frozenset(COMPARISONS.values())
+CONDITIONS = frozenset(COMPARISONS.values())
 
 
 def _taken(i: Any, *table: Any) -> Any:
@@ -209,7 +209,7 @@ def _mul(tape: Tape, operands: tuple[int, ...]) -> int | None:
             return other
         if factor == -1.0 and other not in constants:
             return tape.emit(primitives.neg, (other,))
-        if factor == 0.0 and tape.code[other][0] in _CONDITIONS:  # 0 or 1, never inf or NaN
+        if factor == 0.0 and tape.code[other][0] in CONDITIONS:  # 0 or 1, never inf or NaN
             return tape.constant(factor)
     return None
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar import primitives
 from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.tape.code import COMPARISONS, GUARDS, MARKERS, Tape
+from tinygrad_scalar.tape.code import COMPARISONS, CONDITIONS, GUARDS, MARKERS, Tape
 from tinygrad_scalar.tape.templates import Template, template
 from tinygrad_scalar.tape.traced import LIBRARY, Recording, Traced
 from tinygrad_scalar.value import Value
@@ -22,7 +22,6 @@ from tinygrad_scalar.value import Value
 _ADD, _MUL, _NEG, _SUB, _WHERE = (
     primitives.add, primitives.mul, primitives.neg, primitives.sub, primitives.where
 )  # fmt: skip
-_CONDITIONS = frozenset(COMPARISONS.values())
 _EQ, _NE = COMPARISONS["eq"], COMPARISONS["ne"]
 
 
@@ -161,7 +160,7 @@ class Derivation:
         if not isinstance(partial, int):
             return None
         row, operands = self.tape.code[partial]
-        if row in _CONDITIONS:
+        if row in CONDITIONS:
             if row in (_NE, _EQ) and self.tape.constants.get(operands[1]) == 0.0:
                 return Mask(operands[0], row is _NE)
             return Mask(partial, True)

@@ -10,10 +10,9 @@ import functools
 
 from tinygrad_scalar.primitive import Primitive
 from tinygrad_scalar.tape.assembly import NATIVE, Target
-from tinygrad_scalar.tape.code import INPUT
 from tinygrad_scalar.tape.formulas import FORMULAS
 from tinygrad_scalar.tape.ir import Writer
-from tinygrad_scalar.tape.lowering import lowered, template_of
+from tinygrad_scalar.tape.lowering import alone, template_of
 from tinygrad_scalar.tape.machine import LOCK, Module, machine
 from tinygrad_scalar.tape.program import Program
 
@@ -40,9 +39,7 @@ class FunctionWriter(Writer):
 
 @functools.cache
 def _made(row: Primitive) -> Module:
-    count, host = row.arity or 0, machine()
-    code = [*((INPUT, (k,)) for k in range(count)), (row, tuple(range(count)))]
-    program = lowered(Program(code, [count], count, 0), NATIVE)
+    host, program = machine(), alone(row, NATIVE)
     target = Target("double", 1, host.vector, address=host.address)
     return Module(FunctionWriter(program, target, "point", ()).text(), len(program.code))
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tinygrad_scalar import primitives as p
 from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.tape.code import COMPARISONS, CONSTANT, GUARDS, Tape
+from tinygrad_scalar.tape.code import COMPARISONS, CONSTANT, GUARDS, INPUT, Tape
 from tinygrad_scalar.tape.formulas import FORMULAS
 from tinygrad_scalar.tape.program import Program, pruned
 from tinygrad_scalar.tape.templates import Template, template
@@ -17,6 +17,7 @@ from tinygrad_scalar.tape.traced import Recording, Traced
 
 _EQ = COMPARISONS["eq"]
 ANY = 4  # operands that stand for any number of them
+POWERS = (0.5, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0)  # that are roots, products, quotients
 
 
 @functools.cache
@@ -66,14 +67,14 @@ class Lowering(Tape):
 
     def _power(self, a: int, exponent: float) -> int | None:
         """Small whole powers as products."""
+        if exponent not in POWERS:
+            return None
         emit = self.emit
         if exponent == 0.5:
             root = emit(p.sqrt, (emit(p.add, (a, self.constant(0.0))),))  # (−0) ** ½ is 0
             low = emit(_EQ, (a, self.constant(-math.inf)))
             return emit(p.where, (low, self.constant(math.inf), root))
         count = abs(exponent)
-        if count not in (1.0, 2.0, 3.0, 4.0):
-            return None
         square = emit(p.mul, (a, a)) if count > 1 else a
         power = {1.0: a, 2.0: square}.get(count)
         if power is None:
@@ -114,3 +115,10 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
     count = len(outputs)
     outputs, checked = result.outputs[:count], sorted(result.outputs[count:])
     return replace(result, outputs=outputs, checked=checked)
+
+
+def alone(row: Primitive, native: Collection[Primitive]) -> Program:
+    """The program of a row by itself, over its operands as inputs."""
+    count = row.arity or 0
+    code = [*((INPUT, (k,)) for k in range(count)), (row, tuple(range(count)))]
+    return lowered(Program(code, [count], count, 0), native)

@@ -6,6 +6,7 @@ spent on it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from itertools import chain, compress
 from operator import itemgetter
@@ -15,23 +16,14 @@ import numpy as np
 
 from tinygrad_scalar import primitives
 from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.tape.code import COMPARISONS, CONSTANT, GUARDS, MARKERS
+from tinygrad_scalar.tape.assembly import LIBRARY, NATIVE
+from tinygrad_scalar.tape.code import CONSTANT, MARKERS
+from tinygrad_scalar.tape.formulas import FORMULAS
+from tinygrad_scalar.tape.lowering import POWERS, alone
 from tinygrad_scalar.tape.program import Line
-from tinygrad_scalar.tape.traced import DETACH, LEAF
 
 WIDEST = 32  # operands of a row that is computed at one go
-# exponents that products, quotients and roots are written for: they belong to the row
-_POWERS = (0.5, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0)
-# rows that are worked out again sooner than their results are read from memory
-QUICK = frozenset(
-    (
-        *(primitives.TABLE[name] for name in (
-            "identity", "neg", "add", "sub", "mul", "square", "div", "sqrt", "abs", "sign", "step",
-            "relu", "maximum", "minimum", "where", "copysign", "floor", "ceil", "trunc", "round",
-        )),
-        *COMPARISONS.values(), *GUARDS, DETACH, LEAF,
-    )
-)  # fmt: skip
+_INLINE = NATIVE - LIBRARY.keys() | MARKERS  # what machine code does without a call
 _ROW, _FORM = 44, 36  # bits of a pattern: from here the row, from here its exponent or its length
 
 Array = Any
@@ -100,7 +92,7 @@ def patterns(trace: Operations) -> Array:
         power = np.flatnonzero(trace.row == trace.rows.index(primitives.pow))
         exponents = trace.operands[trace.start[power] + 1]
         lines, values = trace.markers.get(CONSTANT, (np.empty(0, int), np.empty(0)))
-        for k, exponent in enumerate(_POWERS, start=1):
+        for k, exponent in enumerate(POWERS, start=1):
             numbers[power[np.isin(exponents, lines[values == exponent])]] += k << _FORM
     numbers[wide] = -1 - np.flatnonzero(wide)
     return numbers
@@ -111,12 +103,20 @@ def exponent_of(code: Sequence[Line], row: Primitive, operands: Sequence[int]) -
     if row is not primitives.pow:
         return None
     kind, numbers = code[operands[1]]
-    return numbers[0] if kind is CONSTANT and numbers[0] in _POWERS else None
+    return numbers[0] if kind is CONSTANT and numbers[0] in POWERS else None
+
+
+@functools.cache
+def quick(row: Primitive) -> bool:
+    """Whether it is worked out again sooner than its result is read from memory: by no call."""
+    if row.arity is None or not (row in NATIVE or row in FORMULAS):
+        return False
+    return all(each in _INLINE for each, _ in alone(row, NATIVE).code)
 
 
 def dear(trace: Operations, pattern: Array) -> Array:
     """Of each operation whether the way back had better read its result than work it out again."""
-    slow = np.array([row not in QUICK for row in trace.rows])[trace.row]
+    slow = np.array([not quick(row) for row in trace.rows])[trace.row]
     if primitives.pow in trace.rows:
         power = trace.row == trace.rows.index(primitives.pow)
         slow &= ~power | ((pattern >> _FORM) % (1 << _ROW - _FORM) == 0)

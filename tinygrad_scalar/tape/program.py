@@ -22,10 +22,6 @@ NEVER_RAISES = frozenset(
         *(DETACH, LEAF, *COMPARISONS.values(), *MARKERS, *GUARDS),
     )
 )
-# How many of a row's operands, the first ones, make its result inf or NaN where they are.
-_SPREADING = dict.fromkeys((primitives.add, primitives.sub, primitives.mul), 2) | dict.fromkeys(
-    (primitives.div, primitives.neg, primitives.abs, primitives.sin, primitives.cos), 1
-)
 MARKERS_IN_ORDER = (INPUT, PARAMETER, CONSTANT)
 
 
@@ -108,7 +104,7 @@ def telling(program: Program) -> set[int]:
     for line in range(max(checked, default=-1), -1, -1):
         if implied[line] or line in checked:
             row, operands = code[line]
-            for operand in operands[: _SPREADING.get(row, 0)]:
+            for operand in operands[: row.spreading]:
                 implied[operand] = 1
     return {line for line in checked if not implied[line] or code[line][0] is primitives.mul}
 

@@ -16,7 +16,7 @@ from tinygrad_scalar.tape.assembly import NATIVE
 from tinygrad_scalar.tape.code import GUARDS, INPUT, Tape
 from tinygrad_scalar.tape.derive import Derivation, inner_grads_on
 from tinygrad_scalar.tape.lowering import lowered
-from tinygrad_scalar.tape.operations import QUICK
+from tinygrad_scalar.tape.operations import quick
 from tinygrad_scalar.tape.program import Program, pruned
 from tinygrad_scalar.tape.traced import Recording
 
@@ -76,7 +76,7 @@ class Superinstruction:
             return None
         count = self.operands + len(results)
         for k, result in enumerate((*results, *kept)):
-            if rows[result][0] not in QUICK:
+            if not quick(rows[result][0]):
                 tape.code[places[result]] = INPUT, (count + k,)  # it stands in its cell
         return _program(tape, lines, count + len(results) + len(kept))
 

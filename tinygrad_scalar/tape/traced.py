@@ -108,7 +108,7 @@ class Recording:
     def written(self, row: Primitive, lines: tuple[int, ...]) -> Traced:
         """A new operation as a Traced; a constant under `no_grad`."""
         tape, instruction = self.tape, (row, lines)
-        line = tape.known.get(instruction)
+        line = tape.known.get(instruction)  # tape.emit, spelled out: every operation comes by
         if line is None:
             count = len(tape.code)
             line = tape.known[instruction] = tape.written(instruction)
