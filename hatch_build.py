@@ -4,7 +4,7 @@
 
 The modules of the hot path are compiled as they stand by Cython; the `.pxd` file beside each says
 which classes become extension types and which variables are Values. Nothing else changes: without
-the variable, or on a machine without a C compiler, the same modules run as plain Python.
+the variable the same modules run as plain Python, and no C compiler is needed.
 """
 
 import os
