@@ -16,8 +16,9 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 VARIABLE = "TINYGRAD_SCALAR_COMPILED"
+ENGINE = "tinygrad_scalar/core"
 MODULES = ("carrier", "arithmetic", "recorded", "value", "sweep")
-# Annotations are for people and mypy; pickling is the library's own (flat.py).
+# Annotations are for people and mypy; pickling is the library's own (pickling.py).
 DIRECTIVES = {"language_level": 3, "annotation_typing": False, "auto_pickle": False}
 
 
@@ -40,9 +41,9 @@ class CompiledNode(BuildHookInterface[Any]):
         self.place = tempfile.mkdtemp()
         for library in extensions(Path(self.root), Path(self.place)):
             if version == "editable":
-                shutil.copy(library, Path(self.root, "tinygrad_scalar", library.name))
+                shutil.copy(library, Path(self.root, ENGINE, library.name))
             else:
-                build_data["force_include"][str(library)] = f"tinygrad_scalar/{library.name}"
+                build_data["force_include"][str(library)] = f"{ENGINE}/{library.name}"
         build_data.update(pure_python=False, infer_tag=True)
 
     def finalize(self, *_: Any) -> None:
@@ -59,7 +60,7 @@ def extensions(root: Path, place: Path) -> list[Path]:
 
     os.chdir(root)  # module names are worked out from where the sources stand
     sources = [
-        Extension(f"tinygrad_scalar.{name}", [f"tinygrad_scalar/{name}.py"]) for name in MODULES
+        Extension(f"{ENGINE}/{name}".replace("/", "."), [f"{ENGINE}/{name}.py"]) for name in MODULES
     ]
     modules = cythonize(
         sources, build_dir=str(place), compiler_directives=DIRECTIVES, force=True, quiet=True

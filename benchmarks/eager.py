@@ -36,7 +36,7 @@ from harness import (
 import tinygrad_scalar
 from tinygrad_scalar import Value
 from tinygrad_scalar.bench.programs import ARITHMETIC, FUNCTIONS, Program
-from tinygrad_scalar.value import COMPILED
+from tinygrad_scalar.core.value import COMPILED
 
 OPERATIONS = 10_000
 GRAPHS = 5

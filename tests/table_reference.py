@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mpmath import mpf
 
 from tinygrad_scalar import Value
-from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.core.primitive import Primitive
 
 LARGEST = 1.7976931348623157e308
 # Where numbers lose their digits because they are subnormal, nothing is asked.

@@ -12,7 +12,7 @@ import pytest
 
 import tinygrad_scalar
 from tinygrad_scalar import cli, drawing
-from tinygrad_scalar.value import COMPILED
+from tinygrad_scalar.core.value import COMPILED
 
 GRAD = ["grad", "(x*m + y*n)*t", "x=100", "m=2", "y=150", "n=3", "t=1.1"]
 

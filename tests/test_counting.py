@@ -24,7 +24,7 @@ from tinygrad_scalar import (
     topological_order,
     where,
 )
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.strategies import expressions
 
 

@@ -31,13 +31,13 @@ from tinygrad_scalar import (
     maximum,
     no_grad,
     primitive,
-    primitives,
     sin,
     sqrt,
     taylor,
     vjp,
     where,
 )
+from tinygrad_scalar.core import primitives
 
 damped = primitive(
     "damped", lambda x: math.exp(-x) * math.sin(x), lambda y, x: exp(-x) * cos(x) - y

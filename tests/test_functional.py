@@ -16,7 +16,6 @@ from tinygrad_scalar import (
     custom,
     derivative,
     exp,
-    functional,
     grad,
     hessian,
     hvp,
@@ -32,6 +31,7 @@ from tinygrad_scalar import (
     vjp,
     where,
 )
+from tinygrad_scalar.modes import grad as modes_grad
 
 
 class Point(NamedTuple):
@@ -325,9 +325,9 @@ def test_jacobian_passes_keyword_arguments_through(mode):
 
 def test_jacobian_takes_the_cheaper_mode(monkeypatch):
     forward = []
-    original = functional._forward_jacobian
+    original = modes_grad._forward_jacobian
     monkeypatch.setattr(
-        functional, "_forward_jacobian", lambda *args: forward.append(args) or original(*args)
+        modes_grad, "_forward_jacobian", lambda *args: forward.append(args) or original(*args)
     )
     jacobian(lambda x: sum(map(sin, x)))([0.1 * i for i in range(20)])
     assert not forward

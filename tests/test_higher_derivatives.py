@@ -13,7 +13,7 @@ from mpmath import mpf
 from table_reference import exact_derivative, reference
 
 from tinygrad_scalar import grad, hessian, hvp, jacobian, taylor
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitives import TABLE
 
 # Rows that are constant between their jumps, and operands that choose a branch or an order.
 FLAT = ("sign", "step", "floor", "ceil", "trunc", "round", "round_to", "floordiv")

@@ -16,7 +16,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_scalar
-from tinygrad_scalar import Value, jvp, primitives, sin
+from tinygrad_scalar import Value, jvp, sin
+from tinygrad_scalar.core import primitives
 from tinygrad_scalar.strategies import Instruction, Program, expressions
 from tinygrad_scalar.testing.comparison import rounding_errors
 

@@ -73,7 +73,7 @@ for name in {HEAVY!r}:
 import math
 import tinygrad_scalar as ts
 from tinygrad_scalar import Value
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitives import TABLE
 for row in TABLE.values():
     point = [1.5] if row.name in ("acosh", "gamma") else [0.625, 1.125, 2.25, 2.5][: row.arity or 4]
     if row.name in ("polygamma", "round_to"):

@@ -6,8 +6,8 @@ there may be none.
 
 import pytest
 
-from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.testing import GradientError, check_primitive
 
 ROWS = pytest.mark.parametrize("row", TABLE.values(), ids=lambda row: row.name)

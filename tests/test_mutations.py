@@ -8,8 +8,8 @@ from hypothesis import Phase, given, settings
 from table_reference import check_partials, points
 
 from tinygrad_scalar import UndefinedGradientWarning
-from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.primitives import TABLE
 
 FIRST_OPERANDS = 2  # of the rows of any number of operands
 

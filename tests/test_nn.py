@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tinygrad_scalar
 from tinygrad_scalar import Value, nn, no_grad
-from tinygrad_scalar import primitives as table
+from tinygrad_scalar.core import primitives as table
 
 
 # ── micrograd's interface ─────────────────────────────────────────────────────────────────────

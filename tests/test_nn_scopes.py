@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from tinygrad_scalar import Value, context, nn, no_grad, scope, topological_order, trace_lines
+from tinygrad_scalar import Value, nn, no_grad, scope, topological_order, trace_lines
+from tinygrad_scalar.core import context
 
 
 def scopes(output):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tinygrad_scalar import numerics
+from tinygrad_scalar.numbers import numerics
 
 CARRIERS = (float, Fraction, np.float32, mpmath.mpf)
 REALS = st.floats(allow_nan=False, allow_infinity=False)

@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_scalar as ts
 from tinygrad_scalar import Value
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitives import TABLE
 
 # NumPy's spellings that are not the table's
 SPELLINGS = {

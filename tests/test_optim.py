@@ -213,7 +213,7 @@ MANY = 64
 def machine_code():
     """Compiled code runs in this process from now on."""
     pytest.importorskip("llvmlite")
-    from tinygrad_scalar.tape.slots import Slots, running
+    from tinygrad_scalar.compiler.llvm.slots import Slots, running
 
     assert Slots.of([Value(1.0)]) is not None
     assert running()
@@ -320,7 +320,7 @@ def test_eager_training_loads_no_machine_code():
         "import sys; from tinygrad_scalar import nn, optim;"
         "model = nn.MLP(8, [8, 1]); sgd = optim.Adam(model.parameters());"
         "model([1.0] * 8).backward(); sgd.step(); sgd.zero_grad();"
-        "print(sorted({'numpy', 'llvmlite', 'tinygrad_scalar.tape'} & set(sys.modules)))"
+        "print(sorted({'numpy', 'llvmlite', 'tinygrad_scalar.compiler'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

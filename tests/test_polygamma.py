@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tinygrad_scalar.polygamma import ROOT, digamma, lgamma, polygamma
+from tinygrad_scalar.numbers.polygamma import ROOT, digamma, lgamma, polygamma
 
 POSITIVE = st.floats(1e-300, 1e300) | st.floats(1e-3, 30) | st.floats(1, 2)
 NEGATIVE = st.floats(-60, 0) | st.floats(-3, 0)

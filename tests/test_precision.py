@@ -33,7 +33,7 @@ from tinygrad_scalar import (
     value_and_grad,
     vjp,
 )
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitives import TABLE
 
 
 def unit(i, x):

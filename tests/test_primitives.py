@@ -26,9 +26,9 @@ from table_reference import (
 
 import tinygrad_scalar
 from tinygrad_scalar import Interval, Value
-from tinygrad_scalar.precision import evaluate
-from tinygrad_scalar.primitives import TABLE
-from tinygrad_scalar.tape.code import ieee
+from tinygrad_scalar.compiler.ir.tape import ieee
+from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.numbers.precision import evaluate
 
 ROWS = list(TABLE.values())
 UNARY = [row for row in ROWS if row.arity == 1]

@@ -27,7 +27,7 @@ from tinygrad_scalar import (
     tanh,
     where,
 )
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitives import TABLE
 
 
 def rosenbrock(x):
@@ -302,7 +302,7 @@ def test_a_sparse_hessian_costs_a_few_products_whatever_the_dimension():
 
 def test_the_products_of_a_sparse_hessian_are_as_many_as_its_colours(monkeypatch):
     """Counted where they are made, each by one call of `gradients`."""
-    from tinygrad_scalar import second_order
+    from tinygrad_scalar.modes import second_order
 
     calls = []
     original = second_order.gradients

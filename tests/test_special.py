@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tinygrad_scalar import special
+from tinygrad_scalar.numbers import special
 
 UNIT = mpmath.mpf(2) ** -1074  # the distance of the subnormal numbers
 

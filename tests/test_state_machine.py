@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tinygrad_scalar import Value
-from tinygrad_scalar.graph import topological_order
+from tinygrad_scalar.core.graph import topological_order
 
 EXACT = 2**50  # whole numbers below are floats exactly, with room for sums
 MOST_PATHS = 2000

@@ -21,13 +21,13 @@ from tinygrad_scalar import (
     log,
     nn,
     primitive,
-    primitives,
     relu,
     sin,
     step,
     topological_order,
 )
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core import primitives
+from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.strategies import (
     Instruction,
     Program,
@@ -347,7 +347,7 @@ def test_the_number_of_arguments():
             points_for(sin, count)
     with pytest.raises(TypeError, match="points_for: f must be callable, not float"):
         points_for(3.0)
-    for unclear in (lambda *x: x[0], tinygrad_scalar.primitives.sum, max):
+    for unclear in (lambda *x: x[0], tinygrad_scalar.core.primitives.sum, max):
         with pytest.raises(TypeError, match="does not tell how many arguments it takes; give n="):
             points_for(unclear)
 

@@ -20,7 +20,7 @@ from tinygrad_scalar import (
     where,
 )
 from tinygrad_scalar import sum as total
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitives import TABLE
 
 
 def nodes_of(action):

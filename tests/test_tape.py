@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value
-from tinygrad_scalar.primitives import TABLE
-from tinygrad_scalar.tape import TraceError, compile, engines, load_compiled, take
+from tinygrad_scalar.compiler import TraceError, compile, engines, load_compiled, take
+from tinygrad_scalar.core.primitives import TABLE
 
 EVERY = pytest.mark.parametrize("engine", engines())
 
@@ -230,9 +230,10 @@ def test_too_many_paths_propose_where(engine):
 
 
 def test_a_loop_without_end_is_stopped(monkeypatch):
-    from tinygrad_scalar.tape import code
 
-    monkeypatch.setattr(code, "LIMIT", 1000)
+    from tinygrad_scalar.compiler.ir import tape
+
+    monkeypatch.setattr(tape, "LIMIT", 1000)
 
     def g(x):
         while x < x + 1:
@@ -417,7 +418,7 @@ def test_bad_settings():
 
 
 def test_a_missing_engine_names_the_command(monkeypatch):
-    from tinygrad_scalar.tape import kernels as module
+    from tinygrad_scalar.compiler import backends as module
 
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert engines() == ["python"]

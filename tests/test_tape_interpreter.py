@@ -14,24 +14,24 @@ from tape_reference import close, points
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value, compile, engines, primitive, value_and_grad
-from tinygrad_scalar.tape import kernels, load_compiled
-from tinygrad_scalar.tape.paths import BACKWARD, VALUE, Request, traced
+from tinygrad_scalar.compiler import backends, load_compiled
+from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Request, traced
 
 if "llvm" not in engines():
     pytest.skip("llvmlite is not installed", allow_module_level=True)
 
-from tinygrad_scalar.tape.interpreter import Interpreter
-from tinygrad_scalar.tape.loops import Loop
-from tinygrad_scalar.tape.repeats import stretches
-from tinygrad_scalar.tape.stream import Stream
-from tinygrad_scalar.tape.superinstructions import Unsupported
+from tinygrad_scalar.compiler.ir.reroll import Loop
+from tinygrad_scalar.compiler.vm.bytecode import Stream
+from tinygrad_scalar.compiler.vm.kernel import Interpreter
+from tinygrad_scalar.compiler.vm.repeats import stretches
+from tinygrad_scalar.compiler.vm.superinstructions import Unsupported
 
 
 @pytest.fixture
 def everything(monkeypatch):
     """Have traces of any length interpreted."""
-    monkeypatch.setattr(kernels, "MEDIUM", 1)
-    monkeypatch.setattr(kernels, "LARGE", 1)
+    monkeypatch.setattr(backends, "MEDIUM", 1)
+    monkeypatch.setattr(backends, "LARGE", 1)
 
 
 def interpreted(path, request):

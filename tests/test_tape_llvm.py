@@ -12,9 +12,9 @@ import pytest
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value
-from tinygrad_scalar.primitives import TABLE
-from tinygrad_scalar.tape import compile, engines
-from tinygrad_scalar.tape.code import ieee
+from tinygrad_scalar.compiler import compile, engines
+from tinygrad_scalar.compiler.ir.tape import ieee
+from tinygrad_scalar.core.primitives import TABLE
 
 pytestmark = pytest.mark.skipif("llvm" not in engines(), reason="llvmlite is not installed")
 
@@ -58,7 +58,7 @@ def test_functions_are_a_few_ulps_from_the_rows(name, bound):
 
 @pytest.mark.parametrize("name", [*LIBRARY, *COMPOSED])
 def test_the_same_without_a_vector_library(name, monkeypatch):
-    from tinygrad_scalar.tape.machine import machine
+    from tinygrad_scalar.compiler.llvm.jit import machine
 
     monkeypatch.setattr(machine(), "prefixes", [])
     row = TABLE[name]
@@ -72,7 +72,7 @@ def test_the_same_without_a_vector_library(name, monkeypatch):
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_any_number_of_lanes(size, dtype, monkeypatch):
-    from tinygrad_scalar.tape.machine import machine
+    from tinygrad_scalar.compiler.llvm.jit import machine
 
     monkeypatch.setattr(machine(), "bytes", size)
     w = Value(0.7)
@@ -86,9 +86,10 @@ def test_any_number_of_lanes(size, dtype, monkeypatch):
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 10_000])
 def test_programs_in_chunks_give_the_same(chunk, monkeypatch):
-    from tinygrad_scalar.tape import ir
 
-    monkeypatch.setattr(ir, "CHUNK", chunk)
+    from tinygrad_scalar.compiler.llvm import writer
+
+    monkeypatch.setattr(writer, "CHUNK", chunk)
     weights = [Value(0.1 * k - 0.4) for k in range(9)]
 
     def g(x, y):
@@ -161,12 +162,13 @@ def test_what_raises_raises_though_a_later_line_may_show_it(g, x, y):
 
 @pytest.mark.parametrize("name", ["sech", "sigmoid", "softplus", "silu", "gelu", "mod", "clip"])
 def test_long_programs_call_their_formulas(name, monkeypatch):
-    from tinygrad_scalar.tape import llvm
 
     row, more = TABLE[name], {"mod": (0.7,), "clip": (-1.0, 1.5)}.get(name, ())
     short, long = (compile(lambda x: row(x, *more) * x, engine="llvm") for _ in range(2))
     short.value_and_grad(0.5)
-    monkeypatch.setattr(llvm, "MEDIUM", 0)
+    from tinygrad_scalar.compiler.llvm import kernel
+
+    monkeypatch.setattr(kernel, "MEDIUM", 0)
     for x in (0.5, -0.5, 3.0, -40.0, 800.0, -800.0, 0.0):
         expected = short.value_and_grad(x)  # which fuses: some ulps
         np.testing.assert_allclose(long.value_and_grad(x), expected, rtol=1e-14)
@@ -175,9 +177,9 @@ def test_long_programs_call_their_formulas(name, monkeypatch):
 
 
 def test_without_the_expected_layout_of_objects_all_is_as_before(monkeypatch):
-    from tinygrad_scalar.tape import entry, slots
+    from tinygrad_scalar.compiler.llvm import cpython, slots
 
-    monkeypatch.setattr(entry, "available", lambda: False)
+    monkeypatch.setattr(cpython, "available", lambda: False)
     monkeypatch.setattr(slots, "_functions", lambda: None)
     leaves = [Value(0.1 * k) for k in range(30)]
     f = compile(lambda x: tg.sum(w * x for w in leaves))
@@ -188,7 +190,7 @@ def test_without_the_expected_layout_of_objects_all_is_as_before(monkeypatch):
 
 
 def test_derived_tapes_are_freed_without_the_collector():
-    from tinygrad_scalar.tape.traced import Recording
+    from tinygrad_scalar.compiler.ir.trace import Recording
 
     def recordings():
         return sum(isinstance(thing, Recording) for thing in gc.get_objects())
@@ -256,7 +258,7 @@ def test_results_are_fresh_though_memory_is_used_again():
 
 
 def test_leaves_of_other_kinds_are_read_and_written_the_plain_way():
-    from tinygrad_scalar.tape.slots import Slots
+    from tinygrad_scalar.compiler.llvm.slots import Slots
 
     leaves = [Value(float(k)) for k in range(20)]
     slots = Slots.of(leaves)

@@ -33,10 +33,10 @@ from tinygrad_scalar import (
     value_and_grad,
     where,
 )
-from tinygrad_scalar.primitives import add, mul
-from tinygrad_scalar.tape.code import Tape
-from tinygrad_scalar.tape.loops import loops
-from tinygrad_scalar.tape.program import pruned
+from tinygrad_scalar.compiler.ir.program import pruned
+from tinygrad_scalar.compiler.ir.reroll import loops
+from tinygrad_scalar.compiler.ir.tape import Tape
+from tinygrad_scalar.core.primitives import add, mul
 
 pytestmark = pytest.mark.skipif("llvm" not in engines(), reason="llvmlite is not installed")
 rng = random.Random(0)

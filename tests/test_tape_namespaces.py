@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value
-from tinygrad_scalar.primitives import TABLE
-from tinygrad_scalar.structure import leaves
-from tinygrad_scalar.tape import TraceError, compile, engines, load_compiled, take
-from tinygrad_scalar.tape.code import ieee
+from tinygrad_scalar.compiler import TraceError, compile, engines, load_compiled, take
+from tinygrad_scalar.compiler.ir.tape import ieee
+from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.core.tree import leaves
 
 EVERY = pytest.mark.parametrize("engine", engines())
 
@@ -172,7 +172,7 @@ def test_every_point_takes_its_own_branch(xp):
 
 @pytest.mark.parametrize("point", [0.1, 0.3, math.nan, -0.0])
 def test_a_guard_that_rounding_turns_ends_all_the_same(point, monkeypatch):
-    from tinygrad_scalar.tape.arrays import Kernel
+    from tinygrad_scalar.compiler.arrays.kernel import Kernel
 
     everywhere = Kernel.everywhere
 

@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value
-from tinygrad_scalar.tape import compile
+from tinygrad_scalar.compiler import compile
 
 CASES = [
     (lambda x: tg.grad(lambda a: a**3)(x) * 2, 4.0, 96.0, 48.0),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import tinygrad_scalar as ts
 from tinygrad_scalar import Value, no_grad, primitive, scope
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitives import TABLE
 
 MODERATE = st.floats(-1e6, 1e6)
 NUMBERS = st.floats(allow_nan=False)

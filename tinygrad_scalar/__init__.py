@@ -11,11 +11,14 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.context import no_grad
-from tinygrad_scalar.counting import counting
-from tinygrad_scalar.custom import custom, implicit
-from tinygrad_scalar.forward import jvp
-from tinygrad_scalar.functional import grad, jacobian, value_and_grad, vjp
+from tinygrad_scalar.core import primitives as primitives
+from tinygrad_scalar.core.context import no_grad
+from tinygrad_scalar.core.grad_table import GradTable
+from tinygrad_scalar.core.graph import topological_order
+from tinygrad_scalar.core.primitive import Interval, Primitive, primitive
+from tinygrad_scalar.core.provenance import scope, trace_lines
+from tinygrad_scalar.core.undefined import UndefinedGradientError, UndefinedGradientWarning
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import (
     abs as abs,
 )
@@ -90,24 +93,22 @@ from tinygrad_scalar.functions import (
 from tinygrad_scalar.functions import (
     sum as sum,
 )
-from tinygrad_scalar.graph import topological_order
-from tinygrad_scalar.primitive import Interval, Primitive, primitive
-from tinygrad_scalar.provenance import scope, trace_lines
-from tinygrad_scalar.table import GradTable
-from tinygrad_scalar.undefined import UndefinedGradientError, UndefinedGradientWarning
-from tinygrad_scalar.value import Value
+from tinygrad_scalar.modes.custom import custom, implicit
+from tinygrad_scalar.modes.forward import jvp
+from tinygrad_scalar.modes.grad import grad, jacobian, value_and_grad, vjp
+from tinygrad_scalar.teaching.counting import counting
 
 __version__ = "0.1.0"
 
 # Loaded when first asked for, so that `import tinygrad_scalar` stays light.
 _ROOM_OF = {
-    "checkpoint": "checkpointing",
-    "checkpoint_chain": "checkpointing",
-    "hessian": "second_order",
-    "hvp": "second_order",
-    "derivative": "series",
-    "taylor": "series",
-    "sum_over_paths": "teaching",
+    "checkpoint": "modes.checkpointing",
+    "checkpoint_chain": "modes.checkpointing",
+    "hessian": "modes.second_order",
+    "hvp": "modes.second_order",
+    "derivative": "modes.taylor",
+    "taylor": "modes.taylor",
+    "sum_over_paths": "teaching.paths",
     "Drawing": "drawing",
     "draw": "drawing",
     "to_dot": "drawing",
@@ -117,16 +118,17 @@ _ROOM_OF = {
     "to_mermaid": "drawing",
     "to_text": "drawing",
     "tree": "drawing",
-    "TraceError": "tape",
-    "compile": "tape",
-    "engines": "tape",
-    "load_compiled": "tape",
-    "take": "tape",
+    "TraceError": "compiler",
+    "compile": "compiler",
+    "engines": "compiler",
+    "load_compiled": "compiler",
+    "take": "compiler",
 }
-_ROOMS = ("data", "drawing", "nn", "optim", "strategies", "tape", "testing")
+_ROOMS = ("data", "drawing", "nn", "optim", "strategies", "testing")
 
 if TYPE_CHECKING:
-    from tinygrad_scalar.checkpointing import checkpoint, checkpoint_chain
+    from tinygrad_scalar.compiler import TraceError, engines, load_compiled, take
+    from tinygrad_scalar.compiler import compile as compile
     from tinygrad_scalar.drawing import (
         Drawing,
         draw,
@@ -138,11 +140,10 @@ if TYPE_CHECKING:
         to_text,
         tree,
     )
-    from tinygrad_scalar.second_order import hessian, hvp
-    from tinygrad_scalar.series import derivative, taylor
-    from tinygrad_scalar.tape import TraceError, engines, load_compiled, take
-    from tinygrad_scalar.tape import compile as compile
-    from tinygrad_scalar.teaching import sum_over_paths
+    from tinygrad_scalar.modes.checkpointing import checkpoint, checkpoint_chain
+    from tinygrad_scalar.modes.second_order import hessian, hvp
+    from tinygrad_scalar.modes.taylor import derivative, taylor
+    from tinygrad_scalar.teaching.paths import sum_over_paths
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import math
 import operator
 from typing import Any
 
-from tinygrad_scalar.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number
 
 
 def real(x: Any, what: str) -> float:

@@ -18,11 +18,11 @@ from typing import Any, NoReturn
 
 import tinygrad_scalar
 from tinygrad_scalar.bench.command import add_bench
+from tinygrad_scalar.core.grad_table import GradTable, show
+from tinygrad_scalar.core.undefined import UndefinedGradientWarning
+from tinygrad_scalar.core.value import COMPILED, Value
 from tinygrad_scalar.expression import CONSTANTS, FUNCTIONS, Expression
 from tinygrad_scalar.nn.command import add_commands
-from tinygrad_scalar.table import GradTable, show
-from tinygrad_scalar.undefined import UndefinedGradientWarning
-from tinygrad_scalar.value import COMPILED, Value
 
 PROGRAM = "tinygrad-scalar"
 # What wrong input or a full disk raises; anything else is a bug and shows itself.

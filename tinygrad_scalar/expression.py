@@ -17,7 +17,8 @@ from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
 
-from tinygrad_scalar import functions, primitives
+from tinygrad_scalar import functions
+from tinygrad_scalar.core import primitives
 
 LENGTH = 10_000
 NESTING = 100

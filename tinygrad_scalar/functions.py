@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tinygrad_scalar import primitives as table
-from tinygrad_scalar.arithmetic import gelu
-from tinygrad_scalar.carrier import Carrier
-from tinygrad_scalar.primitives import (
+from tinygrad_scalar.core import primitives as table
+from tinygrad_scalar.core.arithmetic import gelu
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.primitives import (
     abs,
     acos,
     acosh,
@@ -63,7 +63,7 @@ from tinygrad_scalar.primitives import (
     tanh,
     trunc,
 )
-from tinygrad_scalar.value import many
+from tinygrad_scalar.core.value import many
 
 __all__ = [
     "abs",

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value, primitive
+from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.drawing import formula, to_latex, to_text
 from tinygrad_scalar.drawing.latex import LATEX
-from tinygrad_scalar.primitives import TABLE
 
 x, y = Value(2.0, label="x"), Value(-3.0, label="y")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from tinygrad_scalar.value import Value
+from tinygrad_scalar.core.value import Value
 
 Color = Literal["grad"] | None
 

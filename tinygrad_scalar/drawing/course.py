@@ -11,13 +11,13 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.carrier import Carrier
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.grad_table import show
+from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.drawing.labels import number_text, visible
 from tinygrad_scalar.drawing.scene import Box, Bundle, Scene, slopes
 from tinygrad_scalar.drawing.terms import ATOM, TEXT, applied
-from tinygrad_scalar.graph import topological_order
-from tinygrad_scalar.precision import like
-from tinygrad_scalar.table import show
+from tinygrad_scalar.numbers.precision import like
 
 _OPERANDS = 8  # written out in a forward step
 _NOT_SHOWN = "nodes not shown"

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import Color, checked_color
 from tinygrad_scalar.drawing.colour import GradientColours
 from tinygrad_scalar.drawing.labels import dot_text, number_text
 from tinygrad_scalar.drawing.looks import caption_of, coloured, look_of, symbol_of
 from tinygrad_scalar.drawing.scene import Box, Scene, scene, slopes
 from tinygrad_scalar.drawing.scopes import Scope, nested
-from tinygrad_scalar.value import Value
 
 Blocks = dict[Scope, tuple[list[str], list[str]]]  # by scope: the Values, and their operations
 

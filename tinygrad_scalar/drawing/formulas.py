@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from tinygrad_scalar.core.graph import topological_order
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import checked_roots
 from tinygrad_scalar.drawing.latex import LATEX
 from tinygrad_scalar.drawing.terms import TEXT, Notation, written
-from tinygrad_scalar.graph import topological_order
-from tinygrad_scalar.value import Value
 
 Roots = Value | Sequence[Value] | Mapping[Any, Value]
 

@@ -10,10 +10,10 @@ import re
 import unicodedata
 from typing import Any
 
+from tinygrad_scalar.core.grad_table import show
+from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.drawing.labels import visible
 from tinygrad_scalar.drawing.terms import ATOM, SIGNED, Notation, Slot, Template
-from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.table import show
 
 _CALL = 9.5  # \sin\left(x\right): may stand below an exponent as it is
 _BASE = 9.2  # what stands below an exponent

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import Color, check_timeout, checked_color
 from tinygrad_scalar.drawing.dot import scene_dot
 from tinygrad_scalar.drawing.scene import scene
-from tinygrad_scalar.value import Value
 
 
 def draw(

@@ -12,8 +12,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tinygrad_scalar.context import no_grad
-from tinygrad_scalar.value import Value
+from tinygrad_scalar.core.context import no_grad
+from tinygrad_scalar.core.value import Value
 
 _COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#9a6700", "#cf222e", "#0a7a83", "#6e7781")
 _GRID = 60  # points a side at which a model is asked

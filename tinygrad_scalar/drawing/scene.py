@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.core.graph import topological_order
+from tinygrad_scalar.core.undefined import by_rule
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import check_count, checked_roots
 from tinygrad_scalar.drawing.scopes import Scope, chosen_scopes, outermost, scopes_of
-from tinygrad_scalar.graph import topological_order
-from tinygrad_scalar.precision import like
-from tinygrad_scalar.undefined import by_rule
-from tinygrad_scalar.value import Value
+from tinygrad_scalar.numbers.precision import like
 
 _NEIGHBOURHOOD = 3  # how many edges away from `focus` a picture reaches
 

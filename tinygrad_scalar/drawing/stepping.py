@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import Color, check_timeout, checked_color
 from tinygrad_scalar.drawing.course import Course, Row
 from tinygrad_scalar.drawing.dot import scene_dot
 from tinygrad_scalar.drawing.labels import dot_text, html_text, number_text
 from tinygrad_scalar.drawing.scene import scene
-from tinygrad_scalar.value import Value
 
 _HEIGHT = 680  # of the frame in a notebook, in pixels
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import check_count, checked_roots
 from tinygrad_scalar.drawing.labels import number_text, one_line
 from tinygrad_scalar.drawing.terms import operation_text
-from tinygrad_scalar.value import Value
 
 _BOLD, _BLUE, _GREY, _PLAIN = "\x1b[1m", "\x1b[34m", "\x1b[90m", "\x1b[0m"
 

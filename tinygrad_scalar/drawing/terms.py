@@ -10,10 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.carrier import Carrier
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.grad_table import show
+from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.drawing.labels import number_text, one_line
-from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.table import show
 
 # Precedence, as in the rows: 1 a sum … 9 a call; beyond it what needs no brackets even as a base.
 SIGNED = 1.0  # what begins with a minus

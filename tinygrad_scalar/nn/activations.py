@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.nn.module import Module
-from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.primitives import TABLE
 
 Activate = Callable[[Any], Any]
 _SPELLED = {"relu": "ReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU", "leaky_relu": "LeakyReLU"}

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_scalar.checks import whole
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.shapes import is_list
-from tinygrad_scalar.precision import is_number
-from tinygrad_scalar.value import Value
+from tinygrad_scalar.numbers.precision import is_number
 
 
 def check_parts(model: Any, loss: Any, optimizer: Any) -> None:

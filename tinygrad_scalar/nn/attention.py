@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tinygrad_scalar.checks import whole
-from tinygrad_scalar.context import no_grad
+from tinygrad_scalar.core.context import no_grad
 from tinygrad_scalar.functions import dot, softmax
 from tinygrad_scalar.nn.activations import Activate, Activation, recorded
 from tinygrad_scalar.nn.embedding import Embedding
@@ -14,7 +14,7 @@ from tinygrad_scalar.nn.initializers import Initializer
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.modules import Affine
 from tinygrad_scalar.nn.normalization import RMSNorm
-from tinygrad_scalar.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number
 from tinygrad_scalar.seeds import Seed, generator
 
 Vector = list[Any]

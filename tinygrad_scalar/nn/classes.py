@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tinygrad_scalar.context import no_grad
+from tinygrad_scalar.core.context import no_grad
+from tinygrad_scalar.core.primitives import sigmoid
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import softmax
 from tinygrad_scalar.nn.module import Module, mode
-from tinygrad_scalar.primitives import sigmoid
-from tinygrad_scalar.value import Value
 
 
 def predict(model: Module, x: Sequence[Any]) -> tuple[int, float]:

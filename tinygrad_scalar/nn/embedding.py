@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_scalar.carrier import Carrier
 from tinygrad_scalar.checks import whole
+from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.nn.initializers import Initializer, initializer
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.parameter import parameter
@@ -39,7 +39,7 @@ class Embedding(Module):
         if is_list(index):
             return [self.forward(item) for item in index]
         if isinstance(index, Carrier):
-            from tinygrad_scalar.tape import take
+            from tinygrad_scalar.compiler import take
 
             return take(self.rows, index)
         if isinstance(index, bool) or not hasattr(index, "__index__"):

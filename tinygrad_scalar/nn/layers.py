@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_scalar import context
 from tinygrad_scalar.checks import whole
-from tinygrad_scalar.context import Settings
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.context import Settings
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import dot
 from tinygrad_scalar.nn.activations import Activate, activation_named, name_of, recorded
 from tinygrad_scalar.nn.initializers import Initializer, initializer
@@ -16,7 +17,6 @@ from tinygrad_scalar.nn.parameter import parameter
 from tinygrad_scalar.nn.scopes import current
 from tinygrad_scalar.nn.shapes import checked_list, is_list
 from tinygrad_scalar.seeds import Seed, generator
-from tinygrad_scalar.value import Value
 
 
 class Neuron(Module):

@@ -9,10 +9,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tinygrad_scalar import functions, primitives
-from tinygrad_scalar.carrier import Carrier
+from tinygrad_scalar import functions
+from tinygrad_scalar.core import primitives
+from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.nn.shapes import is_list
-from tinygrad_scalar.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number
 
 
 def mean_squared_error(outputs: Any, targets: Any) -> Any:
@@ -105,7 +106,7 @@ def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
 def _distribution(target: Any, classes: int) -> Any:
     """A distribution checked to be one; a class index as it is, as a distribution if traced."""
     if isinstance(target, Carrier):
-        from tinygrad_scalar.tape import take
+        from tinygrad_scalar.compiler import take
 
         return take([[float(i == j) for j in range(classes)] for i in range(classes)], target)
     if not is_list(target) or any(isinstance(t, Carrier) for t in target):

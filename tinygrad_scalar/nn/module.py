@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from reprlib import recursive_repr
 from typing import Any, Self
 
-from tinygrad_scalar import context
-from tinygrad_scalar.context import Settings
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.context import Settings
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.parameter import is_parameter
 from tinygrad_scalar.nn.scopes import Settled, current, settle
-from tinygrad_scalar.precision import is_number, number
-from tinygrad_scalar.value import Value
+from tinygrad_scalar.numbers.precision import is_number, number
 
 
 class Module:

@@ -11,7 +11,7 @@ from tinygrad_scalar.nn.initializers import Initializer, initializer
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.parameter import parameter
 from tinygrad_scalar.nn.shapes import checked_list, is_list
-from tinygrad_scalar.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number
 from tinygrad_scalar.seeds import Seed, generator
 
 

@@ -10,7 +10,7 @@ from tinygrad_scalar.functions import dot, mean
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.parameter import parameter
 from tinygrad_scalar.nn.shapes import checked_list
-from tinygrad_scalar.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number
 
 
 def _checked_eps(eps: float, of: str) -> float:

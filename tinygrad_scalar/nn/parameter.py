@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tinygrad_scalar.graph import nodes_below
-from tinygrad_scalar.provenance import Provenance
-from tinygrad_scalar.value import Value
+from tinygrad_scalar.core.graph import nodes_below
+from tinygrad_scalar.core.provenance import Provenance
+from tinygrad_scalar.core.value import Value
 
 
 class Trainable(Provenance):

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tinygrad_scalar.compiler import compile, engines
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.losses import binary_cross_entropy, cross_entropy, hinge, mean_squared_error
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.modules import Dropout
 from tinygrad_scalar.nn.saving import architecture
 from tinygrad_scalar.nn.shapes import is_list
-from tinygrad_scalar.tape import compile, engines
-from tinygrad_scalar.value import Value
 
 _LOSSES = (binary_cross_entropy, cross_entropy, hinge, mean_squared_error)
 _WORTH_IT = 2_000  # examples from which on compiling takes less time than it saves

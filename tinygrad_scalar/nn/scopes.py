@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_scalar import context
-from tinygrad_scalar.context import Settings
-from tinygrad_scalar.provenance import NOTHING, Provenance
-from tinygrad_scalar.value import Value
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.context import Settings
+from tinygrad_scalar.core.provenance import NOTHING, Provenance
+from tinygrad_scalar.core.value import Value
 
 
 class Settled(Provenance):

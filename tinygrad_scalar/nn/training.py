@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinygrad_scalar.checks import whole
-from tinygrad_scalar.context import no_grad
+from tinygrad_scalar.core.context import no_grad
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.data import batches
 from tinygrad_scalar.nn.arguments import (
     check_examples,
@@ -21,7 +22,6 @@ from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.checkpoint import Checkpoint
 from tinygrad_scalar.nn.module import Module, mode
 from tinygrad_scalar.nn.progress import Progress
-from tinygrad_scalar.value import Value
 
 Loss = Callable[[Any, Any], Any]
 Callback = Callable[[int, History], Any]

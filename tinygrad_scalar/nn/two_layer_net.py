@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar.checks import positive
-from tinygrad_scalar.context import no_grad
+from tinygrad_scalar.core.context import no_grad
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.activations import ReLU
 from tinygrad_scalar.nn.losses import cross_entropy
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.modules import Affine
 from tinygrad_scalar.seeds import Seed, generator
-from tinygrad_scalar.value import Value
 
 Table = dict[str, Any]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 
 from tinygrad_scalar.checks import positive
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.parameter import checked_parameters
-from tinygrad_scalar.value import Value
 
 
 def clip_grad_norm(params: Iterable[Value], max_norm: float) -> float:

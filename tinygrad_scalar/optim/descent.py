@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tinygrad_scalar.checks import positive
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.parameter import checked_parameters, parameters_below
-from tinygrad_scalar.value import Value
 
 
 class GradientDescentOptimizer:

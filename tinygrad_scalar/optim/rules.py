@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from tinygrad_scalar.checks import fraction, not_negative, positive
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.optim.optimizer import Optimizer, Rule
 from tinygrad_scalar.optim.schedules import Schedule
-from tinygrad_scalar.value import Value
 
 
 class SGD(Optimizer):

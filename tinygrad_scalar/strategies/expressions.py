@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.primitive import Joint, Primitive
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitive import Joint, Primitive
+from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.strategies.programs import Instruction, Program, pruned
 from tinygrad_scalar.strategies.requirement import st
 from tinygrad_scalar.testing.kinks import near_kink

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.strategies.requirement import st
 from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
 from tinygrad_scalar.testing.examination import examine, undefined_gradients_ignored
 from tinygrad_scalar.testing.recording import Flat
-from tinygrad_scalar.value import Value
 
 Point = tuple[float, ...]
 _TRIES = 5000

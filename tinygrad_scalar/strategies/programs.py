@@ -6,8 +6,8 @@ import inspect
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.value import Value
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.value import Value
 
 # How rows are written that are not name(operand, …) under `from tinygrad_scalar import *`.
 _WRITTEN = {
@@ -48,7 +48,7 @@ class Program:
     functions of this library take; `run()` calls it on fresh leaves. Its repr is Python that runs
     after `from tinygrad_scalar import *`, with the output on the last line.
 
-    >>> from tinygrad_scalar.primitives import mul, sin
+    >>> from tinygrad_scalar.core.primitives import mul, sin
     >>> program = Program((2.0,), (Instruction(mul, (0, 0)), Instruction(sin, (1,))))
     >>> program
     x0 = Value(2.0, label='x0')
@@ -122,7 +122,7 @@ def _constant(x: float) -> str:
 def pruned(program: Program) -> Program:
     """The program without instructions and inputs that the output does not use.
 
-    >>> from tinygrad_scalar.primitives import cos, sin
+    >>> from tinygrad_scalar.core.primitives import cos, sin
     >>> pruned(Program((1.0, 2.0), (Instruction(sin, (0,)), Instruction(cos, (1,)))))
     x0 = Value(2.0, label='x0')
     v0 = cos(x0)

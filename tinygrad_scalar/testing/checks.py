@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.precision import Number
-from tinygrad_scalar.tape import TraceError
+from tinygrad_scalar.compiler import TraceError
+from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.comparison import Comparison, Disagreement, compare, run
 from tinygrad_scalar.testing.derivatives import Index
 from tinygrad_scalar.testing.errors import GradientError, UncheckableError

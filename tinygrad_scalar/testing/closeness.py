@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tinygrad_scalar.carrier import Carrier
-from tinygrad_scalar.precision import Number, is_number
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.numbers.precision import Number, is_number
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.recording import finite
 

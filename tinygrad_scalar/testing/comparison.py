@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.carrier import Carrier
-from tinygrad_scalar.graph import nodes_below
-from tinygrad_scalar.precision import Number
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.graph import nodes_below
+from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.derivatives import Index
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.modes import MODES, Derivatives, Function, derivative_graph
 from tinygrad_scalar.testing.recording import Recording, finite
 from tinygrad_scalar.testing.references import Expected, expected
-from tinygrad_scalar.value import Value
 
 # The least precise function of the table is right to 5e-13.
 RELATIVE = 1e-12

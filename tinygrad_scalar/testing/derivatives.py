@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.precision import Number
+from tinygrad_scalar.numbers.precision import Number
 
 Index = tuple[int, ...]  # ∂²f/∂x₀∂x₂ is (0, 2)
 

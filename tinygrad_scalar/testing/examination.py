@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.graph import nodes_below
-from tinygrad_scalar.precision import Number
+from tinygrad_scalar.core.graph import nodes_below
+from tinygrad_scalar.core.undefined import UndefinedGradientWarning
+from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.comparison import failed
 from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
 from tinygrad_scalar.testing.kinks import MARGIN, kinks
 from tinygrad_scalar.testing.modes import derivative_graph
 from tinygrad_scalar.testing.recording import Flat, Recording, finite
-from tinygrad_scalar.undefined import UndefinedGradientWarning
-from tinygrad_scalar.value import Value
 
 # Of the largest number in the program: what f(x + h) and its replay may differ by through rounding.
 _ROUNDING = 1e-13

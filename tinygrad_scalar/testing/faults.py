@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.testing.comparison import Comparison, compare, run
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.recording import Recording
 from tinygrad_scalar.testing.references import expected
 from tinygrad_scalar.testing.report import Fault
-from tinygrad_scalar.value import Value
 
 # What modes may differ by where there is no reference, of the largest derivative.
 BETWEEN_MODES = 1e-9

@@ -8,8 +8,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from tinygrad_scalar.precision import Number
-from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.derivatives import Derivative, Index, Unsuitable, central
 from tinygrad_scalar.testing.recording import Recording
 

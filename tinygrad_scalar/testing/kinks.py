@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.primitives import where
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.primitives import where
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.testing.recording import Recording, finite
-from tinygrad_scalar.value import Value
 
 # How near is too near: well above rounding, well below any step that a user could see.
 MARGIN = 1e-6

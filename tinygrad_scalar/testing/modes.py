@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinygrad_scalar.forward import jvp
-from tinygrad_scalar.functional import grad
-from tinygrad_scalar.tape import compile
+from tinygrad_scalar.compiler import compile
+from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.modes.forward import jvp
+from tinygrad_scalar.modes.grad import grad
 from tinygrad_scalar.testing.derivatives import Index
-from tinygrad_scalar.value import Value
 
 Function = Callable[..., Any]
 Derivatives = dict[Index, Any]

@@ -12,13 +12,13 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.graph import active_nodes, topological_order
-from tinygrad_scalar.precision import Number, is_number, number
-from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.provenance import trace_lines
-from tinygrad_scalar.structure import leaves, like
+from tinygrad_scalar.core.graph import active_nodes, topological_order
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.provenance import trace_lines
+from tinygrad_scalar.core.tree import leaves, like
+from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import Number, is_number, number
 from tinygrad_scalar.testing.errors import OutsideDomainError, UncheckableError
-from tinygrad_scalar.value import Value
 
 _FLOAT32 = 2.0**29  # roundings of a float32 in those of a float
 

@@ -21,9 +21,9 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.precision import Number
-from tinygrad_scalar.primitive import Primitive
-from tinygrad_scalar.primitives import TABLE
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.derivatives import Derivative, Index, Unsuitable, indices
 from tinygrad_scalar.testing.high_precision import by_mpmath
 from tinygrad_scalar.testing.hyperdual import HyperDual

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing import tree
-from tinygrad_scalar.precision import Number
+from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.comparison import Disagreement
 from tinygrad_scalar.testing.derivatives import Index
-from tinygrad_scalar.value import Value
 
 _ROWS = 8
 _DEPTH = 3

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinygrad_scalar.primitive import Primitive
+from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.testing.comparison import run
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.modes import MODES

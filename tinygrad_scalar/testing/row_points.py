@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tinygrad_scalar.primitive import REAL, Interval, Primitive
+from tinygrad_scalar.core.primitive import REAL, Interval, Primitive
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.recording import finite
 

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from tinygrad_scalar.primitive import Joint, Primitive
-from tinygrad_scalar.primitives import TABLE
-from tinygrad_scalar.tape import compile, engines
+from tinygrad_scalar.compiler import compile, engines
+from tinygrad_scalar.core.primitive import Joint, Primitive
+from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.core.ufuncs import _SPELLINGS
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.testing.checks import GradientCheck, check_grad
 from tinygrad_scalar.testing.comparison import RELATIVE, UNITS
 from tinygrad_scalar.testing.errors import GradientError
@@ -29,8 +31,6 @@ from tinygrad_scalar.testing.row_points import (
     stated_but_outside,
     value,
 )
-from tinygrad_scalar.ufuncs import _SPELLINGS
-from tinygrad_scalar.value import Value
 
 
 def check_primitive(row: Any) -> None:

@@ -1,6 +1,0 @@
-# What Cython adds to arithmetic.py: see hatch_build.py.
-from tinygrad_scalar.carrier cimport Carrier
-
-
-cdef class Arithmetic(Carrier):
-    pass

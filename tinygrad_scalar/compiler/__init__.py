@@ -1,0 +1,18 @@
+"""A scalar function traced to flat code u(1)…u(n), differentiated there, and replayed.
+
+| room | what it does |
+|---|---|
+| `compiled`, `storage` | the face, `compile`; files and pickles |
+| `arguments`, `results`, `dispatch` | points and batches, and the right path for each |
+| `paths`, `listing` | one trace of the function; how it is shown |
+| `backends`, `masked` | the engines by name; which points a path is right for |
+| `ir/` | the flat code: traced, differentiated, lowered to the rows that an engine has |
+| `python/`, `arrays/`, `llvm/`, `vm/` | an engine each |
+"""
+
+from tinygrad_scalar.compiler.backends import engines
+from tinygrad_scalar.compiler.compiled import Compiled, compile, load_compiled
+from tinygrad_scalar.compiler.ir.tape import TraceError
+from tinygrad_scalar.compiler.ir.trace import take
+
+__all__ = ["Compiled", "TraceError", "compile", "engines", "load_compiled", "take"]

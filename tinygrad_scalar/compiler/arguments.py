@@ -1,0 +1,179 @@
+"""Arguments of a compiled function: numbers and lists for one point, arrays for a batch of points.
+
+The first axis of an array is the batch: (N,) is a batch of numbers, (N, d) of lists of d numbers.
+What stands beside arrays is the same for every point. Arrays may be those of another library,
+all of the same one; its arrays without axes are numbers.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tinygrad_scalar.compiler.arrays.namespaces import kind, namespace, shared_namespace, stacked
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.tree import leaves, like
+from tinygrad_scalar.numbers.precision import is_number
+
+Key = Any  # what the structure of an argument is known by
+
+
+class Argument(NamedTuple):
+    """One argument taken apart: its structure, and a number or a column per place in it."""
+
+    key: Key
+    tree: Any  # the structure to mirror, with anything in the places
+    columns: Any  # a sequence of floats, or of arrays of one number per point
+    rows: bool = False  # an (N, d) array, whose results are (N, d) too
+
+    def mirrored(self, entries: Sequence[Any], xp: Any = None) -> Any:
+        """Results, one per place, in the structure of the argument."""
+        if self.rows:
+            if xp is not None:
+                return stacked(xp, entries, len(entries))
+            import numpy as np
+
+            return np.ascontiguousarray(np.asarray(entries).T)
+        return like(self.tree, list(entries))
+
+
+class Call(NamedTuple):
+    """All arguments of a call: their common structure, columns, the batch's size and namespace."""
+
+    arguments: list[Argument]
+    key: Key
+    columns: Sequence[Any]
+    size: int | None  # None for a single point
+    xp: Any = None  # the namespace of the arrays if they are not NumPy's
+
+
+def taken_apart(args: Sequence[Any], name: str = "compile") -> Call:
+    """The arguments of a call, checked; TypeError or ValueError names the one that is wrong."""
+    xp = shared_namespace(args, name)
+    if xp is None:
+        args = [as_numpy(arg) for arg in args]
+    arguments = [argument(arg, f"{name}: argument {i}", xp) for i, arg in enumerate(args)]
+    if len(arguments) == 1:
+        columns = arguments[0].columns
+    else:
+        columns = [column for one in arguments for column in one.columns]
+    size: int | None = None
+    for i in range(len(arguments)):
+        length = _length(args[i])
+        if length is None:
+            continue
+        if size is not None and length != size:
+            raise ValueError(
+                f"{name}: argument {i} has a batch of {length} points, one before it of {size}; "
+                "the first axes of all arrays must agree"
+            )
+        size = length
+    return Call(arguments, tuple(one.key for one in arguments), columns, size, xp)
+
+
+def _length(arg: Any) -> int | None:
+    return int(arg.shape[0]) if getattr(arg, "ndim", 0) and namespace(arg) else None
+
+
+def has_carrier(args: Sequence[Any]) -> bool:
+    """Whether a Value, Dual or Traced stands among the arguments."""
+    for arg in args:
+        if isinstance(arg, Carrier):
+            return True
+        if isinstance(arg, (list, tuple, dict)) and any(
+            isinstance(x, Carrier) for x in leaves(arg)
+        ):
+            return True
+    return False
+
+
+def as_numpy(x: Any) -> Any:
+    """What NumPy takes for an array (a column of pandas) as one of NumPy's; else as it is."""
+    if x.__class__ is float or not hasattr(x, "__array__") or not getattr(x, "ndim", 0):
+        return x
+    if is_array(x):
+        return x
+    import numpy as np
+
+    return np.asarray(x)
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is a NumPy array."""
+    np = sys.modules.get("numpy")
+    return np is not None and isinstance(x, np.ndarray)
+
+
+def argument(arg: Any, what: str, xp: Any = None) -> Argument:
+    """One argument taken apart; errors name it as `what`."""
+    if arg.__class__ is float:
+        return Argument(0, None, (arg,))
+    if arg.__class__ is list and xp is None:
+        try:
+            return Argument(("list", len(arg)), arg, array("d", arg))
+        except (TypeError, ValueError):
+            pass  # nested, or wrong: told below
+    if is_array(arg) or namespace(arg):
+        return _array(arg, what, xp)
+    if isinstance(arg, (list, tuple, dict)):
+        numbers = [_number(leaf, what) for leaf in leaves(arg)]
+        return Argument(_key(arg), arg, numbers)
+    return Argument(0, None, (_number(arg, what),))
+
+
+def _number(x: Any, what: str) -> Any:
+    """A number as a float; an array without axes of another library as it is."""
+    if getattr(x, "ndim", 0) and namespace(x):
+        raise TypeError(
+            f"{what} is a list with arrays in it: give one (N, d) array, or a list of numbers"
+        )
+    if is_number(x) or (is_array(x) and _is_real(x)):
+        return float(x)
+    if namespace(x) and _is_real(x):
+        return x
+    raise TypeError(
+        f"{what}: give numbers, a list of numbers, or arrays of them, not {type(x).__name__}"
+    )
+
+
+def _is_real(x: Any) -> bool:
+    if is_array(x):
+        return x.dtype.kind in "biuf"
+    return kind(x).startswith(("float", "bfloat", "int", "uint", "bool"))
+
+
+def _key(tree: Any) -> Key:
+    if isinstance(tree, dict):
+        return ("dict", *((key, _key(branch)) for key, branch in tree.items()))
+    if isinstance(tree, (list, tuple)):
+        name = "list" if isinstance(tree, list) else type(tree).__qualname__
+        inner = [_key(branch) for branch in tree]
+        return (name, len(inner)) if not any(inner) else (name, *inner)
+    return 0
+
+
+def _array(arg: Any, what: str, xp: Any) -> Argument:
+    if not _is_real(arg):
+        raise TypeError(
+            f"{what} is an array of {kind(arg)}: give real numbers"
+            + ("; are its rows of different lengths?" if kind(arg) == "object" else "")
+        )
+    if arg.ndim == 0:
+        return Argument(0, None, (arg if xp else float(arg),))
+    if arg.ndim == 1:
+        return Argument(0, None, (arg,))
+    if arg.ndim > 2:
+        raise ValueError(
+            f"{what} has {arg.ndim} axes: give (N,), a batch of numbers, or (N, d), a batch of "
+            "lists; array.reshape(len(array), -1) makes one"
+        )
+    width = arg.shape[1]
+    key, tree = ("list", width), [0.0] * width
+    if xp:
+        return Argument(key, tree, [arg[:, k] for k in range(width)], rows=True)
+    import numpy as np
+
+    columns = np.ascontiguousarray(arg.T, dtype=float)  # one pass over memory for all columns
+    return Argument(key, tree, columns, rows=True)

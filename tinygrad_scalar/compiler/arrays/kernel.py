@@ -1,0 +1,212 @@
+"""The engine "numpy": the same straight lines over whole arrays, of any Array-API namespace.
+
+The source calls the standard's functions on `xp`: NumPy, or the namespace that the arrays of
+another library belong to. Rows that it lacks are written in simpler rows; where there are none,
+they are worked out on the host, point by point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from tinygrad_scalar.compiler.arrays.namespaces import from_host, on_host, readable, silence
+from tinygrad_scalar.compiler.ir.lower import lowered
+from tinygrad_scalar.compiler.ir.program import CONSTANT, INPUT, PARAMETER, Program
+from tinygrad_scalar.compiler.ir.tape import (
+    COMPARISONS,
+    CONDITIONS,
+    GUARDS,
+    HOLDS,
+    TraceError,
+    ieee,
+)
+from tinygrad_scalar.compiler.python.kernel import literal, names
+from tinygrad_scalar.core import primitives as p
+from tinygrad_scalar.core.primitive import Primitive
+
+BLOCK = 8192  # points: their intermediate arrays stay in the cache
+
+_SIGNS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+OPERATORS = {
+    p.add: "{} + {}", p.sub: "{} - {}", p.mul: "{} * {}", p.div: "{} / {}", p.neg: "-{}",
+    **{COMPARISONS[name]: f"{{}} {sign} {{}}" for name, sign in _SIGNS.items()},
+}  # fmt: skip
+# Rows that bear the name of a function on arrays; not all libraries have the last three.
+# fmt: off
+FUNCTIONS = tuple(
+    p.TABLE[name]
+    for name in (
+        "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "hypot", "pow", "sin", "cos",
+        "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
+        "abs", "copysign", "floor", "ceil", "trunc", "round", "where", "exp2", "cbrt", "fmod",
+    )
+)
+# fmt: on
+# Where a library keeps its special functions, and its names for the rows beside erf and erfc.
+_GAMMA = {"lgamma": "gammaln", "digamma": "digamma"}
+SPECIAL: dict[str, tuple[str, dict[str, str]]] = {
+    "numpy": ("scipy.special", {}),
+    "torch": ("torch.special", _GAMMA),
+    "jax.numpy": ("jax.scipy.special", {**_GAMMA, "gamma": "gamma"}),
+    "cupy": ("cupyx.scipy.special", {**_GAMMA, "gamma": "gamma"}),
+}
+_READ = frozenset((INPUT, PARAMETER, CONSTANT))
+
+
+def functions_of(xp: Any) -> dict[Primitive, str]:
+    """The rows that a namespace has a function for, and its name."""
+    names = {row: row.name for row in FUNCTIONS if hasattr(xp, row.name)}
+    return names if p.fmod in names else {**names, p.mod: "remainder"}
+
+
+def special_functions_of(xp: Any) -> dict[Primitive, Callable[..., Any]]:
+    """The special functions of a namespace, by row."""
+    module, more = SPECIAL.get(xp.__name__, ("", {}))
+    if not module or not find_spec(module.partition(".")[0]):
+        return {}
+    names, found = {"erf": "erf", "erfc": "erfc", **more}, import_module(module)
+    return {p.TABLE[row]: getattr(found, name) for row, name in names.items()}
+
+
+def source(program: Program, functions: Mapping[Primitive, str]) -> str:
+    """Python source over arrays; unlike the scalar source it goes on where a guard fails."""
+    lines = ["def replay(xp, rows, number, x, p):"]
+    called = names(program)
+    text: list[str] = []
+    mask = "None"
+    for line, (row, operands) in enumerate(program.code):
+        if row is CONSTANT:
+            text.append(literal(operands[0]))
+            continue
+        text.append(f"u{line + 1}")
+        if row in GUARDS:
+            truth = _truth(program, operands[0], text)
+            held = truth if row is HOLDS else f"~{truth}"
+            lines.append(f"    mask = {held if mask == 'None' else f'mask & {held}'}")
+            mask = "mask"
+        else:
+            lines.append(f"    {text[-1]} = {_expression(program, line, text, functions, called)}")
+    outputs = ", ".join(_number(program, line, text) for line in program.outputs)
+    lines.append(f"    return [{outputs}], {mask}")
+    return "\n".join(lines) + "\n"
+
+
+def _truth(program: Program, line: int, text: list[str]) -> str:
+    """A line as truth values."""
+    return text[line] if program.code[line][0] in CONDITIONS else f"({text[line]} != 0.0)"
+
+
+def _number(program: Program, line: int, text: list[str]) -> str:
+    """A line as numbers: truth values are neither negated nor subtracted."""
+    condition = program.code[line][0] in CONDITIONS
+    return f"xp.where({text[line]}, number(1.0), number(0.0))" if condition else text[line]
+
+
+def _expression(
+    program: Program,
+    line: int,
+    text: list[str],
+    functions: Mapping[Primitive, str],
+    called: Mapping[Primitive, str],
+) -> str:
+    row, operands = program.code[line]
+    if row in _READ:
+        return f"{'x' if row is INPUT else 'p'}[{operands[0]}]"
+    written = [_number(program, k, text) for k in operands]
+    constant = [program.code[k][0] is CONSTANT for k in operands]
+    if row in OPERATORS and not all(constant):  # 1 / 0 is an error in Python
+        return OPERATORS[row].format(*written)
+    written = [f"number({x})" if c else x for x, c in zip(written, constant, strict=True)]
+    if row in OPERATORS:
+        return OPERATORS[row].format(*written)
+    if row is p.where:
+        written[0] = _truth(program, operands[0], text)
+    if row in functions:
+        return f"xp.{functions[row]}({', '.join(written)})"
+    return f"rows[{called[row]!r}, {len(operands)}]({', '.join(written)})"
+
+
+class Kernel:
+    """A program ready to run on columns, NumPy's or those of another namespace `xp`."""
+
+    def __init__(self, program: Program, dtype: str, xp: Any = None) -> None:
+        xp = xp or import_module("numpy")
+        self.xp, self.dtype = xp, dtype
+        functions, special = functions_of(xp), special_functions_of(xp)
+        self.program = lowered(program, functions.keys() | OPERATORS.keys() | special.keys())
+        self.source = source(self.program, functions)
+        namespace: dict[str, Any] = {"inf": float("inf"), "nan": float("nan")}
+        exec(compile(self.source, "<tinygrad_scalar tape>", "exec"), namespace)  # noqa: S102
+        self.replay: Callable[..., tuple[list[Any], Any]] = namespace["replay"]
+        known = functions.keys() | OPERATORS.keys() | GUARDS | _READ
+        called = names(self.program)
+        self.rows = {
+            (called[row], len(operands)): special.get(row) or _on_host(row, len(operands), xp)
+            for row, operands in self.program.code
+            if row not in known
+        }
+
+    def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any]:
+        """The outputs at every point as an array (m, size), and where the guards hold."""
+        import numpy as np
+
+        outputs = np.empty((len(self.program.outputs), size), self.dtype)
+        mask = np.ones(size, dtype=bool)
+        with silence():
+            number = np.dtype(self.dtype).type  # its arithmetic overflows without a word
+            arrays = [
+                number(c) if isinstance(c, float) else c.astype(self.dtype, copy=False)
+                for c in columns
+            ]
+            leaves = [number(y) for y in p]
+            for start in range(0, size, BLOCK):
+                block = slice(start, start + BLOCK)
+                x = [a if a.ndim == 0 else a[block] for a in arrays]
+                results, held = self.replay(np, self.rows, number, x, leaves)
+                for output, result in zip(outputs, results, strict=True):
+                    output[block] = result
+                if held is not None:
+                    mask[block] = held
+        return outputs, mask if self.program.guards else None
+
+    def everywhere(self, columns: Sequence[Any], p: Sequence[float], ones: Any) -> tuple[Any, Any]:
+        """The outputs at every point, each an array like `ones`, and where the guards hold."""
+        one = ones[0] if ones.ndim else ones
+        outputs: list[Any] = []
+        seen: set[int] = set()
+        with silence():
+            x = [c * one if isinstance(c, float) else c for c in columns]
+            leaves = [y * one for y in p]
+            results, held = self.replay(self.xp, self.rows, lambda c: c * one, x, leaves)
+            for line, result in zip(self.program.outputs, results, strict=True):
+                computed = self.program.code[line][0] not in _READ and line not in seen
+                fresh = computed and result.shape == ones.shape
+                outputs.append(result if fresh else result * ones)
+                seen.add(line)
+        return outputs, held
+
+
+def _on_host(row: Primitive, count: int, xp: Any) -> Callable[..., Any]:
+    """A row that a namespace lacks, point by point on NumPy's arrays."""
+    import numpy as np
+
+    def forward(*x: Any) -> float:
+        return float(ieee(row, [float(number) for number in x]))
+
+    each = np.frompyfunc(forward, count, 1)
+    if xp is np:
+        return lambda *x: np.asarray(each(*x), x[0].dtype)
+
+    def run(*x: Any) -> Any:
+        if not all(map(readable, x)):
+            raise TraceError(
+                f"{row.name}: {xp.__name__} has no such function, and it is worked out on the "
+                "host, which neither a transformation nor a gradient of that library goes "
+                "through: call the compiled function outside, and take gradients by f.grad"
+            )
+        return from_host(np.asarray(each(*map(on_host, x)), float), x[0])
+
+    return run

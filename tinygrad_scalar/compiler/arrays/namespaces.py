@@ -1,0 +1,147 @@
+"""Arrays of other libraries: the namespace with their functions, and the ways there and back.
+
+A namespace is what the Array-API standard (https://data-apis.org/array-api) calls so: the module
+with the functions for one kind of arrays. PyTorch has one without saying so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tinygrad_scalar.compiler.ir.tape import TraceError
+from tinygrad_scalar.core.tree import leaves
+
+UNSAID = ("torch", "cupy")  # whose arrays may not name their namespace
+NUMBERS = frozenset((float, int, bool))
+# What libraries raise for the number of an array that is itself being traced or mapped.
+UNKNOWN = (TypeError, RuntimeError, ValueError)
+
+
+def namespace(x: Any) -> Any:
+    """The module with the functions for an array; None for numbers and everything else."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and x.__class__ is numpy.ndarray:
+        return numpy if x.ndim else None
+    if x.__class__ in NUMBERS or not hasattr(x, "ndim"):
+        return None
+    named = getattr(x, "__array_namespace__", None)
+    if named is None:
+        root = type(x).__module__.partition(".")[0]
+        return sys.modules[root] if root in UNSAID else None
+    xp = named()
+    return xp if x.ndim or xp.__name__ != "numpy" else None  # a scalar of NumPy's is a number
+
+
+def shared_namespace(args: Sequence[Any], name: str) -> Any:
+    """The namespace of the arrays among the arguments; None for NumPy's, and if there are none.
+
+    Errors: TypeError naming both, if there are two.
+    """
+    found: Any = None
+    for i, arg in enumerate(args):
+        if NUMBERS.issuperset(map(type, arg) if arg.__class__ is list else (type(arg),)):
+            continue
+        for x in leaves(arg) if isinstance(arg, (list, tuple, dict)) else (arg,):
+            xp = namespace(x)
+            if xp is None:
+                continue
+            found = found or xp
+            if xp is not found:
+                raise TypeError(
+                    f"{name}: argument {i} is an array of {xp.__name__}, one before it of "
+                    f"{found.__name__}; give arrays of one library"
+                )
+    return None if found is None or found.__name__ == "numpy" else found
+
+
+def kind(x: Any) -> str:
+    """The name of the type of an array's numbers: "float64", "int32", "bool"."""
+    return str(x.dtype).rpartition(".")[2]
+
+
+def converted(xp: Any, columns: Sequence[Any], dtype: str) -> tuple[list[Any], Any]:
+    """Columns of one floating type, and an array of ones of the shape of the results.
+
+    Their own type, float32 or float64, is kept where `dtype` is "float64"; whole numbers become
+    what the library makes of a Python float.
+    """
+    arrays = [c for c in columns if not isinstance(c, float)]
+    kinds = {kind(c) for c in arrays}
+    if dtype == "float32" or ("float64" not in kinds and any("float" in name for name in kinds)):
+        target = xp.float32
+    else:
+        target = xp.float64 if "float64" in kinds else xp.asarray(1.0).dtype
+    typed = [c if isinstance(c, float) else _typed(xp, c, target) for c in columns]
+    largest = max((c for c in typed if not isinstance(c, float)), key=lambda c: c.ndim)
+    return typed, xp.ones_like(largest)
+
+
+def _typed(xp: Any, x: Any, dtype: Any) -> Any:
+    if x.dtype == dtype:
+        return x
+    return xp.astype(x, dtype) if hasattr(xp, "astype") else x.to(dtype)
+
+
+def stacked(xp: Any, columns: Sequence[Any], *shape: int) -> Any:
+    """Results in the last axes: an array of the shape of a column and then `shape`."""
+    together = xp.stack(list(columns), axis=-1)
+    return xp.reshape(together, (*together.shape[:-1], *shape))
+
+
+def number(x: Any) -> float | None:
+    """The number in an array of one, None while it is being traced or mapped."""
+    try:
+        return float(x.detach() if hasattr(x, "detach") else x)
+    except UNKNOWN:
+        return None
+
+
+def readable(x: Any) -> bool:
+    """Whether the numbers of an array can be read, and nothing is lost by it."""
+    return not getattr(x, "requires_grad", False) and number(x[(0,) * x.ndim]) is not None
+
+
+def holds_somewhere(xp: Any, mask: Any) -> bool:
+    """Whether an array of truth values holds one that is true; TraceError while it is traced."""
+    try:
+        return bool(xp.any(mask))
+    except UNKNOWN:
+        raise unknown() from None
+
+
+def unknown() -> TraceError:
+    """What is raised where a branch would have to know a number that is itself being traced."""
+    return TraceError(
+        "the compiled function branches on its arguments, and inside a transformation (jax.jit, "
+        "jax.vmap, torch.func) their numbers are not known: choose with where(condition, a, b) "
+        "instead of if, or call it outside"
+    )
+
+
+def on_host(x: Any) -> Any:
+    """An array of another library as one of NumPy's, without its gradient; else as it is."""
+    xp = namespace(x)
+    if xp is None or xp.__name__ == "numpy":
+        return x
+    import numpy as np
+
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+    return x.get() if hasattr(x, "get") else np.asarray(x)
+
+
+def from_host(y: Any, sample: Any) -> Any:
+    """An array of NumPy's as one of the library, type and device of a sample."""
+    xp = namespace(sample)
+    return xp.asarray(y, dtype=sample.dtype, device=sample.device)
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """No warnings of NumPy's, on which another library may stand."""
+    np = sys.modules.get("numpy")
+    with np.errstate(all="ignore") if np else contextlib.nullcontext():
+        yield

@@ -1,0 +1,82 @@
+"""The engines, one interface: which are installed, and kernels made by name.
+
+A kernel has `point(x, p)`, the outputs for floats, None where a guard fails, an ArithmeticError or
+ValueError where a rule raises; and `batch(columns, p, size)`, the outputs as an array (m, size)
+and the mask of the points where all guards hold, None for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from tinygrad_scalar.compiler.ir.program import Line, Program
+
+# Lines of a trace: from so many on it is interpreted where it repeats, or in any case.
+MEDIUM, LARGE = 5_000, 100_000
+ENGINES = ("python", "numpy", "llvm")
+_NEEDS = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy")}
+
+
+def engines() -> list[str]:
+    """The engines installed here, out of "python", "numpy" and "llvm", the fastest last.
+
+    >>> "python" in engines()
+    True
+    """
+    return [name for name in ENGINES if all(map(find_spec, _NEEDS[name]))]
+
+
+def check_engine(name: str | None) -> str:
+    """The engine to use: the fastest installed, or the one named.
+
+    Errors: ValueError for another name, ImportError with the command that installs it.
+    """
+    installed = engines()
+    if name is None:
+        return installed[-1]
+    if name not in ENGINES:
+        raise ValueError(f"compile: engine is one of {', '.join(map(repr, ENGINES))}, not {name!r}")
+    if name not in installed:
+        raise ImportError(
+            f"the engine {name!r} needs {' and '.join(_NEEDS[name])}: "
+            'pip install "tinygrad_scalar[fast]"'
+        )
+    return name
+
+
+def kernel(engine: str, program: Program, dtype: str, varying: Sequence[bool] | None) -> Any:
+    """A kernel for one point (`varying` None), or for batches with those inputs as columns."""
+    if engine == "llvm":
+        from tinygrad_scalar.compiler.llvm.kernel import Kernel as LlvmKernel
+
+        return LlvmKernel(program, dtype, varying)
+    if engine == "numpy" and varying is not None:
+        from tinygrad_scalar.compiler.arrays.kernel import Kernel as NumpyKernel
+
+        return NumpyKernel(program, dtype)
+    from tinygrad_scalar.compiler.python.kernel import Kernel as PythonKernel
+
+    return PythonKernel(program)
+
+
+def interpreter(engine: str, code: Sequence[Line], sizes: tuple[int, int], asked: Any) -> Any:
+    """A kernel for one point that need not write out all of a trace; None where another is better.
+
+    `asked` are the lines of values, the line to differentiate, and along which markers.
+    """
+    if engine != "llvm" or len(code) < MEDIUM or asked is None:
+        return None
+    from tinygrad_scalar.compiler.vm.bytecode import Stream
+    from tinygrad_scalar.compiler.vm.kernel import Interpreter
+    from tinygrad_scalar.compiler.vm.superinstructions import Unsupported
+
+    values, loss, wanted = asked
+    try:
+        stream = Stream(code, [*values] if loss is None else [*values, loss], wanted, sizes)
+        if len(code) >= LARGE or stream.repeats:
+            return Interpreter(stream, sizes, *asked)
+    except Unsupported:
+        pass
+    return None

@@ -1,0 +1,394 @@
+"""`compile`: a scalar function and its derivatives as flat code, for points and for batches."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
+
+from tinygrad_scalar.compiler.arguments import Argument, Call, has_carrier, taken_apart
+from tinygrad_scalar.compiler.arrays.namespaces import on_host
+from tinygrad_scalar.compiler.backends import check_engine
+from tinygrad_scalar.compiler.dispatch import Specialisation
+from tinygrad_scalar.compiler.ir.tape import TraceError
+from tinygrad_scalar.compiler.listing import Listing
+from tinygrad_scalar.compiler.masked import evaluated
+from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
+from tinygrad_scalar.compiler.results import (
+    check_alike,
+    empty,
+    joined,
+    matrix,
+    places_in,
+    rounded,
+    several,
+)
+from tinygrad_scalar.compiler.storage import load, pickled, save
+from tinygrad_scalar.core.tree import like, mapped
+from tinygrad_scalar.modes.grad import positions
+
+DTYPES = ("float64", "float32")
+
+
+class Compiled:
+    """A function that was compiled; see `compile`."""
+
+    def __init__(
+        self,
+        function: Any,
+        argnums: int | Sequence[int] | None = None,
+        engine: str | None = None,
+        dtype: str = "float64",
+        threads: int = 1,
+        max_paths: int = 64,
+    ) -> None:
+        if function is not None and not callable(function):
+            raise TypeError(f"compile: give a function, not {type(function).__name__}")
+        if dtype not in DTYPES:
+            raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
+        counts: dict[str, Any] = {"threads": threads, "max_paths": max_paths}
+        for name, number in counts.items():
+            if not isinstance(number, int) or number < 1:
+                raise ValueError(f"compile: {name} is a whole number of at least 1, not {number!r}")
+        self.function, self.argnums, self.dtype = function, argnums, dtype
+        self.engine, self.threads, self.max_paths = check_engine(engine), threads, max_paths
+        self._named = engine
+        self._specialisations: dict[Any, Specialisation] = {}
+        self._latest: Path | None = None
+        self._entries: dict[str, Any] = {}  # machine code for numbers, by mode
+        self._lock = threading.RLock()
+        if function is not None:
+            functools.update_wrapper(self, function)
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self, '__name__', 'function')} by {self.engine}>"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A compiled function in a class body is a method there."""
+        if instance is None or self.function is None:
+            return self
+        bound = self._same(functools.partial(self.function, instance))
+        name = getattr(self, "__name__", None)
+        if name is not None and hasattr(instance, "__dict__"):
+            instance.__dict__[name] = bound  # found first from now on, with its traces
+        return bound
+
+    def _same(self, function: Callable[..., Any]) -> Compiled:
+        """Another function compiled with the same settings."""
+        settings = (self.argnums, self._named, self.dtype, self.threads, self.max_paths)
+        return Compiled(function, *settings)
+
+    # ── the face ──────────────────────────────────────────────────────────────────────────────
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """The value: numbers for numbers, arrays for arrays, in the structure returned."""
+        entry = self._entries.get("value")
+        if entry is not None and not options:
+            result = entry(*args)
+            if result is not None:
+                return result
+        if has_carrier(args):
+            return self._uncompiled(args, options)
+        call, own = self._prepared(args, options)
+        if call.size == 0:
+            return empty(call, self.dtype)
+        path, outputs = self._outputs(own, VALUE, call)
+        if call.size is None and not options:
+            self._make_entry("value", call, own, VALUE, path, path.tree)
+        return like(path.tree, list(outputs))
+
+    def grad(self, *args: Any, **options: Any) -> Any:
+        """The gradient, in the structure of the arguments; see `tinygrad_scalar.grad`."""
+        entry = self._entries.get("grad")
+        if entry is not None and not options:
+            result = entry(*args)
+            if result is not None:
+                return result
+        call, own = self._prepared(args, options)
+        chosen, places = self._chosen(call)
+        if call.size == 0:
+            return self._no_gradient(call, chosen, places)
+        path, outputs = self._outputs(own, Request("grad", places), call)
+        if call.size is None and not options:
+            tree = self._mirrored(call, chosen, [None] * len(places))
+            self._make_entry("grad", call, own, Request("grad", places), path, tree)
+        return self._mirrored(call, chosen, outputs)
+
+    def value_and_grad(self, *args: Any, **options: Any) -> tuple[Any, Any]:
+        """The value together with the gradient, at little more than the cost of the gradient."""
+        entry = self._entries.get("both")
+        if entry is not None and not options:
+            result = entry(*args)
+            if result is not None:
+                return result  # type: ignore[no-any-return]
+        call, own = self._prepared(args, options)
+        chosen, places = self._chosen(call)
+        if call.size == 0:
+            return empty(call, self.dtype), self._no_gradient(call, chosen, places)
+        path, outputs = self._outputs(own, Request("both", places), call)
+        if call.size is None and not options:
+            tree = self._mirrored(call, chosen, [None] * len(places))
+            self._make_entry("both", call, own, Request("both", places), path, (None, tree))
+        return outputs[0], self._mirrored(call, chosen, outputs[1:])
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        """The value and its slope along the tangents, which have the structure of the primals."""
+        call, own = self._prepared(several(primals, "jvp: primals"), {})
+        along = taken_apart(several(tangents, "jvp: tangents"), "jvp")
+        check_alike(call, along, range(len(call.arguments)), "jvp: tangents")
+        both = joined(call, along)
+        if both.size == 0:
+            return empty(both, self.dtype), empty(both, self.dtype)
+        path, outputs = self._outputs(own, Request("jvp"), both)
+        numbers, count = list(outputs), len(path.outputs)
+        return like(path.tree, numbers[:count]), like(path.tree, numbers[count:])
+
+    def hvp(self, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
+        """The Hessian times the vectors, in the structure of the gradient."""
+        call, own = self._prepared(several(primals, "hvp: primals"), {})
+        chosen, places = self._chosen(call)
+        along = taken_apart(several(vectors, "hvp: vectors"), "hvp")
+        check_alike(call, along, chosen, "hvp: vectors")
+        both = joined(call, along)
+        if both.size == 0:
+            return self._no_gradient(both, chosen, places)
+        _, outputs = self._outputs(own, Request("hvp", places), both)
+        return self._mirrored(both, chosen, outputs)
+
+    def hessian(self, *args: Any, **options: Any) -> Any:
+        """The matrix of second derivatives: n rows of n, or an array (N, n, n)."""
+        call, own = self._prepared(args, options)
+        _, places = self._chosen(call)
+        if call.size == 0:
+            return empty(call, self.dtype, len(places), len(places))
+        _, outputs = self._outputs(own, Request("hessian", places), call)
+        return matrix(outputs, len(places), call.size, call.xp)
+
+    def jacobian(self, *args: Any, **options: Any) -> Any:
+        """The matrix of first derivatives: m rows of n, or an array (N, m, n)."""
+        call, own = self._prepared(args, options)
+        _, places = self._chosen(call)
+        if call.size == 0:
+            count = len(own.paths[0].outputs) if own.paths else 1
+            return empty(call, self.dtype, count, len(places))
+        _, outputs = self._outputs(own, Request("jacobian", places), call)
+        return matrix(outputs, len(places), call.size, call.xp)
+
+    def backward(self, *args: Any, **options: Any) -> float:
+        """The mean loss; adds the mean gradient to `.grad` of the leaves closed over.
+
+        Their data are read anew at each call. On an error no `.grad` changes.
+        """
+        call, own = self._prepared(args, options)
+        if call.xp is not None:
+            call, own = self._prepared([mapped(on_host, x) for x in args], options)
+        if call.size == 0:
+            raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
+        if call.size is None:
+            path, numbers = own.point(BACKWARD, call.columns)
+            total, size, parts = numbers[0], 1, [(path, numbers[1:])]
+        else:
+            size = call.size
+            total, parts = own.sums(call.columns, size, self.threads)
+        self._latest = own.paths[0]
+        for path, gradients in parts:
+            path.add_gradients(gradients, 1 / size)
+        return float(total / size)
+
+    # ── what was made ─────────────────────────────────────────────────────────────────────────
+    @property
+    def tape(self) -> Listing:
+        """The instructions u(1)…u(n) of the function as it was traced last."""
+        return Listing(self._made())
+
+    @property
+    def source(self) -> str:
+        """Python source of value and gradient, as the engine "python" runs it."""
+        from tinygrad_scalar.compiler.python.kernel import source
+
+        path = self._made()
+        mode = "both" if len(path.outputs) == 1 else "value"
+        return source(path.program(Request(mode, tuple(range(path.inputs)))))
+
+    def draw(self, **options: Any) -> Any:
+        """The picture of the traced function; options as for `tinygrad_scalar.draw`."""
+        from tinygrad_scalar.drawing import draw
+
+        return draw(self.tape.output(), **options)
+
+    def save(self, path: Any) -> None:
+        """Write the traces to a file that `load_compiled` reads without the source."""
+        save(self, path)
+
+    def _made(self) -> Path:
+        if self._latest is None:
+            raise TraceError("the function has not been traced yet: call it once first")
+        return self._latest
+
+    # ── inside ────────────────────────────────────────────────────────────────────────────────
+    def _prepared(
+        self, args: Sequence[Any], options: dict[str, Any]
+    ) -> tuple[Call, Specialisation]:
+        call = taken_apart(args, getattr(self, "__name__", "compile"))
+        key = (call.key, tuple(sorted(options.items())) if options else ())
+        try:
+            own = self._specialisations.get(key)
+        except TypeError:
+            raise TypeError(
+                "compile: keyword arguments are constants of the compiled code and must be "
+                "hashable; pass numbers to differentiate by position"
+            ) from None
+        if own is None:
+            with self._lock:
+                own = self._specialisations.get(key) or self._specialise(call, options)
+                self._specialisations[key] = own
+        return call, own
+
+    def _specialise(self, call: Call, options: dict[str, Any]) -> Specialisation:
+        trees = [argument.tree for argument in call.arguments]
+
+        def trace(point: Sequence[float]) -> Path:
+            if self.function is None:
+                raise TraceError(
+                    "this compiled function was loaded without its source, and its file holds no "
+                    "trace for this structure of arguments or this branch: compile the source"
+                )
+            return traced(self.function, trees, point, options)
+
+        return Specialisation(trace, self.engine, self.dtype, self.max_paths)
+
+    def _outputs(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
+        outputs: Any
+        if call.xp is not None:
+            path, outputs = evaluated(own, request, call)
+        elif call.size is None:
+            path, outputs = own.point(request, call.columns)
+            if self.dtype == "float32":
+                outputs = rounded(outputs)
+        else:
+            path, outputs = own.batch(request, call.columns, call.size, self.threads)
+            outputs = outputs.astype(self.dtype, copy=False)
+        self._latest = path
+        return path, outputs
+
+    def _make_entry(
+        self, mode: str, call: Call, own: Specialisation, request: Request, path: Path, tree: Any
+    ) -> None:
+        """Machine code that is called directly from now on for numbers of this structure.
+
+        At the second call: many a function is called but once.
+        """
+        if call.xp is not None or self.engine != "llvm" or self.dtype != "float64" or path.leaves:
+            return
+        key = (mode, request)
+        if key not in path.called:
+            path.called.add(key)
+            return
+        entries = path.entries  # these, although another thread may have the path written out
+        if key not in entries:
+            made = own.kernel(path, request, None)
+            entries[key] = made.entry(call.key, places_in(tree, itertools.count()))
+        entry = entries[key]
+        if entry is not None:
+            self._entries[mode] = entry.call
+
+    def _chosen(self, call: Call) -> tuple[list[int], Sequence[int]]:
+        chosen = positions(self.argnums, len(call.arguments), "compile")
+        widths = [len(argument.columns) for argument in call.arguments]
+        ends = [0, *accumulate(widths)]
+        if chosen == list(range(len(widths))):
+            return chosen, range(ends[-1])  # compared and hashed at once, however many
+        return chosen, tuple(k for i in chosen for k in range(ends[i], ends[i + 1]))
+
+    def _mirrored(self, call: Call, chosen: Sequence[int], numbers: Sequence[Any]) -> Any:
+        entries, start = [], 0
+        for i in chosen:
+            one = call.arguments[i]
+            end = start + len(one.columns)
+            entries.append(one.mirrored(numbers[start:end], call.xp))
+            start = end
+        bare = isinstance(self.argnums, int) or (self.argnums is None and len(entries) == 1)
+        return entries[0] if bare else tuple(entries)
+
+    def _no_gradient(self, call: Call, chosen: Sequence[int], places: Sequence[int]) -> Any:
+        return self._mirrored(call, chosen, [empty(call, self.dtype)] * len(places))
+
+    def _uncompiled(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """On Values, Duals or inside another trace: the function itself, in their mode."""
+        if self.function is None:
+            raise TypeError(
+                "a compiled function loaded from a file takes numbers and arrays, not Values: "
+                "use its .grad, .jvp or .hvp"
+            )
+        return self.function(*args, **options)
+
+    def __reduce__(self) -> Any:
+        return pickled(self)
+
+
+def compile(
+    g: Callable[..., Any] | None = None,
+    *,
+    argnums: int | Sequence[int] | None = None,
+    engine: str | None = None,
+    dtype: str = "float64",
+    threads: int = 1,
+    max_paths: int = 64,
+) -> Any:
+    """A scalar function as compiled code, with its derivatives; also a decorator.
+
+    The function is run once on traced numbers; the flat table u(1)…u(n) that this gives is
+    differentiated by the rows of the table of primitives and replayed by an engine: "python",
+    "numpy" or "llvm" (None takes the fastest installed).
+
+    `f(*args)`, `f.grad`, `f.value_and_grad`, `f.jvp(primals, tangents)`, `f.hvp(primals, vectors)`,
+    `f.hessian`, `f.jacobian` take numbers and lists of numbers, for one point, or arrays whose
+    first axis is the batch, beside which numbers and lists are the same for every point. Arrays of
+    PyTorch, JAX, CuPy or another Array-API namespace are computed there, in their own type. Values
+    that the function closes over are found by themselves: `f.backward(X, Y)` gives the mean loss
+    and adds the mean gradient to their `.grad`. `f.source`, `f.tape` and `f.draw()` show what was
+    made, `f.save(path)` keeps it.
+
+    A comparison becomes a guard: points for which it turns out otherwise are traced on their own
+    path, up to `max_paths`; `where` chooses without a branch. Numbers raise what the function
+    itself raises; arrays give NaN or ±inf at that point. Numbers read from `.data` of a Value
+    closed over are frozen. `dtype` is "float64" or "float32", `threads` share a batch.
+
+    Errors: TraceError for `.data` or float() of a traced value, more than `max_paths` paths, or a
+    trace of ten million operations; TypeError and ValueError for arguments of other kinds or
+    lengths; ImportError for a named engine that is not installed.
+    Source: *Deep Learning*, Algorithms 6.1 and 6.2.
+
+    >>> import tinygrad_scalar
+    >>> @tinygrad_scalar.compile
+    ... def f(x, y):
+    ...     return x * y + x.exp()
+    >>> f(0.0, 3.0), f.grad(0.0, 3.0)
+    (1.0, (4.0, 0.0))
+    """
+    settings = (argnums, engine, dtype, threads, max_paths)
+    if g is None:
+        check_engine(engine)
+        return lambda function: Compiled(function, *settings)
+    return Compiled(g, *settings)
+
+
+def load_compiled(path: Any) -> Compiled:
+    """A compiled function from a file that `Compiled.save` wrote; no source is needed.
+
+    It holds the structures of arguments and the branches that were traced before saving, and
+    fresh leaves with the values closed over. Errors: FileNotFoundError; ValueError naming the path
+    for a damaged file; TraceError where it is called for what the file does not hold.
+
+    >>> import tempfile
+    >>> f = compile(lambda x: x * x)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(f(3.0), f.save(f"{folder}/f.json"), load_compiled(f"{folder}/f.json").grad(3.0))
+    9.0 None 6.0
+    """
+    return load(Compiled, path)
+
+
+__all__ = ["Argument", "Compiled", "compile", "load_compiled"]

@@ -1,0 +1,299 @@
+"""Running a compiled function: the right path for every point, traced anew where none fits."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from tinygrad_scalar.compiler.arguments import is_array
+from tinygrad_scalar.compiler.backends import interpreter, kernel
+from tinygrad_scalar.compiler.ir.tape import TraceError
+from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.tree import same_structure
+from tinygrad_scalar.core.value import Value
+
+MANY = 10_000  # objects that take too long to look through
+SMALLEST_SHARE = 1024  # points for which a thread is worth starting
+
+
+class Specialisation:
+    """All paths of a function for arguments of one structure.
+
+    `trace` gives the path at a point; the limit on paths and the locks are kept here.
+    """
+
+    def __init__(
+        self, trace: Callable[[Sequence[float]], Path], engine: str, dtype: str, max_paths: int
+    ) -> None:
+        self.trace, self.engine, self.dtype, self.max_paths = trace, engine, dtype, max_paths
+        self.paths: list[Path] = []
+        self.lock = threading.RLock()
+
+    def traced_at(self, point: Sequence[float]) -> tuple[Path, bool]:
+        """The path that a point takes, and whether it is a new one."""
+        with self.lock:
+            with collector_paused():
+                path = self.trace(point)
+            for known in self.paths:
+                if known.same(path):
+                    return known, False
+            if len(self.paths) >= self.max_paths:
+                raise TraceError(
+                    f"the function takes more than {self.max_paths} paths through its branches "
+                    f"(max_paths={self.max_paths}): write branches with where(condition, a, b), "
+                    "or raise max_paths"
+                )
+            if self.paths and not same_structure(_zeros(self.paths[0]), _zeros(path)):
+                raise TypeError(
+                    "compile: the branches of the function return different structures; "
+                    "let every branch return as many numbers"
+                )
+            self.paths.append(path)
+            return path, True
+
+    def kernel(self, path: Path, request: Request, varying: tuple[bool, ...] | None) -> Any:
+        """The kernel of a path, made once."""
+        key = (request, varying)
+        made = path.kernels.get(key)
+        if made is None:
+            with self.lock:
+                made = path.kernels.get(key)
+                if made is None:
+                    with collector_paused():
+                        made = self._made(path, request, varying)
+                    path.kernels[key] = made
+        return made
+
+    def _made(self, path: Path, request: Request, varying: tuple[bool, ...] | None) -> Any:
+        if varying is None and path.interpreted:
+            code, sizes = path.recording.tape.code, (path.inputs, len(path.leaves))
+            made = interpreter(self.engine, code, sizes, path.asked(request))
+            if made is not None:
+                return made
+        program = path.program(request, single=varying is None)
+        return kernel(self.engine, program, self.dtype, varying)
+
+    # ── one point ─────────────────────────────────────────────────────────────────────────────
+    def point(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
+        """The path for a point and its outputs; raises what the function itself raises."""
+        tried = 0
+        while tried < len(self.paths):
+            path = self.paths[tried]
+            tried += 1
+            numbers = self._outputs(path, request, x)
+            if numbers is not None:
+                return path, numbers
+        path, _ = self.traced_at(x[: self._inputs(request, x)])
+        numbers = self._outputs(path, request, x)
+        if numbers is None:  # a guard so close that the engine's rounding turns it
+            numbers = exactly(path, request, x, path.parameters())
+        return path, numbers
+
+    def _outputs(self, path: Path, request: Request, x: Sequence[float]) -> Sequence[float] | None:
+        p = path.parameters()
+        made = self.kernel(path, request, None)
+        try:
+            numbers: Sequence[float] | None = made.point(x, p)
+        except (ArithmeticError, ValueError, IndexError):
+            return exactly(path, request, x, p)
+        if not numbers or not has_nan(numbers):
+            return numbers
+        numbers = exactly(path, request, x, p)
+        if getattr(made, "retires", False) and not has_nan(numbers):
+            path.write_out()
+        return numbers
+
+    def _inputs(self, request: Request, x: Sequence[float]) -> int:
+        if request.mode == "jvp":
+            return len(x) // 2
+        return len(x) - len(request.inputs) if request.mode == "hvp" else len(x)
+
+    # ── a batch ───────────────────────────────────────────────────────────────────────────────
+    def batch(self, request: Request, columns: Any, size: int, threads: int) -> tuple[Path, Any]:
+        """Some path, and the outputs of all points as an array (m, size)."""
+        if size == 1 and self.engine == "llvm":
+            alone = self._alone(request, columns)
+            if alone is not None:
+                return alone
+        results: Any = None
+        first: Path | None = None
+        for path, places, outputs, mask in self._shares(request, columns, size, threads, "batch"):
+            first = first or path
+            if mask is None and places is None:
+                return path, outputs
+            if results is None:
+                results = outputs  # where a guard failed, later paths write over it
+            else:
+                kept = places if mask is None else places[mask]
+                results[:, kept] = outputs if mask is None else outputs[:, mask]
+        return self.paths[0] if first is None else first, results
+
+    def _alone(self, request: Request, columns: Any) -> tuple[Path, Any] | None:
+        """A batch of one, by the code for one point; None if no path so far is for it."""
+        import numpy as np
+
+        if is_array(columns):
+            x = array("d", columns.tobytes())
+        else:
+            x = array("d", [c if isinstance(c, float) else c[0] for c in columns])
+        for path in self.paths:
+            numbers = self.kernel(path, request, None).limits(x, path.parameters())
+            if numbers is not None:
+                return path, np.frombuffer(numbers).reshape(-1, 1)
+        return None
+
+    def sums(self, columns: Any, size: int, threads: int) -> tuple[float, list[tuple[Path, Any]]]:
+        """The sum of the loss over the batch, and the sums of the gradients for each path taken."""
+        total, gradients = 0.0, []
+        for path, _, sums, _ in self._shares(BACKWARD, columns, size, threads, "sums"):
+            total += float(sums[0])
+            gradients.append((path, sums[1:]))
+        return total, gradients
+
+    def _shares(self, request: Request, columns: Any, size: int, threads: int, how: str) -> Any:
+        """(path, its points or None for all, results, mask or None) until no point is left."""
+        import numpy as np
+
+        varying = tuple(not isinstance(column, float) for column in columns)
+        places: Any = None
+        tried, left = 0, size
+        while left:
+            fresh = tried >= len(self.paths)
+            if fresh:
+                point = [float(c if isinstance(c, float) else c[0]) for c in columns]
+                path, new = self.traced_at(point[: self._inputs(request, point)])
+                if not new and tried < len(self.paths):
+                    continue  # another thread has traced it meanwhile
+            else:
+                path, new = self.paths[tried], True
+            tried += 1
+            results: Any = None
+            mask: Any = np.zeros(left, dtype=bool)
+            if new:
+                made = self.kernel(path, request, varying)
+                results, mask = _in_threads(made, how, columns, path.parameters(), left, threads)
+            if mask is not None and mask.all():
+                mask = None
+            if results is not None:
+                yield path, places, results, mask
+            if mask is None:
+                return
+            if fresh and not mask[0]:  # a guard so close that the engine's rounding turns it
+                numbers = self._settled(path, request, point)
+                outputs = numbers[:, 0] if how == "sums" else numbers
+                yield path, _first(places), outputs, None
+                mask[0] = True
+            failing = np.flatnonzero(~mask)
+            places = failing if places is None else places[failing]
+            columns = [c if isinstance(c, float) else c[failing] for c in columns]
+            left = len(failing)
+
+    def _settled(self, path: Path, request: Request, point: Sequence[float]) -> Any:
+        """The outputs where a path was traced, as a column; its guards hold there."""
+        import numpy as np
+
+        from tinygrad_scalar.compiler.python.kernel import Kernel
+
+        made = Kernel(path.program(request))
+        return np.array([made.at_limits(point, path.parameters(), guards=False)]).T
+
+
+def _first(places: Any) -> Any:
+    import numpy as np
+
+    return np.zeros(1, dtype=int) if places is None else places[:1]
+
+
+def has_nan(numbers: Sequence[float]) -> bool:
+    """Whether a NaN is among the numbers; their sum tells at once that none is."""
+    total = sum(numbers)
+    return total != total and any(x != x for x in numbers)  # noqa: PLR0124 (NaN)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """No garbage collection meanwhile: what a trace allocates is kept anyway.
+
+    Much of it goes to the oldest generation at once, so that it is not looked through at the end.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            if gc.get_count()[0] > MANY and not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
+
+
+def _zeros(path: Path) -> Any:
+    from tinygrad_scalar.core.tree import mapped
+
+    return mapped(lambda _: 0.0, path.tree)
+
+
+def _in_threads(
+    made: Any, how: str, columns: Any, p: Sequence[float], size: int, threads: int
+) -> tuple[Any, Any]:
+    run = getattr(made, how) if hasattr(made, how) else None
+    if run is None:
+        return _summed(*_in_threads(made, "batch", columns, p, size, threads))
+    count = min(threads, max(1, size // SMALLEST_SHARE))
+    if count <= 1:
+        return run(columns, p, size)  # type: ignore[no-any-return]
+    import numpy as np
+
+    ends = [size * k // count for k in range(count + 1)]
+    room = made.room(size) if how == "batch" and hasattr(made, "room") else None
+
+    def share(a: int, b: int) -> tuple[Any, Any]:
+        part = [c if isinstance(c, float) else c[a:b] for c in columns]
+        into = () if room is None else (room[:, a:b],)
+        return run(part, p, b - a, *into)  # type: ignore[no-any-return]
+
+    with ThreadPoolExecutor(count) as pool:
+        parts = list(pool.map(share, ends, ends[1:]))
+    masks = None if parts[0][1] is None else np.concatenate([mask for _, mask in parts])
+    if how == "sums":
+        return np.sum([r for r, _ in parts], axis=0), masks
+    return np.concatenate([r for r, _ in parts], axis=1) if room is None else room, masks
+
+
+def _summed(outputs: Any, mask: Any) -> tuple[Any, Any]:
+    return (outputs if mask is None else outputs[:, mask]).sum(axis=1), mask
+
+
+def exactly(path: Path, request: Request, x: Sequence[float], p: Sequence[float]) -> list[float]:
+    """The outputs as eager evaluation has them, undefined products and exceptions included.
+
+    Modes without an eager counterpart here raise what the value raises and go on in IEEE
+    arithmetic.
+    """
+    inputs = [Value(number) for number in x[: path.inputs]]
+    leaves = [Value(number) for number in p]
+    with context.override(recording=True):  # as grad does, whoever calls it under no_grad
+        replayed = path.replayed(inputs, leaves)
+    outputs = [y if isinstance(y, Value) else Value(y) for y in replayed]
+    numbers = [y.data for y in outputs]
+    mode = request.mode
+    if mode == "value":
+        return numbers
+    if mode in ("grad", "both", "backward", "jacobian"):
+        wanted = leaves if mode == "backward" else [inputs[k] for k in request.inputs]
+        rows = []
+        for y in outputs:
+            table = y.backward(inputs=wanted)
+            rows += [table[node] for node in wanted]
+        return rows if mode in ("grad", "jacobian") else [*numbers, *rows]
+    from tinygrad_scalar.compiler.python.kernel import Kernel
+
+    made = Kernel(path.program(request))
+    return made.at_limits(x, p, guards=False) or []

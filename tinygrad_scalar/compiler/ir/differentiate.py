@@ -1,0 +1,275 @@
+"""Derivatives of a tape, written below it: Algorithm 6.2 and its forward counterpart on flat code.
+
+The partials are those of the table's rows, pushed through as `Traced`; there is no second list of
+derivatives. The rule of a row is pushed once, on an empty tape, and its few lines are then copied
+wherever the row occurs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tinygrad_scalar.compiler.ir.tape import COMPARISONS, CONDITIONS, GUARDS, MARKERS, Tape
+from tinygrad_scalar.compiler.ir.templates import Template, template
+from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording, Traced
+from tinygrad_scalar.core import primitives
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.value import Value
+
+_ADD, _MUL, _NEG, _SUB, _WHERE = (
+    primitives.add, primitives.mul, primitives.neg, primitives.sub, primitives.where
+)  # fmt: skip
+_EQ, _NE = COMPARISONS["eq"], COMPARISONS["ne"]
+
+
+class Mask(NamedTuple):
+    """Where a gradient is not structurally zero: a condition's line, and which side of it."""
+
+    condition: int
+    side: bool
+
+
+# A gradient under way: a line, and the masks that still have to be put on it. A mask is put on as
+# late as possible, so that an infinite slope behind a branch that was not taken meets a selection,
+# never a multiplication by 0.
+Flow = tuple[int, tuple[Mask, ...]]
+
+
+def _rules(row: Primitive) -> tuple[Template | None, ...]:
+    """The partials of a row as templates over (y, *x); None for one that has to be pushed.
+
+    A row of any arity, or of several outputs, has no templates at all.
+    """
+    if row.arity is None or row.joint is not None:
+        return ()
+    if row.templates is None or row.templates[0] is not row.partials:
+        row.templates = row.partials, tuple(_rule(row, partial) for partial in row.partials)
+    return row.templates[1]  # type: ignore[no-any-return]
+
+
+def _rule(row: Primitive, partial: Any) -> Template | None:
+    if not callable(partial):
+        return Template([], 0, float(partial))
+    return template(partial, (row.arity or 0) + 1, functools.partial(inner_grads_on, orders=0))
+
+
+def _branchless(rule: Template | None) -> bool:
+    """Whether neither a partial nor, with rows of the library only, its own partials branch."""
+    return rule is not None and all(row is None or row in LIBRARY for row, _ in rule.lines)
+
+
+def inner_grads_on(recording: Recording, orders: int = 2) -> None:
+    """Let `grad` and its family, called on numbers being traced, differentiate the tape.
+
+    What the partials of an own row branch on becomes a guard of the trace, up to so many orders.
+    """
+    recording.reverse = _reversed
+    recording.branches = functools.partial(_branched, orders) if orders else None
+
+
+def _reversed(recording: Recording, output: int, wanted: Sequence[int], seed: int) -> list[int]:
+    return Derivation(recording, copy=False).reverse(output, wanted, seed)
+
+
+def _branched(orders: int, recording: Recording, line: int) -> None:
+    Derivation(recording, copy=False).branches(line, orders)
+
+
+class Derivation:
+    """Writes derivatives below a copy of a recording, or below the recording itself."""
+
+    def __init__(self, base: Recording, *, copy: bool = True) -> None:
+        self.recording = base.copy() if copy else base
+        if copy:
+            inner_grads_on(self.recording, orders=0)
+        self.tape: Tape = self.recording.tape
+        self._rules: dict[Primitive, tuple[Template | None, ...]] = {}
+        # the line whose partials were pushed last, its result and operands, and its rules
+        self._last: tuple[int, Any, list[Traced], Sequence[Any]] | None = None
+
+    def partial(self, line: int, i: int) -> int | float:
+        """∂u(line)/∂(its operand i): a line, or a constant number."""
+        row, operands = self.tape.code[line]
+        rules = self._rules.get(row)
+        if rules is None:
+            rules = self._rules[row] = _rules(row)
+        rule = rules[i] if rules else None
+        if rule is None:
+            return self._pushed(line, row, operands, i)
+        return rule.placed(self.tape, (line, *operands)) if rule.number is None else rule.number
+
+    def branches(self, line: int, orders: int) -> None:
+        """Push the partials of a line that may branch, to have guards for their branches."""
+        recording, code = self.recording, self.tape.code
+        row, operands = code[line]
+        inner_grads_on(recording, orders - 1)
+        known, leaves = len(self.tape.known), len(recording.leaves)
+        rules = _rules(row)
+        for i in range(len(operands)):
+            if not _branchless(rules[i] if rules else None):
+                with contextlib.suppress(ArithmeticError, ValueError, TypeError):
+                    self._pushed(line, row, operands, i)  # raises again where it is asked for
+        inner_grads_on(recording, orders)
+        if len(recording.leaves) == leaves:
+            guards = (k for k in range(len(self.tape) - 1, line, -1) if code[k][0] in GUARDS)
+            recording.cut(next(guards, line) + 1, known)
+
+    def _pushed(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> int | float:
+        """A partial of a row that is pushed anew: of any arity, or one that branches."""
+        if self._last is None or self._last[0] != line:
+            x = [Traced(self.recording, operand) for operand in operands]
+            y: Any = Traced(self.recording, line)
+            if row.joint is not None:
+                y = row.joint(*x)
+            self._last = line, y, x, row.all_partials(y, x)
+        _, y, x, rules = self._last
+        rule = rules[i]
+        result = rule(y, *x) if callable(rule) else rule
+        carried = isinstance(result, (Traced, Value))
+        return self.recording.line(result) if carried else float(result)
+
+    def times(self, a: int, partial: float) -> int:
+        """a · partial; a sign of either goes to the product, where a sum may take it in."""
+        b = partial if isinstance(partial, int) else self.tape.constant(partial)
+        if self.tape.constants.get(a) == 1.0:
+            return b
+        code, emit = self.tape.code, self.tape.emit
+        (row, operands), (other, factors) = code[a], code[b]
+        if row is _NEG:
+            a = operands[0]
+        if other is _NEG:
+            b = factors[0]
+        product = emit(_MUL, (a, b))
+        return emit(_NEG, (product,)) if (row is _NEG) != (other is _NEG) else product
+
+    def plus(self, a: int, b: int) -> int:
+        """a + b; written as a difference where b is a negation."""
+        row, operands = self.tape.code[b]
+        if row is _NEG:
+            return self.tape.emit(_SUB, (a, operands[0]))
+        row, operands = self.tape.code[a]
+        if row is _NEG:
+            return self.tape.emit(_SUB, (b, operands[0]))
+        return self.tape.emit(_ADD, (a, b))
+
+    def mask_of(self, partial: float) -> Mask | None:
+        """The mask that a partial is: a comparison, or where(c, 1, 0), or where(c, 0, 1)."""
+        if not isinstance(partial, int):
+            return None
+        row, operands = self.tape.code[partial]
+        if row in CONDITIONS:
+            if row in (_NE, _EQ) and self.tape.constants.get(operands[1]) == 0.0:
+                return Mask(operands[0], row is _NE)
+            return Mask(partial, True)
+        if row is _WHERE:
+            pair = tuple(self.tape.constants.get(k) for k in operands[1:])
+            if pair in ((1.0, 0.0), (0.0, 1.0)):
+                return Mask(operands[0], pair == (1.0, 0.0))
+        return None
+
+    def masked(self, flow: Flow, kept: int = 0) -> int:
+        """The line of a flow with its masks put on, but the first `kept`."""
+        line, masks = flow
+        if len(masks) == kept:
+            return line
+        zero = self.tape.constant(0.0)
+        for mask in reversed(masks[kept:]):
+            pair = (line, zero) if mask.side else (zero, line)
+            line = self.tape.emit(_WHERE, (mask.condition, *pair))
+        return line
+
+    def joined(self, a: Flow, b: Flow) -> Flow:
+        """The sum of two flows, under the masks that they share."""
+        (line, masks), (other, others) = a, b
+        if not masks and not others:
+            return self.plus(line, other), ()
+        shared = 0
+        for mine, yours in zip(masks, others, strict=False):
+            if mine != yours:
+                break
+            shared += 1
+        if len(masks) == len(others) == shared + 1:
+            mine, yours = masks[-1], others[-1]
+            if mine.condition == yours.condition:  # the two sides of one branch
+                sides = (line, other) if mine.side else (other, line)
+                return self.tape.emit(_WHERE, (mine.condition, *sides)), masks[:shared]
+        return self.plus(self.masked(a, shared), self.masked(b, shared)), masks[:shared]
+
+    def reverse(self, output: int, wanted: Sequence[int], seed: int | None = None) -> list[int]:
+        """The lines of seed · ∂u(output)/∂u(w) for each w wanted. Algorithm 6.2, O(edges)."""
+        code, active = self.tape.code, self._active(output, wanted)
+        flows: list[Flow | None] = [None] * (output + 1)
+        flows[output] = self.tape.constant(1.0) if seed is None else seed, ()
+        for line in range(output, -1, -1):
+            flow = flows[line]
+            if flow is None or not active[line]:
+                continue
+            row, operands = code[line]
+            if row in MARKERS:
+                continue
+            for i, operand in enumerate(operands):
+                term = self._term(line, i, flow) if active[operand] else None
+                if term is not None:
+                    before = flows[operand]
+                    flows[operand] = term if before is None else self.joined(before, term)
+        reached = [flows[w] if w <= output else None for w in wanted]
+        zero = self.tape.constant(0.0)
+        return [zero if flow is None else self.masked(flow) for flow in reached]
+
+    def _term(self, line: int, i: int, flow: Flow) -> Flow | None:
+        """What flows back to the i-th operand of a line; None for a structural zero."""
+        partial = self.partial(line, i)
+        if not isinstance(partial, int):
+            if partial == 0.0:
+                return None
+            return flow if partial == 1.0 else (self.times(flow[0], partial), flow[1])
+        if self.tape.constants.get(partial) == 0.0:
+            return None
+        mask = self.mask_of(partial)
+        if mask is None:
+            return self.times(flow[0], partial), flow[1]
+        return flow if mask in flow[1] else (flow[0], (*flow[1], mask))
+
+    def forward(self, outputs: Sequence[int], tangents: dict[int, int]) -> list[int]:
+        """The lines of the slopes of `outputs` where lines move as `tangents` says. O(edges)."""
+        tape = self.tape
+        slopes, zero = dict(tangents), tape.constant(0.0)
+        active = self._active(max(outputs, default=0), list(tangents))
+        for line in range(max(outputs, default=-1) + 1):
+            row, operands = tape.code[line]
+            if not active[line] or line in tangents or row in MARKERS:
+                continue
+            total: Flow | None = None
+            for i, operand in enumerate(operands):
+                if operand not in slopes:
+                    continue
+                partial = self.partial(line, i)
+                if not isinstance(partial, int):
+                    partial = tape.constant(partial)
+                if tape.constants.get(partial) == 0.0:
+                    continue
+                mask = self.mask_of(partial)
+                slope = slopes[operand]
+                term = (self.times(slope, partial), ()) if mask is None else (slope, (mask,))
+                total = term if total is None else self.joined(total, term)
+            if total is not None:
+                slopes[line] = self.masked(total)
+        return [slopes.get(line, zero) for line in outputs]
+
+    def _active(self, last: int, wanted: Sequence[int]) -> bytearray:
+        """Which lines up to `last` depend on one of `wanted`."""
+        active = bytearray(len(self.tape.code) + 1)
+        for line in wanted:
+            active[line] = 1
+        code = self.tape.code
+        for line in range(last + 1):
+            row, operands = code[line]
+            if row not in MARKERS and row not in GUARDS and not active[line]:
+                for operand in operands:
+                    if active[operand]:
+                        active[line] = 1
+                        break
+        return active

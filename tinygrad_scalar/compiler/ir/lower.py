@@ -1,0 +1,124 @@
+"""A program with rows that an engine lacks written in simpler rows; see `formulas`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from tinygrad_scalar.compiler.ir.formulas import FORMULAS
+from tinygrad_scalar.compiler.ir.program import Program, pruned
+from tinygrad_scalar.compiler.ir.tape import COMPARISONS, CONSTANT, GUARDS, INPUT, Tape
+from tinygrad_scalar.compiler.ir.templates import Template, template
+from tinygrad_scalar.compiler.ir.trace import Recording, Traced
+from tinygrad_scalar.core import primitives as p
+from tinygrad_scalar.core.primitive import Primitive
+
+_EQ = COMPARISONS["eq"]
+ANY = 4  # operands that stand for any number of them
+POWERS = (0.5, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0)  # that are roots, products, quotients
+
+
+@functools.cache
+def template_of(row: Primitive, count: int) -> Template:
+    """The formula of a row, for so many operands."""
+    made = template(FORMULAS[row], count)
+    assert made is not None  # noqa: S101 (formulas are written without branches)
+    return made
+
+
+class Lowering(Tape):
+    """A tape on which a row that is not native is written in simpler rows at once."""
+
+    def __init__(self, native: Collection[Primitive]) -> None:
+        super().__init__()
+        self.native = native
+
+    def written(self, instruction: tuple[Primitive, tuple[int, ...]]) -> int:
+        """The line of the result."""
+        row, operands = instruction
+        line = None
+        if row is p.pow and operands[1] in self.constants:
+            line = self._power(operands[0], self.constants[operands[1]])
+        elif row is p.div:
+            instruction = self._quotient(operands)
+        elif row not in self.native and row in FORMULAS and row not in GUARDS:
+            line = self._formula(row, operands)
+        return super().written(instruction) if line is None else line
+
+    def prepare(self, rows: Iterable[Primitive]) -> None:
+        """Write the constants of the formulas of some rows, so that they stand in front."""
+        todo = [row for row in rows if row in FORMULAS]
+        for row in todo:
+            if row not in self.native:
+                for inner, number in template_of(row, row.arity or ANY).lines:
+                    if inner is None:
+                        self.constant(number)
+                    elif inner in FORMULAS and inner not in todo:
+                        todo.append(inner)
+
+    def _formula(self, row: Primitive, operands: tuple[int, ...]) -> int:
+        if row.arity is not None:
+            return template_of(row, len(operands)).placed(self, operands)
+        recording = Recording()
+        recording.tape = self
+        return recording.line(FORMULAS[row](*[Traced(recording, k) for k in operands]))
+
+    def _power(self, a: int, exponent: float) -> int | None:
+        """Small whole powers as products."""
+        if exponent not in POWERS:
+            return None
+        emit = self.emit
+        if exponent == 0.5:
+            root = emit(p.sqrt, (emit(p.add, (a, self.constant(0.0))),))  # (−0) ** ½ is 0
+            low = emit(_EQ, (a, self.constant(-math.inf)))
+            return emit(p.where, (low, self.constant(math.inf), root))
+        count = abs(exponent)
+        square = emit(p.mul, (a, a)) if count > 1 else a
+        power = {1.0: a, 2.0: square}.get(count)
+        if power is None:
+            power = emit(p.mul, (square, a if count == 3.0 else square))
+        return power if exponent > 0 else emit(p.div, (self.constant(1.0), power))
+
+    def _quotient(self, operands: tuple[int, ...]) -> tuple[Primitive, tuple[int, ...]]:
+        """(a/b)/b, the slope of a quotient, as a product where 1/b is there already."""
+        above, below = operands
+        row, inner = self.code[above]
+        if row is p.div and inner[1] == below:
+            reciprocal = self.known.get((p.div, (self.constant(1.0), below)))
+            if reciprocal is not None:
+                return p.mul, (above, reciprocal)
+        return p.div, operands
+
+
+def lowered(program: Program, native: Collection[Primitive]) -> Program:
+    """The program with every row that is not native written in simpler rows, where it can be."""
+    tape, markers = Lowering(native), program.markers
+    places = [
+        tape.constant(operands[0]) if row is CONSTANT else tape.line((row, operands))
+        for row, operands in program.code[:markers]
+    ]
+    tape.prepare({row for row, _ in program.code[markers:]})
+    front = len(tape)
+    place, at = places.append, places.__getitem__
+    line, emit, as_it_is = tape.line, tape.emit, frozenset(native) - {p.pow, p.div}
+    for row, operands in program.code[markers:]:
+        given = tuple(map(at, operands))  # what is native was simplified where it was traced
+        place(line((row, given)) if row in as_it_is else emit(row, given))
+    outputs = [places[k] for k in program.outputs]
+    checked = sorted({places[k] for k in program.checked})
+    if max(tape.constants, default=0) < front:
+        return replace(program, code=tape.code, outputs=outputs, checked=checked)
+    sizes = {"inputs": program.inputs, "parameters": program.parameters}
+    result = pruned(tape, [*outputs, *checked], **sizes)
+    count = len(outputs)
+    outputs, checked = result.outputs[:count], sorted(result.outputs[count:])
+    return replace(result, outputs=outputs, checked=checked)
+
+
+def alone(row: Primitive, native: Collection[Primitive]) -> Program:
+    """The program of a row by itself, over its operands as inputs."""
+    count = row.arity or 0
+    code = [*((INPUT, (k,)) for k in range(count)), (row, tuple(range(count)))]
+    return lowered(Program(code, [count], count, 0), native)

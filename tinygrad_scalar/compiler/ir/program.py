@@ -1,0 +1,120 @@
+"""What engines run: the lines that are needed for some outputs, renumbered, guards included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import Any
+
+from tinygrad_scalar.compiler.ir.tape import (
+    COMPARISONS,
+    CONSTANT,
+    GUARDS,
+    INPUT,
+    MARKERS,
+    PARAMETER,
+    Tape,
+)
+from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF
+from tinygrad_scalar.core import primitives
+from tinygrad_scalar.core.primitive import Primitive
+
+Line = tuple[Primitive, tuple[Any, ...]]
+
+# Rows whose forward rule never raises on floats: dead lines of all others are kept for floats in,
+# where a compiled function raises what the function itself does.
+NEVER_RAISES = frozenset(
+    (
+        *(row for row in primitives.TABLE.values() if row.total),
+        *(DETACH, LEAF, *COMPARISONS.values(), *MARKERS, *GUARDS),
+    )
+)
+MARKERS_IN_ORDER = (INPUT, PARAMETER, CONSTANT)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Lines of code, the lines of the outputs, and how many numbers come in.
+
+    `checked` are lines of rows that raise where their result is not finite. With `guards`, the
+    outputs count only where all of these hold.
+    """
+
+    code: list[Line]
+    outputs: list[int]
+    inputs: int
+    parameters: int
+    checked: list[int] = field(default_factory=list)
+
+    @property
+    def markers(self) -> int:
+        """How many lines stand in front that only say what comes from outside."""
+        lines = enumerate(self.code)
+        return next((k for k, (row, _) in lines if row not in MARKERS), len(self.code))
+
+    @property
+    def guards(self) -> bool:
+        """Whether the program holds for some points only."""
+        return any(row in GUARDS for row, _ in self.code)
+
+
+def pruned(
+    tape: Tape, outputs: Sequence[int], *, inputs: int, parameters: int, raising: int = 0
+) -> Program:
+    """The program for some lines of a tape: what they need, and every guard; markers come first.
+
+    Of the first `raising` lines, those that may raise stay too, needed or not. O(lines).
+    """
+    code = tape.code
+    lines = needed(code, outputs, raising)
+    places = [0] * len(code)
+    kept: list[Line] = []
+    outside = [line for line in lines if code[line][0] in MARKERS]
+    for line in sorted(outside, key=lambda line: MARKERS_IN_ORDER.index(code[line][0])):
+        places[line] = len(kept)
+        kept.append(code[line])
+    checked: list[int] = []
+    place, markers = places.__getitem__, len(outside)
+    for at, line in enumerate([line for line in lines if code[line][0] not in MARKERS], markers):
+        row, operands = code[line]
+        places[line] = at
+        if line < raising and row not in NEVER_RAISES:
+            checked.append(at)
+        kept.append((row, tuple(map(place, operands))))
+    return Program(kept, [places[line] for line in outputs], inputs, parameters, checked)
+
+
+def needed(code: Sequence[Line], outputs: Sequence[int], raising: int = 0) -> list[int]:
+    """The lines that outputs and guards need, and of the first `raising` what may raise."""
+    keep = bytearray(len(code))
+    for line in outputs:
+        keep[line] = 1
+    for line in range(len(code) - 1, -1, -1):
+        row, operands = code[line]
+        if not keep[line]:
+            if row not in GUARDS and (line >= raising or row in NEVER_RAISES):
+                continue
+            keep[line] = 1
+        if row not in MARKERS:
+            for operand in operands:
+                keep[operand] = 1
+    return list(compress(range(len(code)), keep))
+
+
+def telling(program: Program) -> set[int]:
+    """The checked lines but those that are finite if the others are. O(edges).
+
+    A product stays: fused with an addition it would not overflow where it does by itself.
+    """
+    code, checked = program.code, set(program.checked)
+    implied = bytearray(len(code))
+    for line in range(max(checked, default=-1), -1, -1):
+        if implied[line] or line in checked:
+            row, operands = code[line]
+            for operand in operands[: row.spreading]:
+                implied[operand] = 1
+    return {line for line in checked if not implied[line] or code[line][0] is primitives.mul}
+
+
+__all__ = ["CONSTANT", "INPUT", "PARAMETER", "Line", "Program", "pruned", "telling"]

@@ -1,0 +1,253 @@
+"""The flat table u(1)…u(n): instructions in order, each a row of the table and its operands.
+
+Writing an instruction down looks first whether it is there already (common subexpressions share
+one line) and whether all its operands are constants (folded). Nothing is simplified that would
+change a result at NaN, ±inf or −0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+from tinygrad_scalar.core import primitives
+from tinygrad_scalar.core.primitive import Primitive
+
+LIMIT = 10_000_000  # operations in one trace
+
+
+class TraceError(RuntimeError):
+    """A function cannot be compiled: a number would be frozen, or it branches without end."""
+
+
+def _no_forward(*_: Any) -> Any:
+    raise AssertionError("markers of the tape are not evaluated")
+
+
+# What is no operation: operands of these are not lines of the tape.
+INPUT = Primitive("input", _no_forward, (), arity=None)  # (position,)
+PARAMETER = Primitive("parameter", _no_forward, (), arity=None)  # (position,)
+CONSTANT = Primitive("constant", _no_forward, (), arity=None)  # (number,)
+MARKERS = frozenset((INPUT, PARAMETER, CONSTANT))
+
+# Comparisons give 1.0 or 0.0; a guard notes which of the two the trace was made for.
+LT = Primitive("lt", lambda a, b: 1.0 if a < b else 0.0, (0, 0), arity=2, symbol="<")
+LE = Primitive("le", lambda a, b: 1.0 if a <= b else 0.0, (0, 0), arity=2, symbol="≤")
+GT = Primitive("gt", lambda a, b: 1.0 if a > b else 0.0, (0, 0), arity=2, symbol=">")
+GE = Primitive("ge", lambda a, b: 1.0 if a >= b else 0.0, (0, 0), arity=2, symbol="≥")
+EQ = Primitive("eq", lambda a, b: 1.0 if a == b else 0.0, (0, 0), arity=2, symbol="=")
+NE = Primitive("ne", lambda a, b: 1.0 if a != b else 0.0, (0, 0), arity=2, symbol="≠")
+HOLDS = Primitive("holds", lambda c: c, (0,), arity=1)  # a guard: the operand is not 0
+FAILS = Primitive("fails", lambda c: c, (0,), arity=1)  # a guard: the operand is 0
+COMPARISONS = {row.name: row for row in (LT, LE, GT, GE, EQ, NE)}
+GUARDS = frozenset((HOLDS, FAILS))
+CONDITIONS = frozenset(COMPARISONS.values())
+
+
+def _taken(i: Any, *table: Any) -> Any:
+    return table[index_of(i, len(table))]
+
+
+def _take_partials(_: Any, i: Any, *table: Any) -> list[Any]:
+    return [0, *(EQ(i, j) for j in range(len(table)))]
+
+
+TAKE = Primitive("take", _taken, (_take_partials,), arity=None)
+ROWS: dict[str, Primitive] = {
+    row.name: row for row in (INPUT, PARAMETER, CONSTANT, HOLDS, FAILS, TAKE, *COMPARISONS.values())
+}
+
+
+def index_of(i: Any, length: int) -> int:
+    """An index into a table, checked: an integer, or a float without a fraction."""
+    if isinstance(i, bool) or i != i or i != math.floor(i):  # noqa: PLR0124 (NaN)
+        raise ValueError(f"take: index {i!r} is no whole number; give 0 to {length - 1}")
+    if not 0 <= i < length:
+        raise IndexError(f"take: index {i!r} of a table of {length}; give 0 to {length - 1}")
+    return int(i)
+
+
+def ieee(row: Primitive, x: Sequence[float]) -> Any:
+    """The row on floats in IEEE arithmetic: its limit (inf, NaN) where the forward rule raises."""
+    try:
+        y = row.forward(*x)
+    except (ArithmeticError, ValueError) as error:
+        if row.limit is not None:
+            return row.limit(*x)
+        return math.inf if isinstance(error, OverflowError) else math.nan
+    return y[row.index] if row.joint is not None else y
+
+
+class Tape:
+    """Lines of code, each `(row, operands)`, where operands are numbers of earlier lines.
+
+    `inputs` and `parameters` count what comes from outside: arguments of the function, and leaves
+    that it closes over (their numbers are in `leaves`).
+    """
+
+    def __init__(self) -> None:
+        self.code: list[tuple[Primitive, tuple[Any, ...]]] = []
+        self.known: dict[Any, int] = {}
+        self.constants: dict[int, float] = {}
+        self.inputs = 0
+        self.parameters = 0
+        self.repeats = 0  # instructions found again: a loop that adds none must end too
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+    def copy(self) -> Tape:
+        """The same lines, to go on from."""
+        twin = Tape()
+        twin.code, twin.known, twin.constants = [*self.code], {**self.known}, {**self.constants}
+        twin.inputs, twin.parameters = self.inputs, self.parameters
+        return twin
+
+    def cut(self, length: int, known: int) -> None:
+        """Forget the lines from `length` on; only the first `known` instructions are older."""
+        younger = islice(reversed(self.known.items()), len(self.known) - known)
+        for instruction in [key for key, line in younger if line >= length]:
+            del self.known[instruction]
+        for line in range(length, len(self.code)):
+            self.constants.pop(line, None)
+        del self.code[length:]
+
+    def input(self, position: int) -> int:
+        """The line that reads an argument."""
+        self.inputs = max(self.inputs, position + 1)
+        return self.line((INPUT, (position,)))
+
+    def parameter(self, position: int) -> int:
+        """The line that reads a leaf of the closure."""
+        self.parameters = max(self.parameters, position + 1)
+        return self.line((PARAMETER, (position,)))
+
+    def constant(self, number: float) -> int:
+        """The line of a constant; −0.0 and 0.0 are two, NaN is one."""
+        number = float(number)
+        key: Any = number
+        if not number or number != number:  # noqa: PLR0124 (NaN)
+            key = str(number)
+        index = self.known.get(key)
+        if index is None:
+            index = self.known[key] = len(self.code)
+            self.code.append((CONSTANT, (number,)))
+            self.constants[index] = number
+        return index
+
+    def line(self, instruction: tuple[Primitive, tuple[Any, ...]]) -> int:
+        """The line of an instruction as it is: found, or added at the end."""
+        count = len(self.code)
+        index = self.known.setdefault(instruction, count)
+        if index == count:
+            self.code.append(instruction)
+        return index
+
+    def emit(self, row: Primitive, operands: tuple[int, ...]) -> int:
+        """The line of `row(operands)`: found, simplified, or written. O(1) for fixed arity."""
+        instruction = (row, operands)
+        line = self.known.get(instruction)
+        if line is None:
+            line = self.known[instruction] = self.written(instruction)
+            return line
+        self.found()
+        return line
+
+    def found(self) -> None:
+        """Count an instruction that is found again."""
+        self.repeats += 1
+        if self.repeats > LIMIT:
+            raise self._too_long()
+
+    def written(self, instruction: tuple[Primitive, tuple[int, ...]]) -> int:
+        """A line for what stands nowhere yet: simplified, folded, or added at the end."""
+        row, operands = instruction
+        simpler = SIMPLER.get(row)
+        line = None if simpler is None else simpler(self, operands)
+        if line is None and operands[0] in self.constants and row not in GUARDS:
+            line = self._folded(row, operands)
+        if line is None:
+            line = len(self.code)
+            if line > LIMIT:
+                raise self._too_long()
+            self.code.append(instruction)
+        return line
+
+    def _folded(self, row: Primitive, operands: tuple[int, ...]) -> int | None:
+        constants = self.constants
+        for operand in operands:
+            if operand not in constants:
+                return None
+        try:
+            number = row.forward(*(constants[i] for i in operands))
+        except (ArithmeticError, ValueError, IndexError):
+            return None  # left as it is: it raises when it is replayed, as uncompiled
+        return self.constant(number[row.index] if row.joint is not None else number)
+
+    @staticmethod
+    def _too_long() -> TraceError:
+        return TraceError(
+            f"the trace passed {LIMIT:,} operations: does a loop end only at other numbers? "
+            "write branches with where(condition, a, b), or compile the body of the loop"
+        )
+
+
+# ── what changes no result, whatever the operands are ─────────────────────────────────────────
+_POWERS_OF_TWO = frozenset(2.0**k for k in range(-64, 65) if k)  # a quotient by one is a product
+Simplification = Callable[[Tape, tuple[int, ...]], "int | None"]
+
+
+def _mul(tape: Tape, operands: tuple[int, ...]) -> int | None:
+    a, b = operands
+    constants = tape.constants
+    if a not in constants and b not in constants:
+        return None
+    for factor, other in ((constants.get(a), b), (constants.get(b), a)):
+        if factor == 1.0:
+            return other
+        if factor == -1.0 and other not in constants:
+            return tape.emit(primitives.neg, (other,))
+        if factor == 0.0 and tape.code[other][0] in CONDITIONS:  # 0 or 1, never inf or NaN
+            return tape.constant(factor)
+    return None
+
+
+def _div(tape: Tape, operands: tuple[int, ...]) -> int | None:
+    divisor = tape.constants.get(operands[1])
+    if divisor == 1.0:
+        return operands[0]
+    if divisor in _POWERS_OF_TWO and operands[0] not in tape.constants:
+        return tape.emit(primitives.mul, (operands[0], tape.constant(1.0 / divisor)))
+    return None
+
+
+def _pow(tape: Tape, operands: tuple[int, ...]) -> int | None:
+    exponent = tape.constants.get(operands[1])
+    if exponent == 1.0:
+        return operands[0]
+    return tape.constant(1.0) if exponent == 0.0 else None
+
+
+def _neg(tape: Tape, operands: tuple[int, ...]) -> int | None:
+    row, inner = tape.code[operands[0]]
+    return inner[0] if row is primitives.neg else None
+
+
+def _where(tape: Tape, operands: tuple[int, ...]) -> int | None:
+    condition, a, b = operands
+    number = tape.constants.get(condition)
+    if a == b:
+        return a
+    return None if number is None else (a if number else b)
+
+
+SIMPLER: dict[Primitive, Simplification] = {
+    primitives.identity: lambda tape, operands: operands[0],
+    primitives.mul: _mul,
+    primitives.div: _div,
+    primitives.pow: _pow,
+    primitives.neg: _neg,
+    primitives.where: _where,
+}

@@ -1,0 +1,409 @@
+"""`Traced`: the carrier that writes every operation down on a tape, and the guards at branches."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from functools import partial as bind
+from typing import Any, NoReturn
+
+from tinygrad_scalar.compiler.ir.tape import (
+    COMPARISONS,
+    EQ,
+    FAILS,
+    GE,
+    HOLDS,
+    INPUT,
+    LE,
+    PARAMETER,
+    ROWS,
+    TAKE,
+    Tape,
+    TraceError,
+    ieee,
+    index_of,
+)
+from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core.arithmetic import Arithmetic
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.graph import topological_order
+from tinygrad_scalar.core.primitive import Joint, Primitive
+from tinygrad_scalar.core.ufuncs import apply_ufunc
+from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import is_number, number
+
+Reverse = Callable[[Any, int, Sequence[int], int], list[int]]
+_ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
+_DIV, _POW = primitives.div, primitives.pow
+LIBRARY = frozenset((*primitives.TABLE.values(), *ROWS.values()))
+EXACT = 2**53  # an int up to this is a float exactly
+
+
+class Recording:
+    """A tape being written: the numbers of its point, and the leaves it closes over.
+
+    Numbers are worked out only where a branch asks for them, in IEEE arithmetic.
+    """
+
+    def __init__(self, point: Sequence[float] = ()) -> None:
+        self.tape = Tape()
+        self.point = list(point)
+        self.numbers: list[float] = []
+        self.leaves: list[Value] = []
+        self.seen: list[float] = []  # what stood in the leaves when they were met
+        self._lines: dict[int, int] = {}  # id of a Value → its line
+        # `derive` gives both; a recording is handed to them, since one that knew itself would have
+        # to wait for the garbage collector: Algorithm 6.2 on its tape,
+        self.reverse: Reverse | None = None
+        # and noting what the partials of an own row branch on
+        self.branches: Callable[[Any, int], None] | None = None
+        self._kept: list[Value] = []  # a Value met is kept, so that its id stays its own
+
+    def copy(self) -> Recording:
+        """The same lines, to go on from: derivatives are written below the function."""
+        twin = Recording(self.point)
+        twin.tape, twin.numbers = self.tape.copy(), [*self.numbers]
+        twin.leaves, twin.seen, twin._lines = [*self.leaves], [*self.seen], {**self._lines}
+        return twin
+
+    def cut(self, length: int, known: int) -> None:
+        """Forget the lines from `length` on; only the first `known` instructions are older."""
+        self.tape.cut(length, known)
+        del self.numbers[length:]
+
+    def line(self, x: Any) -> int:
+        """The line of an operand: a Traced of this tape, a Value of the closure, a number."""
+        if x.__class__ is Traced or isinstance(x, Traced):
+            if x.recording is not self:
+                raise TraceError(
+                    "a traced value is used outside the call that traced it: return it instead of "
+                    "keeping it, or keep x.detach().data after an uncompiled call"
+                )
+            return x.index
+        if isinstance(x, Value):
+            found = self._lines.get(id(x))
+            return self._closed_over(x) if found is None else found
+        return self.tape.constant(float(number(x)))
+
+    def _closed_over(self, root: Value) -> int:
+        """The line of a Value from outside; an inner one brings in its graph."""
+        lines, tape = self._lines, self.tape
+        for node in topological_order(root) if root.primitive is not None else [root]:
+            if id(node) in lines:
+                continue
+            if node.primitive is None:
+                line = tape.parameter(len(self.leaves))
+                self.leaves.append(node)
+                self.seen.append(float(node.data))
+            else:
+                operands = tuple(
+                    lines[id(x)] if isinstance(x, Value) else tape.constant(float(x))
+                    for x in node.operands
+                )
+                line = tape.emit(node.primitive, operands)
+            lines[id(node)] = line
+            self._kept.append(node)
+        return lines[id(root)]
+
+    def written(self, row: Primitive, lines: tuple[int, ...]) -> Traced:
+        """A new operation as a Traced; a constant under `no_grad`."""
+        tape, instruction = self.tape, (row, lines)
+        line = tape.known.get(instruction)  # tape.emit, spelled out: every operation comes by
+        if line is None:
+            count = len(tape.code)
+            line = tape.known[instruction] = tape.written(instruction)
+            if row not in LIBRARY and line == count and self.branches is not None:
+                self.branches(self, line)
+        else:
+            tape.found()
+        if context.silent and not context.settings().recording:
+            line = tape.emit(DETACH, (line,))
+        made = _blank()
+        made.recording = self
+        made.index = line
+        return made
+
+    def number(self, line: int) -> float:
+        """The number of a line at the point of the trace. O(1) per line, over all calls."""
+        numbers, code = self.numbers, self.tape.code
+        for row, operands in code[len(numbers) : line + 1]:
+            if row is INPUT:
+                numbers.append(self.point[operands[0]])
+            elif row is PARAMETER:
+                numbers.append(self.seen[operands[0]])
+            elif len(numbers) in self.tape.constants:
+                numbers.append(operands[0])
+            else:
+                numbers.append(ieee(row, [numbers[i] for i in operands]))
+        return numbers[line]
+
+    def guard(self, condition: int) -> bool:
+        """The outcome of a condition at this point, noted as what the trace was made for."""
+        outcome = bool(self.number(condition))
+        if condition not in self.tape.constants:
+            self.tape.emit(HOLDS if outcome else FAILS, (condition,))
+        return outcome
+
+
+class Traced(Arithmetic):
+    """A number of a function being compiled. Every operation is a line of the tape.
+
+    Comparisons give conditions: `where(x > 0, a, b)` stays one straight line of code, while `if`
+    asks for `bool(x > 0)`, which becomes a guard.
+    """
+
+    __slots__ = ("index", "recording")
+    level = 1.5  # above Value: a closed-over Value is an operand here; below the forward modes
+
+    def __init__(self, recording: Recording, index: int) -> None:
+        self.recording, self.index = recording, index
+
+    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+        """The line of the operation, or several."""
+        recording = self.recording
+        lines = tuple(map(recording.line, operands))
+        if isinstance(primitive, Joint):
+            return tuple(recording.written(row, lines) for row in primitive.outputs)
+        return recording.written(primitive, lines)
+
+    # The commonest operations at speed: no look at who has the higher level.
+    def _beside(self, other: Any) -> int | None:
+        """The line of the other operand, None where the general way has to look at it."""
+        kind = other.__class__
+        if kind is Traced:
+            return other.index if other.recording is self.recording else None
+        if kind is float or (kind is int and -EXACT <= other <= EXACT):
+            tape = self.recording.tape
+            line = tape.known.get(other)  # 2 is found as 2.0
+            return tape.constant(other) if line is None else line
+        return self.recording.line(other) if kind is Value else None
+
+    def __add__(self, other: Any) -> Any:
+        recording = self.recording
+        mine = type(other) is Traced and other.recording is recording
+        line = other.index if mine else self._beside(other)
+        if line is None:
+            return Arithmetic.__add__(self, other)
+        return recording.written(_ADD, (self.index, line))
+
+    def __radd__(self, other: Any) -> Any:
+        line = self._beside(other)
+        if line is None:
+            return Arithmetic.__radd__(self, other)
+        return self.recording.written(_ADD, (line, self.index))
+
+    def __sub__(self, other: Any) -> Any:
+        recording = self.recording
+        mine = type(other) is Traced and other.recording is recording
+        line = other.index if mine else self._beside(other)
+        if line is None:
+            return Arithmetic.__sub__(self, other)
+        return recording.written(_SUB, (self.index, line))
+
+    def __rsub__(self, other: Any) -> Any:
+        line = self._beside(other)
+        if line is None:
+            return Arithmetic.__rsub__(self, other)
+        return self.recording.written(_SUB, (line, self.index))
+
+    def __mul__(self, other: Any) -> Any:
+        recording = self.recording
+        mine = type(other) is Traced and other.recording is recording
+        line = other.index if mine else self._beside(other)
+        if line is None:
+            return Arithmetic.__mul__(self, other)
+        return recording.written(_MUL, (self.index, line))
+
+    def __rmul__(self, other: Any) -> Any:
+        line = self._beside(other)
+        if line is None:
+            return Arithmetic.__rmul__(self, other)
+        return self.recording.written(_MUL, (line, self.index))
+
+    def __truediv__(self, other: Any) -> Any:
+        recording = self.recording
+        mine = type(other) is Traced and other.recording is recording
+        line = other.index if mine else self._beside(other)
+        if line is None:
+            return Arithmetic.__truediv__(self, other)
+        return recording.written(_DIV, (self.index, line))
+
+    def __pow__(self, other: Any, modulo: Any = None) -> Any:
+        line = self._beside(other) if modulo is None else None
+        if line is None:
+            return Arithmetic.__pow__(self, other, modulo)
+        return self.recording.written(_POW, (self.index, line))
+
+    # ── branches ──────────────────────────────────────────────────────────────────────────────
+    __hash__ = object.__hash__
+
+    def _compared(self, name: str, other: Any) -> Any:
+        if not (isinstance(other, Carrier) or is_number(other)):
+            return NotImplemented
+        return COMPARISONS[name](self, other)
+
+    def __eq__(self, other: object) -> Any:
+        return self._compared("eq", other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._compared("ne", other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._compared("lt", other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._compared("le", other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._compared("gt", other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._compared("ge", other)
+
+    def __bool__(self) -> bool:
+        return self.recording.guard(self.index)
+
+    def __and__(self, other: Any) -> Any:
+        return primitives.where(self, other, 0.0)
+
+    def __or__(self, other: Any) -> Any:
+        return primitives.where(self, 1.0, other)
+
+    def __invert__(self) -> Any:
+        return EQ(self, 0.0)
+
+    __rand__, __ror__ = __and__, __or__
+
+    def one_hot(self, classes: int) -> list[Any]:
+        """The indicator of each class, if this is a class index; checked as `take` does."""
+        self.checked_index(classes)
+        return [EQ(self, float(k)) for k in range(classes)]
+
+    def checked_index(self, length: int) -> None:
+        """Guards that this is an index into a table; the error of `take` if here it is none."""
+        index_of(self.recording.number(self.index), length)
+        for condition in (
+            EQ(self, primitives.floor(self)), GE(self, 0.0), LE(self, float(length - 1))
+        ):  # fmt: skip
+            self.recording.guard(condition.index)
+
+    # ── what would freeze a number ────────────────────────────────────────────────────────────
+    def _freeze(self, what: str) -> NoReturn:
+        raise TraceError(
+            f"{what} of a traced value would freeze its number in the compiled code: "
+            "use detach(x) (x.detach()) to stop the gradient, where(condition, a, b) to choose, "
+            "take(table, i) to index"
+        )
+
+    @property
+    def data(self) -> NoReturn:
+        """Refused: the number would be frozen."""
+        self._freeze(".data")
+
+    @data.setter
+    def data(self, _: Any) -> NoReturn:
+        self._freeze("writing to .data")
+
+    @property
+    def grad(self) -> NoReturn:
+        """Refused: there is no gradient while a function is traced."""
+        self._freeze(".grad")
+
+    @grad.setter
+    def grad(self, _: Any) -> NoReturn:
+        self._freeze("writing to .grad")
+
+    def backward(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused: differentiate the compiled function instead."""
+        raise TraceError(
+            "backward() inside a compiled function: return the value and use f.grad or f.backward"
+        )
+
+    def _refuse(self, what: str, instead: str) -> NoReturn:
+        del what, instead
+        self._freeze("float() or int() (or a function of math or statistics)")
+
+    def __format__(self, specification: str) -> str:
+        if specification:
+            self._freeze("the text")
+        return repr(self)
+
+    @property
+    def parents(self) -> NoReturn:
+        """Refused: a tape has lines, not nodes."""
+        raise TraceError(
+            "grad, vjp, jacobian or hessian inside a compiled function cannot be traced: use jvp "
+            "there, or f.grad, f.hvp and f.hessian of the compiled function"
+        )
+
+    def detach(self) -> Traced:
+        """The same number as a constant: no gradient flows through, and nothing is frozen."""
+        return Traced(self.recording, self.recording.tape.emit(DETACH, (self.index,)))
+
+    def fresh(self) -> Traced:
+        """The same number on a line of its own: the leaf of a `grad` inside a compiled function."""
+        code = self.recording.tape.code
+        code.append((LEAF, (self.index,)))
+        return Traced(self.recording, len(code) - 1)
+
+    def pulled(self, seed: Any, inputs: Sequence[Any]) -> list[Traced]:
+        """The gradient of this number times `seed` with respect to `inputs`, Traced or Values."""
+        recording = self.recording
+        assert recording.reverse is not None  # noqa: S101 (set where the trace starts)
+        wanted = [recording.line(x) for x in inputs]
+        lines = recording.reverse(recording, self.index, wanted, recording.line(seed))
+        return [Traced(recording, line) for line in lines]
+
+    def example(self) -> float:
+        """The kind of number carried: a float."""
+        return 1.0
+
+    def __repr__(self) -> str:
+        return f"Traced(u({self.index + 1}))"
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return apply_ufunc(ufunc, method, inputs, options)
+
+
+_blank: Callable[[], Traced] = bind(Traced.__new__, Traced)  # a call with no argument is quickest
+
+
+DETACH = Primitive("detach", lambda x: x, (0,), arity=1)
+LEAF = Primitive("leaf", lambda x: x, (1,), arity=1)  # where an inner grad starts
+
+
+def tracer(recording: Recording) -> Callable[[str, Any, Any, bool], Any]:
+    """What `settings().tracer` is while tracing: it takes closed-over Values onto the tape.
+
+    Where they are compared, so that there is a guard, and where they are detached.
+    """
+
+    def taken(name: str, a: Any, b: Any, outcome: bool) -> Any:
+        del outcome
+        traced = Traced(recording, recording.line(a))
+        return traced.detach() if name == "detach" else COMPARISONS[name](traced, b)
+
+    return taken
+
+
+def take(table: Sequence[Any], i: Any) -> Any:
+    """table[i], where `i` is an int, a whole float or a Value, traced or not.
+
+    `table` is a sequence of numbers or Values, or of rows of them of one length. No gradient flows
+    to `i`. Cost O(1), compiled O(len(table)).
+    Errors: IndexError out of range, ValueError for a fractional or negative index or ragged rows.
+
+    >>> take([10.0, 20.0, 30.0], 1.0), take([[1.0, 2.0], [3.0, 4.0]], 1)
+    (20.0, [3.0, 4.0])
+    """
+    rows = list(table)
+    if not isinstance(i, Traced):
+        entry = rows[index_of(i.data if isinstance(i, Value) else operator.pos(i), len(rows))]
+        return list(entry) if isinstance(entry, (list, tuple)) else entry
+    i.checked_index(len(rows))
+    if rows and isinstance(rows[0], (list, tuple)):
+        lengths = sorted({len(row) for row in rows})
+        if len(lengths) > 1:
+            raise ValueError(f"take: rows of {lengths[0]} and of {lengths[-1]} numbers")
+        return [TAKE(i, *column) for column in zip(*rows, strict=True)]
+    return TAKE(i, *rows)

@@ -1,0 +1,273 @@
+"""LLVM assembly, an instruction at a time: memory, functions of the C library, bits, callbacks."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tinygrad_scalar.compiler.ir.elementary import BITS, MANTISSA, POWER_OF_TWO
+from tinygrad_scalar.compiler.ir.formulas import PRODUCT_ERROR
+from tinygrad_scalar.compiler.ir.tape import COMPARISONS, GUARDS
+from tinygrad_scalar.core import primitives as p
+from tinygrad_scalar.core.primitive import Primitive
+
+BINARY = {p.add: "fadd", p.sub: "fsub", p.mul: "fmul", p.div: "fdiv"}
+INTRINSICS = {
+    p.sqrt: "sqrt", p.abs: "fabs", p.floor: "floor", p.ceil: "ceil", p.trunc: "trunc",
+    p.round: "roundeven", p.copysign: "copysign",
+}  # fmt: skip
+# Functions of the C library, and of its vector twin, by the row that they compute.
+# fmt: off
+LIBRARY = {
+    p.TABLE[name]: name
+    for name in (
+        "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "hypot", "sin", "cos",
+        "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
+        "erf", "erfc", "pow", "fmod", "remainder",
+    )
+}
+# fmt: on
+NATIVE = frozenset(
+    (
+        *BINARY,
+        *INTRINSICS,
+        *LIBRARY,
+        p.neg,
+        p.where,
+        PRODUCT_ERROR,
+        *BITS,
+        *COMPARISONS.values(),
+        *GUARDS,
+    )
+)
+
+
+@dataclass
+class Target:
+    """What the code is made for: the type, the lanes, and the vector functions at hand."""
+
+    type: str  # double or float
+    lanes: int  # 1 for one point
+    # the symbol of the vector function of a C function, and how many lanes it takes
+    vector: Callable[[str, int], tuple[str, int] | None]
+    callbacks: dict[Primitive, int] = field(default_factory=dict)  # row → address of a thunk
+    address: Callable[[str], int | None] = lambda _: None  # of a function by its symbol
+    functions: dict[Primitive, int] = field(default_factory=dict)  # row → address of its formula
+
+
+class Assembly:
+    """Instructions for one kind of numbers and so many lanes, collected in `lines`."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.t, self.lanes = target.type, target.lanes
+        self.v = self.t if self.lanes == 1 else f"<{self.lanes} x {self.t}>"
+        self.b = "i1" if self.lanes == 1 else f"<{self.lanes} x i1>"
+        self.bytes = 8 if self.t == "double" else 4
+        self.align = "" if self.lanes == 1 else f", align {self.bytes}"  # as one number has it
+        self.declared: dict[str, str] = {}
+        self.helpers: dict[str, str] = {}
+        self.lines: list[str] = []
+        self.fresh = 0
+        self.blocks: set[int] = set()  # lengths of the rooms that callbacks are given operands in
+
+    def literal(self, number: float) -> str:
+        """A constant, in every lane."""
+        text = self.plain_literal(number)
+        if self.lanes == 1:
+            return text
+        return "<" + ", ".join([f"{self.t} {text}"] * self.lanes) + ">"
+
+    def plain_literal(self, number: float) -> str:
+        """A constant by its bits."""
+        if self.t == "float":
+            number = _as_float32(number)
+        return f"0x{struct.unpack('>Q', struct.pack('>d', number))[0]:016X}"
+
+    def add(self, text: str) -> str:
+        """One instruction, and the name of its result."""
+        name = f"%{self.fresh}"  # numbers, in order: LLVM reads them faster than names
+        self.fresh += 1
+        self.lines.append(f"  {name} = {text}")
+        return name
+
+    def overloaded(self) -> str:
+        """How LLVM's intrinsics name the type."""
+        short = "f64" if self.t == "double" else "f32"
+        return short if self.lanes == 1 else f"v{self.lanes}{short}"
+
+    def _load(self, base: str, index: int | str) -> str:
+        place = self.fresh
+        self.fresh = place + 2
+        self.lines.append(
+            f"  %{place} = getelementptr {self.t}, ptr {base}, i64 {index}\n"
+            f"  %{place + 1} = load {self.v}, ptr %{place}{self.align}"
+        )
+        return f"%{place + 1}"
+
+    def _store(self, name: str, base: str, index: int | str) -> None:
+        place = self.fresh
+        self.fresh = place + 1
+        self.lines.append(
+            f"  %{place} = getelementptr {self.t}, ptr {base}, i64 {index}\n"
+            f"  store {self.v} {name}, ptr %{place}{self.align}"
+        )
+
+    def _broadcast(self, base: str, index: int | str) -> str:
+        """One number for all lanes."""
+        if self.lanes == 1:
+            return self._load(base, index)
+        place = self.add(f"getelementptr {self.t}, ptr {base}, i64 {index}")
+        scalar = self.add(f"load {self.t}, ptr {place}")
+        one = self.add(f"insertelement {self.v} poison, {self.t} {scalar}, i64 0")
+        zeros = f"<{self.lanes} x i32> zeroinitializer"
+        return self.add(f"shufflevector {self.v} {one}, {self.v} poison, {zeros}")
+
+    # ── calls ───────────────────────────────────────────────────────────────────────────────────
+    def call(self, symbol: str, kind: str, x: Sequence[str]) -> str:
+        """A call of a function whose operands and result are of one type."""
+        address = self.target.address(symbol)
+        if address:  # a name would cost the linker 10 µs at each call
+            return self._call_at(address, kind, x)
+        arguments = ", ".join([kind] * len(x))
+        self.declared.setdefault(symbol, f"{kind} @{symbol}({arguments}) nounwind")
+        return self.add(f"call {kind} @{symbol}({_given(kind, x)})")
+
+    def _call_at(self, address: int, kind: str, x: Sequence[str]) -> str:
+        return self.add(f"call {kind} inttoptr (i64 {address} to ptr)({_given(kind, x)})")
+
+    def _called(self, row: Primitive, x: Sequence[str]) -> str:
+        if row is PRODUCT_ERROR:
+            a, b, product = x
+            negative = self.add(f"fneg {self.v} {product}")
+            return self.call(f"llvm.fma.{self.overloaded()}", self.v, (a, b, negative))
+        if row is p.abs and self.v == "double":  # quick selection has no instruction for it
+            bits = self.add(f"bitcast double {x[0]} to i64")
+            return self.add(f"bitcast i64 {self.add(f'and i64 {bits}, {2**63 - 1}')} to double")
+        if row in BITS:
+            return self._bits(row, x[0])
+        if row in INTRINSICS:
+            return self.call(f"llvm.{INTRINSICS[row]}.{self.overloaded()}", self.v, x)
+        if row in LIBRARY:
+            return self._library(LIBRARY[row], x)
+        address = self.target.functions.get(row)
+        return self._callback(row, x) if address is None else self._call_at(address, self.t, x)
+
+    def _bits(self, row: Primitive, x: str) -> str:
+        """A power of two put together, or a positive number taken apart, by its bits."""
+        kind = "i64" if self.lanes == 1 else f"<{self.lanes} x i64>"
+
+        def all_lanes(number: int) -> str:
+            if self.lanes == 1:
+                return str(number)
+            return "<" + ", ".join([f"i64 {number}"] * self.lanes) + ">"
+
+        if row is POWER_OF_TWO:
+            whole = self.add(f"fptosi {self.v} {x} to {kind}")
+            biased = self.add(f"add {kind} {whole}, {all_lanes(1023)}")
+            bits = self.add(f"shl {kind} {biased}, {all_lanes(52)}")
+            return self.add(f"bitcast {kind} {bits} to {self.v}")
+        bits = self.add(f"bitcast {self.v} {x} to {kind}")
+        if row is MANTISSA:
+            rest = self.add(f"and {kind} {bits}, {all_lanes(2**52 - 1)}")
+            one = self.add(f"or {kind} {rest}, {all_lanes(1023 << 52)}")
+            return self.add(f"bitcast {kind} {one} to {self.v}")
+        shifted = self.add(f"lshr {kind} {bits}, {all_lanes(52)}")
+        exponent = self.add(f"sub {kind} {shifted}, {all_lanes(1023)}")
+        return self.add(f"sitofp {kind} {exponent} to {self.v}")
+
+    def _library(self, name: str, x: Sequence[str]) -> str:
+        symbol = name if self.t == "double" else f"{name}f"
+        if self.lanes == 1:
+            return self.call(symbol, self.t, x)
+        found = self.target.vector(symbol, len(x))
+        if found is not None:
+            vector, width = found
+            if width == self.lanes:
+                return self.call(vector, self.v, x)
+            return self._in_parts(vector, width, x)
+        return self._lane_by_lane(symbol, x)
+
+    def _in_parts(self, symbol: str, width: int, x: Sequence[str]) -> str:
+        """A vector function of fewer lanes, called for each part."""
+        kind = f"<{width} x {self.t}>"
+        parts = []
+        for start in range(0, self.lanes, width):
+            mask = ", ".join(f"i32 {k}" for k in range(start, start + width))
+            pick = f"<{width} x i32> <{mask}>"
+            pieces = [
+                self.add(f"shufflevector {self.v} {name}, {self.v} poison, {pick}") for name in x
+            ]
+            parts.append(self.call(symbol, kind, pieces))
+        while len(parts) > 1:
+            mask = ", ".join(f"i32 {k}" for k in range(2 * width))
+            pick = f"<{2 * width} x i32> <{mask}>"
+            parts = [
+                self.add(f"shufflevector {kind} {a}, {kind} {b}, {pick}")
+                for a, b in zip(parts[::2], parts[1::2], strict=True)
+            ]
+            width *= 2
+            kind = f"<{width} x {self.t}>"
+        return parts[0]
+
+    def _lane_by_lane(self, symbol: str, x: Sequence[str]) -> str:
+        """A scalar function called for each lane, in a helper of its own."""
+        helper = f"lanes_{symbol}"
+        if helper not in self.helpers:
+            arguments = ", ".join([self.t] * len(x))
+            self.declared.setdefault(symbol, f"{self.t} @{symbol}({arguments}) nounwind")
+            names = [f"%x{k}" for k in range(len(x))]
+            lines, result = [], "poison"
+            for lane in range(self.lanes):
+                for k, name in enumerate(names):
+                    lines.append(f"  %e{lane}_{k} = extractelement {self.v} {name}, i64 {lane}")
+                given = ", ".join(f"{self.t} %e{lane}_{k}" for k in range(len(x)))
+                lines.append(f"  %y{lane} = call {self.t} @{symbol}({given})")
+                lines.append(
+                    f"  %r{lane} = insertelement {self.v} {result}, {self.t} %y{lane}, i64 {lane}"
+                )
+                result = f"%r{lane}"
+            header = ", ".join(f"{self.v} {name}" for name in names)
+            body = "\n".join(lines)
+            self.helpers[helper] = (
+                f"define internal {self.v} @{helper}({header}) noinline nounwind {{\n"
+                f"{body}\n  ret {self.v} {result}\n}}"
+            )
+        given = ", ".join(f"{self.v} {name}" for name in x)
+        return self.add(f"call {self.v} @{helper}({given})")
+
+    def _callback(self, row: Primitive, x: Sequence[str]) -> str:
+        """A row that only Python knows: its forward rule is called back, lane by lane."""
+        address = self.target.callbacks[row]
+        count = len(x)
+        self.blocks.add(count)
+        result = "poison"
+        for lane in range(self.lanes):
+            for k, name in enumerate(x):
+                scalar = name
+                if self.lanes > 1:
+                    scalar = self.add(f"extractelement {self.v} {name}, i64 {lane}")
+                if self.t == "float":
+                    scalar = self.add(f"fpext float {scalar} to double")
+                place = self.add(f"getelementptr inbounds double, ptr %block{count}, i64 {k}")
+                self.lines.append(f"  store double {scalar}, ptr {place}")
+            thunk = self.add(f"inttoptr i64 {address} to ptr")
+            y = self.add(f"call double {thunk}(ptr %block{count})")
+            if self.t == "float":
+                y = self.add(f"fptrunc double {y} to float")
+            if self.lanes == 1:
+                return y
+            result = self.add(f"insertelement {self.v} {result}, {self.t} {y}, i64 {lane}")
+        return result
+
+
+def _given(kind: str, x: Sequence[str]) -> str:
+    return ", ".join([f"{kind} {name}" for name in x])
+
+
+def _as_float32(number: float) -> float:
+    try:
+        return struct.unpack("f", struct.pack("f", number))[0]  # type: ignore[no-any-return]
+    except OverflowError:
+        return float("inf") if number > 0 else float("-inf")

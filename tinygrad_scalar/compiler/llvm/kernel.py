@@ -1,0 +1,304 @@
+"""The fast engine: programs compiled by LLVM, through llvmlite.
+
+One point runs as scalar code. A batch runs in vector lanes, one point per lane: parameters and
+numbers that are the same for all points are broadcast. Functions come from the C library's vector
+twin where it is at hand (at most 4 ulps off), else from the C library, lane by lane.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+import threading
+from array import array
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from tinygrad_scalar.compiler.ir.elementary import ELEMENTARY
+from tinygrad_scalar.compiler.ir.lower import lowered
+from tinygrad_scalar.compiler.ir.program import Program
+from tinygrad_scalar.compiler.ir.schedule import scheduled
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER, ieee
+from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE, Target
+from tinygrad_scalar.compiler.llvm.cpython import LIMIT, Entry, Text, possible
+from tinygrad_scalar.compiler.llvm.functions import functions
+from tinygrad_scalar.compiler.llvm.jit import LOCK, MEDIUM, SMALL, Module, machine
+from tinygrad_scalar.compiler.llvm.loops import RollingWriter
+from tinygrad_scalar.compiler.llvm.workspace import Workspace, address
+from tinygrad_scalar.core.primitive import Primitive
+
+LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
+SHORT = 2**14  # points that are copied first: cheaper than a second call for the last lanes
+
+
+def _references(rooms: list[Any]) -> int:
+    """How many references are counted to an array that only such a list holds."""
+    return next(sys.getrefcount(room) for room in rooms)
+
+
+NOBODY = _references([object()])
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.POINTER(ctypes.c_double))
+_IGNORED = frozenset((INPUT, PARAMETER, CONSTANT))
+
+
+class Callbacks:
+    """Forward rules of rows that only Python knows, callable from machine code."""
+
+    def __init__(self, program: Program, native: Collection[Primitive]) -> None:
+        self._raised = threading.local()  # what a rule raised is the caller's, not another thread's
+        self.thunks: dict[Primitive, Any] = {}
+        for row, operands in program.code:
+            if row not in native and row not in _IGNORED and row not in self.thunks:
+                self.thunks[row] = _CALLBACK(functools.partial(self._call, row, len(operands)))
+        self.addresses = {
+            row: ctypes.cast(thunk, ctypes.c_void_p).value or 0
+            for row, thunk in self.thunks.items()
+        }
+
+    def _call(self, row: Primitive, count: int, x: Any) -> float:
+        try:
+            return float(ieee(row, x[:count]))
+        except BaseException as error:  # noqa: BLE001 (nothing can be raised through machine code)
+            self._raised.error = error
+            return float("nan")
+
+    def check(self, *, guarded: bool = True) -> None:
+        """Raise what a forward rule raised that is neither arithmetic nor a domain.
+
+        Where a guard failed, the function itself would not call the rule: only an interrupt counts.
+        """
+        error = getattr(self._raised, "error", None)
+        if error is not None:
+            self._raised.error = None
+            if guarded or not isinstance(error, Exception):
+                raise error
+
+
+def _native(dtype: str) -> frozenset[Primitive]:
+    """The rows that lanes have: without a vector library exp, log and their kin are formulas."""
+    if dtype != "float64":
+        return NATIVE
+    host = machine()
+    return NATIVE - {row for row in ELEMENTARY if host.vector(LIBRARY[row], 1) is None}
+
+
+class Kernel:
+    """A program as machine code: for one point (`varying` None), or for batches."""
+
+    def __init__(self, program: Program, dtype: str, varying: Sequence[bool] | None) -> None:
+        large = varying is None and len(program.code) > MEDIUM
+        self.functions = functions(program) if large else {}
+        native = (_native(dtype) if varying else NATIVE) | self.functions.keys()
+        program = lowered(program, native)
+        self.program = program if varying is None else scheduled(program)
+        self.dtype, self.varying = dtype, varying
+        self.callbacks = Callbacks(self.program, native)
+        self.guards = self.program.guards
+        self.modules: dict[str, tuple[Module, Any, int]] = {}
+        self.rooms: list[Any] = []
+        self.workspaces: list[Workspace] = []  # for sums, when nobody is at work in them
+        if varying is None:
+            self._point_made()
+
+    # ── one point ─────────────────────────────────────────────────────────────────────────────
+    def _point_made(self) -> None:
+        host, program = machine(), self.program
+        callbacks = self.callbacks.addresses
+        target = Target("double", 1, host.vector, callbacks, host.address, self.functions)
+        writer = RollingWriter(program, target, "point", ())
+        self.module = Module(writer.module(), writer.size)
+        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
+        if not self.callbacks.thunks and len(program.code) < SMALL:
+            kind = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 5)  # too short to let others run
+        self.run = self.module.function("point", kind)
+        self.pool: list[Any] = []
+        self.scratch = writer.slot_count
+
+    def entry(self, keys: Sequence[Any], tree: Any) -> Entry | None:
+        """The point as a built-in function of Python floats and lists; None if it cannot be."""
+        program = self.program
+        size = program.inputs + len(program.outputs) + self.scratch
+        if program.parameters or self.callbacks.thunks or size > LIMIT or not possible(keys, tree):
+            return None
+        sizes = (program.inputs, len(program.outputs), self.scratch)
+        text = Text(keys, tree, sizes, self.module.address("point"))
+        return Entry(Module(text.module(), SMALL), self.module)
+
+    def _buffer(self) -> Any:
+        """Room for one call: x, p, the outputs, scratch, the mask."""
+        program = self.program
+        x, p, m = program.inputs, program.parameters, len(program.outputs)
+        size = x + p + m + self.scratch + 1
+        room = (ctypes.c_double * size)()
+        base = ctypes.addressof(room)
+        starts = [base + 8 * k for k in (0, x, x + p, x + p + m, x + p + m + self.scratch)]
+        view = memoryview(room).cast("B").cast("d")
+        flags = memoryview(room).cast("B")[8 * (size - 1) :]
+        return view, flags, starts, room
+
+    def point(self, x: Sequence[float], p: Sequence[float]) -> Sequence[float] | None:
+        """The outputs; None where a guard fails, ArithmeticError where a result is not finite."""
+        numbers, finite = self._run(x, p)
+        if numbers is not None and not finite:
+            raise FloatingPointError("a result is not finite")
+        return numbers
+
+    def limits(self, x: Sequence[float], p: Sequence[float]) -> Sequence[float] | None:
+        """The outputs in IEEE arithmetic; None where a guard fails."""
+        return self._run(x, p)[0]
+
+    def _run(self, x: Sequence[float], p: Sequence[float]) -> tuple[Sequence[float] | None, bool]:
+        """The outputs, None where a guard fails, and whether all was finite on the way."""
+        try:
+            buffer = self.pool.pop()
+        except IndexError:
+            buffer = self._buffer()
+        view, flags, starts, _ = buffer
+        first = self.program.inputs
+        offset = first + self.program.parameters
+        view[:first] = x if x.__class__ is array else array("d", x)
+        if p:
+            view[first:offset] = p
+        end = offset + len(self.program.outputs)
+        view[end] = 0.0
+        flags[0] = 1
+        self.run(*starts)
+        if self.callbacks.thunks:
+            self.callbacks.check(guarded=bool(flags[0]))
+        numbers = array("d", view[offset:end].tobytes()) if flags[0] else None
+        finite = view[end] == 0.0
+        self.pool.append(buffer)
+        return numbers, finite
+
+    # ── a batch ───────────────────────────────────────────────────────────────────────────────
+    def _made(self, how: str) -> tuple[Any, int]:
+        with LOCK:
+            if how not in self.modules:
+                host, program = machine(), self.program
+                kind = "double" if self.dtype == "float64" else "float"
+                lanes = host.bytes // (8 if kind == "double" else 4)
+                target = Target(kind, lanes, host.vector, self.callbacks.addresses, host.address)
+                writer = RollingWriter(program, target, how, self.varying or ())
+                module = Module(writer.module(), writer.size)
+                signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)
+                run = module.function("run", signature)
+                self.modules[how] = (module, run, writer.slot_count)
+            _, run, slots = self.modules[how]
+            return run, slots
+
+    def _lanes(self) -> int:
+        return machine().bytes // (8 if self.dtype == "float64" else 4)
+
+    def _columns(
+        self, columns: Sequence[Any], size: int, lanes: int, fill: bool
+    ) -> tuple[list[Any], int]:
+        """Contiguous columns, short ones filled up to whole lanes; how many points those are."""
+        import numpy as np
+
+        arrays = [
+            np.full(1, column, self.dtype)
+            if isinstance(column, float)
+            else np.ascontiguousarray(column, self.dtype)
+            for column in columns
+        ]
+        whole = size - size % lanes
+        if fill and whole < size <= SHORT:
+            whole += lanes
+            arrays = [self._padded(c, 0, whole) if len(c) == size else c for c in arrays]
+        return arrays, whole
+
+    def room(self, size: int) -> Any:
+        """Where the outputs of a batch are written, for threads that share it."""
+        return self._room((len(self.program.outputs), size))
+
+    def batch(
+        self, columns: Sequence[Any], p: Sequence[float], size: int, into: Any = None
+    ) -> tuple[Any, Any]:
+        """The outputs at every point as an array (m, size), and where the guards hold."""
+        import numpy as np
+
+        lanes, (run, slots) = self._lanes(), self._made("batch")
+        arrays, whole = self._columns(columns, size, lanes, into is None)
+        outputs = self.room(max(size, whole)) if into is None else into
+        mask = np.ones(max(size, whole), dtype=np.uint8) if self.guards else None
+        parameters = np.asarray(p, self.dtype)
+        scratch = np.zeros(slots * lanes + 1, self.dtype)
+        if whole:
+            self._call(run, whole, arrays, parameters, list(outputs), scratch, mask)
+        if whole < size:
+            last = [self._padded(c, whole, lanes) for c in arrays]
+            rest = np.empty((len(outputs), lanes), self.dtype)
+            flags = np.ones(lanes, dtype=np.uint8)
+            self._call(run, size - whole, last, parameters, list(rest), scratch, flags)
+            outputs[:, whole:] = rest[:, : size - whole]
+            if mask is not None:
+                mask[whole:] = flags[: size - whole]
+        return outputs[:, :size], None if mask is None else mask[:size].view(bool)
+
+    def _room(self, shape: tuple[int, int]) -> Any:
+        """An array for outputs: a large one again, once nobody holds it or a part of it any more.
+
+        Fresh pages cost as much as computing what is written to them.
+        """
+        import numpy as np
+
+        free = (room for room in self.rooms if sys.getrefcount(room) == NOBODY)
+        for room in free:
+            if room.shape == shape:
+                return room
+        room = np.empty(shape, self.dtype)
+        if LARGE <= room.nbytes <= LARGEST:
+            self.rooms = [*self.rooms[-1:], room]
+        return room
+
+    def sums(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any]:
+        """The sums of the outputs over the points where the guards hold, and where they do."""
+        import numpy as np
+
+        total, masks = 0.0, []
+        for start in range(0, size, SHORT):
+            count = min(SHORT, size - start)
+            part = columns
+            if count < size:
+                part = [c if isinstance(c, float) else c[start : start + count] for c in columns]
+            space = self._workspace(count)
+            total = total + space.sums(part, p)
+            self.callbacks.check()
+            masks.append(space.mask[:count].tobytes())
+            with LOCK:
+                self.workspaces = [space, *self.workspaces[:3]]
+        if not any(b"\0" in mask for mask in masks):
+            return total, None
+        return total, np.frombuffer(b"".join(masks), bool).copy()
+
+    def _workspace(self, size: int) -> Workspace:
+        with LOCK:
+            for place, space in enumerate(self.workspaces):
+                if space.size == size:
+                    return self.workspaces.pop(place)
+        run, slots = self._made("sums")
+        lengths = (self.program.parameters, len(self.program.outputs), slots)
+        return Workspace(run, size, self._lanes(), self.varying or (), lengths, self.dtype)
+
+    @staticmethod
+    def _padded(column: Any, start: int, count: int) -> Any:
+        """The points from `start` on, the last one repeated until there are `count` of them."""
+        import numpy as np
+
+        if len(column) == 1 and start:
+            return column
+        rest = column[start:]
+        filled = np.full(count, rest[-1])
+        filled[: len(rest)] = rest
+        return filled
+
+    def _call(
+        self, run: Any, size: int, arrays: list[Any], p: Any, outputs: Any, scratch: Any, mask: Any
+    ) -> None:
+        pointers = array("q", map(address, arrays))
+        places = array("q", map(address, outputs)) if isinstance(outputs, list) else None
+        out = address(outputs) if places is None else places.buffer_info()[0]
+        flags = 0 if mask is None else address(mask)
+        run(size, pointers.buffer_info()[0], address(p), out, address(scratch), flags)
+        self.callbacks.check()

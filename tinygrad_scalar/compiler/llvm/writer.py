@@ -1,0 +1,271 @@
+"""A program as LLVM assembly: straight lines of code, for one point or for lanes of points.
+
+Long programs are cut into functions of some hundred lines, so that compile time stays linear;
+what one of them hands to a later one goes through `scratch`. Nothing is reassociated: the only
+fast-math flag is `contract`, which allows a·b + c in one rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinygrad_scalar.compiler.ir.program import CONSTANT, PARAMETER, Program, telling
+from tinygrad_scalar.compiler.ir.schedule import last_guard
+from tinygrad_scalar.compiler.ir.tape import COMPARISONS, GUARDS, HOLDS, MARKERS
+from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target
+from tinygrad_scalar.core import primitives as p
+from tinygrad_scalar.core.primitive import Primitive
+
+CHUNK = 2000  # lines of a function
+# inputs, parameters, outputs, scratch and the mask of guards
+_ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
+_GIVEN = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
+
+_PREDICATES = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
+
+
+class Writer(Assembly):
+    """Writes the functions of one program."""
+
+    def __init__(self, program: Program, target: Target, how: str, varying: Sequence[bool]) -> None:
+        super().__init__(target)
+        self.program, self.how, self.varying = program, how, varying
+        self.last_guard = last_guard(program)
+        # a guard must not turn by the rounding that a fused operation leaves out
+        self.binary = self._operations("" if self.last_guard >= 0 else "contract ")
+        self.wanted: set[int] = set()  # lines that are more than an operand of others
+        self.tables: list[str] = []
+        self.size = 0  # lines written
+        self.slots: dict[int, int] = {}
+        self.slot_count = 1  # slot 0 sums what must be finite
+        self.checked = telling(program)
+        self.outputs: dict[int, list[int]] = {}
+        for k, line in enumerate(program.outputs):
+            self.outputs.setdefault(line, []).append(k)
+
+    def _operations(self, fused: str) -> dict[Primitive, str]:
+        return {row: f"{name} {fused}{self.v}" for row, name in BINARY.items()}
+
+    # ── functions ─────────────────────────────────────────────────────────────────────────────
+    def _waits(self, line: int) -> bool:
+        """Whether it is not known yet, at a line of output, which points are to be summed."""
+        return self.how == "sums" and line <= self.last_guard
+
+    def _function(self, number: int, piece: Any) -> str:
+        self._start()
+        self._lines(piece)
+        self._note_finite()
+        return self._defined(number, self.lines)
+
+    def _start(self) -> None:
+        self.lines, self.fresh, self.blocks = [], 0, set()
+        self.names: dict[Any, str] = {}
+        self.conditions: dict[Any, str] = {}
+        self.finite: list[str] = []
+
+    def _defined(self, number: int, lines: Sequence[str]) -> str:
+        index = "" if self.how == "point" else "i64 %i, i64 %n, "
+        blocks = [f"  %block{size} = alloca [{size} x double]" for size in sorted(self.blocks)]
+        body = "\n".join(["entry:", *blocks, *lines])
+        return (
+            f"define internal void @chunk{number}({index}{_ARGUMENTS}) nounwind {{\n"
+            f"{body}\n  ret void\n}}"
+        )
+
+    def _lines(self, lines: Sequence[int]) -> None:
+        code, wanted, computed = self.program.code, self.wanted, self._computed
+        for line in lines:
+            row, operands = code[line]
+            computed(line, row, operands)
+            if line in wanted:
+                self._hand_on(line)
+
+    def _computed(self, line: int, row: Primitive, operands: Sequence[Any]) -> None:
+        operation = self.binary.get(row)
+        if operation is not None:  # most lines, so at once
+            left, right = operands
+            a = self.names.get(left) or self.operand(left)
+            b = self.names.get(right) or self.operand(right)
+            self.names[line] = f"%{self.fresh}"
+            self.lines.append(f"  %{self.fresh} = {operation} {a}, {b}")
+            self.fresh += 1
+        elif row in GUARDS:
+            self._guard(row, operands[0])
+        elif row not in MARKERS:
+            name = self._value(line, row, operands)
+            if name is not None:
+                self.names[line] = name
+
+    def _hand_on(self, line: int) -> None:
+        """Store what others need: later functions, the caller, the check for what is finite."""
+        if line in self.checked:
+            self.finite.append(self.operand(line))
+        if line in self.slots:
+            self._store(self.operand(line), "%s", self.slots[line] * self.lanes)
+        if line in self.outputs and not self._waits(line):
+            self._write_output(line, self.operand(line))
+        if line == self.last_guard:
+            self.binary = self._operations("contract ")
+            for waiting in filter(self._waits, self.outputs):
+                self._write_output(waiting, self.operand(waiting))
+
+    def _value(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
+        if row is p.neg:
+            return self.add(f"fneg {self.v} {self.operand(operands[0])}")
+        if row is p.where:
+            condition = self.condition(operands[0])
+            a, b = self.operand(operands[1]), self.operand(operands[2])
+            return self.add(f"select {self.b} {condition}, {self.v} {a}, {self.v} {b}")
+        if row.name in _PREDICATES and COMPARISONS.get(row.name) is row:
+            a, b = self.operand(operands[0]), self.operand(operands[1])
+            self.conditions[line] = self.add(f"fcmp {_PREDICATES[row.name]} {self.v} {a}, {b}")
+            return None
+        return self._called(row, [self.operand(k) for k in operands])
+
+    # ── operands ──────────────────────────────────────────────────────────────────────────────
+    def operand(self, line: Any) -> str:
+        """The name of a line's value here: computed, loaded or written out."""
+        name = self.names.get(line)
+        if name is None:
+            self.names[line] = name = self._loaded(line)
+        return name
+
+    def _loaded(self, line: int) -> str:
+        if line in self.conditions:
+            # quick selection knows no uitofp, and would leave all lines so far to the slow one
+            numbers = f"{self.v} {self.literal(1.0)}, {self.v} {self.literal(0.0)}"
+            return self.add(f"select {self.b} {self.conditions[line]}, {numbers}")
+        slot = self.slots.get(line)
+        if slot is not None:
+            return self._load("%s", slot * self.lanes)
+        row, operands = self.program.code[line]
+        if row is CONSTANT:
+            return self.literal(operands[0])
+        return self._broadcast("%p", operands[0]) if row is PARAMETER else self._input(operands[0])
+
+    def condition(self, line: Any) -> str:
+        """A line as a truth value."""
+        name = self.conditions.get(line)
+        if name is None:
+            zero = self.literal(0.0)
+            name = self.add(f"fcmp une {self.v} {self.operand(line)}, {zero}")
+            self.conditions[line] = name
+        return name
+
+    def _input(self, position: int) -> str:
+        return self._input_at(position, self.how != "point" and self.varying[position])
+
+    def _input_at(self, position: int | str, varying: bool) -> str:
+        if self.how == "point":
+            return self._load("%x", position)
+        pointer = self.add(f"getelementptr inbounds ptr, ptr %x, i64 {position}")
+        column = self.add(f"load ptr, ptr {pointer}, !invariant.load !0")
+        if not varying:
+            return self._broadcast(column, 0)
+        place = self.add(f"getelementptr inbounds {self.t}, ptr {column}, i64 %i")
+        return self.add(f"load {self.v}, ptr {place}, align {self.bytes}")
+
+    # ── results ───────────────────────────────────────────────────────────────────────────────
+    def _write_output(self, line: int, name: str) -> None:
+        for k in self.outputs[line]:
+            self._write_output_at(k, name)
+
+    def _write_output_at(self, position: int | str, name: str) -> None:
+        if self.how == "point":
+            self._store(name, "%out", position)
+        elif self.how == "batch":
+            pointer = self.add(f"getelementptr inbounds ptr, ptr %out, i64 {position}")
+            column = self.add(f"load ptr, ptr {pointer}, !invariant.load !0")
+            place = self.add(f"getelementptr inbounds {self.t}, ptr {column}, i64 %i")
+            self.lines.append(f"  store {self.v} {name}, ptr {place}, align {self.bytes}")
+        else:
+            counted = self._counted()
+            place = self.add(f"getelementptr {self.v}, ptr %out, i64 {position}")
+            before = self.add(f"load {self.v}, ptr {place}{self.align}")
+            total = self.add(f"fadd contract {self.v} {before}, {name}")
+            after = self.add(f"select {self.b} {counted}, {self.v} {total}, {self.v} {before}")
+            self.lines.append(f"  store {self.v} {after}, ptr {place}{self.align}")
+
+    def _counted(self) -> str:
+        """The lanes that are points of the batch, with all guards holding."""
+        name = self.conditions.get(-1)
+        if name is None:
+            ids = ", ".join(f"i64 {k}" for k in range(self.lanes))
+            kind = f"<{self.lanes} x i64>"
+            one = self.add(f"insertelement {kind} poison, i64 %n, i64 0")
+            zeros = f"<{self.lanes} x i32> zeroinitializer"
+            limit = self.add(f"shufflevector {kind} {one}, {kind} poison, {zeros}")
+            name = self.add(f"icmp slt {kind} <{ids}>, {limit}")
+            if self.last_guard >= 0:
+                fine = self.add(f"icmp ne <{self.lanes} x i8> {self._mask()}, zeroinitializer")
+                name = self.add(f"and {self.b} {name}, {fine}")
+            self.conditions[-1] = name
+        return name
+
+    def _mask(self) -> str:
+        place = self.add("getelementptr inbounds i8, ptr %m, i64 %i")
+        return self.add(f"load <{self.lanes} x i8>, ptr {place}, align 1")
+
+    def _guard(self, row: Primitive, line: int) -> None:
+        """The mask keeps the points where the condition turns out as it did in the trace."""
+        condition = self.condition(line)
+        if self.how == "point":
+            flag = self.add(f"zext i1 {condition} to i8")
+            if row is not HOLDS:
+                flag = self.add(f"xor i8 {flag}, 1")
+            before = self.add("load i8, ptr %m")
+            after = self.add(f"and i8 {before}, {flag}")
+            self.lines.append(f"  store i8 {after}, ptr %m")
+            return
+        kind = f"<{self.lanes} x i8>"
+        flag = self.add(f"zext {self.b} {condition} to {kind}")
+        if row is not HOLDS:
+            ones = ", ".join(["i8 1"] * self.lanes)
+            flag = self.add(f"xor {kind} {flag}, <{ones}>")
+        after = self.add(f"and {kind} {self._mask()}, {flag}")
+        place = self.add("getelementptr inbounds i8, ptr %m, i64 %i")
+        self.lines.append(f"  store {kind} {after}, ptr {place}, align 1")
+
+    def _note_finite(self) -> None:
+        """Slot 0 of scratch sums the checked lines: inf or NaN once one of them is not finite."""
+        # computed numbers, and constants by their bits: NaN and inf
+        terms = [name for name in self.finite if name[0] == "%" or name[2:5] in ("7FF", "FFF")]
+        if not terms:
+            return
+        sums = [self._load("%s", 0), *terms[:3]]  # four chains, for the latency of an addition
+        for k, name in enumerate(terms[3:]):
+            sums[k % 4] = self.add(f"fadd {self.v} {sums[k % 4]}, {name}")
+        total = sums[0]
+        for term in sums[1:]:
+            total = self.add(f"fadd {self.v} {total}, {term}")
+        self._store(total, "%s", 0)
+
+    def _driver(self, count: int) -> str:
+        metadata = "!0 = !{}"
+        if self.how == "point":
+            calls = "\n".join(f"  call void @chunk{k}({_GIVEN})" for k in range(count))
+            check = (
+                "  %sum = load double, ptr %s\n"
+                "  %zero = fsub double %sum, %sum\n"
+                "  store double %zero, ptr %s\n"
+            )
+            header = f"define void @point({_GIVEN}) nounwind {{"
+            return f"{header}\n{calls}\n{check}  ret void\n}}\n{metadata}"
+        calls = "\n".join(
+            f"  call void @chunk{k}(i64 %i, i64 %rest, {_GIVEN})" for k in range(count)
+        )
+        return f"""define void @run(i64 %n, {_GIVEN}) nounwind {{
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %rest = sub i64 %n, %i
+{calls}
+  %next = add i64 %i, {self.lanes}
+  %more = icmp slt i64 %next, %n
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}}
+{metadata}"""

@@ -1,0 +1,149 @@
+"""The engine that is always there: Python source, using the rows' own forward rules."""
+
+from __future__ import annotations
+
+import keyword
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tinygrad_scalar.compiler.ir.program import CONSTANT, INPUT, PARAMETER, Program
+from tinygrad_scalar.compiler.ir.tape import COMPARISONS, FAILS, GUARDS, HOLDS, ieee
+from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF
+from tinygrad_scalar.core import primitives
+from tinygrad_scalar.core.primitive import Primitive
+
+# How a row reads in Python where it has an operator.
+OPERATORS: dict[Primitive, str] = {
+    primitives.add: "{} + {}",
+    primitives.sub: "{} - {}",
+    primitives.mul: "{} * {}",
+    primitives.div: "{} / {}",
+    primitives.neg: "-{}",
+    primitives.identity: "{}",
+    primitives.abs: "abs({})",
+    primitives.where: "{1} if {0} else {2}",
+    DETACH: "{}",
+    LEAF: "{}",
+    **{
+        row: f"1.0 if {{}} {sign} {{}} else 0.0"
+        for (row, sign) in zip(
+            COMPARISONS.values(), ("<", "<=", ">", ">=", "==", "!="), strict=True
+        )
+    },
+}
+
+
+def names(program: Program) -> dict[Primitive, str]:
+    """A name for each row that the source calls."""
+    chosen: dict[Primitive, str] = {}
+    for row, _ in program.code:
+        if row in OPERATORS or row in GUARDS or row in (INPUT, PARAMETER, CONSTANT):
+            continue
+        if row not in chosen:
+            name = "".join(c if c.isalnum() else "_" for c in row.name)
+            if not name.isidentifier() or keyword.iskeyword(name):
+                name = f"row_{name}"
+            while name in chosen.values() or name in ("x", "p", "inf", "nan"):
+                name += "_"
+            chosen[row] = name
+    return chosen
+
+
+def source(program: Program, name: str = "replay") -> str:
+    """Python source of a program: a function of the inputs and the parameters.
+
+    It gives the list of outputs, or None where a guard does not hold.
+    """
+    called, lines = names(program), [f"def {name}(x, p):"]
+    text = [""] * len(program.code)
+    for line, (row, operands) in enumerate(program.code):
+        if row is CONSTANT:
+            text[line] = literal(operands[0])
+            continue
+        if row in GUARDS:
+            negation = "not " if row is HOLDS else ""
+            lines.append(f"    if {negation}{text[operands[0]]}:")
+            lines.append("        return None")
+            continue
+        text[line] = f"u{line + 1}"
+        lines.append(f"    {text[line]} = {_expression(row, operands, text, called)}")
+    lines.append(f"    return [{', '.join(text[k] for k in program.outputs)}]")
+    return "\n".join(lines) + "\n"
+
+
+def _expression(
+    row: Primitive, operands: Sequence[Any], text: list[str], called: dict[Primitive, str]
+) -> str:
+    if row is INPUT:
+        return f"x[{operands[0]}]"
+    if row is PARAMETER:
+        return f"p[{operands[0]}]"
+    written = [text[k] for k in operands]
+    pattern = OPERATORS.get(row)
+    if pattern is not None:
+        return pattern.format(*written)
+    index = f"[{row.index}]" if row.joint is not None else ""
+    return f"{called[row]}({', '.join(written)}){index}"
+
+
+def literal(number: float) -> str:
+    """A number as source; −0.0, inf and NaN too."""
+    if number != number or math.isinf(number):  # noqa: PLR0124 (NaN)
+        return {"inf": "inf", "-inf": "(-inf)"}.get(repr(number), "nan")
+    return f"({number!r})" if math.copysign(1.0, number) < 0 else repr(number)
+
+
+class Kernel:
+    """A program ready to run on floats, point by point."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.source = source(program)
+        namespace: dict[str, Any] = {"inf": math.inf, "nan": math.nan, "abs": abs}
+        namespace |= {name: row.forward for row, name in names(program).items()}
+        exec(compile(self.source, "<tinygrad_scalar tape>", "exec"), namespace)  # noqa: S102
+        self.replay: Callable[..., list[float] | None] = namespace["replay"]
+
+    def point(self, x: Sequence[float], p: Sequence[float]) -> list[float] | None:
+        """The outputs; None where a guard fails. Raises what the rows raise."""
+        return self.replay(x, p)
+
+    def at_limits(
+        self, x: Sequence[float], p: Sequence[float], *, guards: bool = True
+    ) -> list[float] | None:
+        """The outputs in IEEE arithmetic: inf and NaN instead of exceptions."""
+        values: list[float] = []
+        for row, operands in self.program.code:
+            if row is CONSTANT:
+                values.append(operands[0])
+            elif row is INPUT:
+                values.append(x[operands[0]])
+            elif row is PARAMETER:
+                values.append(p[operands[0]])
+            else:
+                y = ieee(row, [values[k] for k in operands])
+                if guards and ((row is HOLDS and not y) or (row is FAILS and y)):
+                    return None
+                values.append(y)
+        return [values[k] for k in self.program.outputs]
+
+    def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any]:
+        """The outputs at every point as an array (m, size), and where the guards hold."""
+        import numpy as np
+
+        program = self.program
+        outputs = np.zeros((len(program.outputs), size))
+        mask = np.ones(size, dtype=bool) if program.guards else None
+        rows = [[c] * size if isinstance(c, float) else c.tolist() for c in columns]
+        for k, x in enumerate(zip(*rows, strict=True) if rows else [()] * size):
+            point = [float(number) for number in x]
+            try:
+                numbers = self.replay(point, p)
+            except (ArithmeticError, ValueError):
+                numbers = self.at_limits(point, p)
+            if numbers is not None:
+                outputs[:, k] = numbers
+            elif mask is not None:
+                mask[k] = False
+        return outputs, mask

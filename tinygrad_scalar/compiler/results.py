@@ -1,0 +1,85 @@
+"""Results in the shapes that the face promises, and the arguments of jvp and hvp put together."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tinygrad_scalar.compiler.arguments import Call
+from tinygrad_scalar.compiler.arrays.namespaces import converted, stacked
+
+
+def places_in(tree: Any, count: Iterator[int]) -> Any:
+    """The structure with the positions of the outputs in it; flat lists as ranges."""
+    if tree.__class__ is list and tree and all(branch is None for branch in tree):
+        start = next(count)
+        for _ in tree[1:]:
+            next(count)
+        return range(start, start + len(tree))
+    if tree.__class__ in (list, tuple):
+        return tree.__class__(places_in(branch, count) for branch in tree)
+    return next(count) if tree is None else tree
+
+
+def several(args: Any, what: str) -> tuple[Any, ...]:
+    """Primals or tangents, one entry per argument."""
+    if not isinstance(args, (list, tuple)):
+        raise TypeError(f"{what} is a tuple with one entry per argument, not {type(args).__name__}")
+    return tuple(args)
+
+
+def check_alike(call: Call, along: Call, chosen: Sequence[int], what: str) -> None:
+    """ValueError unless tangents have the structure of the arguments chosen."""
+    expected = tuple(call.arguments[i].key for i in chosen)
+    if along.key != expected:
+        raise ValueError(f"{what} need the structure of the arguments they belong to")
+
+
+def joined(call: Call, along: Call) -> Call:
+    """The columns of primals and tangents in one call."""
+    sizes = {size for size in (call.size, along.size) if size is not None}
+    if len(sizes) > 1:
+        raise ValueError(f"the batches have {call.size} and {along.size} points; they must agree")
+    kinds = [one.xp for one in (call, along) if one.xp is not None or one.size is not None]
+    if len(set(kinds)) > 1:
+        first, second = (xp.__name__ if xp else "numpy" for xp in kinds)
+        raise TypeError(f"primals of {first} and tangents of {second}: give arrays of one library")
+    columns, size = [*call.columns, *along.columns], sizes.pop() if sizes else None
+    return Call(call.arguments, call.key, columns, size, kinds[0] if kinds else None)
+
+
+def empty(call: Call, dtype: str, *shape: int) -> Any:
+    """The result for no points: an array of shape (0, …)."""
+    if call.xp is None:
+        import numpy as np
+
+        return np.empty((0, *shape), dtype=dtype)
+    _, nothing = converted(call.xp, call.columns, dtype)
+    return stacked(call.xp, [nothing] * math.prod(shape), *shape)
+
+
+def matrix(outputs: Any, width: int, size: int | None, xp: Any = None) -> Any:
+    """Rows of numbers, or an array with the batch first."""
+    if xp is not None:
+        return stacked(xp, outputs, len(outputs) // max(width, 1), width)
+    if size is None:
+        numbers = list(outputs)
+        return [numbers[k : k + width] for k in range(0, len(numbers), width)]
+    import numpy as np
+
+    count = len(outputs)
+    return np.ascontiguousarray(outputs.T).reshape(size, count // max(width, 1), width)
+
+
+def rounded(numbers: Sequence[float]) -> list[float]:
+    """Numbers as float32 has them."""
+    pattern = f"{len(numbers)}f"
+    try:
+        return list(struct.unpack(pattern, struct.pack(pattern, *numbers)))
+    except OverflowError:
+        limit = 3.4028235677973366e38  # half a unit above the largest float32
+        return rounded(
+            [x if abs(x) < limit else float("inf") * (1 if x > 0 else -1) for x in numbers]
+        )

@@ -1,0 +1,201 @@
+"""Compiled functions in files and pickles: their traces, without their source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_scalar.compiler.arguments import Argument, Call
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, MARKERS, ROWS
+from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF, Recording
+from tinygrad_scalar.compiler.paths import Path
+from tinygrad_scalar.core.primitive import Primitive, importable
+from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.files import write_atomically
+
+if TYPE_CHECKING:
+    from tinygrad_scalar.compiler.compiled import Compiled
+
+FORMAT = "tinygrad_scalar compiled 1"
+_NAMED = {**TABLE, **ROWS, "detach": DETACH, "leaf": LEAF}
+
+
+def save(compiled: Compiled, path: Any) -> None:
+    """Write all traces, with the values of closed-over leaves, atomically; see `Compiled.save`."""
+    compiled._made()
+    leaves: list[Value] = []
+    body = json.dumps(_described(compiled, leaves), sort_keys=True)
+    text = json.dumps(
+        {"format": FORMAT, "checksum": hashlib.sha256(body.encode()).hexdigest(), "body": body}
+    )
+    write_atomically(path, text)
+
+
+def load(kind: type[Compiled], path: Any) -> Compiled:
+    """What `save` wrote, as a compiled function of class `kind`; see `load_compiled`."""
+    text = FilePath(path).read_bytes()
+    try:
+        document = json.loads(text)
+        body = document["body"]
+        _check(document["format"], FORMAT, "format")
+        _check(hashlib.sha256(body.encode()).hexdigest(), document["checksum"], "checksum")
+        described = json.loads(body)
+        return restored(kind, described, [Value(x) for x in described["leaves"]])
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise ValueError(
+            f"{os.fspath(path)} is no undamaged file of a compiled function ({error}); save it anew"
+        ) from error
+
+
+def _check(found: Any, expected: Any, what: str) -> None:
+    if found != expected:
+        raise ValueError(f"its {what} is {found!r}, not {expected!r}")
+
+
+def pickled(compiled: Compiled) -> Any:
+    """By name where it can be imported, else its traces with the leaves as they are."""
+    import sys
+
+    module = sys.modules.get(getattr(compiled, "__module__", ""))
+    thing: Any = module
+    for part in getattr(compiled, "__qualname__", "?").split("."):
+        thing = getattr(thing, part, None)
+    if thing is compiled:
+        return compiled.__qualname__
+    if not compiled._specialisations:
+        raise TypeError(
+            "this compiled function cannot be pickled yet: call it once, or give it a name in an "
+            "importable module"
+        )
+    leaves: list[Value] = []
+    return restored, (type(compiled), _described(compiled, leaves), leaves)
+
+
+def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
+    numbers: dict[int, int] = {}
+    structures = []
+    for key, own in compiled._specialisations.items():
+        if key[1]:
+            continue  # keyword arguments stay with the source
+        paths = []
+        for path in own.paths:
+            for leaf in path.leaves:
+                if id(leaf) not in numbers:
+                    numbers[id(leaf)] = len(leaves)
+                    leaves.append(leaf)
+            places = [numbers[id(leaf)] for leaf in path.leaves]
+            paths.append(_path_described(path, places))
+        structures.append({"key": key[0], "paths": paths})
+    argnums = compiled.argnums
+    return {
+        "name": getattr(compiled, "__name__", "function"),
+        "argnums": argnums if argnums is None or isinstance(argnums, int) else list(argnums),
+        "engine": compiled._named,
+        "dtype": compiled.dtype,
+        "threads": compiled.threads,
+        "max_paths": compiled.max_paths,
+        "leaves": [float(leaf.data) for leaf in leaves],
+        "structures": structures,
+    }
+
+
+def _path_described(path: Path, places: list[int]) -> dict[str, Any]:
+    code = [
+        [_row_name(row), [float(operands[0]).hex()] if row is CONSTANT else list(operands)]
+        for row, operands in path.recording.tape.code
+    ]
+    return {
+        "code": code,
+        "outputs": path.outputs,
+        "tree": _tree_described(path.tree),
+        "inputs": path.inputs,
+        "point": [x.hex() for x in map(float, path.recording.point)],
+        "leaves": places,
+    }
+
+
+def _row_name(row: Primitive) -> Any:
+    if _NAMED.get(row.name) is row:
+        return row.name
+    return list(importable(row)[1])
+
+
+def _row_named(name: Any) -> Primitive:
+    if isinstance(name, str):
+        return _NAMED[name]
+    from tinygrad_scalar.core.primitive import _imported
+
+    return _imported(*name)
+
+
+def _tree_described(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {"dict": [[key, _tree_described(branch)] for key, branch in tree.items()]}
+    if isinstance(tree, (list, tuple)):
+        kind = "list" if isinstance(tree, list) else "tuple"
+        return {kind: [_tree_described(branch) for branch in tree]}
+    return None
+
+
+def _tree_restored(described: Any) -> Any:
+    if described is None:
+        return None
+    ((kind, branches),) = described.items()
+    if kind == "dict":
+        return {key: _tree_restored(branch) for key, branch in branches}
+    inner = [_tree_restored(branch) for branch in branches]
+    return inner if kind == "list" else tuple(inner)
+
+
+def _tupled(key: Any) -> Any:
+    return tuple(map(_tupled, key)) if isinstance(key, list) else key
+
+
+def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value]) -> Compiled:
+    """The compiled function that `_described` tells of, around these leaves."""
+    compiled = kind(
+        None,
+        described["argnums"],
+        described["engine"],
+        described["dtype"],
+        described["threads"],
+        described["max_paths"],
+    )
+    compiled.__name__ = described["name"]  # type: ignore[attr-defined]
+    for structure in described["structures"]:
+        key = _tupled(structure["key"])
+        call = Call([Argument(k, None, ()) for k in key], key, [], None)
+        own = compiled._specialise(call, {})
+        for path in structure["paths"]:
+            own.paths.append(_path_restored(path, leaves))
+            compiled._latest = own.paths[-1]
+        compiled._specialisations[key, ()] = own
+    return compiled
+
+
+def _path_restored(described: dict[str, Any], leaves: list[Value]) -> Path:
+    recording = Recording([float.fromhex(x) for x in described["point"]])
+    tape = recording.tape
+    for name, operands in described["code"]:
+        row = _row_named(name)
+        line = len(tape.code)
+        if row is CONSTANT:
+            tape.constant(float.fromhex(operands[0]))
+        else:
+            if row not in MARKERS and not all(0 <= k < line for k in operands):
+                raise ValueError(f"line {line + 1} reads a line below it")
+            tape.code.append((row, tuple(operands)))
+            tape.known[row, tuple(operands)] = line
+    recording.leaves = [leaves[k] for k in described["leaves"]]
+    recording.seen = [float(leaf.data) for leaf in recording.leaves]
+    tape.inputs, tape.parameters = described["inputs"], len(recording.leaves)
+    return Path(
+        recording,
+        list(described["outputs"]),
+        _tree_restored(described["tree"]),
+        described["inputs"],
+    )

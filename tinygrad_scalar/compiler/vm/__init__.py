@@ -1,0 +1,8 @@
+"""The engine for large traces: superinstructions, a bytecode, and what drives them.
+
+| module | what it does |
+|---|---|
+| `operations`, `repeats` | a large trace as arrays; its stretches that repeat |
+| `superinstructions`, `cells`, `bytecode` | a few operations as one; their memory; what runs when |
+| `sweeps`, `driver`, `kernel` | operations both ways in machine code; what runs them |
+"""

@@ -1,0 +1,230 @@
+"""A trace as a stream of instructions over cells of memory, with tables of their indices.
+
+Stretches that repeat are superinstructions with an iteration each; what stands alone is an
+instruction of its own row, so that any trace is a stream, in time linear in its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_scalar.compiler.ir.program import Line
+from tinygrad_scalar.compiler.ir.reroll import Loop
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS
+from tinygrad_scalar.compiler.vm.cells import Cells
+from tinygrad_scalar.compiler.vm.operations import (
+    Array,
+    Wanted,
+    dear,
+    exponent_of,
+    operations,
+    patterns,
+)
+from tinygrad_scalar.compiler.vm.repeats import aligned, sources, stretches, uniform
+from tinygrad_scalar.compiler.vm.superinstructions import (
+    INSIDE,
+    NUMBER,
+    OPERAND,
+    Source,
+    Superinstruction,
+    Unsupported,
+    of_row,
+)
+from tinygrad_scalar.core import primitives
+from tinygrad_scalar.core.primitive import Primitive
+
+LARGEST = 1024  # operands of a row that is neither a sum nor a product
+FEW = 10  # operations to an instruction that make a stream as fast as lines written out
+SUM = 0  # the body of sums of any length
+
+
+class Stream:
+    """The instructions for a trace: (body, iterations, where its indices begin), in order.
+
+    `outputs` are the lines that are read at the end, `wanted` the markers to differentiate for,
+    `sizes` the numbers of inputs and parameters. Unsupported: see `superinstructions`.
+    """
+
+    def __init__(
+        self,
+        code: Sequence[Line],
+        outputs: Sequence[int],
+        wanted: Wanted,
+        sizes: tuple[int, int],
+    ) -> None:
+        self.code, self.trace = code, operations(code, wanted)
+        if any(row.joint is not None for row in self.trace.rows):
+            raise Unsupported
+        # what makes each body, once it is clear that the stream is run; the sum is there already
+        self.bodies: list[Callable[[], Superinstruction] | None] = [None]
+        self._known: dict[Any, int] = {}
+        self.pattern = patterns(self.trace)
+        runs = self._runs()
+        kept = dear(self.trace, self.pattern) & bool(len(wanted[1]))
+        self.cells = Cells(self.trace, runs, outputs, kept, sizes)
+        self._starts = [np.empty(0, int)]
+        self._instructions = [np.empty((0, 3), int)]
+        self._tables = [np.zeros(1, np.int32)]
+        self._length = 1
+        self._singles(runs)
+        for run in runs:
+            self._run(run)
+        for operation in np.flatnonzero(self.pattern < 0).tolist():
+            self._wide(operation)
+        order = np.argsort(np.concatenate(self._starts), kind="stable")
+        self.instructions = np.ascontiguousarray(np.concatenate(self._instructions)[order])
+        self.table = np.concatenate(self._tables)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the trace holds for some points only."""
+        return not GUARDS.isdisjoint(self.trace.rows)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it is short: long superinstructions, or many iterations of each instruction."""
+        return len(self.instructions) * FEW <= len(self.trace.line)
+
+    def _runs(self) -> list[Loop]:
+        trace = self.trace
+        found = [stretch for stretch in stretches(self.pattern) if stretch.period > 1]
+        return [run for stretch in found for run in uniform(trace, aligned(trace, stretch))]
+
+    # ── what is written down ──────────────────────────────────────────────────────────────────
+    def _body(self, key: Any, made: Callable[[], Superinstruction]) -> int:
+        if key not in self._known:
+            self._known[key] = len(self.bodies)
+            self.bodies.append(made)
+        return self._known[key]
+
+    def _add(self, start: int, body: int, iterations: int, table: Array) -> None:
+        """One instruction; `start` says where in the trace."""
+        self._starts.append(np.array([start]))
+        self._instructions.append(np.array([[body, iterations, self._length]]))
+        self._tables.append(table.ravel().astype(np.int32))
+        self._length += table.size
+
+    def _lines(self, operation: int) -> Array:
+        """What an operation reads."""
+        trace = self.trace
+        return trace.operands[trace.start[operation] : trace.start[operation + 1]]
+
+    def _row(self, row: Primitive, active: Sequence[bool], second: float | None = None) -> int:
+        key = row, tuple(active), second
+        return self._body(key, lambda: of_row(row, active, second))
+
+    # ── operations that do not repeat ─────────────────────────────────────────────────────────
+    def _singles(self, runs: Sequence[Loop]) -> None:
+        """One instruction for each operation, or for several in a row with the same pattern."""
+        trace, cell = self.trace, self.cells.of_line
+        mine = self.pattern >= 0
+        for run in runs:
+            mine[run.start : run.stop] = False
+        alone = np.flatnonzero(mine)
+        if not len(alone):
+            return
+        own, counts = self.pattern[alone], np.diff(trace.start)
+        first = np.append(True, (own[1:] != own[:-1]) | (np.diff(alone) != 1)).nonzero()[0]
+        ends = np.cumsum(counts[alone] + 1)
+        table = np.empty(int(ends[-1]), np.int32)
+        result = np.zeros(len(table), bool)
+        result[ends - 1] = True
+        table[result] = cell[trace.line[alone]]
+        table[~result] = cell[trace.operands[np.repeat(mine, counts)]]
+        _, example, kind = np.unique(own[first], return_index=True, return_inverse=True)
+        bodies = np.array([self._single(k) for k in alone[first[example]].tolist()])
+        iterations = np.diff(np.append(first, len(alone)))
+        offsets = (ends - counts[alone] - 1)[first] + self._length
+        self._starts.append(alone[first])
+        self._instructions.append(np.stack([bodies[kind], iterations, offsets], axis=1))
+        self._tables.append(table)
+        self._length += len(table)
+
+    def _single(self, operation: int) -> int:
+        lines, row = self._lines(operation), self.trace.rows[self.trace.row[operation]]
+        active = (~self.trace.passive[lines]).tolist()
+        return self._row(row, active, exponent_of(self.code, row, lines.tolist()))
+
+    # ── runs ──────────────────────────────────────────────────────────────────────────────────
+    def _run(self, run: Loop) -> None:
+        """A superinstruction with its iterations."""
+        trace, cells = self.trace, self.cells
+        read, given, slots = self._sources(run)
+        one = slice(run.start, run.start + run.period)
+        results = np.flatnonzero(cells.read[one]).tolist()
+        kept = np.flatnonzero(cells.kept[one]).tolist()
+        active = [k for k, column in enumerate(slots) if not trace.passive[read[0, column]]]
+        key = self.pattern[one].tobytes(), repr(given), repr(results)
+
+        def made() -> Superinstruction:
+            left = iter(given)
+            counts = np.diff(trace.start[run.start : run.start + run.period + 1]).tolist()
+            names = [trace.rows[k] for k in trace.row[one].tolist()]
+            rows = [
+                (row, [next(left) for _ in range(count)])
+                for row, count in zip(names, counts, strict=True)
+            ]
+            return Superinstruction(rows, len(slots), active, results, kept)
+
+        lines = trace.line[run.start : run.stop].reshape(-1, run.period)[:, results + kept]
+        table = np.concatenate([cells.of_line[read[:, slots]], cells.of_line[lines]], axis=1)
+        if not results and not kept:
+            table = np.pad(table, ((0, 0), (0, 1)))
+        self._add(run.start, self._body(key, made), run.iterations, table)
+
+    def _sources(self, run: Loop) -> tuple[Array, list[Source], list[int]]:
+        """What iterations read, as lines; what each column is; those that stand for an operand."""
+        read, inside = sources(self.trace, run)
+        slots: list[int] = []
+        given: list[Source] = []
+        for column, place in enumerate(inside[0].tolist()):
+            line = int(read[0, column])
+            if place >= 0:
+                given.append((INSIDE, place))
+            elif self.code[line][0] is CONSTANT and (read[:, column] == line).all():
+                given.append((NUMBER, self.code[line][1][0]))
+            else:
+                slot = next((k for k in slots if _same(read, k, column)), column)
+                if slot == column:
+                    slots.append(slot)
+                given.append((OPERAND, slots.index(slot)))
+        return read, given, slots
+
+    # ── rows of many operands ─────────────────────────────────────────────────────────────────
+    def _wide(self, operation: int) -> None:
+        """As sums and rows of two where that can be."""
+        lines, row = self._lines(operation), self.trace.rows[self.trace.row[operation]]
+        x, own = self.cells.of_line[lines], self.cells.of_line[self.trace.line[operation]]
+        fresh = self.cells.fresh
+        if row is primitives.sum:
+            self._add(operation, SUM, len(x), np.append(x, own))
+        elif row is primitives.mean:
+            total = fresh(1)
+            self._add(operation, SUM, len(x), np.append(x, total))
+            body = self._row(primitives.div, (True, False), float(len(x)))
+            self._add(operation, body, 1, np.array([total[0], 0, own]))
+        elif row is primitives.dot:
+            half = len(x) // 2
+            products = fresh(half)
+            self._products(operation, x[:half], x[half:], products)
+            self._add(operation, SUM, half, np.append(products, own))
+        elif row is primitives.prod:
+            products = np.append(fresh(len(x) - 2), own)
+            self._products(operation, np.append(x[0], products[:-1]), x[1:], products)
+        elif len(x) <= LARGEST:
+            body = self._row(row, (~self.trace.passive[lines]).tolist())
+            self._add(operation, body, 1, np.append(x, own))
+        else:
+            raise Unsupported
+
+    def _products(self, operation: int, a: Array, b: Array, results: Array) -> None:
+        body = self._row(primitives.mul, (True, True))
+        self._add(operation, body, len(a), np.stack([a, b, results], axis=1))
+
+
+def _same(read: Array, k: int, column: int) -> bool:
+    """Whether two columns are the same lines; most are not, at the first."""
+    return bool(read[0, k] == read[0, column]) and np.array_equal(read[:, k], read[:, column])

@@ -1,0 +1,123 @@
+"""A trace as arrays: its operations, their operands, and a number for each pattern of them.
+
+Large traces are looked at as a whole, by NumPy: a list in Python costs more per line than is to be
+spent on it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from itertools import chain, compress
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_scalar.compiler.ir.formulas import FORMULAS
+from tinygrad_scalar.compiler.ir.lower import POWERS, alone
+from tinygrad_scalar.compiler.ir.program import Line
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, MARKERS
+from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE
+from tinygrad_scalar.core import primitives
+from tinygrad_scalar.core.primitive import Primitive
+
+WIDEST = 32  # operands of a row that is computed at one go
+_INLINE = NATIVE - LIBRARY.keys() | MARKERS  # what machine code does without a call
+_ROW, _FORM = 44, 36  # bits of a pattern: from here the row, from here its exponent or its length
+
+Array = Any
+Wanted = tuple[Primitive, Sequence[int]]  # a kind of markers, and which of them
+
+
+class Operations(NamedTuple):
+    """The lines of a trace that compute something, one after the other, as arrays."""
+
+    rows: list[Primitive]  # the rows that occur
+    row: Array  # which of them each operation is
+    line: Array  # its line in the trace
+    start: Array  # where its operands begin in `operands`, and where the last one's end
+    operands: Array  # lines
+    place: Array  # of each line of the trace: the operation, −1 for a marker
+    passive: Array  # of each line: a marker that no gradient is asked for
+    markers: dict[Primitive, tuple[Array, Array]]  # their lines, and what they say
+
+
+def operations(code: Sequence[Line], wanted: Wanted) -> Operations:
+    """The operations of a trace; gradients are asked for markers of a kind. O(operands)."""
+    kinds = list(map(itemgetter(0), code))
+    numbers = {kind: k for k, kind in enumerate(dict.fromkeys(kinds))}
+    rows = list(numbers)
+    row = np.fromiter(map(numbers.__getitem__, kinds), np.int64, len(code))
+    computed = np.array([kind not in MARKERS for kind in rows], bool)[row]
+    line = np.flatnonzero(computed)
+    arity = np.array([-1 if kind.arity is None else kind.arity for kind in rows], int)
+    count = arity[row[line]]
+    several = np.flatnonzero(count < 0)
+    count[several] = [len(code[k][1]) for k in line[several].tolist()]
+    start = np.zeros(len(line) + 1, np.int64)
+    np.cumsum(count, out=start[1:])
+    given = map(itemgetter(1), compress(code, computed.tobytes()))
+    operands = np.fromiter(chain.from_iterable(given), np.int64, int(start[-1]))
+    place = np.full(len(code), -1)
+    place[line] = np.arange(len(line))
+    passive = ~computed
+    markers = {}
+    for kind in MARKERS.intersection(rows):
+        lines = np.flatnonzero(row == numbers[kind])
+        told = np.array([code[k][1][0] for k in lines.tolist()])
+        markers[kind] = lines, told
+        if kind is wanted[0]:
+            passive[lines[np.isin(told, wanted[1])]] = False
+    return Operations(rows, row[line], line, start, operands, place, passive, markers)
+
+
+def patterns(trace: Operations) -> Array:
+    """A number for each operation: the same for the same row with operands of the same kinds.
+
+    A row of more operands than `WIDEST` has a number of its own, below 0.
+    """
+    count = np.diff(trace.start)
+    numbers = trace.row << _ROW
+    wide = count > WIDEST
+    which = np.flatnonzero(~wide)
+    for k in range(WIDEST):
+        which = which[count[which] > k]
+        if not len(which):
+            break
+        numbers[which] += trace.passive[trace.operands[trace.start[which] + k]].astype(int) << k
+    several = np.array([kind.arity is None for kind in trace.rows])[trace.row]
+    numbers[several] += count[several] << _FORM
+    if primitives.pow in trace.rows:
+        power = np.flatnonzero(trace.row == trace.rows.index(primitives.pow))
+        exponents = trace.operands[trace.start[power] + 1]
+        lines, values = trace.markers.get(CONSTANT, (np.empty(0, int), np.empty(0)))
+        for k, exponent in enumerate(POWERS, start=1):
+            numbers[power[np.isin(exponents, lines[values == exponent])]] += k << _FORM
+    numbers[wide] = -1 - np.flatnonzero(wide)
+    return numbers
+
+
+def exponent_of(code: Sequence[Line], row: Primitive, operands: Sequence[int]) -> float | None:
+    """The exponent that belongs to the row of an operation."""
+    if row is not primitives.pow:
+        return None
+    kind, numbers = code[operands[1]]
+    return numbers[0] if kind is CONSTANT and numbers[0] in POWERS else None
+
+
+@functools.cache
+def quick(row: Primitive) -> bool:
+    """Whether it is worked out again sooner than its result is read from memory: by no call."""
+    if row.arity is None or not (row in NATIVE or row in FORMULAS):
+        return False
+    return all(each in _INLINE for each, _ in alone(row, NATIVE).code)
+
+
+def dear(trace: Operations, pattern: Array) -> Array:
+    """Of each operation whether the way back had better read its result than work it out again."""
+    slow = np.array([not quick(row) for row in trace.rows])[trace.row]
+    if primitives.pow in trace.rows:
+        power = trace.row == trace.rows.index(primitives.pow)
+        slow &= ~power | ((pattern >> _FORM) % (1 << _ROW - _FORM) == 0)
+    return slow

@@ -1,0 +1,1 @@
+"""The engine: rows, the node that remembers, and Algorithm 6.2."""

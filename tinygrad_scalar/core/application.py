@@ -1,0 +1,103 @@
+"""One use of a row: its partials at the operands it had, and their products with what flows by.
+
+The way back multiplies partials with gradients, forward mode with tangents; what is undefined, and
+what is structurally zero, is judged here for both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.primitive import Primitive, no_kinks
+from tinygrad_scalar.core.provenance import NOTHING, Provenance
+from tinygrad_scalar.core.undefined import Judge, by_rule, is_nan, plain, structural_zeros
+from tinygrad_scalar.numbers.precision import like, together
+
+_INFINITIES = (math.inf, -math.inf)
+
+
+class Application:
+    """A row at a point: `y` its result, `x` what its partials get, `operands` what was passed."""
+
+    __slots__ = ("_carried", "_rules", "_zeros", "at_kink", "numbers", "operands", "primitive",
+                 "provenance", "x", "y")  # fmt: skip
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        y: Any,
+        x: Sequence[Any],
+        operands: Sequence[Any],
+        provenance: Provenance = NOTHING,
+    ) -> None:
+        self.primitive, self.y, self.x = primitive, y, x
+        self.operands, self.provenance = operands, provenance
+        self._carried = any(isinstance(each, Carrier) for each in x)
+        self.numbers: Sequence[Any] = together([plain(each) for each in x]) if self._carried else x
+        self.at_kink = primitive.kinks is not no_kinks and bool(primitive.kinks(*self.numbers))
+        self._rules = primitive.partials
+        if primitive.arity is None:  # all partials of such a row come at once
+            self._rules = tuple(primitive.all_partials(y, x))
+        self._zeros: Sequence[bool] | None = None
+
+    def _structurally_zero(self, i: int) -> bool:
+        if self._zeros is None:
+            self._zeros = structural_zeros(self.primitive, self.operands)
+        return self._zeros[i]
+
+    def partial(self, i: int) -> Any:
+        """∂y/∂x_i: a number on numbers, else whatever the operands carry."""
+        rule = self._rules[i]
+        first = self.y[0] if isinstance(self.y, tuple) else self.y
+        if self._carried and callable(rule):
+            rule = self._on_carriers(rule, i)
+        else:
+            rule = by_rule(self.primitive, rule, i, self.y, self.x)
+            if self.at_kink and is_nan(rule) and self.primitive.subgradient:  # a tie of infinities
+                rule = self.primitive.subgradient[i]
+        return rule if isinstance(rule, Carrier) else like(rule, plain(first))
+
+    def _on_carriers(self, rule: Any, i: int) -> Any:
+        try:
+            return rule(self.y, *self.x)
+        except (ArithmeticError, ValueError):
+            if self.at_kink and self.primitive.subgradient:
+                return self.primitive.subgradient[i]
+            with context.override(ieee=True):
+                return rule(self.y, *self.x)
+
+    def term(self, i: int, factor: Any, judge: Judge) -> Any:
+        """∂y/∂x_i · factor, None if that is structurally zero."""
+        partial = self.partial(i)
+        number = plain(partial)
+        constant = number == 0 and self._structurally_zero(i)
+        if self.at_kink and not (constant and callable(self._rules[i])):
+            partial = judge.at_kink(self, i, partial)
+            constant = constant and partial == 0
+        elif is_nan(number) and not any(map(is_nan, (*self.numbers, plain(factor)))):
+            return judge.fault(self, i, "has no derivative there (outside its open domain)", factor)
+        if constant:
+            return None
+        if _zero_times_infinity(plain(partial), plain(factor)):
+            return judge.fault(self, i, "makes 0·∞ on the way", factor)
+        return product(factor, partial)
+
+
+def _zero_times_infinity(a: Any, b: Any) -> bool:
+    return bool((a == 0 and b in _INFINITIES) or (b == 0 and a in _INFINITIES))
+
+
+def product(a: Any, b: Any) -> Any:
+    """a · b, but factors 1 and −1 that are plain numbers make no node."""
+    pairs: tuple[tuple[Any, Any], ...] = ((a, b), (b, a))
+    for factor, other in pairs:
+        if isinstance(other, Carrier) and not isinstance(factor, Carrier):
+            if factor == 1:
+                return other
+            if factor == -1:
+                return -other  # type: ignore[operator]
+    return a * b

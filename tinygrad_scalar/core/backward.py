@@ -1,0 +1,198 @@
+"""`Value.backward`: which of the two sweeps runs, and what is written where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.grad_table import GradTable
+from tinygrad_scalar.core.graph import NOTHING, active_nodes, consumers_first, nodes_below
+from tinygrad_scalar.core.primitives import dot
+from tinygrad_scalar.core.reverse import propagate
+from tinygrad_scalar.core.sweep import added, check_leaves, leaves_below, running, sweep
+from tinygrad_scalar.core.undefined import Policy, check_policy, plain
+from tinygrad_scalar.numbers.precision import is_number, like, quietly
+
+if TYPE_CHECKING:
+    from tinygrad_scalar.core.value import Value
+
+# Both guarded by `running`: a rule of a sweep under way may ask for a backward of its own.
+_sweeping = False
+_deferred: list[Callable[[], None]] = []
+
+
+def backward(
+    output: Value,
+    seed: Any,
+    inputs: Value | Iterable[Value] | None,
+    create_graph: bool,
+    undefined: Policy,
+    leaf: Callable[[Any], Value],
+) -> GradTable:
+    """See `Value.backward`; `leaf` makes a Value of a number, where the table holds Values."""
+    check_policy(undefined)
+    seed = _checked_seed(output, seed, create_graph)
+    asked = None if inputs is None else _checked_inputs(output, inputs)
+    table = None
+    if not create_graph and undefined == "subgradient" and isinstance(output.data, float):
+        table = _at_speed(output, seed, asked)
+    if table is None:
+        table = _by_the_book(output, seed, asked, undefined, leaf if create_graph else None)
+    _count_edges(table)
+    return table
+
+
+def _checked_seed(output: Value, seed: Any, create_graph: bool) -> Any:
+    if is_number(seed):
+        return like(seed, output.data)
+    if create_graph and isinstance(seed, Carrier):
+        return seed
+    raise TypeError(
+        f"backward: seed is the gradient of the output, a number, not {type(seed).__name__}"
+        + ("" if create_graph else "; a Value is taken with create_graph=True")
+    )
+
+
+def _checked_inputs(output: Value, inputs: Any) -> list[Value]:
+    several = isinstance(inputs, Iterable) and not isinstance(inputs, Carrier)
+    asked: list[Any] = list(inputs) if several else [inputs]
+    for node in asked:
+        if not isinstance(node, Carrier) or node.level != output.level:
+            raise TypeError(
+                "backward: inputs are the Values whose gradient is asked, "
+                f"not {type(node).__name__}"
+            )
+    return list({id(node): node for node in asked}.values())
+
+
+def _at_speed(output: Value, seed: float, asked: Sequence[Value] | None) -> GradTable | None:
+    """The sweep on floats; None if something undefined arose, or inside another sweep."""
+    global _sweeping
+    with running:
+        if _sweeping:
+            return None
+        _sweeping = True
+        try:
+            result = sweep(output, seed, asked)
+        finally:
+            _sweeping = False
+            while _deferred:
+                _deferred.pop()()
+    return None if result is None else GradTable(*result, asked or ())
+
+
+def gradients(
+    outputs: Sequence[Value],
+    seeds: Sequence[Any],
+    inputs: Sequence[Value],
+    *,
+    graph: bool = False,
+    undefined: Policy = "subgradient",
+    cut: bool = False,
+    private: bool = False,
+) -> list[Any]:
+    """The gradient of Σ seed · output with respect to each input; 0.0 where there is none.
+
+    Writes no `.grad`. With `cut`, nothing is followed below the inputs. `private` promises that
+    no other sweep can see the nodes, so that this one may run inside another.
+    """
+    floats = all(output.data.__class__ is float for output in outputs)
+    table = None
+    if floats and not graph and undefined == "subgradient" and outputs:
+        table = _total_at_speed(outputs, seeds, inputs, private)
+    if table is None:
+        ids = frozenset(map(id, inputs)) if cut else NOTHING
+        order, found = _table(outputs, seeds, inputs, undefined, graph, ids)
+        table = GradTable(order, found, inputs)
+    _count_edges(table)
+    return [table[node] for node in inputs]
+
+
+def leaves_of(outputs: Sequence[Value]) -> list[Value]:
+    """The leaves that the outputs depend on, each once. O(edges)."""
+    with running:
+        if not _sweeping:
+            return leaves_below(outputs)
+    return [node for node in nodes_below(*outputs) if node.primitive is None]
+
+
+def _total_at_speed(
+    outputs: Sequence[Value], seeds: Sequence[float], inputs: Sequence[Value], private: bool
+) -> GradTable | None:
+    with context.override(counters=()) if not context.plain else nullcontext():
+        total = outputs[0] if len(outputs) == 1 else dot(*outputs, *map(float, seeds))
+    seed = float(seeds[0]) if len(outputs) == 1 else 1.0
+    before = [node.grad for node in inputs]
+    if private:
+        result = sweep(total, seed, inputs)
+        table = None if result is None else GradTable(*result, inputs)
+    else:
+        table = _at_speed(total, seed, inputs)
+    for node, gradient in zip(inputs, before, strict=True):
+        node.grad = gradient
+    return table
+
+
+def _table(
+    outputs: Sequence[Value],
+    seeds: Sequence[Any],
+    asked: Sequence[Value] | None,
+    undefined: Policy,
+    graph: bool,
+    cut: Collection[int] = NOTHING,
+) -> tuple[list[Value], list[Any]]:
+    """Algorithm 6.2 on any carrier: nodes, consumers first, and their gradients."""
+    active = None if asked is None else active_nodes(outputs, asked, cut)
+    order = consumers_first(outputs, active, cut)
+    start: dict[int, Any] = {}
+    for output, seed in zip(outputs, seeds, strict=True):
+        carried = seed if isinstance(seed, Carrier) else like(seed, output.data)
+        start[id(output)] = start[id(output)] + carried if id(output) in start else carried
+    check_leaves(order)
+    with quietly():
+        found = propagate(order, start, active, cut, undefined, graph)
+    zero = like(0.0, outputs[0].data) if outputs else 0.0
+    return order, [zero if gradient is None else gradient for gradient in found]
+
+
+def _by_the_book(
+    output: Value,
+    seed: Any,
+    asked: Sequence[Value] | None,
+    undefined: Policy,
+    leaf: Callable[[Any], Value] | None,
+) -> GradTable:
+    """`.grad` is written only when all of it has succeeded."""
+    order, found = _table([output], [seed], asked, undefined, leaf is not None)
+    wanted = None if asked is None else {id(node) for node in asked}
+    with running:
+        if _sweeping:  # a rule of a sweep under way asked for this: `.grad` is in use there
+            _deferred.append(lambda: _write(order, found, wanted))
+        else:
+            _write(order, found, wanted)
+    if leaf is None:
+        return GradTable(order, found, asked or ())
+    found = [leaf(x) if is_number(x) else x for x in found]
+    return GradTable(order, found, asked or (), leaf(0.0))
+
+
+def _write(order: Sequence[Value], found: Sequence[Any], wanted: set[int] | None) -> None:
+    new = []
+    for node, gradient in zip(order, found, strict=True):
+        number = plain(gradient)
+        if not is_number(number):  # of a checkpointed call, which gathers its outputs' ones
+            continue
+        if wanted is None and node.primitive is not None:
+            new.append((node, number))
+        elif wanted is None or id(node) in wanted:
+            new.append((node, added(node, number)))
+    for node, number in new:  # only once no sum has failed
+        node.grad = number
+
+
+def _count_edges(table: GradTable) -> None:
+    for counter in context.settings().counters:
+        counter.propagated(table.edges)

@@ -1,0 +1,182 @@
+"""`GradTable`: the result of Algorithm 6.2, shown as the table it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.graph import topological_order
+from tinygrad_scalar.core.primitives import sum as addition
+
+_SHOWN = 20  # rows printed before a table is cut in the middle
+_HEADER = ("node", "operation", "value", "local derivatives", "gradient")
+
+
+class GradTable(Mapping[Any, Any]):
+    """The gradient of an output with respect to every node that `backward` reached. Read-only.
+
+    A mapping from node to gradient in the order in which the entries became final: the output
+    first, every node after all its consumers. A node that was not reached is a `KeyError`, but 0.0
+    if it was named in `inputs`. Under `create_graph` the gradients are Values.
+    Look-up O(1) after a first O(n); iteration and printing in order.
+    Source: *Deep Learning*, Algorithm 6.2 (`grad_table`).
+
+    >>> from tinygrad_scalar import Value
+    >>> x, y = Value(2.0, label="x"), Value(3.0, label="y")
+    >>> print((x * y).backward())
+    node  operation  value  local derivatives  gradient
+    #1    mul          6.0  3.0, 2.0                1.0
+    x                  2.0                          3.0
+    y                  3.0                          2.0
+    2 edges: 2 multiplications, 2 additions
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Any],
+        gradients: Sequence[Any],
+        asked: Sequence[Any] = (),
+        zero: Any = 0.0,
+    ) -> None:
+        self._nodes = nodes
+        self._gradients = gradients
+        self._asked = asked  # the output may not depend on all of these: then their entry is zero
+        self._zero = zero
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickles and copies: nodes by their place below the output, which is shared."""
+        output = self._nodes[0] if self._nodes else None
+        place = {id(node): i for i, node in enumerate(_below(output))}
+        nodes, asked = (
+            [place.get(id(node), node) for node in some] for some in (self._nodes, self._asked)
+        )
+        gradients = self._gradients
+        if any(isinstance(gradient, Carrier) for gradient in gradients):  # one graph, one root
+            with context.override(recording=True):
+                gradients = addition(*gradients)
+        return _restored, (output, nodes, gradients, asked, self._zero)
+
+    @cached_property
+    def _index(self) -> dict[Any, Any]:
+        table = dict(zip(self._nodes, self._gradients, strict=True))
+        return table | {node: self._zero for node in self._asked if node not in table}
+
+    def __getitem__(self, node: Any) -> Any:
+        try:
+            return self._index[node]
+        except KeyError:
+            raise KeyError(
+                f"{node!r} was not reached by backward: the output does not depend on it, or "
+                "inputs= did not ask for it; name it in inputs= to get 0.0"
+            ) from None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def edges(self) -> int:
+        """The edges of Algorithm 6.2 between the output and what was asked. O(n) at first."""
+        return self._edges
+
+    @cached_property
+    def _edges(self) -> int:
+        reached = {id(node) for node in self._nodes}
+        return sum(id(parent) in reached for node in self._nodes for parent in node.parents)
+
+    @property
+    def multiplications(self) -> int:
+        """One per edge, whether or not the machine skipped a factor 0 or 1."""
+        return self.edges
+
+    @property
+    def additions(self) -> int:
+        """One per edge."""
+        return self.edges
+
+    def __repr__(self) -> str:
+        return f"<GradTable of {len(self)} nodes, {self.edges} edges>"
+
+    def __str__(self) -> str:
+        rows = [_HEADER, *self._rows()]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if column in (2, 4) else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        return "\n".join([*lines, self._footer()])
+
+    def _repr_html_(self) -> str:
+        from html import escape  # only notebooks need it
+
+        def line(row: Sequence[str], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>"
+
+        body = "".join(line(row, "td") for row in self._rows())
+        return (
+            f"<table><thead>{line(_HEADER, 'th')}</thead><tbody>{body}</tbody></table>"
+            f"<p>{escape(self._footer())}</p>"
+        )
+
+    def _footer(self) -> str:
+        several = "" if self.edges == 1 else "s"
+        return (
+            f"{self.edges} edge{several}: {self.multiplications} multiplication{several}, "
+            f"{self.additions} addition{several}"
+        )
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """The rows to show; of a long table the first and the last."""
+        entries = list(enumerate(self._index.items(), start=1))
+        if len(entries) <= _SHOWN:
+            return [_row(number, *entry) for number, entry in entries]
+        half = _SHOWN // 2
+        cut = (f"… {len(entries) - _SHOWN} more …", "", "", "", "")
+        head = [_row(number, *entry) for number, entry in entries[:half]]
+        tail = [_row(number, *entry) for number, entry in entries[-half:]]
+        return [*head, cut, *tail]
+
+
+def _below(output: Any) -> Sequence[Any]:
+    return [] if output is None else topological_order(output)
+
+
+def _restored(output: Any, nodes: Any, gradients: Any, asked: Any, zero: Any) -> GradTable:
+    below = _below(output)
+    found, named = (
+        [below[x] if isinstance(x, int) else x for x in some] for some in (nodes, asked)
+    )
+    gradients = getattr(gradients, "parents", gradients)
+    return GradTable(found, gradients, named, zero)
+
+
+def _row(number: int, node: Any, gradient: Any) -> tuple[str, ...]:
+    locals_ = ", ".join(show(derivative()) for derivative in node.local_derivatives[:4])
+    more = ", …" if len(node.parents) > 4 else ""
+    return (
+        node.label or f"#{number}",
+        node.primitive.name if node.primitive else "",
+        show(node.data),
+        locals_ + more,
+        show(gradient.example() if isinstance(gradient, Carrier) else gradient),
+    )
+
+
+def show(x: Any) -> str:
+    """A number in at most about ten characters: 2.2, not 2.2000000000000002.
+
+    >>> show(2.2000000000000002), show(650.0), show(1e-7)
+    ('2.2', '650.0', '1e-07')
+    """
+    if isinstance(x, float):
+        text = f"{x:.10g}"
+        return text if any(c in text for c in ".en") else text + ".0"
+    return str(x)

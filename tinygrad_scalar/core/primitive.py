@@ -1,0 +1,390 @@
+"""The record of a primitive: one row says all that any mode needs to know of an operation.
+
+A rule is ordinary Python over *anything with arithmetic*; what is pushed through it (a float, a
+`Value`, a `Dual`, a `Symbol`) decides what comes out. `primitives.py` holds the library's rows.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial as bind
+from functools import wraps
+from typing import Any, NamedTuple
+
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.numbers.precision import Number, evaluate, is_number, number, uncommon
+
+Rule = Any  # a number (a constant partial), or a function (y, *x) -> partial; see Primitive
+_INFINITY = math.inf
+
+
+class Interval(NamedTuple):
+    """An interval of real numbers: the domain of one operand.
+
+    >>> Interval(0.0, closed_low=True)
+    [0, ∞)
+    """
+
+    low: float = -_INFINITY
+    high: float = _INFINITY
+    closed_low: bool = False
+    closed_high: bool = False
+
+    def interior(self, x: Any) -> bool:
+        """Whether `x` lies in the open interval, where a derivative is taken."""
+        return bool(self.low < x < self.high)
+
+    def __contains__(self, x: Any) -> bool:
+        return (
+            self.interior(x)
+            or bool(self.closed_low and x == self.low)
+            or bool(self.closed_high and x == self.high)
+        )
+
+    def __repr__(self) -> str:
+        def show(x: float) -> str:
+            return f"{x:g}".replace("inf", "∞").replace("-", "−")
+
+        left, right = "[" if self.closed_low else "(", "]" if self.closed_high else ")"
+        return f"{left}{show(self.low)}, {show(self.high)}{right}"
+
+
+REAL = Interval()
+
+
+class Primitive:
+    """One operation: its forward rule and its partial derivatives, with what is known about them.
+
+    Call it with numbers for a number, with a `Value` among them for a `Value`.
+
+    - `forward(*x)` is the value on plain numbers.
+    - `partials`: one per operand, each a number or a function of `(y, *x)` with the result first.
+      Written in primitives and operators only, so that it can be differentiated again. A constant
+      0 stops the flow, a constant 1 costs nothing. A row of any number of operands (`arity` None)
+      has one function that gives all its partials.
+    - `domain`: an `Interval` per operand. `kinks(*x)` tells the points without a derivative. There
+      each partial gives its number of `subgradient` (that of one side where this is empty).
+    - `limit(*x)`: the value where `forward` raises, as IEEE arithmetic has it.
+    - `total`: `forward` raises for no floats.
+    - `spreading`: so many operands, the first ones, make the result inf or NaN where they are.
+    - `opaque`: its partials run a user's code, which is not to be tried out with NaN.
+    - `mpmath`: the name in mpmath of the same function, or a function `(mpmath, *x)`.
+
+    Errors: what `forward` raises, with operation and operands named.
+
+    >>> from tinygrad_scalar import sin
+    >>> sin.name, sin(0.0), sin.domain
+    ('sin', 0.0, ((−∞, ∞),))
+    """
+
+    __slots__ = (
+        "arity",
+        "defaults",
+        "domain",
+        "forward",
+        "index",
+        "joint",
+        "kinks",
+        "latex",
+        "limit",
+        "mpmath",
+        "name",
+        "opaque",
+        "partials",
+        "precedence",
+        "spreading",
+        "subgradient",
+        "symbol",
+        "templates",
+        "total",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        partials: Sequence[Rule],
+        *,
+        arity: int | None,
+        domain: Interval | Sequence[Interval] | None = None,
+        kinks: Callable[..., bool] | Sequence[float] = (),
+        subgradient: Sequence[float] | None = None,
+        symbol: str | None = None,
+        latex: str | None = None,
+        precedence: float = 9,
+        limit: Callable[..., Number] | None = None,
+        mpmath: str | Callable[..., Any] | None = None,
+        defaults: Sequence[float] = (),
+        opaque: bool = False,
+        total: bool = False,
+        spreading: int = 0,
+    ) -> None:
+        self.name, self.forward, self.partials, self.arity = name, forward, tuple(partials), arity
+        if domain is None or isinstance(domain, Interval):
+            domain = (domain or REAL,) * (arity or 1)
+        self.domain: tuple[Interval, ...] = tuple(domain)
+        self.kinks: Callable[..., bool] = kinks if callable(kinks) else _at_points(tuple(kinks))
+        self.subgradient = (0.0,) * (arity or 1) if subgradient is None else tuple(subgradient)
+        self.symbol = symbol if symbol is not None else name
+        self.latex = latex if latex is not None else _latex_call(name, arity)
+        self.precedence = precedence
+        self.limit = limit
+        self.mpmath = mpmath if mpmath is not None else name
+        self.defaults = tuple(defaults)
+        self.opaque, self.total, self.spreading = opaque, total, spreading
+        self.joint: Joint | None = None  # the operation with several outputs this is one of
+        self.index = 0
+        self.templates: Any = None  # what the tape made of the partials, with these
+
+    def __call__(self, *operands: Any) -> Any:  # noqa: C901 (one dispatch, quick ways first)
+        """The operation on numbers, or on carriers, the one of the highest level deciding how."""
+        if len(operands) == 1 == self.arity:  # the commonest: nothing else needs to be asked
+            (x,) = operands
+            if isinstance(x, Carrier):
+                return x.apply(self, operands)
+            if x.__class__ is float and context.plain:
+                try:
+                    y = self.forward(x)
+                except TypeError:
+                    y = None  # told the general way
+                except (ArithmeticError, ValueError) as error:
+                    raise self.explained(error, operands) from None
+                if y.__class__ is float:
+                    return y
+        if len(operands) != self.arity and self.arity is not None:
+            operands = self._with_defaults(operands)
+        carrier: Carrier | None = None
+        for operand in operands:
+            if isinstance(operand, Carrier) and (carrier is None or operand.level > carrier.level):
+                carrier = operand
+        if carrier is not None:
+            return carrier.apply(self, operands)
+        beside = uncommon(operands)
+        return self.evaluate([self.checked(x, beside) for x in operands])
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A row named in a class body is a method there: `x.sin()` is `sin(x)`."""
+        return self if instance is None else bind(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importable(self)
+
+    def checked(self, x: Any, beside: Number = None) -> Number:
+        """The plain operand `x` as it is carried; a TypeError names this operation."""
+        try:
+            return number(x, beside)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}") from None
+
+    def evaluate(self, values: Sequence[Number]) -> Any:
+        """The forward rule on plain numbers; what it raises names the operation and operands."""
+        settings = context.settings()
+        for counter in settings.counters:
+            counter.evaluated()
+        try:
+            y = evaluate(self.forward, values, self.mpmath)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}") from None
+        except (ArithmeticError, ValueError) as error:
+            if settings.ieee:
+                return self.limit(*values) if self.limit else _default_limit(error)
+            raise self.explained(error, values) from None
+        if isinstance(y, tuple) and not isinstance(self, Joint):
+            raise TypeError(
+                f"{self.name}: the forward rule gave {len(y)} outputs, but partials are stated "
+                "for one; give a tuple of partials for every output"
+            )
+        return y
+
+    def explained(self, error: Exception, values: Iterable[Number]) -> Exception:
+        """The same kind of exception, with the operation and its operands in the message."""
+        reason = error.args[-1] if error.args else type(error).__name__
+        return type(error)(f"{self.name}({', '.join(map(repr, values))}): {reason}")
+
+    def all_partials(self, y: Any, x: Sequence[Any]) -> Sequence[Rule]:
+        """One number or function per operand, for rows of any number of operands too."""
+        return self.partials if self.arity is not None else self.partials[0](y, *x)
+
+    def _with_defaults(self, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+        arity, count = self.arity or 0, len(operands)
+        if arity - len(self.defaults) <= count < arity:
+            return operands + self.defaults[count - arity :]
+        needed = f"{arity} operand{'s' * (arity != 1)}"
+        raise TypeError(f"{self.name} takes {needed}, got {count}")
+
+
+def primitive(
+    name: str,
+    forward: Callable[..., Any],
+    *partials: Rule,
+    domain: Interval | Sequence[Interval] | None = None,
+    kinks: Callable[..., bool] | Sequence[float] = (),
+    subgradient: Sequence[float] | None = None,
+    symbol: str | None = None,
+    latex: str | None = None,
+    mpmath: str | Callable[..., Any] | None = None,
+) -> Any:
+    """A row of your own: an operation with its derivative, valid in every mode.
+
+    `forward(*x)` gives the value; each of `partials` is ∂y/∂x_i as a number or a function of
+    `(y, *x)`, result first, written in this library's functions and operators so that it can be
+    differentiated again. Returned is the callable; the library's table is not changed.
+
+    If `forward` returns a tuple, the operation has several outputs: each of `partials` is then a
+    tuple (one entry per operand) for one output, `y` is the whole tuple, and the call returns a
+    tuple of Values.
+
+    Errors: TypeError if `forward` or a partial is not callable (nor a number).
+    Source: *Deep Learning*, section 6.5.6 (the operation's `bprop`).
+
+    >>> from tinygrad_scalar import Value, cos, exp, primitive, sin
+    >>> damped = primitive(
+    ...     "damped", lambda x: math.exp(-x) * math.sin(x), lambda y, x: exp(-x) * cos(x) - y
+    ... )
+    >>> x = Value(0.0)
+    >>> damped(x).backward()[x]
+    1.0
+    >>> sincos = primitive(
+    ...     "sincos",
+    ...     lambda x: (math.sin(x), math.cos(x)),
+    ...     (lambda y, x: y[1],),
+    ...     (lambda y, x: -y[0],),
+    ... )
+    >>> s, c = sincos(x)
+    >>> s.backward()[x]
+    1.0
+    """
+    several = bool(partials) and isinstance(partials[0], tuple)
+    if several and not all(isinstance(output, tuple) for output in partials):
+        raise TypeError(f"primitive {name!r}: give a tuple of partials for every output")
+    rules = [rule for output in partials for rule in output] if several else list(partials)
+    for what in (forward, *(rule for rule in rules if not is_number(rule))):
+        if not callable(what):
+            raise TypeError(
+                f"primitive {name!r}: {what!r} is neither a function nor a constant partial; "
+                "give forward(*x) and one partial (y, *x) per operand"
+            )
+    if not rules:
+        raise TypeError(f"primitive {name!r}: give one partial (y, *x) per operand")
+    about: dict[str, Any] = {
+        "domain": domain,
+        "kinks": kinks,
+        "subgradient": subgradient,
+        "symbol": symbol,
+        "latex": latex,
+        "mpmath": mpmath if mpmath is not None else "",  # the name is the user's, not mpmath's
+    }
+    if subgradient is not None and not several:
+        at_kink = kinks if callable(kinks) else _at_points(tuple(kinks))
+        partials = tuple(
+            _stated(rule, number, at_kink)
+            for rule, number in zip(partials, subgradient, strict=True)
+        )
+    about["subgradient"] = () if subgradient is None else subgradient
+    if not several:
+        return own(Primitive(name, forward, partials, arity=len(partials), **about))
+    return own(Joint(name, forward, partials, about))
+
+
+def _stated(rule: Rule, number: float, at_kink: Callable[..., bool]) -> Rule:
+    """A partial that gives the stated number at kinks, whatever its formula gives there."""
+    return lambda y, *x: number if at_kink(*x) else rule(y, *x) if callable(rule) else rule
+
+
+def own(row: Primitive) -> Primitive:
+    """A row that is not the library's: sweeps save what such a rule could spoil."""
+    context.own_rows = True
+    return row
+
+
+class Joint(Primitive):
+    """An operation with several outputs: a row per output, sharing one forward rule."""
+
+    __slots__ = ("outputs",)
+
+    def __init__(
+        self, name: str, forward: Callable[..., Any], partials: Sequence[Any], about: dict[str, Any]
+    ) -> None:
+        arity = len(partials[0])
+        if any(len(output) != arity for output in partials):
+            raise TypeError(f"primitive {name!r}: every output needs {arity} partials")
+
+        @wraps(forward)
+        def all_outputs(*x: Any) -> Any:
+            given = forward(*x)
+            if not isinstance(given, tuple) or len(given) != len(partials):
+                count = f"{len(given)} outputs" if isinstance(given, tuple) else "no tuple"
+                raise TypeError(
+                    f"the forward rule gave {count}, but partials are stated for {len(partials)}"
+                )
+            return given
+
+        super().__init__(name, all_outputs, (), arity=arity, **about)
+        self.outputs = tuple(
+            Primitive(f"{name}[{i}]", forward, output, arity=arity, **about)
+            for i, output in enumerate(partials)
+        )
+        for i, output in enumerate(self.outputs):
+            output.joint, output.index = self, i
+
+
+def importable(row: Primitive) -> tuple[Any, ...]:
+    """How a row is pickled: by the module-level name under which it can be imported."""
+    owner = row.joint or row
+    home = getattr(owner.forward, "__module__", "")
+    likely = ("tinygrad_scalar.core.primitives", home)
+    modules = [name for name in likely if name in sys.modules]
+    modules += [name for name in list(sys.modules) if name != "__main__"] + ["__main__"]
+    for module in modules:
+        for name, thing in list(getattr(sys.modules[module], "__dict__", {}).items()):
+            if thing is owner:
+                return _imported, (module, name, None if owner is row else row.index)
+    raise TypeError(
+        f"primitive {owner.name!r} cannot be pickled: assign it to a name of an importable module"
+    )
+
+
+def _imported(module: str, name: str, index: int | None) -> Primitive:
+    row: Any = getattr(importlib.import_module(module), name)
+    return row if index is None else row.outputs[index]  # type: ignore[no-any-return]
+
+
+def no_kinks(*_: Any) -> bool:
+    """The kinks of a smooth row: none."""
+    return False
+
+
+def _at_points(points: tuple[float, ...]) -> Callable[..., bool]:
+    return (lambda *x: x[0] in points) if points else no_kinks
+
+
+def _latex_call(name: str, arity: int | None) -> str:
+    inside = ", ".join(f"{{{i}}}" for i in range(arity or 0)) or "{all}"
+    return rf"\operatorname{{{{{name.replace('_', chr(92) + '_')}}}}}\left({inside}\right)"
+
+
+def _default_limit(error: Exception) -> float:
+    return _INFINITY if isinstance(error, OverflowError) else math.nan
+
+
+def constant(name: str, x: Any) -> Any:
+    """The constant of that name in the precision of `x`, whatever carries it."""
+    number = x.example() if isinstance(x, Carrier) else x
+    arbitrary = getattr(number, "context", None)
+    in_floats, precisely = _CONSTANTS[name]
+    return in_floats if arbitrary is None else +precisely(arbitrary)
+
+
+_CONSTANTS: dict[str, tuple[float, Callable[[Any], Any]]] = {
+    "ln2": (math.log(2.0), lambda m: m.ln2),
+    "ln10": (math.log(10.0), lambda m: m.ln10),
+    "2/√π": (2.0 / math.sqrt(math.pi), lambda m: 2 / m.sqrt(m.pi)),
+    "√(8/π)": (math.sqrt(8.0 / math.pi), lambda m: m.sqrt(8 / m.pi)),
+}

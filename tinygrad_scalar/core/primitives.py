@@ -1,0 +1,188 @@
+"""The table of primitives: one row per operation, all that any mode knows about it.
+
+Glossary of the one-letter names: `x` the operand, `a` and `b` the first and second operand,
+`y` the result, `n` a number of operands or an order, `t` a target probability.
+A partial gets the result first, `(y, *x)`. Integers in a partial are neutral: they take the kind
+of the number they meet (float, Fraction, mpf), so write `2 * x`, not `2.0 * x`.
+
+A comparison in a partial is the number 1 or 0, constant to every further derivative.
+
+Convention at kinks: 0 at a local optimum of the piece (`abs`, `relu`), ½ to each at ties of
+`maximum` and `minimum`, 0 at jumps; the number stands in the row's `subgradient`.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from fractions import Fraction
+from typing import Any
+
+from tinygrad_scalar.core.primitive import REAL, Interval, Primitive, constant
+from tinygrad_scalar.numbers import limits, numerics, special
+from tinygrad_scalar.numbers import polygamma as polygammas
+
+TABLE: dict[str, Primitive] = {}
+INFINITY = math.inf
+
+
+def row(name: str, forward: Any, *partials: Any, arity: int | None = 0, **about: Any) -> Primitive:
+    """A row of the library's table; the arity is the number of partials unless told otherwise."""
+    TABLE[name] = made = Primitive(
+        name, forward, partials, arity=len(partials) if arity == 0 else arity, **about
+    )
+    return made
+
+
+def _function(name: str) -> str:
+    return rf"\{name}\left({{0}}\right)"
+
+
+positive = Interval(0.0)
+CLOSED_UNIT = Interval(-1.0, 1.0, closed_low=True, closed_high=True)
+integers_apart = lambda x: x % 1 == 0  # noqa: E731 (a row's kinks)
+
+# ── arithmetic ────────────────────────────────────────────────────────────────────────────────
+# ruff: noqa: E501 (a table is aligned; × and − are the signs meant)
+# fmt: off
+identity = row("identity", lambda x: x, 1, symbol="", latex="{0}", mpmath=lambda m, x: x, total=True)
+neg   = row("neg",   operator.neg,     -1,                  symbol="−", latex="-{0}", precedence=2, mpmath="", total=True, spreading=1)
+add   = row("add",   operator.add,      1,                  1, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, spreading=2)
+sub   = row("sub",   operator.sub,      1,                 -1, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, spreading=2)
+mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, spreading=2)
+div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
+            precedence=2, mpmath="", limit=limits.divide, spreading=1)
+# 0**0 is where x**0 is constant: its slope takes the exponent 0; a + (a == 0) gives 0**b the slope 0
+pow   = row("pow",   numerics.power,    lambda y, a, b: b * a ** (b - 1 + (b == 0) * (a == 0)), lambda y, a, b: y * log(a + (a == 0)), symbol="^",
+            latex="{{{0}}}^{{{1}}}", precedence=4, domain=(positive, REAL), kinks=lambda a, b: a == 0 and b == 0,
+            limit=limits.power, mpmath="")
+square     = row("square",     lambda x: x * x,  lambda y, x: 2 * x, symbol="²", latex="{{{0}}}^2", mpmath="", total=True)
+reciprocal = row("reciprocal", lambda x: 1 / x,  lambda y, x: -y * y, symbol="1/", latex=r"\frac{{1}}{{{0}}}", mpmath="",
+                 limit=lambda x: limits.divide(1.0, x))
+sqrt  = row("sqrt",  math.sqrt, lambda y, x: 1 / (2 * y + 0), domain=Interval(0.0, closed_low=True), symbol="√", latex=r"\sqrt{{{0}}}")
+cbrt  = row("cbrt",  math.cbrt, lambda y, x: 1 / (3 * y * y), symbol="∛", latex=r"\sqrt[3]{{{0}}}", mpmath=limits.mpmath_cbrt, total=True)
+hypot = row("hypot", math.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, kinks=lambda a, b: a == 0 and b == 0,
+            latex=r"\sqrt{{{{{0}}}^2 + {{{1}}}^2}}", total=True)
+
+# ── branches and rounding ─────────────────────────────────────────────────────────────────────
+sign  = row("sign",  numerics.sign,     0, kinks=(0.0,), symbol="sgn", latex=r"\operatorname{{sgn}}\left({0}\right)", mpmath="", total=True)
+step  = row("step",  numerics.step,     0, kinks=(0.0,), latex=r"H\left({0}\right)", mpmath="", total=True)
+abs   = row("abs",   operator.abs,      lambda y, x: sign(x), kinks=(0.0,), symbol="|·|", latex=r"\left|{0}\right|", mpmath="", total=True, spreading=1)
+floor = row("floor", numerics.floor,    0, kinks=integers_apart, symbol="⌊·⌋", latex=r"\left\lfloor {0} \right\rfloor", total=True)
+ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·⌉", latex=r"\left\lceil {0} \right\rceil", total=True)
+trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="", total=True)
+round = row("round", numerics.round_half_even, 0, kinks=lambda x: integers_apart(x + x) and not integers_apart(x), mpmath="", total=True)
+round_to  = row("round_to", numerics.round_to, 0, 0, symbol="round", mpmath=lambda m, x, n: m.nint(x * 10**n) / 10**n)
+floordiv  = row("floordiv", operator.floordiv, 0, 0, symbol="//", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", precedence=1.9,
+                kinks=lambda a, b: a % b == 0, mpmath=lambda m, a, b: m.floor(a / b))
+# (a - y) / b is the integer quotient, up to rounding: round makes it exact
+_quotient = lambda y, a, b: -round((a - y) / b)  # noqa: E731 (one rule, three rows)
+mod       = row("mod",       operator.mod,   1, _quotient, symbol="%", latex=r"{0} \bmod {1}", precedence=1.9,
+                kinks=lambda a, b: a % b == 0, subgradient=(), mpmath="")
+remainder = row("remainder", math.remainder, 1, _quotient, kinks=lambda a, b: 2 * math.fabs(math.remainder(a, b)) == math.fabs(b),
+                subgradient=(), mpmath=limits.mpmath_remainder)
+fmod      = row("fmod",      math.fmod,      1, _quotient, kinks=lambda a, b: a != 0 and math.fmod(a, b) == 0,
+                subgradient=(), mpmath=limits.mpmath_fmod)
+maximum = row("maximum", numerics.maximum, lambda y, a, b: (a >= b) - (a == b) / 2, lambda y, a, b: (b >= a) - (a == b) / 2,
+              symbol="max", latex=r"\max\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="", total=True)
+minimum = row("minimum", numerics.minimum, lambda y, a, b: (a <= b) - (a == b) / 2, lambda y, a, b: (b <= a) - (a == b) / 2,
+              symbol="min", latex=r"\min\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="", total=True)
+clip  = row("clip",  numerics.clip, lambda y, x, a, b: (x >= a) * (x <= b), lambda y, x, a, b: x < a, lambda y, x, a, b: x > b,
+            kinks=lambda x, a, b: x in (a, b), subgradient=(1.0, 0.0, 0.0), mpmath="")
+where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: c != 0, lambda y, c, a, b: c == 0, mpmath="", total=True)
+copysign = row("copysign", numerics.copysign, lambda y, a, b: 1 * (y == a) - (y == -a), 0, kinks=lambda a, b: 0 in (a, b), subgradient=(), mpmath="", total=True)
+
+# ── exponentials and logarithms ───────────────────────────────────────────────────────────────
+exp   = row("exp",   math.exp,   lambda y, x: y, latex="e^{{{0}}}")
+exp2  = row("exp2",  math.exp2,  lambda y, x: y * constant("ln2", x), latex="2^{{{0}}}", mpmath=lambda m, x: m.mpf(2) ** x)
+expm1 = row("expm1", math.expm1, lambda y, x: exp(x), latex="e^{{{0}}} - 1", precedence=1)
+log   = row("log",   math.log,   lambda y, x: 1 / x, domain=positive, latex=_function("log"), limit=limits.log)
+log2  = row("log2",  math.log2,  lambda y, x: 1 / (x * constant("ln2", x)), domain=positive, latex=r"\log_2\left({0}\right)",
+            limit=limits.log, mpmath=lambda m, x: m.log(x, 2))
+log10 = row("log10", math.log10, lambda y, x: 1 / (x * constant("ln10", x)), domain=positive, latex=r"\log_{{10}}\left({0}\right)",
+            limit=limits.log)
+log1p = row("log1p", math.log1p, lambda y, x: 1 / (1 + x), domain=Interval(-1.0), limit=lambda x: limits.log(1 + x))
+
+# ── trigonometric and hyperbolic ──────────────────────────────────────────────────────────────
+sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"), spreading=1)
+cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"), spreading=1)
+tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"))
+asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt((1 - x) * (1 + x)),  domain=CLOSED_UNIT, latex=_function("arcsin"))
+acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt((1 - x) * (1 + x)), domain=CLOSED_UNIT, latex=_function("arccos"))
+_over_square = lambda x, length: x / length / length  # noqa: E731 (the square may overflow)
+atan  = row("atan",  math.atan,  lambda y, x: 1 / (1 + x * x), latex=_function("arctan"), total=True)
+atan2 = row("atan2", math.atan2, lambda y, a, b: _over_square(b, hypot(a, b)), lambda y, a, b: -_over_square(a, hypot(a, b)),
+            kinks=lambda a, b: a == 0 and b == 0, total=True)
+sinh  = row("sinh",  math.sinh,  lambda y, x: cosh(x), latex=_function("sinh"), limit=lambda x: math.copysign(INFINITY, x))
+cosh  = row("cosh",  math.cosh,  lambda y, x: sinh(x), latex=_function("cosh"))
+# 1 - y² has no digit left at x = 20, and cosh overflows
+tanh  = row("tanh",  math.tanh,  lambda y, x: square(sech(x)), latex=_function("tanh"), total=True)  # 1 - y² has no digit left at x = 20
+sech  = row("sech",  numerics.sech, lambda y, x: -y * tanh(x), latex=r"\operatorname{{sech}}\left({0}\right)", total=True)
+asinh = row("asinh", math.asinh, lambda y, x: 1 / hypot(1, x), total=True)
+acosh = row("acosh", math.acosh, lambda y, x: 1 / (sqrt(x - 1) * sqrt(x + 1)), domain=Interval(1.0, closed_low=True))
+atanh = row("atanh", math.atanh, lambda y, x: 1 / ((1 - x) * (1 + x)), domain=Interval(-1.0, 1.0),
+            limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan)
+
+# ── special functions ─────────────────────────────────────────────────────────────────────────
+erf   = row("erf",   math.erf,   lambda y, x:  constant("2/√π", x) * exp(-x * x), total=True)
+erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * exp(-x * x), total=True)
+gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1))
+lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma)
+digamma   = row("digamma",   polygammas.digamma, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1))
+polygamma = row("polygamma", polygammas.polygamma, 0, lambda y, n, x: polygamma(n + 1, x), latex=r"\psi^{{({0})}}\left({1}\right)",
+                mpmath=lambda m, n, x: m.psi(int(n), x), limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1))
+normal_cdf = row("normal_cdf", special.normal_cdf, lambda y, x: normal_pdf(x), symbol="Φ", latex=r"\Phi\left({0}\right)", mpmath="ncdf", total=True)
+normal_pdf = row("normal_pdf", special.normal_pdf, lambda y, x: -x * y, symbol="φ", latex=r"\varphi\left({0}\right)", mpmath="npdf", total=True)
+
+# ── activations ───────────────────────────────────────────────────────────────────────────────
+relu       = row("relu",       numerics.relu, lambda y, x: step(x), kinks=(0.0,), mpmath="", total=True)
+leaky_relu = row("leaky_relu", numerics.leaky_relu, lambda y, x, slope: where(x > 0, 1, slope), lambda y, x, slope: x * (x <= 0),
+                 kinks=lambda x, slope: x == 0 and slope != 1, subgradient=(), defaults=(0.01,), mpmath="", total=True)
+elu        = row("elu",        numerics.elu, lambda y, x, alpha: where(x > 0, 1, alpha * exp(x * (x <= 0))),
+                 lambda y, x, alpha: expm1(minimum(x, 0)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
+                 defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x))
+softplus   = row("softplus",   special.softplus, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)), total=True)
+# y (1 - y) has no digit left at x = 40
+sigmoid    = row("sigmoid",    special.sigmoid, lambda y, x: y * sigmoid(-x), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True)
+silu       = row("silu",       special.silu, lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x)), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True)
+gelu       = row("gelu",       special.gelu, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x), total=True)
+gelu_tanh  = row("gelu_tanh",  special.gelu_tanh, lambda y, x: _slope_of_gelu_tanh(clip(x, -30, 30)),  # constant beyond: no 0·∞
+                 mpmath=limits.mpmath_gelu_tanh, total=True)
+
+
+def _slope_of_gelu_tanh(x: Any) -> Any:
+    """σ(2u) (1 + 2x u′ (1 − σ(2u))) with u = √(2/π) (x + 0.044715 x³)."""
+    cubic, scaled = 44715 * (x * x) / 10**6, constant("√(8/π)", x) * x
+    s = sigmoid(scaled * (1 + cubic))
+    return s * (1 + scaled * (1 + 3 * cubic) * (1 - s))
+
+
+# ── of any number of operands ─────────────────────────────────────────────────────────────────
+def _products_of_the_others(y: Any, *x: Any) -> list[Any]:
+    """Every product of all operands but one, in O(n): products from the left times from the right."""
+    left, right = [1], [1]
+    for value in x[:-1]:
+        left.append(left[-1] * value)
+    for value in x[:0:-1]:
+        right.append(right[-1] * value)
+    return [a * b for a, b in zip(left, reversed(right), strict=True)]
+
+
+def _softmax_less_target(y: Any, *x: Any) -> list[Any]:
+    """∂/∂logit = softmax · Σt − t, and ∂/∂t = logsumexp − logit."""
+    n = len(x) // 2
+    logits, targets = x[:n], x[n:]
+    total, mass = logsumexp(*logits), sum(*targets)
+    slopes = [exp(a - total) * mass - t for a, t in zip(logits, targets, strict=True)]
+    return slopes + [total - a for a in logits]
+
+
+sum  = row("sum",  lambda *x: numerics.add_all(x),      lambda y, *x: [1] * len(x), arity=None, symbol="Σ", latex=r"\sum\left({all}\right)", mpmath="", total=True)
+prod = row("prod", lambda *x: numerics.multiply_all(x), _products_of_the_others,    arity=None, symbol="∏", latex=r"\prod\left({all}\right)", mpmath="", total=True)
+mean = row("mean", lambda *x: numerics.add_all(x) / len(x), lambda y, *x: [Fraction(1, len(x))] * len(x), arity=None, mpmath="", total=True)
+dot  = row("dot",  lambda *x: numerics.dot_all(x),      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], arity=None, symbol="·",
+           latex=r"\operatorname{{dot}}\left({all}\right)", mpmath="", total=True)
+logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), lambda y, *x: [exp(a - y) for a in x], arity=None,
+                mpmath=lambda m, *x: m.log(m.fsum(m.exp(a) for a in x)))
+cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, mpmath=limits.mpmath_cross_entropy)
+# fmt: on

@@ -1,0 +1,79 @@
+"""NumPy's functions on Values: `np.sin(v)`, `np.float64(2) * v`, arrays of Values."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.primitives import TABLE
+
+# NumPy's spellings of the table's names, and of Python's operators on carriers
+_SPELLINGS: dict[str, str] = {
+    "absolute": "abs",
+    "fabs": "abs",
+    "negative": "neg",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "true_divide": "div",
+    "floor_divide": "floordiv",
+    "power": "pow",
+    "float_power": "pow",
+    "remainder": "mod",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+    "rint": "round",
+    "positive": "identity",
+}
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "equal": operator.eq,
+    "not_equal": operator.ne,
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+}
+
+
+def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """A NumPy ufunc with a Value among its operands: a Value, or an object array of Values.
+
+    Errors: TypeError for a ufunc that is not in the table of primitives.
+    """
+    import numpy
+
+    if ufunc.__name__ == "divmod" and method == "__call__" and not options:
+        return numpy.floor_divide(*inputs), numpy.remainder(*inputs)
+    name = _SPELLINGS.get(ufunc.__name__, ufunc.__name__)
+    rule: Any = _COMPARISONS.get(name, TABLE.get(name))
+    if rule is None or method != "__call__":
+        what = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        raise TypeError(
+            f"numpy.{what} is not differentiated here: use a function of tinygrad_scalar, "
+            "or v.data for the number alone"
+        )
+    if all(isinstance(x, Carrier) or numpy.ndim(x) == 0 for x in inputs) and not options:
+        keep = () if name in _COMPARISONS else ("float32",)  # its own == would ask this again
+        return rule(*(x if isinstance(x, Carrier) else _item(x, keep) for x in inputs))
+    boxed = [_boxed(numpy, x) if isinstance(x, Carrier) else numpy.asarray(x) for x in inputs]
+    result = numpy.frompyfunc(rule, len(inputs), 1)(*boxed, **options)
+    return result.astype(bool) if name in _COMPARISONS else result
+
+
+def _item(x: Any, keep: Sequence[str]) -> Any:
+    """A NumPy scalar or 0-d array as a number that stands beside a Value."""
+    return x.item() if hasattr(x, "dtype") and x.dtype.name not in keep else x
+
+
+def _boxed(numpy: Any, value: Carrier) -> Any:
+    """A 0-d object array holding the Value: NumPy broadcasts it without looking inside."""
+    box = numpy.empty((), dtype=object)
+    box[()] = value
+    return box

@@ -1,0 +1,188 @@
+"""What is done where a gradient does not exist, and the partials of a row as plain numbers.
+
+Undefined are: kinks, points outside the open domain, and the products 0·∞ and sums ∞−∞ that arise
+on the way back. An infinite slope alone (`sqrt` at 0) is no fault: it is reported as inf.
+Source: *Deep Learning*, section 6.5.6 ("complications": track undefined gradients, tell the user).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, Literal
+
+from tinygrad_scalar.core.arithmetic import Arithmetic, Limit, unlimited
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.provenance import user_stacklevel
+from tinygrad_scalar.numbers.precision import is_number, number
+
+Policy = Literal["subgradient", "nan", "warn", "raise"]
+POLICIES = ("subgradient", "nan", "warn", "raise")
+
+
+class UndefinedGradientWarning(UserWarning):
+    """A gradient that was asked for does not exist; a stated number stands in its place."""
+
+
+class UndefinedGradientError(ArithmeticError):
+    """A gradient that was asked for does not exist, under `undefined="raise"`."""
+
+
+def check_policy(policy: str) -> None:
+    """ValueError for anything but the four policies."""
+    if policy not in POLICIES:
+        raise ValueError(f"undefined is one of {', '.join(map(repr, POLICIES))}, not {policy!r}")
+
+
+def partial_at(primitive: Primitive, i: int, y: Any, x: Sequence[Any]) -> Any:
+    """The number ∂y/∂x_i; at a pole its limit, at a kink the row's subgradient."""
+    return by_rule(primitive, primitive.all_partials(y, x)[i], i, y, x)
+
+
+def by_rule(primitive: Primitive, rule: Any, i: int, y: Any, x: Sequence[Any]) -> Any:
+    """The same, by a rule of the row that is at hand."""
+    if not callable(rule):
+        return rule
+    try:
+        slope = rule(y, *x)
+    except (ArithmeticError, ValueError):
+        if primitive.kinks(*x) and primitive.subgradient:
+            return primitive.subgradient[i]
+        return limit_of(rule, y, x)
+    except TypeError as error:
+        raise TypeError(f"{primitive.name}: partial {i}: {error}") from error
+    if isinstance(slope, (int, float, Fraction, Carrier)) or primitive.opaque:
+        return slope
+    if not is_number(slope):
+        kind = type(slope).__name__
+        raise TypeError(f"{primitive.name}: partial {i} gave {kind}; it must return a real number")
+    return number(slope)  # NumPy's truth values and integers
+
+
+def limit_of(rule: Any, y: Any, x: Sequence[Any]) -> Any:
+    """A partial in IEEE arithmetic, where poles are infinite and the impossible is NaN."""
+    several = tuple(map(Limit, y)) if isinstance(y, tuple) else Limit(y)
+    return unlimited(rule(several, *map(Limit, x)))
+
+
+class Unknown(Arithmetic):
+    """Any number at all: what is computed from it is unknown, unless a constant zero decides it."""
+
+    __slots__ = ()
+    level = math.inf
+
+    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+        """0 · unknown and 0 / unknown are 0, unknown ** 0 is 1, `where` goes by its condition."""
+        name, first, last = primitive.name, operands[0], operands[-1]
+        if (name == "mul" and (_is_zero(first) or _is_zero(last))) or (
+            name == "div" and _is_zero(first)
+        ):
+            return 0.0
+        if name == "pow" and _is_zero(last):
+            return 1.0
+        if name == "where" and not isinstance(first, Carrier):
+            return operands[1] if first else last
+        return self
+
+    def example(self) -> float:
+        """Any number of the commonest kind: only asked for the kind."""
+        return 0.0
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__
+    __hash__ = None  # type: ignore[assignment]  # never a key
+
+    def __bool__(self) -> bool:
+        raise TypeError("what is unknown decides nothing")
+
+
+def structural_zeros(primitive: Primitive, operands: Sequence[Any]) -> list[bool]:
+    """For each operand whether ∂y/∂x_i is 0 by constants alone, whatever the carried ones are.
+
+    Operands whose own partial is the constant 0 (the condition of `where`) keep their number.
+    """
+    if primitive.opaque:
+        return [False] * len(operands)
+    unknown = Unknown()
+    y: Any = unknown
+    if primitive.joint is not None:
+        y = (unknown,) * len(primitive.joint.outputs)
+    # rows of any number of operands have no constant partials
+    rules = (None,) * len(operands) if primitive.arity is None else primitive.partials
+    probe = [
+        unknown if isinstance(x, Carrier) and not _is_zero(rule) else plain(x)
+        for x, rule in zip(operands, rules, strict=True)
+    ]
+    if primitive.joint is None:
+        y = unknown.apply(primitive, probe)
+    return [_decided(rule, y, probe) for rule in primitive.all_partials(y, probe)]
+
+
+def _decided(rule: Any, y: Any, probe: Sequence[Any]) -> bool:
+    try:
+        return _is_zero(rule(y, *probe) if callable(rule) else rule)
+    except (ArithmeticError, ValueError, TypeError):
+        return False
+
+
+def plain(x: Any) -> Any:
+    """The number that is carried."""
+    return x.example() if isinstance(x, Carrier) else x
+
+
+def _is_zero(x: Any) -> bool:
+    return not callable(x) and not isinstance(x, Carrier) and bool(x == 0)
+
+
+def is_nan(x: Any) -> bool:
+    """NaN of any kind of number."""
+    return bool(x != x)  # noqa: PLR0124 (the definition of NaN)
+
+
+class Judge:
+    """Applies one policy to every fault that is found on one way back."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def at_kink(self, use: Any, i: int, partial: Any) -> Any:
+        """The partial to go on with at a kink."""
+        if self.policy == "subgradient":
+            return partial
+        if self.policy == "nan":
+            return self.fault(use, i, "")
+        instead = f"{plain(partial)} was taken"
+        return self._verdict(use, i, "has no derivative there", instead, partial)
+
+    def fault(self, use: Any, i: int | None, what: str, factor: Any = 1.0) -> Any:
+        """What stands in place of an undefined number: 0, or NaN, or nothing at all."""
+        if self.policy == "nan":  # in a derivative graph NaN again however often it is derived
+            sources: list[Any] = [factor] if i is None else [factor, use.x[i]]
+            carried: list[Any] = [x for x in sources if isinstance(x, Carrier)]
+            return sum((x * math.nan for x in carried), math.nan)
+        return self._verdict(use, i, what, "0.0 was taken", 0.0)
+
+    def _verdict(self, use: Any, i: int | None, what: str, instead: str, number: Any) -> Any:
+        message = describe(use, i, what)
+        if self.policy == "raise":
+            raise UndefinedGradientError(f'{message}; undefined="subgradient" would go on')
+        message = f'{message}; {instead} (undefined="raise" makes this an error)'
+        warnings.warn(message, UndefinedGradientWarning, stacklevel=user_stacklevel())
+        return number
+
+
+def describe(use: Any, i: int | None, what: str) -> str:
+    """The primitive, the operands, the operand's label and the line of user code, in one line."""
+    line = use.provenance.line
+    made = f", made in {line}," if line else ""
+    if i is None:
+        return f"the gradient of {use!r}{made} {what}"
+    label = getattr(use.operands[i], "label", "")
+    named = f" with respect to {label!r}" if label else ""
+    operands = ", ".join(map(repr, use.numbers))
+    return f"{use.primitive.name}({operands}){named}{made} {what}"

@@ -1,0 +1,1 @@
+"""Derivatives of functions: reverse, forward and Taylor mode, second order, recomputation."""

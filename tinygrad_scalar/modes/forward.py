@@ -1,0 +1,237 @@
+"""Forward mode: `Dual` carries a number and its tangent through the same rows; `jvp`.
+
+Every `jvp` has a tag of its own, and a newer one treats older ones as numbers, so that nesting
+never mixes up whose tangent is whose ("perturbation confusion").
+Source: Griewank and Walther, *Evaluating Derivatives*, section 3.1; Siskind and Pearlmutter 2005.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.application import Application
+from tinygrad_scalar.core.arithmetic import Arithmetic
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.primitive import Joint, Primitive
+from tinygrad_scalar.core.provenance import NOTHING, current
+from tinygrad_scalar.core.tree import aligned, carried, leaves, like, mapped
+from tinygrad_scalar.core.undefined import Judge, is_nan, plain
+from tinygrad_scalar.numbers.precision import Number, uncommon
+from tinygrad_scalar.numbers.precision import like as like_number
+
+_tags = itertools.count(2)  # Values have level 1
+new_level = _tags.__next__
+
+
+class Tagged(Arithmetic):
+    """A carrier around others, made by one call of a mode and ordered by that call's level."""
+
+    __slots__ = ("level",)
+    level: float
+
+    def parts(self) -> list[Any]:
+        """What is carried, the number itself first."""
+        raise NotImplementedError
+
+    def with_parts(self, parts: Sequence[Any]) -> Any:
+        """The same kind and level around other parts."""
+        raise NotImplementedError
+
+    def with_core(self, core: Any) -> Any:
+        """The same around another number."""
+        return self.with_parts([core, *self.parts()[1:]])
+
+    def spread(self, function: Callable[[Any], Sequence[Any]], count: int) -> list[Any]:
+        """`count` carriers like this, from a function that gives a number for each of each part."""
+        columns = [function(part) for part in self.parts()]
+        return [self.with_parts([column[i] for column in columns]) for i in range(count)]
+
+    def example(self) -> Number:
+        """The plain number at the core."""
+        core = self.parts()[0]
+        return core.example() if isinstance(core, Carrier) else core
+
+    def detach(self) -> Any:
+        """The number at the core, without tangents or gradients."""
+        core = self.parts()[0]
+        return core.detach() if isinstance(core, Carrier) else core
+
+    def below(self, operand: Any) -> Any:
+        """The core of an operand of this level, anything else as it is."""
+        return operand.parts()[0] if self.carries(operand) else operand
+
+    def taken(self, primitive: Primitive, operands: Sequence[Any]) -> list[Any]:
+        """The operands, plain numbers among them as they are carried beside the others."""
+        beside = uncommon(plain(x) for x in operands)
+        return [x if isinstance(x, Carrier) else primitive.checked(x, beside) for x in operands]
+
+    def carries(self, operand: Any) -> bool:
+        """Whether the operand was made by the same call of the mode."""
+        return isinstance(operand, Tagged) and operand.level == self.level
+
+    def _compared(self, compare: Callable[[Any, Any], Any], other: Any) -> Any:
+        if isinstance(other, Tagged) and other.level > self.level:
+            return NotImplemented
+        return compare(self.parts()[0], self.below(other))
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return self._compared(operator.eq, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._compared(operator.ne, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._compared(operator.lt, other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._compared(operator.le, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._compared(operator.gt, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._compared(operator.ge, other)
+
+    def __bool__(self) -> bool:
+        return bool(self.parts()[0])
+
+
+class Dual(Tagged):
+    """A primal and its tangent. Made by `jvp`; cost O(1) per operation and operand.
+
+    The tangent of what does not move is None: structurally zero.
+    """
+
+    __slots__ = ("primal", "tangent")
+
+    def __init__(self, primal: Any, tangent: Any, level: float) -> None:
+        self.primal, self.tangent, self.level = primal, tangent, level
+
+    def parts(self) -> list[Any]:
+        """Primal and tangent."""
+        still = self.tangent is None
+        return [self.primal, like_number(0, plain(self.primal)) if still else self.tangent]
+
+    def with_parts(self, parts: Sequence[Any]) -> Dual:
+        """Another primal and tangent of the same level."""
+        primal, tangent = parts
+        return Dual(primal, tangent, self.level)
+
+    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+        """The row on the primals, and Σ ∂y/∂x_i · tangent_i by its partials."""
+        operands = self.taken(primitive, operands)
+        x = [self.below(operand) for operand in operands]
+        y = primitive(*x)
+        rows = primitive.outputs if isinstance(primitive, Joint) else (primitive,)
+        outputs = y if isinstance(primitive, Joint) else (y,)
+        results = []
+        for row, output in zip(rows, outputs, strict=True):
+            tangent = self._tangent(row, y, x, operands)
+            constant = tangent is None and isinstance(output, Carrier)
+            results.append(output if constant else Dual(output, tangent, self.level))
+        return tuple(results) if isinstance(primitive, Joint) else results[0]
+
+    def _tangent(self, row: Primitive, y: Any, x: list[Any], operands: Sequence[Any]) -> Any:
+        """Σ of the terms, None if all are structurally zero."""
+        moving = [self.carries(x) and x.tangent is not None for x in operands]
+        if not any(moving):
+            return None
+        made = NOTHING if context.plain else current()
+        use, judge = Application(row, y, x, operands, made), Judge(context.settings().undefined)
+        total, edges = None, 0
+        for i, operand in enumerate(operands):
+            if not moving[i]:
+                continue
+            term = use.term(i, operand.tangent, judge)
+            edges += not isinstance(term, Carrier)  # which has counted its own operations
+            if term is None or total is None:
+                total = total if term is None else term
+                continue
+            before, total = total, total + term
+            if is_nan(plain(total)) and not (is_nan(plain(before)) or is_nan(plain(term))):
+                return judge.fault(use, i, "makes ∞−∞ on the way")
+        for counter in context.settings().counters:
+            counter.propagated(edges)
+        return total
+
+    def __repr__(self) -> str:
+        return f"Dual({self.primal!r}, tangent={self.tangent!r})"
+
+
+def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """f(*primals) and its derivative in the direction `tangents`, in one forward pass.
+
+    Both are sequences with one entry per positional argument of f, of the same structure (numbers,
+    lists, tuples, dicts); both results have the structure of f's. Cost: about three times f's,
+    whatever the number of inputs. Nests with itself and with `grad`.
+    Errors: TypeError or ValueError naming the argument where primals and tangents do not match.
+    Source: *Deep Learning*, section 6.5.9 (forward mode accumulation).
+
+    >>> from tinygrad_scalar import jvp, sin
+    >>> jvp(lambda x, y: x * sin(y), (2.0, 0.0), (0.0, 1.0))
+    (0.0, 2.0)
+    """
+    check_function(f, "jvp: f")
+    level = new_level()
+    arguments = dual_arguments(primals, tangents, level, "jvp")
+    output = f(*arguments)
+    return (
+        mapped(lambda y: _split(y, level)[0], output),
+        mapped(lambda y: _split(y, level)[1], output),
+    )
+
+
+def check_function(f: Any, what: str) -> None:
+    """TypeError unless `f` can be called."""
+    if not callable(f):
+        raise TypeError(f"{what} must be callable, not {type(f).__name__}")
+
+
+def dual_arguments(primals: Any, tangents: Any, level: float, name: str) -> list[Any]:
+    """The arguments of f with a tangent for every number; errors speak for the function `name`."""
+    for what, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, (list, tuple)):
+            raise TypeError(
+                f"{name}: {what} is a tuple with one entry per argument of f, "
+                f"not {type(given).__name__}; for one argument write ({given!r},)"
+            )
+    if len(primals) != len(tangents):
+        raise ValueError(
+            f"{name}: {len(primals)} primals but {len(tangents)} tangents; give one tangent each"
+        )
+    arguments = []
+    for i, (primal, tangent) in enumerate(zip(primals, tangents, strict=True)):
+        numbers = aligned(primal, tangent, f"{name}: the tangent of argument {i}")
+        duals = [
+            dual(carried(p, f"{name}: primal {i}"), carried(t, f"{name}: tangent {i}"), level)
+            for p, t in zip(leaves(primal), numbers, strict=True)
+        ]
+        arguments.append(like(primal, duals))
+    return arguments
+
+
+def dual(primal: Any, tangent: Any, level: float) -> Any:
+    """A Dual; where the direction is the plain number 0, a constant."""
+    if isinstance(tangent, Carrier):
+        return Dual(primal, tangent, level)
+    if tangent == 0:
+        return primal if isinstance(primal, Carrier) else Dual(primal, None, level)
+    return Dual(primal, like_number(tangent, plain(primal)), level)
+
+
+def tangent_of(y: Any, level: float) -> Any:
+    """The tangent that one call of the mode gave a number, 0.0 for a constant."""
+    moving = isinstance(y, Dual) and y.level == level and y.tangent is not None
+    return y.tangent if moving else 0.0
+
+
+def _split(y: Any, level: float) -> tuple[Any, Any]:
+    y = carried(y, "jvp: what f returned")
+    primal = y.primal if isinstance(y, Dual) and y.level == level else y
+    return primal, tangent_of(y, level)

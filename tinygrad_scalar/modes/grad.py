@@ -1,0 +1,318 @@
+"""Derivatives of functions: `grad`, `value_and_grad`, `vjp`, `jacobian`, `hessian`, `hvp`.
+
+Functions take and return numbers, lists, tuples and dicts of them; results mirror that structure.
+All of it is reverse mode on fresh leaves; where an argument is itself carried by an outer mode
+(a `Value`, a `Dual`, a `Series`), the leaf is put at its core and the result is carried too.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import wraps
+from typing import Any
+
+from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core.backward import gradients, leaves_of
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.tree import aligned, carried, leaves, like, mapped
+from tinygrad_scalar.core.undefined import Policy, check_policy
+from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.modes.forward import Tagged, check_function, dual, new_level, tangent_of
+
+Argnums = int | Sequence[int] | None
+
+
+def value_and_grad(
+    f: Callable[..., Any], argnums: Argnums = None, *, undefined: Policy = "subgradient"
+) -> Callable[..., tuple[Any, Any]]:
+    """A function that gives f's value together with its gradient; see `grad`.
+
+    >>> value_and_grad(lambda x, y: x * y)(2.0, 3.0)
+    (6.0, (3.0, 2.0))
+    """
+    check_function(f, "grad: f")
+    check_policy(undefined)
+
+    @wraps(f)
+    def value_and_gradient(*args: Any, **options: Any) -> tuple[Any, Any]:
+        run = Run(f, args, options, argnums, "grad")
+        output = run.single_output("grad")
+        return run.finished(output), run.mirrored(run.pull(output, 1.0, undefined))
+
+    return value_and_gradient
+
+
+def grad(
+    f: Callable[..., Any], argnums: Argnums = None, *, undefined: Policy = "subgradient"
+) -> Callable[..., Any]:
+    """The gradient of a function with one number as its result, as a function.
+
+    By default over all positional arguments: one argument gives its gradient bare, several give a
+    tuple; `argnums`, an int or several, narrows it. Lists, tuples and dicts are mirrored; keyword
+    arguments pass through undifferentiated. Nesting gives higher orders. Where f depends on Values
+    made before the call (arguments, or closed over), the gradient is a Value too, connected to
+    them; else a number. Cost: a small multiple of f's, whatever the number of inputs.
+    Errors: TypeError if f returns no single number or an argument is none; ValueError for argnums
+    out of range or another `undefined`. Source: *Deep Learning*, section 6.5.
+
+    >>> grad(lambda x: x**3)(2.0), grad(grad(lambda x: x**3))(2.0)
+    (12.0, 12.0)
+    >>> grad(lambda p: p["a"] * p["b"][0])({"a": 2.0, "b": [3.0, 4.0]})
+    {'a': 3.0, 'b': [2.0, 0.0]}
+    """
+    both = value_and_grad(f, argnums, undefined=undefined)
+
+    @wraps(f)
+    def gradient(*args: Any, **options: Any) -> Any:
+        return both(*args, **options)[1]
+
+    return gradient
+
+
+def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """f(*primals), and a function that pulls a cotangent of the output back to the inputs.
+
+    The cotangent has the structure of f's result; the pull's result that of the arguments, bare
+    for one argument, a tuple for several. The graph is kept: pull as often as you like, each time
+    at the cost of one backward. Errors: ValueError for a cotangent of another structure.
+    Source: *Deep Learning*, equation 6.46 (the Jacobian-vector product of back-propagation).
+
+    >>> y, pull = vjp(lambda x: [x * x, 3 * x], 2.0)
+    >>> y, pull([1.0, 0.0]), pull([0.0, 1.0])
+    ([4.0, 6.0], 4.0, 3.0)
+    """
+    check_function(f, "vjp: f")
+    run = Run(f, primals, {}, None, "vjp")
+    outputs = [carried(y, "vjp: what f returned") for y in leaves(run.output)]
+
+    def pull(cotangent: Any) -> Any:
+        given = aligned(run.output, cotangent, "vjp: the cotangent")
+        seeds = [carried(seed, "vjp: cotangent") for seed in given]
+        parts = [
+            run.pull(output, seed, "subgradient")
+            for output, seed in zip(outputs, seeds, strict=True)
+        ]
+        return run.mirrored([primitives.sum(*column) for column in zip(*parts, strict=True)])
+
+    return mapped(run.finished, run.output), pull
+
+
+def jacobian(
+    f: Callable[..., Any],
+    argnums: Argnums = None,
+    mode: str | None = None,
+    *,
+    undefined: Policy = "subgradient",
+) -> Callable[..., Any]:
+    """The Jacobian of a function as a function: the output's structure outside, the inputs' inside.
+
+    `mode` is "forward" (one pass per input), "reverse" (one backward per output) or None, which
+    takes the cheaper of the two. Several arguments give a tuple inside.
+    Errors: ValueError for another mode; else as `grad`.
+    Source: *Deep Learning*, section 6.5.2 and equation 6.46.
+
+    >>> jacobian(lambda x: [x[0] * x[1], x[0]])([2.0, 3.0])
+    [[3.0, 2.0], [1.0, 0.0]]
+    """
+    check_function(f, "jacobian: f")
+    check_policy(undefined)
+    if mode not in ("forward", "reverse", None):
+        raise ValueError(f'jacobian: mode is "forward", "reverse" or None, not {mode!r}')
+
+    @wraps(f)
+    def jacobian_at(*args: Any, **options: Any) -> Any:
+        if mode != "forward":
+            run = Run(f, args, options, argnums, "jacobian")
+            outputs = leaves(run.output)
+            if mode == "reverse" or len(outputs) <= len(run.inputs) or not run.inputs:
+                return mapped(
+                    lambda y: run.mirrored(
+                        run.pull(carried(y, "jacobian: what f returned"), 1.0, undefined)
+                    ),
+                    run.output,
+                )
+        return _forward_jacobian(f, args, options, argnums, undefined)
+
+    return jacobian_at
+
+
+def _forward_jacobian(
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    argnums: Argnums,
+    undefined: Policy,
+) -> Any:
+    """One pass of Duals per number in the chosen arguments."""
+    chosen = positions(argnums, len(args), "jacobian")
+    numbers = [carried(x, f"jacobian: argument {i}") for i in chosen for x in leaves(args[i])]
+    if not numbers:
+        return jacobian(f, argnums, "reverse", undefined=undefined)(*args, **options)
+    columns, output = [], None
+    for active in range(len(numbers)):
+        level = new_level()
+        duals = [dual(x, 1 if i == active else 0, level) for i, x in enumerate(numbers)]
+        with _policy(undefined):
+            output = f(*with_arguments(args, chosen, duals), **options)
+        outputs = [carried(y, "jacobian: what f returned") for y in leaves(output)]
+        columns.append([tangent_of(y, level) for y in outputs])
+    rows = [_mirrored(args, chosen, argnums, list(row)) for row in zip(*columns, strict=True)]
+    return like(output, rows)
+
+
+@contextmanager
+def _policy(undefined: Policy) -> Iterator[None]:
+    if undefined == "subgradient":
+        yield
+    else:
+        with context.override(undefined=undefined):
+            yield
+
+
+class Run:
+    """One call of f on fresh leaves, and what is needed to pull gradients back to these."""
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        argnums: Argnums,
+        name: str,
+    ) -> None:
+        self.args, self.argnums = args, argnums
+        context.runs += 1
+        self.started = context.runs
+        self.chosen = positions(argnums, len(args), name)
+        given = [carried(x, f"{name}: argument {i}") for i in self.chosen for x in leaves(args[i])]
+        self._given = given
+        cores = [_at_core(x) for x in given]
+        self.inputs: list[Any] = [leaf for leaf, _ in cores]
+        arguments = with_arguments(args, self.chosen, [argument for _, argument in cores])
+        recording = context.settings().recording
+        with recorded():
+            self.output = f(*arguments, **options)
+        # Values, not numbers, are due if the result depends on others' Values too.
+        self.graph = recording and self._sees_others()
+
+    def _sees_others(self) -> bool:
+        roots = [core for y in leaves(self.output) for core in _cores(y)]
+        return any(not isinstance(leaf, Value) or leaf.parents for leaf in self.inputs) or any(
+            leaf._y < self.started for leaf in leaves_of(roots)
+        )
+
+    def single_output(self, name: str) -> Any:
+        """What f returned, which must be one number."""
+        if isinstance(self.output, (list, tuple, dict)):
+            raise TypeError(
+                f"{name}: f must return one number, not {type(self.output).__name__}; "
+                "use jacobian for several outputs"
+            )
+        return carried(self.output, f"{name}: what f returned")
+
+    def pull(self, output: Any, seed: Any, undefined: Policy) -> list[Any]:
+        """The gradient of one output with respect to every input, part by part of a carrier."""
+        if isinstance(seed, Tagged):  # linear in the seed: Σ part · what carries that part alone
+            size = len(seed.parts())
+            units = [seed.with_parts([float(i == j) for j in range(size)]) for i in range(size)]
+            parts = [self.pull(output, part, undefined) for part in seed.parts()]
+            return [
+                primitives.sum(*map(operator.mul, units, column))
+                for column in zip(*parts, strict=True)
+            ]
+        if isinstance(output, Tagged):
+            return output.spread(lambda part: self.pull(part, seed, undefined), len(self.inputs))
+        if hasattr(output, "pulled"):  # a number of a function that is being compiled
+            return list(output.pulled(seed, self.inputs))
+        known = [leaf for leaf in self.inputs if isinstance(leaf, Value)]
+        if not isinstance(output, Value) or not known:
+            return [0.0] * len(self.inputs)
+        graph = self.graph or isinstance(seed, Carrier)
+        with recorded() if graph else nullcontext():
+            asked = [*known, *self._held()]
+            found = gradients([output], [seed], asked, graph=graph, undefined=undefined, cut=True)
+        results = iter(found)
+        return [next(results) if isinstance(leaf, Value) else 0.0 for leaf in self.inputs]
+
+    def _held(self) -> list[Value]:
+        """Later coefficients of a series: they may have come from an earlier pull of this run.
+
+        An implicit function's solution stands in its own partials; what is already known of it is
+        no function of the leaf at its core.
+        """
+        later = [part for x in self._given for part in getattr(x, "known", ())[1:]]
+        return [core for part in later for core in _cores(part)]
+
+    def finished(self, y: Any) -> Any:
+        """An output as it is handed to the caller: a number unless a graph is due."""
+        if isinstance(y, Tagged):
+            return y.spread(lambda part: [self.finished(part)], 1)[0]
+        return y.data if isinstance(y, Value) and not self.graph else y
+
+    def mirrored(self, values: list[Any]) -> Any:
+        """Numbers, one per input, in the structure of the chosen arguments."""
+        return _mirrored(self.args, self.chosen, self.argnums, values)
+
+
+def recorded() -> AbstractContextManager[object]:
+    """An outer `no_grad` is not meant for the derivatives that are taken inside it."""
+    return nullcontext() if context.settings().recording else context.override(recording=True)
+
+
+def _at_core(x: Any) -> tuple[Any, Any]:
+    """A fresh leaf, and `x` with that leaf at its core: the number, Value, or Dual it is."""
+    if isinstance(x, Tagged):
+        leaf, inner = _at_core(x.parts()[0])
+        return leaf, x.with_core(inner)
+    if hasattr(x, "fresh"):  # a number of a function that is being compiled
+        leaf = x.fresh()
+    else:
+        leaf = primitives.identity(x) if isinstance(x, Carrier) else Value(x)
+    return leaf, leaf
+
+
+def _cores(y: Any) -> list[Value]:
+    if isinstance(y, Tagged):
+        return [core for part in y.parts() for core in _cores(part)]
+    return [y] if isinstance(y, Value) else []
+
+
+def positions(argnums: Argnums, count: int, name: str) -> list[int]:
+    """The positions of the arguments asked for, checked against how many there are."""
+    if argnums is None:
+        return list(range(count))
+    chosen: list[Any] = list(argnums) if isinstance(argnums, Sequence) else [argnums]
+    for position in chosen:
+        if not isinstance(position, int):
+            raise TypeError(f"{name}: argnums is an int or ints, not {type(position).__name__}")
+        if not -count <= position < count:
+            raise ValueError(
+                f"{name}: argnums {position} is out of range for {count} positional arguments"
+            )
+    found = [position % count for position in chosen]
+    if len(set(found)) != len(found):
+        raise ValueError(f"{name}: argnums {tuple(chosen)} name an argument twice")
+    return found
+
+
+def with_arguments(
+    args: Sequence[Any], chosen: Sequence[int], values: Sequence[Any]
+) -> tuple[Any, ...]:
+    """The arguments with the numbers of the chosen ones replaced, in order."""
+    remaining = iter(values)
+    replaced = list(args)
+    for i in chosen:
+        replaced[i] = like(args[i], [next(remaining) for _ in leaves(args[i])])
+    return tuple(replaced)
+
+
+def _mirrored(
+    args: Sequence[Any], chosen: Sequence[int], argnums: Argnums, values: Sequence[Any]
+) -> Any:
+    """One entry per chosen argument in its structure; bare for one argument, else a tuple."""
+    filled = with_arguments(args, chosen, values)
+    entries = tuple(filled[i] for i in chosen)
+    bare = isinstance(argnums, int) or (argnums is None and len(entries) == 1)
+    return entries[0] if bare else entries

@@ -1,0 +1,165 @@
+"""Second derivatives: `hvp`, and `hessian`, dense or from a few products where it is sparse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from tinygrad_scalar.core.backward import gradients
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.graph import topological_order
+from tinygrad_scalar.core.tree import carried, leaves
+from tinygrad_scalar.core.undefined import Policy, check_policy
+from tinygrad_scalar.modes.forward import (
+    Tagged,
+    check_function,
+    dual_arguments,
+    new_level,
+    tangent_of,
+)
+from tinygrad_scalar.modes.grad import Argnums, Run, grad, jacobian, positions
+
+
+def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """The Hessian of f at `primals` times the vector `tangents`.
+
+    Both with one entry per argument of f; the result in the structure of `grad(f)(*primals)`.
+    The gradient of the derivative in the direction of the tangents: one pass of Duals over Values,
+    and one backward. Cost: a small multiple of f's, whatever the number of inputs.
+    Errors: as `jvp` and `grad`.
+    Source: Pearlmutter 1994, *Fast exact multiplication by the Hessian*.
+
+    >>> hvp(lambda x: x[0] ** 2 * x[1], ([3.0, 2.0],), ([1.0, 0.0],))
+    [4.0, 6.0]
+    """
+    check_function(f, "hvp: f")
+    level = new_level()
+    checked = dual_arguments(primals, tangents, level, "hvp")
+
+    def slope(*x: Any) -> Any:
+        """The derivative of f in the direction of the tangents."""
+        y = f(*dual_arguments(x, tangents, level, "hvp"))
+        if isinstance(y, (list, tuple, dict)):
+            raise TypeError(f"hvp: f must return one number, not {type(y).__name__}")
+        return tangent_of(carried(y, "hvp: what f returned"), level)
+
+    del checked  # only for its errors, before f runs
+    return grad(slope)(*primals)
+
+
+def hessian(
+    f: Callable[..., Any],
+    argnums: Argnums = None,
+    sparse: bool | str = False,
+    *,
+    undefined: Policy = "subgradient",
+) -> Callable[..., Any]:
+    """The matrix of second derivatives of f as a function: the Jacobian of its gradient.
+
+    Dense in nested structures, one backward through the derivative graph per input. With
+    `sparse=True` as `(rows, cols, values)`, `sparse="scipy"` as a `coo_array`: the pattern is read
+    off the graph, columns that share no row are recovered together, so that a band costs as many
+    products as it is wide. Both triangles and structural zeros are kept.
+    Errors: ValueError for another `sparse`; else as `grad`.
+    Source: Curtis, Powell and Reid 1974 (groups of columns).
+
+    >>> hessian(lambda x, y: x * x * y)(3.0, 2.0)
+    ((4.0, 6.0), (6.0, 0.0))
+    >>> hessian(lambda x: x[0] ** 2 + x[1] ** 3, sparse=True)([1.0, 2.0])
+    ([0, 1], [0, 1], [2.0, 12.0])
+    """
+    check_function(f, "hessian: f")
+    check_policy(undefined)
+    if sparse not in (False, True, "scipy"):
+        raise ValueError(f'hessian: sparse is False, True or "scipy", not {sparse!r}')
+    if sparse:
+        return _sparse_hessian(f, argnums, undefined, as_array=sparse == "scipy")
+    rows = jacobian(grad(f, argnums, undefined=undefined), argnums, "reverse", undefined=undefined)
+
+    @wraps(f)
+    def hessian_at(*args: Any, **options: Any) -> Any:
+        positions(argnums, len(args), "hessian")
+        return rows(*args, **options)
+
+    return hessian_at
+
+
+def _sparse_hessian(
+    f: Callable[..., Any], argnums: Argnums, undefined: Policy, *, as_array: bool
+) -> Callable[..., Any]:
+    @wraps(f)
+    def hessian_at(*args: Any, **options: Any) -> Any:
+        run = Run(f, args, options, argnums, "hessian")
+        output = run.single_output("hessian")
+        if isinstance(output, Tagged):  # inside a forward mode: all of it
+            return _every_entry(hessian(f, argnums, undefined=undefined)(*args, **options))
+        nested, run.graph = run.graph, True
+        slopes = run.pull(output, 1.0, undefined)
+        pattern = _pattern(slopes, run.inputs)
+        rows, columns, values = [], [], []
+        for group in _groups(pattern):
+            chosen = [slopes[i] for i in group]
+            product = gradients(
+                chosen, [1.0] * len(group), run.inputs, graph=nested, undefined=undefined, cut=True
+            )
+            for column in group:
+                for row in pattern[column]:
+                    rows.append(row)
+                    columns.append(column)
+                    values.append(product[row])
+        order = sorted(range(len(rows)), key=lambda k: (rows[k], columns[k]))
+        found = tuple([each[k] for k in order] for each in (rows, columns, values))
+        return _coo_array(found, len(run.inputs)) if as_array else found
+
+    return hessian_at
+
+
+def _every_entry(dense: Any) -> tuple[list[int], list[int], list[Any]]:
+    """A dense Hessian, whatever its structure, as coordinates."""
+    values = leaves(dense)
+    n = math.isqrt(len(values))
+    return [k // n for k in range(n * n)], [k % n for k in range(n * n)], values
+
+
+def _coo_array(found: tuple[Any, ...], n: int) -> Any:
+    try:
+        from scipy.sparse import coo_array
+    except ImportError:
+        raise ImportError('hessian: sparse="scipy" needs SciPy: pip install scipy') from None
+    rows, columns, values = found
+    return coo_array((values, (rows, columns)), shape=(n, n))
+
+
+def _pattern(slopes: Sequence[Any], inputs: Sequence[Any]) -> list[list[int]]:
+    """For each slope the inputs it depends on, other than through constant zeros."""
+    index = {id(leaf): i for i, leaf in enumerate(inputs)}
+    nodes: list[Any] = [slope for slope in slopes if isinstance(slope, Carrier)]
+    reached: dict[int, frozenset[int]] = {}
+    for node in topological_order(*nodes):
+        if id(node) in index:
+            reached[id(node)] = frozenset((index[id(node)],))
+        else:
+            sources = {reached[id(parent)] for parent in node.parents}
+            reached[id(node)] = frozenset().union(*sources)
+    nothing: frozenset[int] = frozenset()
+    return [sorted(reached.get(id(slope), nothing)) for slope in slopes]
+
+
+def _groups(pattern: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Columns in groups whose members share no row, greedily; empty columns are left out."""
+    taken: list[set[int]] = []
+    groups: list[list[int]] = []
+    for column, rows in enumerate(pattern):
+        if not rows:
+            continue
+        for group, used in zip(groups, taken, strict=True):
+            if used.isdisjoint(rows):
+                group.append(column)
+                used.update(rows)
+                break
+        else:
+            groups.append([column])
+            taken.append(set(rows))
+    return groups

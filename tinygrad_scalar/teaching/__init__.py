@@ -1,0 +1,1 @@
+"""What is counted and shown rather than computed: operation counts, the sum over paths."""
