@@ -24,6 +24,10 @@ class Carrier:
         """The primitive on operands among which this has the highest level."""
         raise NotImplementedError
 
+    def resolved(self) -> Any:
+        """What this stands for now: itself, unless the pass that made it has ended."""
+        return self
+
     def detach(self) -> Any:
         """The same number as a constant."""
         raise NotImplementedError
@@ -31,3 +35,8 @@ class Carrier:
     def example(self) -> Number:
         """A plain number of the kind carried, for constants in the same precision."""
         raise NotImplementedError
+
+
+def resolved(x: Any) -> Any:
+    """What `x` stands for now; anything but a carrier stands for itself."""
+    return x.resolved() if isinstance(x, Carrier) else x

@@ -52,7 +52,7 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
 def carried(leaf: Any, what: str) -> Any:
     """One number of an argument as it is carried; a TypeError names the argument."""
     if isinstance(leaf, Carrier):
-        return leaf
+        return leaf.resolved()
     try:
         return number(leaf)
     except TypeError as error:

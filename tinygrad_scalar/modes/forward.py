@@ -1,7 +1,8 @@
 """Forward mode: `Dual` carries a number and its tangent through the same rows; `jvp`.
 
-Every `jvp` has a tag of its own, and a newer one treats older ones as numbers, so that nesting
-never mixes up whose tangent is whose ("perturbation confusion").
+Every `jvp` has a level of its own, and a newer one treats older ones as numbers, so that nesting
+never mixes up whose tangent is whose ("perturbation confusion"). When it returns, its level ends:
+a number that f has stored elsewhere stands for its primal from then on.
 Source: Griewank and Walther, *Evaluating Derivatives*, section 3.1; Siskind and Pearlmutter 2005.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import Application
 from tinygrad_scalar.core.arithmetic import Arithmetic
-from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.carrier import Carrier, resolved
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.provenance import NOTHING, current
 from tinygrad_scalar.core.tree import aligned, carried, leaves, like, mapped
@@ -23,8 +24,18 @@ from tinygrad_scalar.core.undefined import Judge, is_nan, plain
 from tinygrad_scalar.numbers.precision import Number, uncommon
 from tinygrad_scalar.numbers.precision import like as like_number
 
-_tags = itertools.count(2)  # Values have level 1
-new_level = _tags.__next__
+_levels = itertools.count(2)  # Values have level 1
+_running: set[float] = set()
+
+
+def in_new_pass(run: Callable[[float], Any]) -> Any:
+    """`run(level)` with a level of its own, which ends when `run` does."""
+    level = next(_levels)
+    _running.add(level)
+    try:
+        return run(level)
+    finally:
+        _running.discard(level)
 
 
 class Tagged(Arithmetic):
@@ -32,6 +43,10 @@ class Tagged(Arithmetic):
 
     __slots__ = ("level",)
     level: float
+
+    def core(self) -> Any:
+        """The number itself."""
+        raise NotImplementedError
 
     def parts(self) -> list[Any]:
         """What is carried, the number itself first."""
@@ -50,24 +65,40 @@ class Tagged(Arithmetic):
         columns = [function(part) for part in self.parts()]
         return [self.with_parts([column[i] for column in columns]) for i in range(count)]
 
+    def resolved(self) -> Any:
+        """This while its pass runs, afterwards the number at its core."""
+        if self.level in _running:
+            return self
+        return resolved(self.core())
+
     def example(self) -> Number:
         """The plain number at the core."""
-        core = self.parts()[0]
+        core = self.core()
         return core.example() if isinstance(core, Carrier) else core
 
     def detach(self) -> Any:
         """The number at the core, without tangents or gradients."""
-        core = self.parts()[0]
+        core = self.core()
         return core.detach() if isinstance(core, Carrier) else core
 
     def below(self, operand: Any) -> Any:
         """The core of an operand of this level, anything else as it is."""
-        return operand.parts()[0] if self.carries(operand) else operand
+        return operand.core() if self.carries(operand) else operand
 
-    def taken(self, primitive: Primitive, operands: Sequence[Any]) -> list[Any]:
-        """The operands, plain numbers among them as they are carried beside the others."""
+    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+        """The row on what the operands stand for now."""
+        operands = [resolved(x) for x in operands]
+        if self.level not in _running:
+            return primitive(*operands)
         beside = uncommon(plain(x) for x in operands)
-        return [x if isinstance(x, Carrier) else primitive.checked(x, beside) for x in operands]
+        return self.applied(
+            primitive,
+            [x if isinstance(x, Carrier) else primitive.checked(x, beside) for x in operands],
+        )
+
+    def applied(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+        """The row on operands of this level and lower ones, as they are carried."""
+        raise NotImplementedError
 
     def carries(self, operand: Any) -> bool:
         """Whether the operand was made by the same call of the mode."""
@@ -76,7 +107,7 @@ class Tagged(Arithmetic):
     def _compared(self, compare: Callable[[Any, Any], Any], other: Any) -> Any:
         if isinstance(other, Tagged) and other.level > self.level:
             return NotImplemented
-        return compare(self.parts()[0], self.below(other))
+        return compare(self.core(), self.below(other))
 
     __hash__ = object.__hash__
 
@@ -99,7 +130,24 @@ class Tagged(Arithmetic):
         return self._compared(operator.ge, other)
 
     def __bool__(self) -> bool:
-        return bool(self.parts()[0])
+        return bool(self.core())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.example(), spec) if spec else repr(self)
+
+    def _number(self, kind: Callable[[Any], Any], refuse: Callable[[], Any]) -> Any:
+        """This as a plain number of a kind, once its pass has ended."""
+        number = self.resolved()
+        return refuse() if number is self else kind(number)
+
+    def __float__(self) -> float:
+        return self._number(float, super().__float__)  # type: ignore[no-any-return]
+
+    def __int__(self) -> int:
+        return self._number(int, super().__int__)  # type: ignore[no-any-return]
+
+    def __complex__(self) -> complex:
+        return self._number(complex, super().__complex__)  # type: ignore[no-any-return]
 
 
 class Dual(Tagged):
@@ -113,6 +161,10 @@ class Dual(Tagged):
     def __init__(self, primal: Any, tangent: Any, level: float) -> None:
         self.primal, self.tangent, self.level = primal, tangent, level
 
+    def core(self) -> Any:
+        """The primal."""
+        return self.primal
+
     def parts(self) -> list[Any]:
         """Primal and tangent."""
         still = self.tangent is None
@@ -123,9 +175,8 @@ class Dual(Tagged):
         primal, tangent = parts
         return Dual(primal, tangent, self.level)
 
-    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+    def applied(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The row on the primals, and Σ ∂y/∂x_i · tangent_i by its partials."""
-        operands = self.taken(primitive, operands)
         x = [self.below(operand) for operand in operands]
         y = primitive(*x)
         rows = primitive.outputs if isinstance(primitive, Joint) else (primitive,)
@@ -178,13 +229,15 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     (0.0, 2.0)
     """
     check_function(f, "jvp: f")
-    level = new_level()
-    arguments = dual_arguments(primals, tangents, level, "jvp")
-    output = f(*arguments)
-    return (
-        mapped(lambda y: _split(y, level)[0], output),
-        mapped(lambda y: _split(y, level)[1], output),
-    )
+
+    def pass_(level: float) -> tuple[Any, Any]:
+        output = f(*dual_arguments(primals, tangents, level, "jvp"))
+        return (
+            mapped(lambda y: _split(y, level)[0], output),
+            mapped(lambda y: _split(y, level)[1], output),
+        )
+
+    return in_new_pass(pass_)  # type: ignore[no-any-return]
 
 
 def check_function(f: Any, what: str) -> None:

@@ -10,16 +10,17 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial as bind
 from functools import wraps
 from typing import Any
 
 from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.backward import gradients, leaves_of
-from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.carrier import Carrier, resolved
 from tinygrad_scalar.core.tree import aligned, carried, leaves, like, mapped
 from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.modes.forward import Tagged, check_function, dual, new_level, tangent_of
+from tinygrad_scalar.modes.forward import Tagged, check_function, dual, in_new_pass, tangent_of
 
 Argnums = int | Sequence[int] | None
 
@@ -150,14 +151,18 @@ def _forward_jacobian(
     numbers = [carried(x, f"jacobian: argument {i}") for i in chosen for x in leaves(args[i])]
     if not numbers:
         return jacobian(f, argnums, "reverse", undefined=undefined)(*args, **options)
-    columns, output = [], None
-    for active in range(len(numbers)):
-        level = new_level()
+
+    def one_pass(active: int, level: float) -> tuple[Any, list[Any]]:
         duals = [dual(x, 1 if i == active else 0, level) for i, x in enumerate(numbers)]
         with _policy(undefined):
             output = f(*with_arguments(args, chosen, duals), **options)
         outputs = [carried(y, "jacobian: what f returned") for y in leaves(output)]
-        columns.append([tangent_of(y, level) for y in outputs])
+        return output, [tangent_of(y, level) for y in outputs]
+
+    columns, output = [], None
+    for active in range(len(numbers)):
+        output, column = in_new_pass(bind(one_pass, active))
+        columns.append(column)
     rows = [_mirrored(args, chosen, argnums, list(row)) for row in zip(*columns, strict=True)]
     return like(output, rows)
 
@@ -214,6 +219,7 @@ class Run:
 
     def pull(self, output: Any, seed: Any, undefined: Policy) -> list[Any]:
         """The gradient of one output with respect to every input, part by part of a carrier."""
+        output, seed = resolved(output), resolved(seed)  # a pull may outlive the pass around it
         if isinstance(seed, Tagged):  # linear in the seed: Σ part · what carries that part alone
             size = len(seed.parts())
             units = [seed.with_parts([float(i == j) for j in range(size)]) for i in range(size)]
@@ -247,6 +253,7 @@ class Run:
 
     def finished(self, y: Any) -> Any:
         """An output as it is handed to the caller: a number unless a graph is due."""
+        y = resolved(y)
         if isinstance(y, Tagged):
             return y.spread(lambda part: [self.finished(part)], 1)[0]
         return y.data if isinstance(y, Value) and not self.graph else y
@@ -274,6 +281,7 @@ def _at_core(x: Any) -> tuple[Any, Any]:
 
 
 def _cores(y: Any) -> list[Value]:
+    y = resolved(y)
     if isinstance(y, Tagged):
         return [core for part in y.parts() for core in _cores(part)]
     return [y] if isinstance(y, Value) else []

@@ -16,7 +16,7 @@ from tinygrad_scalar.modes.forward import (
     Tagged,
     check_function,
     dual_arguments,
-    new_level,
+    in_new_pass,
     tangent_of,
 )
 from tinygrad_scalar.modes.grad import Argnums, Run, grad, jacobian, positions
@@ -35,18 +35,16 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     [4.0, 6.0]
     """
     check_function(f, "hvp: f")
-    level = new_level()
-    checked = dual_arguments(primals, tangents, level, "hvp")
+    dual_arguments(primals, tangents, 0, "hvp")  # only for its errors, before f runs
 
-    def slope(*x: Any) -> Any:
+    def slope(level: float, x: tuple[Any, ...]) -> Any:
         """The derivative of f in the direction of the tangents."""
         y = f(*dual_arguments(x, tangents, level, "hvp"))
         if isinstance(y, (list, tuple, dict)):
             raise TypeError(f"hvp: f must return one number, not {type(y).__name__}")
         return tangent_of(carried(y, "hvp: what f returned"), level)
 
-    del checked  # only for its errors, before f runs
-    return grad(slope)(*primals)
+    return grad(lambda *x: in_new_pass(lambda level: slope(level, x)))(*primals)
 
 
 def hessian(

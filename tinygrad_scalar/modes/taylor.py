@@ -18,7 +18,7 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.tree import carried
 from tinygrad_scalar.core.undefined import plain
-from tinygrad_scalar.modes.forward import Tagged, check_function, new_level
+from tinygrad_scalar.modes.forward import Tagged, check_function, in_new_pass
 from tinygrad_scalar.numbers.precision import like
 
 
@@ -45,6 +45,10 @@ class Series(Tagged):
                 self.known.append(following)
         return self.known[k]
 
+    def core(self) -> Any:
+        """The first coefficient."""
+        return self.coefficient(0)
+
     def parts(self) -> list[Any]:
         """The coefficients up to the order that was asked for."""
         return [self.coefficient(k) for k in range(self.order + 1)]
@@ -65,9 +69,8 @@ class Series(Tagged):
             for i in range(count)
         ]
 
-    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+    def applied(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The row's series; the coefficients of a program's own steps are computed at once."""
-        operands = self.taken(primitive, operands)
         start = [x.coefficient(0) if self.carries(x) else x for x in operands]
         y = primitive(*start)
         order = max(x.order for x in operands if self.carries(x))
@@ -173,16 +176,15 @@ def taylor(f: Callable[[Any], Any], n: int) -> Callable[[Any], list[Any]]:
     """
     _check(f, n, "taylor")
 
-    def derivatives(x: Any) -> list[Any]:
-        level = new_level()
+    def derivatives(x: Any, level: float) -> list[Any]:
         x = carried(x, "taylor: x")
-        y = f(Series([x, like(1, plain(x))][: n + 1], level, n))
+        y = carried(f(Series([x, like(1, plain(x))][: n + 1], level, n)), "taylor: what f returned")
         if not (isinstance(y, Series) and y.level == level):
-            y = Series([carried(y, "taylor: what f returned")], level, n)
+            y = Series([y], level, n)
         found = [math.factorial(k) * y.coefficient(k) for k in range(n + 1)]
         return [c if isinstance(c, Carrier) else like(c, plain(found[0])) for c in found]
 
-    return derivatives
+    return lambda x: in_new_pass(lambda level: derivatives(x, level))
 
 
 def derivative(f: Callable[[Any], Any], n: int = 1) -> Callable[[Any], Any]:
