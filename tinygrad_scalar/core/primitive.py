@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial as bind
 from functools import wraps
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.core import context
@@ -62,6 +63,8 @@ class Primitive:
     Call it with numbers for a number, with a `Value` among them for a `Value`.
 
     - `forward(*x)` is the value on plain numbers.
+    - `formula(*x)`: the value over anything with arithmetic, without branches, from which every
+      engine makes what it has no name for. None: only `forward` knows the value.
     - `partials`: one per operand, each a number or a function of `(y, *x)` with the result first.
       Written in primitives and operators only, so that it can be differentiated again. A constant
       0 stops the flow, a constant 1 costs nothing. A row of any number of operands (`arity` None)
@@ -73,6 +76,12 @@ class Primitive:
     - `spreading`: so many operands, the first ones, make the result inf or NaN where they are.
     - `opaque`: its partials run a user's code, which is not to be tried out with NaN.
     - `mpmath`: the name in mpmath of the same function, or a function `(mpmath, *x)`.
+    - `whole`: the positions of the operands that are whole numbers, and no variables.
+    - How it is written elsewhere: as a function's name, or as a pattern, `{0} + {1}`; empty where
+      there is none. `c`: in C with `<math.h>`; `cuda` (as in C), `array`, the Array API (as in C):
+      where they differ from it; `llvm`: an instruction, or an intrinsic, `llvm.sqrt` (else the
+      function of C is called); `python`: an operator; `scipy`: in `scipy.special` and its like;
+      `numpy`: NumPy's own names of it.
 
     Errors: what `forward` raises, with operation and operands named.
 
@@ -83,24 +92,33 @@ class Primitive:
 
     __slots__ = (
         "arity",
+        "array",
+        "c",
+        "cuda",
         "defaults",
         "domain",
+        "formula",
         "forward",
         "index",
         "joint",
         "kinks",
         "latex",
         "limit",
+        "llvm",
         "mpmath",
         "name",
+        "numpy",
         "opaque",
         "partials",
         "precedence",
+        "python",
+        "scipy",
         "spreading",
         "subgradient",
         "symbol",
         "templates",
         "total",
+        "whole",
     )
 
     def __init__(
@@ -110,11 +128,20 @@ class Primitive:
         partials: Sequence[Rule],
         *,
         arity: int | None,
+        formula: Callable[..., Any] | None = None,
         domain: Interval | Sequence[Interval] | None = None,
         kinks: Callable[..., bool] | Sequence[float] = (),
         subgradient: Sequence[float] | None = None,
+        whole: Sequence[int] = (),
         symbol: str | None = None,
         latex: str | None = None,
+        c: str = "",
+        cuda: str | None = None,
+        llvm: str | None = None,
+        array: str | None = None,
+        python: str = "",
+        scipy: str = "",
+        numpy: Sequence[str] = (),
         precedence: float = 9,
         limit: Callable[..., Number] | None = None,
         mpmath: str | Callable[..., Any] | None = None,
@@ -124,6 +151,7 @@ class Primitive:
         spreading: int = 0,
     ) -> None:
         self.name, self.forward, self.partials, self.arity = name, forward, tuple(partials), arity
+        self.formula = formula
         if domain is None or isinstance(domain, Interval):
             domain = (domain or REAL,) * (arity or 1)
         self.domain: tuple[Interval, ...] = tuple(domain)
@@ -131,7 +159,10 @@ class Primitive:
         self.subgradient = (0.0,) * (arity or 1) if subgradient is None else tuple(subgradient)
         self.symbol = symbol if symbol is not None else name
         self.latex = latex if latex is not None else _latex_call(name, arity)
-        self.precedence = precedence
+        self.c, self.python, self.scipy, self.numpy = c, python, scipy, tuple(numpy)
+        self.cuda, self.array = c if cuda is None else cuda, c if array is None else array
+        self.llvm = c if llvm is None and "{" not in c else llvm or ""
+        self.whole, self.precedence = tuple(whole), precedence
         self.limit = limit
         self.mpmath = mpmath if mpmath is not None else name
         self.defaults = tuple(defaults)
@@ -354,6 +385,29 @@ def importable(row: Primitive) -> tuple[Any, ...]:
 def _imported(module: str, name: str, index: int | None) -> Primitive:
     row: Any = getattr(importlib.import_module(module), name)
     return row if index is None else row.outputs[index]  # type: ignore[no-any-return]
+
+
+def on_rows(
+    function: Callable[..., Any], rows: Mapping[str, Any], homes: dict[int, dict[str, Any]]
+) -> Callable[..., Any]:
+    """A formula on floats as one over anything: the rows stand for the functions of their names.
+
+    `homes` keeps what was made of each module that formulas come from.
+    """
+    if not isinstance(function, FunctionType):
+        return function
+    home = function.__globals__
+    names = homes.get(id(home))
+    if names is None:
+        names = homes[id(home)] = {**home, **{name: rows[name] for name in home if name in rows}}
+        for name, thing in home.items():
+            if name not in rows and isinstance(thing, FunctionType):
+                names[name] = on_rows(thing, rows, homes)
+    made = FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+    )
+    made.__doc__, made.__module__ = function.__doc__, function.__module__
+    return made
 
 
 def no_kinks(*_: Any) -> bool:

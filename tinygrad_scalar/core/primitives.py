@@ -18,8 +18,18 @@ import operator
 from fractions import Fraction
 from typing import Any
 
-from tinygrad_scalar.core.primitive import REAL, Interval, Primitive, constant
-from tinygrad_scalar.numbers import limits, numerics, special
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.primitive import REAL, Interval, Primitive, constant, on_rows
+from tinygrad_scalar.numbers import (
+    elementary,
+    error_function,
+    limits,
+    numerics,
+    parts,
+    pieces,
+    remainders,
+    special,
+)
 from tinygrad_scalar.numbers import polygamma as polygammas
 
 TABLE: dict[str, Primitive] = {}
@@ -27,11 +37,21 @@ INFINITY = math.inf
 
 
 def row(name: str, forward: Any, *partials: Any, arity: int | None = 0, **about: Any) -> Primitive:
-    """A row of the library's table; the arity is the number of partials unless told otherwise."""
+    """A row of the library's table; the arity is the number of partials unless told otherwise.
+
+    Without a float function, which has to be quicker or more exact, the formula is it.
+    """
+    if forward is None:
+        forward = about["formula"]
     TABLE[name] = made = Primitive(
         name, forward, partials, arity=len(partials) if arity == 0 else arity, **about
     )
     return made
+
+
+def written(pattern: str, llvm: str) -> dict[str, Any]:
+    """How an operator is written: in C as on arrays and in Python."""
+    return {"c": pattern, "python": pattern, "llvm": llvm}
 
 
 def _function(name: str) -> str:
@@ -45,109 +65,109 @@ integers_apart = lambda x: x % 1 == 0  # noqa: E731 (a row's kinks)
 # ── arithmetic ────────────────────────────────────────────────────────────────────────────────
 # ruff: noqa: E501 (a table is aligned; × and − are the signs meant)
 # fmt: off
-identity = row("identity", lambda x: x, 1, symbol="", latex="{0}", mpmath=lambda m, x: x, total=True)
-neg   = row("neg",   operator.neg,     -1,                  symbol="−", latex="-{0}", precedence=2, mpmath="", total=True, spreading=1)
-add   = row("add",   operator.add,      1,                  1, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, spreading=2)
-sub   = row("sub",   operator.sub,      1,                 -1, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, spreading=2)
-mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, spreading=2)
+identity = row("identity", lambda x: x, 1, symbol="", latex="{0}", mpmath=lambda m, x: x, total=True, formula=lambda x: x, c="{0}", python="{0}", numpy=("positive",))
+neg   = row("neg",   operator.neg,     -1,                  symbol="−", latex="-{0}", precedence=2, mpmath="", total=True, spreading=1, **written("-{0}", "fneg"), numpy=("negative",))
+add   = row("add",   operator.add,      1,                  1, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} + {1}", "fadd"))
+sub   = row("sub",   operator.sub,      1,                 -1, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} - {1}", "fsub"), numpy=("subtract",))
+mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, spreading=2, **written("{0} * {1}", "fmul"), numpy=("multiply",))
 div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
-            precedence=2, mpmath="", limit=limits.divide, spreading=1)
+            precedence=2, mpmath="", limit=limits.divide, spreading=1, **written("{0} / {1}", "fdiv"), numpy=("divide", "true_divide"))
 # 0**0 is where x**0 is constant: its slope takes the exponent 0; a + (a == 0) gives 0**b the slope 0
 pow   = row("pow",   numerics.power,    lambda y, a, b: b * a ** (b - 1 + (b == 0) * (a == 0)), lambda y, a, b: y * log(a + (a == 0)), symbol="^",
             latex="{{{0}}}^{{{1}}}", precedence=4, domain=(positive, REAL), kinks=lambda a, b: a == 0 and b == 0,
-            limit=limits.power, mpmath="")
-square     = row("square",     lambda x: x * x,  lambda y, x: 2 * x, symbol="²", latex="{{{0}}}^2", mpmath="", total=True)
-reciprocal = row("reciprocal", lambda x: 1 / x,  lambda y, x: -y * y, symbol="1/", latex=r"\frac{{1}}{{{0}}}", mpmath="",
-                 limit=lambda x: limits.divide(1.0, x))
-sqrt  = row("sqrt",  math.sqrt, lambda y, x: 1 / (2 * y + 0), domain=Interval(0.0, closed_low=True), symbol="√", latex=r"\sqrt{{{0}}}")
-cbrt  = row("cbrt",  math.cbrt, lambda y, x: 1 / (3 * y * y), symbol="∛", latex=r"\sqrt[3]{{{0}}}", mpmath=limits.mpmath_cbrt, total=True)
+            limit=limits.power, mpmath="", c="pow", numpy=("power", "float_power"))
+square     = row("square",     None,  lambda y, x: 2 * x, symbol="²", latex="{{{0}}}^2", mpmath="", total=True, formula=lambda x: x * x)
+reciprocal = row("reciprocal", None,  lambda y, x: -y * y, symbol="1/", latex=r"\frac{{1}}{{{0}}}", mpmath="",
+                 limit=lambda x: limits.divide(1.0, x), formula=lambda x: 1 / x)
+sqrt  = row("sqrt",  math.sqrt, lambda y, x: 1 / (2 * y + 0), domain=Interval(0.0, closed_low=True), symbol="√", latex=r"\sqrt{{{0}}}", c="sqrt", llvm="llvm.sqrt")
+cbrt  = row("cbrt",  math.cbrt, lambda y, x: 1 / (3 * y * y), symbol="∛", latex=r"\sqrt[3]{{{0}}}", mpmath=limits.mpmath_cbrt, total=True, formula=elementary.cbrt, c="cbrt")
 hypot = row("hypot", math.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, kinks=lambda a, b: a == 0 and b == 0,
-            latex=r"\sqrt{{{{{0}}}^2 + {{{1}}}^2}}", total=True)
+            latex=r"\sqrt{{{{{0}}}^2 + {{{1}}}^2}}", total=True, c="hypot")
 
 # ── branches and rounding ─────────────────────────────────────────────────────────────────────
-sign  = row("sign",  numerics.sign,     0, kinks=(0.0,), symbol="sgn", latex=r"\operatorname{{sgn}}\left({0}\right)", mpmath="", total=True)
-step  = row("step",  numerics.step,     0, kinks=(0.0,), latex=r"H\left({0}\right)", mpmath="", total=True)
-abs   = row("abs",   operator.abs,      lambda y, x: sign(x), kinks=(0.0,), symbol="|·|", latex=r"\left|{0}\right|", mpmath="", total=True, spreading=1)
-floor = row("floor", numerics.floor,    0, kinks=integers_apart, symbol="⌊·⌋", latex=r"\left\lfloor {0} \right\rfloor", total=True)
-ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·⌉", latex=r"\left\lceil {0} \right\rceil", total=True)
-trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="", total=True)
-round = row("round", numerics.round_half_even, 0, kinks=lambda x: integers_apart(x + x) and not integers_apart(x), mpmath="", total=True)
-round_to  = row("round_to", numerics.round_to, 0, 0, symbol="round", mpmath=lambda m, x, n: m.nint(x * 10**n) / 10**n)
+sign  = row("sign",  numerics.sign,     0, kinks=(0.0,), symbol="sgn", latex=r"\operatorname{{sgn}}\left({0}\right)", mpmath="", total=True, formula=pieces.sign)
+step  = row("step",  numerics.step,     0, kinks=(0.0,), latex=r"H\left({0}\right)", mpmath="", total=True, formula=pieces.step)
+abs   = row("abs",   operator.abs,      lambda y, x: sign(x), kinks=(0.0,), symbol="|·|", latex=r"\left|{0}\right|", mpmath="", total=True, spreading=1, c="fabs", llvm="llvm.fabs", array="abs", python="abs({0})", numpy=("absolute", "fabs"))
+floor = row("floor", numerics.floor,    0, kinks=integers_apart, symbol="⌊·⌋", latex=r"\left\lfloor {0} \right\rfloor", total=True, c="floor", llvm="llvm.floor")
+ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·⌉", latex=r"\left\lceil {0} \right\rceil", total=True, c="ceil", llvm="llvm.ceil")
+trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="", total=True, c="trunc", llvm="llvm.trunc")
+round = row("round", numerics.round_half_even, 0, kinks=lambda x: integers_apart(x + x) and not integers_apart(x), mpmath="", total=True, c="rint", llvm="llvm.roundeven", array="round", numpy=("rint",))
+round_to  = row("round_to", numerics.round_to, 0, 0, symbol="round", mpmath=lambda m, x, n: m.nint(x * 10**n) / 10**n, whole=(1,))
 floordiv  = row("floordiv", operator.floordiv, 0, 0, symbol="//", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", precedence=1.9,
-                kinks=lambda a, b: a % b == 0, mpmath=lambda m, a, b: m.floor(a / b))
+                kinks=lambda a, b: a % b == 0, mpmath=lambda m, a, b: m.floor(a / b), formula=remainders.floordiv, numpy=("floor_divide",))
 # (a - y) / b is the integer quotient, up to rounding: round makes it exact
 _quotient = lambda y, a, b: -round((a - y) / b)  # noqa: E731 (one rule, three rows)
 mod       = row("mod",       operator.mod,   1, _quotient, symbol="%", latex=r"{0} \bmod {1}", precedence=1.9,
-                kinks=lambda a, b: a % b == 0, subgradient=(), mpmath="")
+                kinks=lambda a, b: a % b == 0, subgradient=(), mpmath="", formula=remainders.mod, numpy=("remainder",))
 remainder = row("remainder", math.remainder, 1, _quotient, kinks=lambda a, b: 2 * math.fabs(math.remainder(a, b)) == math.fabs(b),
-                subgradient=(), mpmath=limits.mpmath_remainder)
+                subgradient=(), mpmath=limits.mpmath_remainder, formula=remainders.remainder, c="remainder", array="")
 fmod      = row("fmod",      math.fmod,      1, _quotient, kinks=lambda a, b: a != 0 and math.fmod(a, b) == 0,
-                subgradient=(), mpmath=limits.mpmath_fmod)
-maximum = row("maximum", numerics.maximum, lambda y, a, b: (a >= b) - (a == b) / 2, lambda y, a, b: (b >= a) - (a == b) / 2,
-              symbol="max", latex=r"\max\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="", total=True)
-minimum = row("minimum", numerics.minimum, lambda y, a, b: (a <= b) - (a == b) / 2, lambda y, a, b: (b <= a) - (a == b) / 2,
-              symbol="min", latex=r"\min\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="", total=True)
+                subgradient=(), mpmath=limits.mpmath_fmod, formula=remainders.truncated, c="fmod")
+maximum = row("maximum", None, lambda y, a, b: (a >= b) - (a == b) / 2, lambda y, a, b: (b >= a) - (a == b) / 2,
+              symbol="max", latex=r"\max\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="", total=True, formula=numerics.maximum)
+minimum = row("minimum", None, lambda y, a, b: (a <= b) - (a == b) / 2, lambda y, a, b: (b <= a) - (a == b) / 2,
+              symbol="min", latex=r"\min\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="", total=True, formula=numerics.minimum)
 clip  = row("clip",  numerics.clip, lambda y, x, a, b: (x >= a) * (x <= b), lambda y, x, a, b: x < a, lambda y, x, a, b: x > b,
-            kinks=lambda x, a, b: x in (a, b), subgradient=(1.0, 0.0, 0.0), mpmath="")
-where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: c != 0, lambda y, c, a, b: c == 0, mpmath="", total=True)
-copysign = row("copysign", numerics.copysign, lambda y, a, b: 1 * (y == a) - (y == -a), 0, kinks=lambda a, b: 0 in (a, b), subgradient=(), mpmath="", total=True)
+            kinks=lambda x, a, b: x in (a, b), subgradient=(1.0, 0.0, 0.0), mpmath="", formula=pieces.clip)
+where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: c != 0, lambda y, c, a, b: c == 0, mpmath="", total=True, c="{0} != 0.0 ? {1} : {2}", llvm="select", array="where", python="{1} if {0} else {2}")
+copysign = row("copysign", numerics.copysign, lambda y, a, b: 1 * (y == a) - (y == -a), 0, kinks=lambda a, b: 0 in (a, b), subgradient=(), mpmath="", total=True, c="copysign", llvm="llvm.copysign")
 
 # ── exponentials and logarithms ───────────────────────────────────────────────────────────────
-exp   = row("exp",   math.exp,   lambda y, x: y, latex="e^{{{0}}}")
-exp2  = row("exp2",  math.exp2,  lambda y, x: y * constant("ln2", x), latex="2^{{{0}}}", mpmath=lambda m, x: m.mpf(2) ** x)
-expm1 = row("expm1", math.expm1, lambda y, x: exp(x), latex="e^{{{0}}} - 1", precedence=1)
-log   = row("log",   math.log,   lambda y, x: 1 / x, domain=positive, latex=_function("log"), limit=limits.log)
+exp   = row("exp",   math.exp,   lambda y, x: y, latex="e^{{{0}}}", formula=elementary.exp, c="exp")
+exp2  = row("exp2",  math.exp2,  lambda y, x: y * constant("ln2", x), latex="2^{{{0}}}", mpmath=lambda m, x: m.mpf(2) ** x, formula=elementary.exp2, c="exp2")
+expm1 = row("expm1", math.expm1, lambda y, x: exp(x), latex="e^{{{0}}} - 1", precedence=1, formula=elementary.expm1, c="expm1")
+log   = row("log",   math.log,   lambda y, x: 1 / x, domain=positive, latex=_function("log"), limit=limits.log, formula=elementary.log, c="log")
 log2  = row("log2",  math.log2,  lambda y, x: 1 / (x * constant("ln2", x)), domain=positive, latex=r"\log_2\left({0}\right)",
-            limit=limits.log, mpmath=lambda m, x: m.log(x, 2))
+            limit=limits.log, mpmath=lambda m, x: m.log(x, 2), formula=elementary.log2, c="log2")
 log10 = row("log10", math.log10, lambda y, x: 1 / (x * constant("ln10", x)), domain=positive, latex=r"\log_{{10}}\left({0}\right)",
-            limit=limits.log)
-log1p = row("log1p", math.log1p, lambda y, x: 1 / (1 + x), domain=Interval(-1.0), limit=lambda x: limits.log(1 + x))
+            limit=limits.log, formula=elementary.log10, c="log10")
+log1p = row("log1p", math.log1p, lambda y, x: 1 / (1 + x), domain=Interval(-1.0), limit=lambda x: limits.log(1 + x), formula=elementary.log1p, c="log1p")
 
 # ── trigonometric and hyperbolic ──────────────────────────────────────────────────────────────
-sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"), spreading=1)
-cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"), spreading=1)
-tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"))
-asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt((1 - x) * (1 + x)),  domain=CLOSED_UNIT, latex=_function("arcsin"))
-acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt((1 - x) * (1 + x)), domain=CLOSED_UNIT, latex=_function("arccos"))
+sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"), spreading=1, c="sin")
+cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"), spreading=1, c="cos")
+tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"), c="tan")
+asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt((1 - x) * (1 + x)),  domain=CLOSED_UNIT, latex=_function("arcsin"), c="asin", numpy=("arcsin",))
+acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt((1 - x) * (1 + x)), domain=CLOSED_UNIT, latex=_function("arccos"), c="acos", numpy=("arccos",))
 _over_square = lambda x, length: x / length / length  # noqa: E731 (the square may overflow)
-atan  = row("atan",  math.atan,  lambda y, x: 1 / (1 + x * x), latex=_function("arctan"), total=True)
+atan  = row("atan",  math.atan,  lambda y, x: 1 / (1 + x * x), latex=_function("arctan"), total=True, c="atan", numpy=("arctan",))
 atan2 = row("atan2", math.atan2, lambda y, a, b: _over_square(b, hypot(a, b)), lambda y, a, b: -_over_square(a, hypot(a, b)),
-            kinks=lambda a, b: a == 0 and b == 0, total=True)
-sinh  = row("sinh",  math.sinh,  lambda y, x: cosh(x), latex=_function("sinh"), limit=lambda x: math.copysign(INFINITY, x))
-cosh  = row("cosh",  math.cosh,  lambda y, x: sinh(x), latex=_function("cosh"))
+            kinks=lambda a, b: a == 0 and b == 0, total=True, c="atan2", numpy=("arctan2",))
+sinh  = row("sinh",  math.sinh,  lambda y, x: cosh(x), latex=_function("sinh"), limit=lambda x: math.copysign(INFINITY, x), c="sinh")
+cosh  = row("cosh",  math.cosh,  lambda y, x: sinh(x), latex=_function("cosh"), c="cosh")
 # 1 - y² has no digit left at x = 20, and cosh overflows
-tanh  = row("tanh",  math.tanh,  lambda y, x: square(sech(x)), latex=_function("tanh"), total=True)  # 1 - y² has no digit left at x = 20
-sech  = row("sech",  numerics.sech, lambda y, x: -y * tanh(x), latex=r"\operatorname{{sech}}\left({0}\right)", total=True)
-asinh = row("asinh", math.asinh, lambda y, x: 1 / hypot(1, x), total=True)
-acosh = row("acosh", math.acosh, lambda y, x: 1 / (sqrt(x - 1) * sqrt(x + 1)), domain=Interval(1.0, closed_low=True))
+tanh  = row("tanh",  math.tanh,  lambda y, x: square(sech(x)), latex=_function("tanh"), total=True, formula=elementary.tanh, c="tanh")  # 1 - y² has no digit left at x = 20
+sech  = row("sech",  None, lambda y, x: -y * tanh(x), latex=r"\operatorname{{sech}}\left({0}\right)", total=True, formula=special.sech)
+asinh = row("asinh", math.asinh, lambda y, x: 1 / hypot(1, x), total=True, c="asinh", numpy=("arcsinh",))
+acosh = row("acosh", math.acosh, lambda y, x: 1 / (sqrt(x - 1) * sqrt(x + 1)), domain=Interval(1.0, closed_low=True), c="acosh", numpy=("arccosh",))
 atanh = row("atanh", math.atanh, lambda y, x: 1 / ((1 - x) * (1 + x)), domain=Interval(-1.0, 1.0),
-            limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan)
+            limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan, c="atanh", numpy=("arctanh",))
 
 # ── special functions ─────────────────────────────────────────────────────────────────────────
-erf   = row("erf",   math.erf,   lambda y, x:  constant("2/√π", x) * exp(-x * x), total=True)
-erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * exp(-x * x), total=True)
-gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1))
-lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma)
-digamma   = row("digamma",   polygammas.digamma, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1))
+erf   = row("erf",   math.erf,   lambda y, x:  constant("2/√π", x) * exp(-x * x), total=True, formula=error_function.erf, c="erf", array="", scipy="erf")
+erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * exp(-x * x), total=True, formula=error_function.erfc, c="erfc", array="", scipy="erfc")
+gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1), c="tgamma", llvm="", scipy="gamma")
+lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma, c="lgamma", llvm="", array="", scipy="gammaln")
+digamma   = row("digamma",   polygammas.digamma, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), scipy="digamma")
 polygamma = row("polygamma", polygammas.polygamma, 0, lambda y, n, x: polygamma(n + 1, x), latex=r"\psi^{{({0})}}\left({1}\right)",
-                mpmath=lambda m, n, x: m.psi(int(n), x), limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1))
-normal_cdf = row("normal_cdf", special.normal_cdf, lambda y, x: normal_pdf(x), symbol="Φ", latex=r"\Phi\left({0}\right)", mpmath="ncdf", total=True)
-normal_pdf = row("normal_pdf", special.normal_pdf, lambda y, x: -x * y, symbol="φ", latex=r"\varphi\left({0}\right)", mpmath="npdf", total=True)
+                mpmath=lambda m, n, x: m.psi(int(n), x), limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1), whole=(0,))
+normal_cdf = row("normal_cdf", None, lambda y, x: normal_pdf(x), symbol="Φ", latex=r"\Phi\left({0}\right)", mpmath="ncdf", total=True, formula=special.normal_cdf, cuda="normcdf")
+normal_pdf = row("normal_pdf", None, lambda y, x: -x * y, symbol="φ", latex=r"\varphi\left({0}\right)", mpmath="npdf", total=True, formula=special.normal_pdf)
 
 # ── activations ───────────────────────────────────────────────────────────────────────────────
-relu       = row("relu",       numerics.relu, lambda y, x: step(x), kinks=(0.0,), mpmath="", total=True)
+relu       = row("relu",       numerics.relu, lambda y, x: step(x), kinks=(0.0,), mpmath="", total=True, formula=pieces.relu)
 leaky_relu = row("leaky_relu", numerics.leaky_relu, lambda y, x, slope: where(x > 0, 1, slope), lambda y, x, slope: x * (x <= 0),
-                 kinks=lambda x, slope: x == 0 and slope != 1, subgradient=(), defaults=(0.01,), mpmath="", total=True)
-elu        = row("elu",        numerics.elu, lambda y, x, alpha: where(x > 0, 1, alpha * exp(x * (x <= 0))),
+                 kinks=lambda x, slope: x == 0 and slope != 1, subgradient=(), defaults=(0.01,), mpmath="", total=True, formula=pieces.leaky_relu)
+elu        = row("elu",        None, lambda y, x, alpha: where(x > 0, 1, alpha * exp(x * (x <= 0))),
                  lambda y, x, alpha: expm1(minimum(x, 0)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
-                 defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x))
-softplus   = row("softplus",   special.softplus, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)), total=True)
+                 defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x), formula=numerics.elu)
+softplus   = row("softplus",   None, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)), total=True, formula=special.softplus)
 # y (1 - y) has no digit left at x = 40
-sigmoid    = row("sigmoid",    special.sigmoid, lambda y, x: y * sigmoid(-x), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True)
-silu       = row("silu",       special.silu, lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x)), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True)
-gelu       = row("gelu",       special.gelu, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x), total=True)
-gelu_tanh  = row("gelu_tanh",  special.gelu_tanh, lambda y, x: _slope_of_gelu_tanh(clip(x, -30, 30)),  # constant beyond: no 0·∞
-                 mpmath=limits.mpmath_gelu_tanh, total=True)
+sigmoid    = row("sigmoid",    None, lambda y, x: y * sigmoid(-x), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid)
+silu       = row("silu",       None, lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x)), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True, formula=special.silu)
+gelu       = row("gelu",       None, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x), total=True, formula=special.gelu)
+gelu_tanh  = row("gelu_tanh",  None, lambda y, x: _slope_of_gelu_tanh(clip(x, -30, 30)),  # constant beyond: no 0·∞
+                 mpmath=limits.mpmath_gelu_tanh, total=True, formula=special.gelu_tanh)
 
 
 def _slope_of_gelu_tanh(x: Any) -> Any:
@@ -177,12 +197,35 @@ def _softmax_less_target(y: Any, *x: Any) -> list[Any]:
     return slopes + [total - a for a in logits]
 
 
-sum  = row("sum",  lambda *x: numerics.add_all(x),      lambda y, *x: [1] * len(x), arity=None, symbol="Σ", latex=r"\sum\left({all}\right)", mpmath="", total=True)
-prod = row("prod", lambda *x: numerics.multiply_all(x), _products_of_the_others,    arity=None, symbol="∏", latex=r"\prod\left({all}\right)", mpmath="", total=True)
-mean = row("mean", lambda *x: numerics.add_all(x) / len(x), lambda y, *x: [Fraction(1, len(x))] * len(x), arity=None, mpmath="", total=True)
-dot  = row("dot",  lambda *x: numerics.dot_all(x),      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], arity=None, symbol="·",
-           latex=r"\operatorname{{dot}}\left({all}\right)", mpmath="", total=True)
+sum  = row("sum",  None,      lambda y, *x: [1] * len(x), arity=None, symbol="Σ", latex=r"\sum\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.add_all(x))
+prod = row("prod", None, _products_of_the_others,    arity=None, symbol="∏", latex=r"\prod\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.multiply_all(x))
+mean = row("mean", None, lambda y, *x: [Fraction(1, len(x))] * len(x), arity=None, mpmath="", total=True, formula=lambda *x: numerics.add_all(x) / len(x))
+dot  = row("dot",  None,      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], arity=None, symbol="·",
+           latex=r"\operatorname{{dot}}\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.dot_all(x))
 logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), lambda y, *x: [exp(a - y) for a in x], arity=None,
-                mpmath=lambda m, *x: m.log(m.fsum(m.exp(a) for a in x)))
-cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, mpmath=limits.mpmath_cross_entropy)
+                mpmath=lambda m, *x: m.log(m.fsum(m.exp(a) for a in x)), formula=special.logsumexp_formula)
+cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, mpmath=limits.mpmath_cross_entropy, formula=special.cross_entropy_formula)
+
+# ── parts of formulas, which nobody calls by name ─────────────────────────────────────────────
+PARTS = {
+    "product_error": Primitive("product_error", parts.product_error, (0, 0, 0), arity=3, formula=parts.product_error,
+                               c="fma({0}, {1}, -({2}))", array="", llvm="llvm.fma"),
+    "power_of_two": Primitive("power_of_two", parts.power_of_two, (0,), arity=1, c="ldexp(1.0, (int){0})", array="", llvm="bits"),
+    "exponent": Primitive("exponent", parts.exponent, (0,), arity=1, c="logb({0})", array="", llvm="bits"),
+    "mantissa": Primitive("mantissa", parts.mantissa, (0,), arity=1, c="scalbn({0}, -ilogb({0}))", array="", llvm="bits"),
+}
 # fmt: on
+
+
+def _both(condition: Any, a: Any, b: Any) -> Any:
+    """`where` in a formula: both branches are computed where the condition is not known."""
+    if not isinstance(condition, Carrier):
+        return parts.where(condition, a, b)
+    a, b = (x() if callable(x) and not isinstance(x, Carrier) else x for x in (a, b))
+    return where(condition, a, b)
+
+
+_homes: dict[int, dict[str, Any]] = {id(globals()): globals()}
+for _each in (*TABLE.values(), *PARTS.values()):
+    if _each.formula is not None:
+        _each.formula = on_rows(_each.formula, {**TABLE, **PARTS, "where": _both}, _homes)

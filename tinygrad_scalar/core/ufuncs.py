@@ -9,29 +9,8 @@ from typing import Any
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitives import TABLE
 
-# NumPy's spellings of the table's names, and of Python's operators on carriers
-_SPELLINGS: dict[str, str] = {
-    "absolute": "abs",
-    "fabs": "abs",
-    "negative": "neg",
-    "subtract": "sub",
-    "multiply": "mul",
-    "divide": "div",
-    "true_divide": "div",
-    "floor_divide": "floordiv",
-    "power": "pow",
-    "float_power": "pow",
-    "remainder": "mod",
-    "arcsin": "asin",
-    "arccos": "acos",
-    "arctan": "atan",
-    "arctan2": "atan2",
-    "arcsinh": "asinh",
-    "arccosh": "acosh",
-    "arctanh": "atanh",
-    "rint": "round",
-    "positive": "identity",
-}
+# NumPy's spellings of the table's names
+_SPELLINGS = {name: row.name for row in TABLE.values() for name in row.numpy}
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "equal": operator.eq,
     "not_equal": operator.ne,

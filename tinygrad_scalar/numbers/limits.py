@@ -17,7 +17,7 @@ def divide(a: Any, b: Any) -> float:
     >>> divide(-1.0, 0.0), divide(0.0, 0.0)
     (-inf, nan)
     """
-    if not a or a != a:  # noqa: PLR0124 (NaN)
+    if not a or a != a:
         return NAN
     return math.copysign(INFINITY, a) * math.copysign(1.0, b)
 

@@ -1,4 +1,4 @@
-"""Forward rules that neither `math` nor `operator` has: rounding, pieces, powers and sums.
+"""What neither `math` nor `operator` has: rounding, pieces, powers and sums.
 
 Every function here is built from operators and from the type of its argument, so that a number
 comes back as it went in: `float`, `fractions.Fraction`, `numpy.float32`, `mpmath.mpf`. NaN passes
@@ -13,7 +13,10 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from math import expm1
 from typing import Any, TypeVar
+
+from tinygrad_scalar.numbers.parts import where
 
 # The kind of number that comes in comes out. numpy.float32 and mpmath.mpf are kinds too, but their
 # packages are not imported for a name.
@@ -131,19 +134,6 @@ def step(x: Kind) -> Kind:
     return type(x)(0) if x <= 0 else x
 
 
-def sech(x: float) -> float:
-    """The hyperbolic secant 1 / cosh x = 2 e^−|x| / (1 + e^−2|x|), which never overflows.
-
-    Domain: all reals. Types: float. O(1), error at most 2 ulps, no errors.
-    Source: DLMF 4.28.6.
-
-    >>> sech(0.0), sech(-800.0), sech(math.inf)
-    (1.0, 0.0, 0.0)
-    """
-    small = math.exp(-abs(x))
-    return 2 * small / (1 + small * small)
-
-
 def relu(x: Kind) -> Kind:
     """max(0, x): x where x > 0, else 0, in the type of x; NaN at NaN.
 
@@ -170,7 +160,7 @@ def leaky_relu(x: Kind, slope: float | Fraction = 0.01) -> Kind:
     return x if x > 0 else _like(x, slope) * x
 
 
-def elu(x: float, alpha: float = 1.0) -> float:
+def elu(x: Any, alpha: Any = 1.0) -> Any:
     """Exponential linear unit: x where x > 0, else alpha · (eˣ − 1); NaN at NaN.
 
     Domain: all reals. Types: float. O(1), relative error below 5e-16, no errors.
@@ -179,7 +169,7 @@ def elu(x: float, alpha: float = 1.0) -> float:
     >>> elu(2.5), round(elu(-1.0), 12), elu(-math.inf, 0.5)
     (2.5, -0.632120558829, -0.5)
     """
-    return x if x > 0 else alpha * math.expm1(x)
+    return where(x > 0.0, x, lambda: alpha * expm1(where(x > 0.0, 0.0, x)))
 
 
 def _like(x: Any, number: Any) -> Any:
@@ -187,7 +177,7 @@ def _like(x: Any, number: Any) -> Any:
     return number if isinstance(x, int) else type(x)(number)
 
 
-def maximum(a: Kind, b: Kind) -> Kind:
+def maximum(a: Any, b: Any) -> Any:
     """The larger of a and b, the first of equals; NaN if either is NaN.
 
     Domain: all reals. Types: any carrier. O(1), exact, no errors.
@@ -196,12 +186,10 @@ def maximum(a: Kind, b: Kind) -> Kind:
     >>> maximum(1.0, 2.0), maximum(math.nan, 2.0), maximum(2.0, math.nan)
     (2.0, nan, nan)
     """
-    if a >= b:
-        return a
-    return b if b > a else a + b  # neither: one of them is NaN, and so is the sum
+    return where(a >= b, a, lambda: where(b > a, b, a + b))  # else one is NaN, and so is the sum
 
 
-def minimum(a: Kind, b: Kind) -> Kind:
+def minimum(a: Any, b: Any) -> Any:
     """The smaller of a and b, the first of equals; NaN if either is NaN.
 
     Domain: all reals. Types: any carrier. O(1), exact, no errors.
@@ -210,9 +198,7 @@ def minimum(a: Kind, b: Kind) -> Kind:
     >>> minimum(1.0, 2.0), minimum(math.nan, 2.0), minimum(2.0, math.nan)
     (1.0, nan, nan)
     """
-    if a <= b:
-        return a
-    return b if b < a else a + b
+    return where(a <= b, a, lambda: where(b < a, b, a + b))
 
 
 def clip(x: Kind, lo: Any, hi: Any) -> Kind:

@@ -29,46 +29,39 @@ from tinygrad_scalar.core.primitive import Primitive
 
 BLOCK = 8192  # points: their intermediate arrays stay in the cache
 
-_SIGNS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
-OPERATORS = {
-    p.add: "{} + {}", p.sub: "{} - {}", p.mul: "{} * {}", p.div: "{} / {}", p.neg: "-{}",
-    **{COMPARISONS[name]: f"{{}} {sign} {{}}" for name, sign in _SIGNS.items()},
-}  # fmt: skip
-# Rows that bear the name of a function on arrays; not all libraries have the last three.
-# fmt: off
-FUNCTIONS = tuple(
-    p.TABLE[name]
-    for name in (
-        "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "hypot", "pow", "sin", "cos",
-        "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
-        "abs", "copysign", "floor", "ceil", "trunc", "round", "where", "exp2", "cbrt", "fmod",
-    )
-)
-# fmt: on
-# Where a library keeps its special functions, and its names for the rows beside erf and erfc.
-_GAMMA = {"lgamma": "gammaln", "digamma": "digamma"}
-SPECIAL: dict[str, tuple[str, dict[str, str]]] = {
-    "numpy": ("scipy.special", {}),
-    "torch": ("torch.special", _GAMMA),
-    "jax.numpy": ("jax.scipy.special", {**_GAMMA, "gamma": "gamma"}),
-    "cupy": ("cupyx.scipy.special", {**_GAMMA, "gamma": "gamma"}),
+ROWS = (*p.TABLE.values(), *COMPARISONS.values())
+OPERATORS = {row: row.array for row in ROWS if "{" in row.array}
+# Where a library keeps its special functions.
+SPECIAL = {
+    "numpy": "scipy.special",
+    "torch": "torch.special",
+    "jax.numpy": "jax.scipy.special",
+    "cupy": "cupyx.scipy.special",
 }
 _READ = frozenset((INPUT, PARAMETER, CONSTANT))
 
 
 def functions_of(xp: Any) -> dict[Primitive, str]:
     """The rows that a namespace has a function for, and its name."""
-    names = {row: row.name for row in FUNCTIONS if hasattr(xp, row.name)}
+    named = (row for row in ROWS if row.array and row not in OPERATORS)
+    names = {row: row.array for row in named if hasattr(xp, row.array)}
     return names if p.fmod in names else {**names, p.mod: "remainder"}
 
 
 def special_functions_of(xp: Any) -> dict[Primitive, Callable[..., Any]]:
-    """The special functions of a namespace, by row."""
-    module, more = SPECIAL.get(xp.__name__, ("", {}))
-    if not module or not find_spec(module.partition(".")[0]):
+    """The special functions of a namespace, by row.
+
+    Those of SciPy's that have no formula are less exact than the rows' own on the host.
+    """
+    module = SPECIAL.get(xp.__name__)
+    if module is None or not find_spec(module.partition(".")[0]):
         return {}
-    names, found = {"erf": "erf", "erfc": "erfc", **more}, import_module(module)
-    return {p.TABLE[row]: getattr(found, name) for row, name in names.items()}
+    found = import_module(module)
+    return {
+        row: getattr(found, row.scipy)
+        for row in ROWS
+        if hasattr(found, row.scipy or " ") and (row.formula is not None or xp.__name__ != "numpy")
+    }
 
 
 def source(program: Program, functions: Mapping[Primitive, str]) -> str:

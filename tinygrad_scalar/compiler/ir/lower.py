@@ -1,4 +1,4 @@
-"""A program with rows that an engine lacks written in simpler rows; see `formulas`."""
+"""A program with rows that an engine lacks written in simpler rows, by their formulas."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import math
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from tinygrad_scalar.compiler.ir.formulas import FORMULAS
 from tinygrad_scalar.compiler.ir.program import Program, pruned
-from tinygrad_scalar.compiler.ir.tape import COMPARISONS, CONSTANT, GUARDS, INPUT, Tape
+from tinygrad_scalar.compiler.ir.tape import COMPARISONS, CONSTANT, INPUT, Tape
 from tinygrad_scalar.compiler.ir.templates import Template, template
 from tinygrad_scalar.compiler.ir.trace import Recording, Traced
 from tinygrad_scalar.core import primitives as p
@@ -23,7 +22,8 @@ POWERS = (0.5, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0)  # that are roots, pr
 @functools.cache
 def template_of(row: Primitive, count: int) -> Template:
     """The formula of a row, for so many operands."""
-    made = template(FORMULAS[row], count)
+    assert row.formula is not None  # noqa: S101 (else it is not asked for)
+    made = template(row.formula, count)
     assert made is not None  # noqa: S101 (formulas are written without branches)
     return made
 
@@ -43,19 +43,19 @@ class Lowering(Tape):
             line = self._power(operands[0], self.constants[operands[1]])
         elif row is p.div:
             instruction = self._quotient(operands)
-        elif row not in self.native and row in FORMULAS and row not in GUARDS:
+        elif row not in self.native and row.formula is not None:
             line = self._formula(row, operands)
         return super().written(instruction) if line is None else line
 
     def prepare(self, rows: Iterable[Primitive]) -> None:
         """Write the constants of the formulas of some rows, so that they stand in front."""
-        todo = [row for row in rows if row in FORMULAS]
+        todo = [row for row in rows if row.formula is not None]
         for row in todo:
             if row not in self.native:
                 for inner, number in template_of(row, row.arity or ANY).lines:
                     if inner is None:
                         self.constant(number)
-                    elif inner in FORMULAS and inner not in todo:
+                    elif inner.formula is not None and inner not in todo:
                         todo.append(inner)
 
     def _formula(self, row: Primitive, operands: tuple[int, ...]) -> int:
@@ -63,7 +63,8 @@ class Lowering(Tape):
             return template_of(row, len(operands)).placed(self, operands)
         recording = Recording()
         recording.tape = self
-        return recording.line(FORMULAS[row](*[Traced(recording, k) for k in operands]))
+        assert row.formula is not None  # noqa: S101 (else it is not asked for)
+        return recording.line(row.formula(*[Traced(recording, k) for k in operands]))
 
     def _power(self, a: int, exponent: float) -> int | None:
         """Small whole powers as products."""

@@ -8,6 +8,7 @@ change a result at NaN, ±inf or −0.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
@@ -32,13 +33,30 @@ PARAMETER = Primitive("parameter", _no_forward, (), arity=None)  # (position,)
 CONSTANT = Primitive("constant", _no_forward, (), arity=None)  # (number,)
 MARKERS = frozenset((INPUT, PARAMETER, CONSTANT))
 
+
+def _comparison(
+    name: str, holds: Callable[..., bool], sign: str, symbol: str, llvm: str
+) -> Primitive:
+    return Primitive(
+        name,
+        lambda a, b: 1.0 if holds(a, b) else 0.0,
+        (0, 0),
+        arity=2,
+        symbol=symbol,
+        c=f"{{0}} {sign} {{1}} ? 1.0 : 0.0",
+        array=f"{{0}} {sign} {{1}}",
+        python=f"1.0 if {{0}} {sign} {{1}} else 0.0",
+        llvm=llvm,
+    )
+
+
 # Comparisons give 1.0 or 0.0; a guard notes which of the two the trace was made for.
-LT = Primitive("lt", lambda a, b: 1.0 if a < b else 0.0, (0, 0), arity=2, symbol="<")
-LE = Primitive("le", lambda a, b: 1.0 if a <= b else 0.0, (0, 0), arity=2, symbol="≤")
-GT = Primitive("gt", lambda a, b: 1.0 if a > b else 0.0, (0, 0), arity=2, symbol=">")
-GE = Primitive("ge", lambda a, b: 1.0 if a >= b else 0.0, (0, 0), arity=2, symbol="≥")
-EQ = Primitive("eq", lambda a, b: 1.0 if a == b else 0.0, (0, 0), arity=2, symbol="=")
-NE = Primitive("ne", lambda a, b: 1.0 if a != b else 0.0, (0, 0), arity=2, symbol="≠")
+LT = _comparison("lt", operator.lt, "<", "<", "olt")
+LE = _comparison("le", operator.le, "<=", "≤", "ole")
+GT = _comparison("gt", operator.gt, ">", ">", "ogt")
+GE = _comparison("ge", operator.ge, ">=", "≥", "oge")
+EQ = _comparison("eq", operator.eq, "==", "=", "oeq")
+NE = _comparison("ne", operator.ne, "!=", "≠", "une")
 HOLDS = Primitive("holds", lambda c: c, (0,), arity=1)  # a guard: the operand is not 0
 FAILS = Primitive("fails", lambda c: c, (0,), arity=1)  # a guard: the operand is 0
 COMPARISONS = {row.name: row for row in (LT, LE, GT, GE, EQ, NE)}
@@ -54,7 +72,14 @@ def _take_partials(_: Any, i: Any, *table: Any) -> list[Any]:
     return [0, *(EQ(i, j) for j in range(len(table)))]
 
 
-TAKE = Primitive("take", _taken, (_take_partials,), arity=None)
+def _chosen(i: Any, *table: Any) -> Any:
+    chosen = table[0]
+    for j, entry in enumerate(table[1:], start=1):
+        chosen = primitives.where(EQ(i, float(j)), entry, chosen)
+    return chosen
+
+
+TAKE = Primitive("take", _taken, (_take_partials,), arity=None, formula=_chosen)
 ROWS: dict[str, Primitive] = {
     row.name: row for row in (INPUT, PARAMETER, CONSTANT, HOLDS, FAILS, TAKE, *COMPARISONS.values())
 }

@@ -368,8 +368,9 @@ class Traced(Arithmetic):
 _blank: Callable[[], Traced] = bind(Traced.__new__, Traced)  # a call with no argument is quickest
 
 
-DETACH = Primitive("detach", lambda x: x, (0,), arity=1)
-LEAF = Primitive("leaf", lambda x: x, (1,), arity=1)  # where an inner grad starts
+_ITSELF: dict[str, Any] = {"arity": 1, "formula": lambda x: x, "c": "{0}", "python": "{0}"}
+DETACH = Primitive("detach", lambda x: x, (0,), **_ITSELF)
+LEAF = Primitive("leaf", lambda x: x, (1,), **_ITSELF)  # where an inner grad starts
 
 
 def tracer(recording: Recording) -> Callable[[str, Any, Any, bool], Any]:

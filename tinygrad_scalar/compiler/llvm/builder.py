@@ -6,41 +6,17 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tinygrad_scalar.compiler.ir.elementary import BITS, MANTISSA, POWER_OF_TWO
-from tinygrad_scalar.compiler.ir.formulas import PRODUCT_ERROR
 from tinygrad_scalar.compiler.ir.tape import COMPARISONS, GUARDS
 from tinygrad_scalar.core import primitives as p
 from tinygrad_scalar.core.primitive import Primitive
 
-BINARY = {p.add: "fadd", p.sub: "fsub", p.mul: "fmul", p.div: "fdiv"}
-INTRINSICS = {
-    p.sqrt: "sqrt", p.abs: "fabs", p.floor: "floor", p.ceil: "ceil", p.trunc: "trunc",
-    p.round: "roundeven", p.copysign: "copysign",
-}  # fmt: skip
+ROWS = (*p.TABLE.values(), *p.PARTS.values(), *COMPARISONS.values())
+NATIVE = frozenset((*(row for row in ROWS if row.llvm), *GUARDS))
+BINARY = {row: row.llvm for row in ROWS if row.llvm in ("fadd", "fsub", "fmul", "fdiv")}
 # Functions of the C library, and of its vector twin, by the row that they compute.
-# fmt: off
-LIBRARY = {
-    p.TABLE[name]: name
-    for name in (
-        "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "hypot", "sin", "cos",
-        "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
-        "erf", "erfc", "pow", "fmod", "remainder",
-    )
-}
-# fmt: on
-NATIVE = frozenset(
-    (
-        *BINARY,
-        *INTRINSICS,
-        *LIBRARY,
-        p.neg,
-        p.where,
-        PRODUCT_ERROR,
-        *BITS,
-        *COMPARISONS.values(),
-        *GUARDS,
-    )
-)
+LIBRARY = {row: row.c for row in ROWS if row.llvm and row.llvm == row.c}
+_FMA, _POWER_OF_TWO = p.PARTS["product_error"], p.PARTS["power_of_two"]
+_MANTISSA = p.PARTS["mantissa"]
 
 
 @dataclass
@@ -138,17 +114,17 @@ class Assembly:
         return self.add(f"call {kind} inttoptr (i64 {address} to ptr)({_given(kind, x)})")
 
     def _called(self, row: Primitive, x: Sequence[str]) -> str:
-        if row is PRODUCT_ERROR:
+        if row is _FMA:
             a, b, product = x
             negative = self.add(f"fneg {self.v} {product}")
-            return self.call(f"llvm.fma.{self.overloaded()}", self.v, (a, b, negative))
+            return self.call(f"{row.llvm}.{self.overloaded()}", self.v, (a, b, negative))
         if row is p.abs and self.v == "double":  # quick selection has no instruction for it
             bits = self.add(f"bitcast double {x[0]} to i64")
             return self.add(f"bitcast i64 {self.add(f'and i64 {bits}, {2**63 - 1}')} to double")
-        if row in BITS:
+        if row.llvm == "bits":
             return self._bits(row, x[0])
-        if row in INTRINSICS:
-            return self.call(f"llvm.{INTRINSICS[row]}.{self.overloaded()}", self.v, x)
+        if row.llvm.startswith("llvm."):
+            return self.call(f"{row.llvm}.{self.overloaded()}", self.v, x)
         if row in LIBRARY:
             return self._library(LIBRARY[row], x)
         address = self.target.functions.get(row)
@@ -163,13 +139,13 @@ class Assembly:
                 return str(number)
             return "<" + ", ".join([f"i64 {number}"] * self.lanes) + ">"
 
-        if row is POWER_OF_TWO:
+        if row is _POWER_OF_TWO:
             whole = self.add(f"fptosi {self.v} {x} to {kind}")
             biased = self.add(f"add {kind} {whole}, {all_lanes(1023)}")
             bits = self.add(f"shl {kind} {biased}, {all_lanes(52)}")
             return self.add(f"bitcast {kind} {bits} to {self.v}")
         bits = self.add(f"bitcast {self.v} {x} to {kind}")
-        if row is MANTISSA:
+        if row is _MANTISSA:
             rest = self.add(f"and {kind} {bits}, {all_lanes(2**52 - 1)}")
             one = self.add(f"or {kind} {rest}, {all_lanes(1023 << 52)}")
             return self.add(f"bitcast {kind} {one} to {self.v}")

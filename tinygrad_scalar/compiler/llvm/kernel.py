@@ -15,8 +15,7 @@ from array import array
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from tinygrad_scalar.compiler.ir.elementary import ELEMENTARY
-from tinygrad_scalar.compiler.ir.lower import lowered
+from tinygrad_scalar.compiler.ir.lower import lowered, template_of
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.schedule import scheduled
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER, ieee
@@ -75,12 +74,28 @@ class Callbacks:
                 raise error
 
 
+@functools.cache
+def _in_lanes() -> frozenset[Primitive]:
+    """The functions of the C library whose formulas call none, or none but these themselves."""
+    found = {row for row in LIBRARY if row.formula is not None}
+    while True:
+        called = NATIVE - LIBRARY.keys() | found | {None}
+        calling = {
+            row
+            for row in found
+            if any(inner not in called for inner, _ in template_of(row, row.arity or 0).lines)
+        }
+        if not calling:
+            return frozenset(found)
+        found -= calling
+
+
 def _native(dtype: str) -> frozenset[Primitive]:
     """The rows that lanes have: without a vector library exp, log and their kin are formulas."""
     if dtype != "float64":
         return NATIVE
     host = machine()
-    return NATIVE - {row for row in ELEMENTARY if host.vector(LIBRARY[row], 1) is None}
+    return NATIVE - {row for row in _in_lanes() if host.vector(LIBRARY[row], 1) is None}
 
 
 class Kernel:

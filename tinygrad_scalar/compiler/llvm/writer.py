@@ -12,7 +12,7 @@ from typing import Any
 
 from tinygrad_scalar.compiler.ir.program import CONSTANT, PARAMETER, Program, telling
 from tinygrad_scalar.compiler.ir.schedule import last_guard
-from tinygrad_scalar.compiler.ir.tape import COMPARISONS, GUARDS, HOLDS, MARKERS
+from tinygrad_scalar.compiler.ir.tape import CONDITIONS, GUARDS, HOLDS, MARKERS
 from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target
 from tinygrad_scalar.core import primitives as p
 from tinygrad_scalar.core.primitive import Primitive
@@ -21,8 +21,6 @@ CHUNK = 2000  # lines of a function
 # inputs, parameters, outputs, scratch and the mask of guards
 _ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
 _GIVEN = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
-
-_PREDICATES = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 
 
 class Writer(Assembly):
@@ -117,9 +115,9 @@ class Writer(Assembly):
             condition = self.condition(operands[0])
             a, b = self.operand(operands[1]), self.operand(operands[2])
             return self.add(f"select {self.b} {condition}, {self.v} {a}, {self.v} {b}")
-        if row.name in _PREDICATES and COMPARISONS.get(row.name) is row:
+        if row in CONDITIONS:
             a, b = self.operand(operands[0]), self.operand(operands[1])
-            self.conditions[line] = self.add(f"fcmp {_PREDICATES[row.name]} {self.v} {a}, {b}")
+            self.conditions[line] = self.add(f"fcmp {row.llvm} {self.v} {a}, {b}")
             return None
         return self._called(row, [self.operand(k) for k in operands])
 

@@ -8,37 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.program import CONSTANT, INPUT, PARAMETER, Program
-from tinygrad_scalar.compiler.ir.tape import COMPARISONS, FAILS, GUARDS, HOLDS, ieee
-from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF
-from tinygrad_scalar.core import primitives
+from tinygrad_scalar.compiler.ir.tape import FAILS, GUARDS, HOLDS, ieee
 from tinygrad_scalar.core.primitive import Primitive
-
-# How a row reads in Python where it has an operator.
-OPERATORS: dict[Primitive, str] = {
-    primitives.add: "{} + {}",
-    primitives.sub: "{} - {}",
-    primitives.mul: "{} * {}",
-    primitives.div: "{} / {}",
-    primitives.neg: "-{}",
-    primitives.identity: "{}",
-    primitives.abs: "abs({})",
-    primitives.where: "{1} if {0} else {2}",
-    DETACH: "{}",
-    LEAF: "{}",
-    **{
-        row: f"1.0 if {{}} {sign} {{}} else 0.0"
-        for (row, sign) in zip(
-            COMPARISONS.values(), ("<", "<=", ">", ">=", "==", "!="), strict=True
-        )
-    },
-}
 
 
 def names(program: Program) -> dict[Primitive, str]:
     """A name for each row that the source calls."""
     chosen: dict[Primitive, str] = {}
     for row, _ in program.code:
-        if row in OPERATORS or row in GUARDS or row in (INPUT, PARAMETER, CONSTANT):
+        if row.python or row in GUARDS or row in (INPUT, PARAMETER, CONSTANT):
             continue
         if row not in chosen:
             name = "".join(c if c.isalnum() else "_" for c in row.name)
@@ -80,9 +58,8 @@ def _expression(
     if row is PARAMETER:
         return f"p[{operands[0]}]"
     written = [text[k] for k in operands]
-    pattern = OPERATORS.get(row)
-    if pattern is not None:
-        return pattern.format(*written)
+    if row.python:
+        return row.python.format(*written)
     index = f"[{row.index}]" if row.joint is not None else ""
     return f"{called[row]}({', '.join(written)}){index}"
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_scalar.compiler.ir.formulas import FORMULAS
 from tinygrad_scalar.compiler.ir.lower import POWERS, alone
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, MARKERS
@@ -109,7 +108,7 @@ def exponent_of(code: Sequence[Line], row: Primitive, operands: Sequence[int]) -
 @functools.cache
 def quick(row: Primitive) -> bool:
     """Whether it is worked out again sooner than its result is read from memory: by no call."""
-    if row.arity is None or not (row in NATIVE or row in FORMULAS):
+    if row.arity is None or not (row in NATIVE or row.formula):
         return False
     return all(each in _INLINE for each, _ in alone(row, NATIVE).code)
 
