@@ -15,7 +15,8 @@ from tinygrad_scalar.core import primitives as primitives
 from tinygrad_scalar.core.context import no_grad
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import topological_order
-from tinygrad_scalar.core.primitive import Interval, Primitive, primitive
+from tinygrad_scalar.core.own_rows import primitive
+from tinygrad_scalar.core.primitive import Interval, Primitive
 from tinygrad_scalar.core.provenance import scope, trace_lines
 from tinygrad_scalar.core.undefined import UndefinedGradientError, UndefinedGradientWarning
 from tinygrad_scalar.core.value import Value

@@ -222,6 +222,18 @@ class Limit(Arithmetic):
     def __eq__(self, other: object) -> bool:
         return bool(self.number == unlimited(other))
 
+    def __lt__(self, other: Any) -> bool:
+        return bool(self.number < unlimited(other))
+
+    def __le__(self, other: Any) -> bool:
+        return bool(self.number <= unlimited(other))
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self.number > unlimited(other))
+
+    def __ge__(self, other: Any) -> bool:
+        return bool(self.number >= unlimited(other))
+
     __hash__ = None  # type: ignore[assignment]  # compared by number, never a key
 
 

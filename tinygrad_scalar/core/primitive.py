@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.numbers.precision import Number, evaluate, is_number, number, uncommon
+from tinygrad_scalar.numbers.precision import Number, evaluate, number, uncommon
 
 Rule = Any  # a number (a constant partial), or a function (y, *x) -> partial; see Primitive
 _INFINITY = math.inf
@@ -155,7 +155,7 @@ class Primitive:
         if domain is None or isinstance(domain, Interval):
             domain = (domain or REAL,) * (arity or 1)
         self.domain: tuple[Interval, ...] = tuple(domain)
-        self.kinks: Callable[..., bool] = kinks if callable(kinks) else _at_points(tuple(kinks))
+        self.kinks: Callable[..., bool] = kinks if callable(kinks) else at_points(tuple(kinks))
         self.subgradient = (0.0,) * (arity or 1) if subgradient is None else tuple(subgradient)
         self.symbol = symbol if symbol is not None else name
         self.latex = latex if latex is not None else _latex_call(name, arity)
@@ -251,84 +251,6 @@ class Primitive:
         raise TypeError(f"{self.name} takes {needed}, got {count}")
 
 
-def primitive(
-    name: str,
-    forward: Callable[..., Any],
-    *partials: Rule,
-    domain: Interval | Sequence[Interval] | None = None,
-    kinks: Callable[..., bool] | Sequence[float] = (),
-    subgradient: Sequence[float] | None = None,
-    symbol: str | None = None,
-    latex: str | None = None,
-    mpmath: str | Callable[..., Any] | None = None,
-) -> Any:
-    """A row of your own: an operation with its derivative, valid in every mode.
-
-    `forward(*x)` gives the value; each of `partials` is ∂y/∂x_i as a number or a function of
-    `(y, *x)`, result first, written in this library's functions and operators so that it can be
-    differentiated again. Returned is the callable; the library's table is not changed.
-
-    If `forward` returns a tuple, the operation has several outputs: each of `partials` is then a
-    tuple (one entry per operand) for one output, `y` is the whole tuple, and the call returns a
-    tuple of Values.
-
-    Errors: TypeError if `forward` or a partial is not callable (nor a number).
-    Source: *Deep Learning*, section 6.5.6 (the operation's `bprop`).
-
-    >>> from tinygrad_scalar import Value, cos, exp, primitive, sin
-    >>> damped = primitive(
-    ...     "damped", lambda x: math.exp(-x) * math.sin(x), lambda y, x: exp(-x) * cos(x) - y
-    ... )
-    >>> x = Value(0.0)
-    >>> damped(x).backward()[x]
-    1.0
-    >>> sincos = primitive(
-    ...     "sincos",
-    ...     lambda x: (math.sin(x), math.cos(x)),
-    ...     (lambda y, x: y[1],),
-    ...     (lambda y, x: -y[0],),
-    ... )
-    >>> s, c = sincos(x)
-    >>> s.backward()[x]
-    1.0
-    """
-    several = bool(partials) and isinstance(partials[0], tuple)
-    if several and not all(isinstance(output, tuple) for output in partials):
-        raise TypeError(f"primitive {name!r}: give a tuple of partials for every output")
-    rules = [rule for output in partials for rule in output] if several else list(partials)
-    for what in (forward, *(rule for rule in rules if not is_number(rule))):
-        if not callable(what):
-            raise TypeError(
-                f"primitive {name!r}: {what!r} is neither a function nor a constant partial; "
-                "give forward(*x) and one partial (y, *x) per operand"
-            )
-    if not rules:
-        raise TypeError(f"primitive {name!r}: give one partial (y, *x) per operand")
-    about: dict[str, Any] = {
-        "domain": domain,
-        "kinks": kinks,
-        "subgradient": subgradient,
-        "symbol": symbol,
-        "latex": latex,
-        "mpmath": mpmath if mpmath is not None else "",  # the name is the user's, not mpmath's
-    }
-    if subgradient is not None and not several:
-        at_kink = kinks if callable(kinks) else _at_points(tuple(kinks))
-        partials = tuple(
-            _stated(rule, number, at_kink)
-            for rule, number in zip(partials, subgradient, strict=True)
-        )
-    about["subgradient"] = () if subgradient is None else subgradient
-    if not several:
-        return own(Primitive(name, forward, partials, arity=len(partials), **about))
-    return own(Joint(name, forward, partials, about))
-
-
-def _stated(rule: Rule, number: float, at_kink: Callable[..., bool]) -> Rule:
-    """A partial that gives the stated number at kinks, whatever its formula gives there."""
-    return lambda y, *x: number if at_kink(*x) else rule(y, *x) if callable(rule) else rule
-
-
 def own(row: Primitive) -> Primitive:
     """A row that is not the library's: sweeps save what such a rule could spoil."""
     context.own_rows = True
@@ -415,7 +337,8 @@ def no_kinks(*_: Any) -> bool:
     return False
 
 
-def _at_points(points: tuple[float, ...]) -> Callable[..., bool]:
+def at_points(points: tuple[float, ...]) -> Callable[..., bool]:
+    """Kinks at some numbers of the first operand."""
     return (lambda *x: x[0] in points) if points else no_kinks
 
 

@@ -33,6 +33,7 @@ from tinygrad_scalar.numbers import (
 from tinygrad_scalar.numbers import polygamma as polygammas
 
 TABLE: dict[str, Primitive] = {}
+WRITTEN: list[str] = []  # the rows whose float function is made from the formula
 INFINITY = math.inf
 
 
@@ -43,6 +44,7 @@ def row(name: str, forward: Any, *partials: Any, arity: int | None = 0, **about:
     """
     if forward is None:
         forward = about["formula"]
+        WRITTEN.append(name)
     TABLE[name] = made = Primitive(
         name, forward, partials, arity=len(partials) if arity == 0 else arity, **about
     )
@@ -221,6 +223,8 @@ def _both(condition: Any, a: Any, b: Any) -> Any:
     """`where` in a formula: both branches are computed where the condition is not known."""
     if not isinstance(condition, Carrier):
         return parts.where(condition, a, b)
+    if hasattr(condition, "chosen"):
+        return condition.chosen(a, b)
     a, b = (x() if callable(x) and not isinstance(x, Carrier) else x for x in (a, b))
     return where(condition, a, b)
 

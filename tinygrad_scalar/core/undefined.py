@@ -72,7 +72,7 @@ class Unknown(Arithmetic):
     """Any number at all: what is computed from it is unknown, unless a constant zero decides it."""
 
     __slots__ = ()
-    level = math.inf
+    level = 2.0**62  # above all but an operand of a formula that is being differentiated
 
     def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """0 · unknown and 0 / unknown are 0, unknown ** 0 is 1, `where` goes by its condition."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,8 +30,6 @@ def laid_out(source: str, format: str, timeout: float) -> bytes:  # noqa: A002 (
     Errors: ImportError if there is no engine, naming both remedies; TimeoutError after `timeout`
     seconds; RuntimeError with Graphviz's own words if it fails.
     """
-    if sys.platform == "emscripten":  # in a browser there are no processes: its page lays out
-        return bytes(import_module("js").layout(source, format), "utf-8")
     options = [f"-Gdpi={_DOTS_PER_INCH}"] if format == "png" else []
     command = _command(format, options)
     try:

@@ -1,4 +1,0 @@
-// Formulas of the pages, set by KaTeX from this site.
-"use strict";
-for (const element of document.querySelectorAll(".arithmatex"))
-  renderMathInElement(element, { throwOnError: false });

@@ -1,0 +1,122 @@
+"""Rows of one's own by their formula: every mode and engine, without a callback."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_scalar as tg
+from tinygrad_scalar import (
+    Value,
+    compile,
+    derivative,
+    engines,
+    exp,
+    grad,
+    hessian,
+    jvp,
+    log,
+    primitive,
+    sin,
+    sqrt,
+    where,
+)
+
+
+def wave(x):
+    return where(x == 0, 1.0, sin(x) / where(x == 0, 1.0, x))
+
+
+def cell(x, y):
+    return exp(-x * y) * sin(y) + x**3
+
+
+WAVE, CELL = primitive("wave", formula=wave), primitive("cell", formula=cell)
+
+
+def test_without_a_value_it_is_a_function_on_floats():
+    assert WAVE(2.0) == math.sin(2.0) / 2.0
+    assert WAVE(0.0) == 1.0
+    assert CELL(1.0, 2.0) == math.exp(-2.0) * math.sin(2.0) + 1.0
+
+
+@pytest.mark.parametrize("x", [-3.0, 0.25, 2.0])
+def test_partials_are_those_of_the_formula_written_inline(x):
+    assert grad(WAVE)(x) == pytest.approx(grad(wave)(x), rel=1e-13)
+    assert grad(CELL)(x, 1.5) == pytest.approx(grad(cell)(x, 1.5), rel=1e-13)
+    np.testing.assert_allclose(hessian(CELL)(x, 1.5), hessian(cell)(x, 1.5), rtol=1e-12)
+    assert jvp(CELL, (x, 1.5), (1.0, 2.0)) == pytest.approx(jvp(cell, (x, 1.5), (1.0, 2.0)))
+    assert derivative(CELL_OF_ONE, 4)(x) == pytest.approx(derivative(lambda t: cell(t, t), 4)(x))
+
+
+def CELL_OF_ONE(x):  # noqa: N802 (the function of the row above)
+    return CELL(x, x)
+
+
+@pytest.mark.parametrize("engine", engines())
+def test_every_engine_runs_it_without_asking_python(engine):
+    f = compile(lambda x, y: CELL(x, y) * WAVE(x), engine=engine)
+    g = compile(lambda x, y: cell(x, y) * wave(x), engine=engine)
+    x, y = np.linspace(-3.0, 3.0, 50), np.linspace(0.5, 2.0, 50)
+    np.testing.assert_allclose(f(x, y), g(x, y), rtol=1e-13)
+    for mine, inline in zip(f.grad(x, y), g.grad(x, y), strict=True):
+        np.testing.assert_allclose(mine, inline, rtol=1e-12)
+    assert f(1.0, 2.0) == pytest.approx(g(1.0, 2.0), rel=1e-14)
+
+
+def test_in_lanes_no_callback_is_left():
+    pytest.importorskip("llvmlite")
+    from tinygrad_scalar.compiler.ir.lower import alone
+    from tinygrad_scalar.compiler.llvm.builder import NATIVE
+
+    assert WAVE not in {row for row, _ in alone(WAVE, NATIVE).code}
+
+
+def test_beside_mpmath_it_has_its_digits():
+    mpmath = pytest.importorskip("mpmath")
+    with mpmath.workdps(50):
+        assert abs(WAVE(mpmath.mpf(2)) - mpmath.sin(2) / 2) < mpmath.mpf(10) ** -49
+
+
+def test_given_partials_and_stated_numbers_at_kinks_count():
+    row = primitive("hinge", None, lambda y, x: 7.0, formula=lambda x: where(x > 0, x, 0.0))
+    assert grad(row)(2.0) == 7.0
+    row = primitive("root", formula=lambda x: sqrt(x * x), kinks=(0.0,), subgradient=(0.5,))
+    assert grad(row)(0.0) == 0.5
+    assert grad(row)(-2.0) == -1.0
+
+
+def test_an_error_names_the_row():
+    with pytest.raises(ValueError, match=r"shifted\(-2.0\): .*domain"):
+        primitive("shifted", formula=lambda x: log(1 + x))(-2.0)
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        (
+            lambda x: x if x > 0 else -x,
+            "primitive 'bad': a formula has no branches: choose by",
+        ),
+        (lambda *x: x[0], "primitive 'bad': a formula names its operands"),
+        (3.0, r"primitive 'bad': formula is a function \(\*x\) of one output, not 3.0"),
+        (lambda x: x * LEAF, "primitive 'bad': a formula reads its operands alone: pass Value"),
+    ],
+)
+def test_what_is_no_formula_is_refused(formula, message):
+    with pytest.raises(TypeError, match=message):
+        primitive("bad", formula=formula)
+
+
+LEAF = Value(2.0)
+
+
+def test_without_forward_and_formula_there_is_no_row():
+    with pytest.raises(TypeError, match="neither a function nor a constant partial"):
+        primitive("nothing")
+
+
+def test_the_structural_zero_of_where_silences_what_is_behind():
+    row = primitive("safe_root", formula=lambda x: where(x > 0, sqrt(x), 0.0))
+    assert grad(row)(0.0) == 0.0
+    assert tg.compile(row, engine="python").grad(0.0) == 0.0
