@@ -23,8 +23,8 @@ _INFINITIES = (math.inf, -math.inf)
 class Application:
     """A row at a point: `y` its result, `x` what its partials get, `operands` what was passed."""
 
-    __slots__ = ("_carried", "_rules", "_zeros", "at_kink", "numbers", "operands", "primitive",
-                 "provenance", "x", "y")  # fmt: skip
+    __slots__ = ("_carried", "_rules", "_shared", "_zeros", "at_kink", "numbers", "operands",
+                 "primitive", "provenance", "x", "y")  # fmt: skip
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class Application:
         if primitive.arity is None:  # all partials of such a row come at once
             self._rules = tuple(primitive.all_partials(y, x))
         self._zeros: Sequence[bool] | None = None
+        self._shared: Sequence[Any] | None = None  # what the pull of such a row gave
 
     def _structurally_zero(self, i: int) -> bool:
         if self._zeros is None:
@@ -71,7 +72,14 @@ class Application:
                 return rule(self.y, *self.x)
 
     def term(self, i: int, factor: Any, judge: Judge) -> Any:
-        """∂y/∂x_i · factor, None if that is structurally zero."""
+        """∂y/∂x_i · factor, None if that is structurally zero.
+
+        What the row's pull gives is taken; where that is NaN, or none is stated, the partial tells
+        whether something undefined stands behind it.
+        """
+        pulled = self._by_pull(i, factor)
+        if pulled is not None:
+            return None if plain(pulled) == 0 and self._structurally_zero(i) else pulled
         partial = self.partial(i)
         number = plain(partial)
         constant = number == 0 and self._structurally_zero(i)
@@ -85,6 +93,31 @@ class Application:
         if _zero_times_infinity(plain(partial), plain(factor)):
             return judge.fault(self, i, "makes 0·∞ on the way", factor)
         return product(factor, partial)
+
+    def share(self, factor: Any) -> None:
+        """All operands get the same factor: a row of any number of them pulls once."""
+        row = self.primitive
+        if row.arity is None and row.pulls[0] is not None:
+            self._shared = self._attempted(row.pulls[0], factor)
+
+    def _by_pull(self, i: int, factor: Any) -> Any:
+        """The same by the row's pull; None where it states none, or gives no number."""
+        if self.at_kink:
+            return None
+        if self.primitive.arity is None:
+            pulled = None if self._shared is None else self._shared[i]
+        else:
+            rule = self.primitive.pulls[i]
+            pulled = None if rule is None else self._attempted(rule, factor)
+        if pulled is None or is_nan(plain(pulled)):
+            return None
+        return pulled if isinstance(pulled, Carrier) else like(pulled, plain(self.y))
+
+    def _attempted(self, rule: Any, factor: Any) -> Any:
+        try:
+            return rule(factor, self.y, *self.x)
+        except (ArithmeticError, ValueError):  # a pole
+            return None
 
 
 def _zero_times_infinity(a: Any, b: Any) -> bool:

@@ -72,19 +72,34 @@ neg   = row("neg",   operator.neg,     -1,                  symbol="−", latex=
 add   = row("add",   operator.add,      1,                  1, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} + {1}", "fadd"))
 sub   = row("sub",   operator.sub,      1,                 -1, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} - {1}", "fsub"), numpy=("subtract",))
 mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, spreading=2, **written("{0} * {1}", "fmul"), numpy=("multiply",))
-div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
+div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), pull=(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b)), symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
             precedence=2, mpmath="", limit=limits.divide, spreading=1, **written("{0} / {1}", "fdiv"), numpy=("divide", "true_divide"))
-# 0**0 is where x**0 is constant: its slope takes the exponent 0; a + (a == 0) gives 0**b the slope 0
-pow   = row("pow",   numerics.power,    lambda y, a, b: b * a ** (b - 1 + (b == 0) * (a == 0)), lambda y, a, b: y * log(a + (a == 0)), symbol="^",
+# a + (a == 0) gives 0**b the slope 0
+pow   = row("pow",   numerics.power,    lambda y, a, b: _slope_of_power(1, y, a, b), lambda y, a, b: y * log(a + (a == 0)),
+            pull=(lambda g, y, a, b: _slope_of_power(g, y, a, b), lambda g, y, a, b: g * y * log(a + (a == 0))), symbol="^",  # noqa: PLW0108 (stated below)
             latex="{{{0}}}^{{{1}}}", precedence=4, domain=(positive, REAL), kinks=lambda a, b: a == 0 and b == 0,
             limit=limits.power, mpmath="", c="pow", numpy=("power", "float_power"))
 square     = row("square",     None,  lambda y, x: 2 * x, symbol="²", latex="{{{0}}}^2", mpmath="", total=True, formula=lambda x: x * x)
-reciprocal = row("reciprocal", None,  lambda y, x: -y * y, symbol="1/", latex=r"\frac{{1}}{{{0}}}", mpmath="",
+reciprocal = row("reciprocal", None,  lambda y, x: -y * y, pull=lambda g, y, x: -(g * y * y), symbol="1/", latex=r"\frac{{1}}{{{0}}}", mpmath="",
                  limit=lambda x: limits.divide(1.0, x), formula=lambda x: 1 / x)
-sqrt  = row("sqrt",  math.sqrt, lambda y, x: 1 / (2 * y + 0), domain=Interval(0.0, closed_low=True), symbol="√", latex=r"\sqrt{{{0}}}", c="sqrt", llvm="llvm.sqrt")
-cbrt  = row("cbrt",  math.cbrt, lambda y, x: 1 / (3 * y * y), symbol="∛", latex=r"\sqrt[3]{{{0}}}", mpmath=limits.mpmath_cbrt, total=True, formula=elementary.cbrt, c="cbrt")
+sqrt  = row("sqrt",  math.sqrt, lambda y, x: 1 / (2 * y + 0), pull=lambda g, y, x: g / (2 * y + 0), domain=Interval(0.0, closed_low=True), symbol="√", latex=r"\sqrt{{{0}}}", c="sqrt", llvm="llvm.sqrt")
+cbrt  = row("cbrt",  math.cbrt, lambda y, x: 1 / (3 * y * y), pull=lambda g, y, x: g / (3 * y * y), symbol="∛", latex=r"\sqrt[3]{{{0}}}", mpmath=limits.mpmath_cbrt, total=True, formula=elementary.cbrt, c="cbrt")
 hypot = row("hypot", math.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, kinks=lambda a, b: a == 0 and b == 0,
             latex=r"\sqrt{{{{{0}}}^2 + {{{1}}}^2}}", total=True, c="hypot")
+
+
+def _slope_of_power(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """g · b · a^(b − 1); as g · b · a^b / a where b − 1 is rounded, or a^(b − 1) may overflow.
+
+    0⁰ is where x⁰ is constant: its slope takes the exponent 0.
+    """
+    less = b - 1
+    rounded = (less + 1 != b) + (b - less != 1) + (b < 0.5) * (a < 1e-30) * (a > -1e-30)
+    rounded = (rounded != 0) * (a != 0) * (a < INFINITY) * (a > -INFINITY)
+    power = b * a ** (b - (1 - rounded - (b == 0) * (a == 0)))
+    power = power if g.__class__ is int else g * power  # 1, from a partial
+    return power / a**rounded if isinstance(rounded, Carrier) or rounded else power
+
 
 # ── branches and rounding ─────────────────────────────────────────────────────────────────────
 sign  = row("sign",  numerics.sign,     0, kinks=(0.0,), symbol="sgn", latex=r"\operatorname{{sgn}}\left({0}\right)", mpmath="", total=True, formula=pieces.sign)
@@ -118,43 +133,46 @@ copysign = row("copysign", numerics.copysign, lambda y, a, b: 1 * (y == a) - (y 
 exp   = row("exp",   math.exp,   lambda y, x: y, latex="e^{{{0}}}", formula=elementary.exp, c="exp")
 exp2  = row("exp2",  math.exp2,  lambda y, x: y * constant("ln2", x), latex="2^{{{0}}}", mpmath=lambda m, x: m.mpf(2) ** x, formula=elementary.exp2, c="exp2")
 expm1 = row("expm1", math.expm1, lambda y, x: exp(x), latex="e^{{{0}}} - 1", precedence=1, formula=elementary.expm1, c="expm1")
-log   = row("log",   math.log,   lambda y, x: 1 / x, domain=positive, latex=_function("log"), limit=limits.log, formula=elementary.log, c="log")
-log2  = row("log2",  math.log2,  lambda y, x: 1 / (x * constant("ln2", x)), domain=positive, latex=r"\log_2\left({0}\right)",
+log   = row("log",   math.log,   lambda y, x: 1 / x, pull=lambda g, y, x: g / x, domain=positive, latex=_function("log"), limit=limits.log, formula=elementary.log, c="log")
+log2  = row("log2",  math.log2,  lambda y, x: 1 / constant("ln2", x) / x, pull=lambda g, y, x: g / constant("ln2", x) / x, domain=positive, latex=r"\log_2\left({0}\right)",
             limit=limits.log, mpmath=lambda m, x: m.log(x, 2), formula=elementary.log2, c="log2")
-log10 = row("log10", math.log10, lambda y, x: 1 / (x * constant("ln10", x)), domain=positive, latex=r"\log_{{10}}\left({0}\right)",
+log10 = row("log10", math.log10, lambda y, x: 1 / constant("ln10", x) / x, pull=lambda g, y, x: g / constant("ln10", x) / x, domain=positive, latex=r"\log_{{10}}\left({0}\right)",
             limit=limits.log, formula=elementary.log10, c="log10")
-log1p = row("log1p", math.log1p, lambda y, x: 1 / (1 + x), domain=Interval(-1.0), limit=lambda x: limits.log(1 + x), formula=elementary.log1p, c="log1p")
+log1p = row("log1p", math.log1p, lambda y, x: 1 / (1 + x), pull=lambda g, y, x: g / (1 + x), domain=Interval(-1.0), limit=lambda x: limits.log(1 + x), formula=elementary.log1p, c="log1p")
 
 # ── trigonometric and hyperbolic ──────────────────────────────────────────────────────────────
 sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"), spreading=1, c="sin")
 cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"), spreading=1, c="cos")
 tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"), c="tan")
-asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt((1 - x) * (1 + x)),  domain=CLOSED_UNIT, latex=_function("arcsin"), c="asin", numpy=("arcsin",))
-acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt((1 - x) * (1 + x)), domain=CLOSED_UNIT, latex=_function("arccos"), c="acos", numpy=("arccos",))
+asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt((1 - x) * (1 + x)), pull=lambda g, y, x: g / sqrt((1 - x) * (1 + x)), domain=CLOSED_UNIT, latex=_function("arcsin"), c="asin", numpy=("arcsin",))
+acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt((1 - x) * (1 + x)), pull=lambda g, y, x: -(g / sqrt((1 - x) * (1 + x))), domain=CLOSED_UNIT, latex=_function("arccos"), c="acos", numpy=("arccos",))
 _over_square = lambda x, length: x / length / length  # noqa: E731 (the square may overflow)
-atan  = row("atan",  math.atan,  lambda y, x: 1 / (1 + x * x), latex=_function("arctan"), total=True, c="atan", numpy=("arctan",))
+_share = lambda g, x, length: g * (x / length) / length  # noqa: E731 (the same times g)
+_times_twice = lambda g, factor: g * factor * factor  # noqa: E731 (the square may underflow)
+atan  = row("atan",  math.atan,  lambda y, x: square(1 / hypot(1, x)), pull=lambda g, y, x: _over_square(g, hypot(1, x)), latex=_function("arctan"), total=True, c="atan", numpy=("arctan",))
 atan2 = row("atan2", math.atan2, lambda y, a, b: _over_square(b, hypot(a, b)), lambda y, a, b: -_over_square(a, hypot(a, b)),
+            pull=(lambda g, y, a, b: _share(g, b, hypot(a, b)), lambda g, y, a, b: -_share(g, a, hypot(a, b))),
             kinks=lambda a, b: a == 0 and b == 0, total=True, c="atan2", numpy=("arctan2",))
 sinh  = row("sinh",  math.sinh,  lambda y, x: cosh(x), latex=_function("sinh"), limit=lambda x: math.copysign(INFINITY, x), c="sinh")
 cosh  = row("cosh",  math.cosh,  lambda y, x: sinh(x), latex=_function("cosh"), c="cosh")
 # 1 - y² has no digit left at x = 20, and cosh overflows
-tanh  = row("tanh",  math.tanh,  lambda y, x: square(sech(x)), latex=_function("tanh"), total=True, formula=elementary.tanh, c="tanh")  # 1 - y² has no digit left at x = 20
+tanh  = row("tanh",  math.tanh,  lambda y, x: square(sech(x)), pull=lambda g, y, x: _times_twice(g, sech(x)), latex=_function("tanh"), total=True, formula=elementary.tanh, c="tanh")  # 1 - y² has no digit left at x = 20
 sech  = row("sech",  None, lambda y, x: -y * tanh(x), latex=r"\operatorname{{sech}}\left({0}\right)", total=True, formula=special.sech)
-asinh = row("asinh", math.asinh, lambda y, x: 1 / hypot(1, x), total=True, c="asinh", numpy=("arcsinh",))
-acosh = row("acosh", math.acosh, lambda y, x: 1 / (sqrt(x - 1) * sqrt(x + 1)), domain=Interval(1.0, closed_low=True), c="acosh", numpy=("arccosh",))
-atanh = row("atanh", math.atanh, lambda y, x: 1 / ((1 - x) * (1 + x)), domain=Interval(-1.0, 1.0),
+asinh = row("asinh", math.asinh, lambda y, x: 1 / hypot(1, x), pull=lambda g, y, x: g / hypot(1, x), total=True, c="asinh", numpy=("arcsinh",))
+acosh = row("acosh", math.acosh, lambda y, x: 1 / (sqrt(x - 1) * sqrt(x + 1)), pull=lambda g, y, x: g / (sqrt(x - 1) * sqrt(x + 1)), domain=Interval(1.0, closed_low=True), c="acosh", numpy=("arccosh",))
+atanh = row("atanh", math.atanh, lambda y, x: 1 / ((1 - x) * (1 + x)), pull=lambda g, y, x: g / ((1 - x) * (1 + x)), domain=Interval(-1.0, 1.0),
             limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan, c="atanh", numpy=("arctanh",))
 
 # ── special functions ─────────────────────────────────────────────────────────────────────────
 erf   = row("erf",   math.erf,   lambda y, x:  constant("2/√π", x) * exp(-x * x), total=True, formula=error_function.erf, c="erf", array="", scipy="erf")
 erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * exp(-x * x), total=True, formula=error_function.erfc, c="erfc", array="", scipy="erfc")
-gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1), c="tgamma", llvm="", scipy="gamma")
+gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), pull=lambda g, y, x: g * y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1), c="tgamma", llvm="", scipy="gamma")
 lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma, c="lgamma", llvm="", array="", scipy="gammaln")
 digamma   = row("digamma",   polygammas.digamma, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), scipy="digamma")
 polygamma = row("polygamma", polygammas.polygamma, 0, lambda y, n, x: polygamma(n + 1, x), latex=r"\psi^{{({0})}}\left({1}\right)",
                 mpmath=lambda m, n, x: m.psi(int(n), x), limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1), whole=(0,))
 normal_cdf = row("normal_cdf", None, lambda y, x: normal_pdf(x), symbol="Φ", latex=r"\Phi\left({0}\right)", mpmath="ncdf", total=True, formula=special.normal_cdf, cuda="normcdf")
-normal_pdf = row("normal_pdf", None, lambda y, x: -x * y, symbol="φ", latex=r"\varphi\left({0}\right)", mpmath="npdf", total=True, formula=special.normal_pdf)
+normal_pdf = row("normal_pdf", None, lambda y, x: -x * y, pull=lambda g, y, x: -(g * y * x), symbol="φ", latex=r"\varphi\left({0}\right)", mpmath="npdf", total=True, formula=special.normal_pdf)
 
 # ── activations ───────────────────────────────────────────────────────────────────────────────
 relu       = row("relu",       numerics.relu, lambda y, x: step(x), kinks=(0.0,), mpmath="", total=True, formula=pieces.relu)
@@ -165,7 +183,7 @@ elu        = row("elu",        None, lambda y, x, alpha: where(x > 0, 1, alpha *
                  defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x), formula=numerics.elu)
 softplus   = row("softplus",   None, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)), total=True, formula=special.softplus)
 # y (1 - y) has no digit left at x = 40
-sigmoid    = row("sigmoid",    None, lambda y, x: y * sigmoid(-x), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid)
+sigmoid    = row("sigmoid",    None, lambda y, x: y * sigmoid(-x), pull=lambda g, y, x: g * y * sigmoid(-x), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid)
 silu       = row("silu",       None, lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x)), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True, formula=special.silu)
 gelu       = row("gelu",       None, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x), total=True, formula=special.gelu)
 gelu_tanh  = row("gelu_tanh",  None, lambda y, x: _slope_of_gelu_tanh(clip(x, -30, 30)),  # constant beyond: no 0·∞
@@ -180,9 +198,9 @@ def _slope_of_gelu_tanh(x: Any) -> Any:
 
 
 # ── of any number of operands ─────────────────────────────────────────────────────────────────
-def _products_of_the_others(y: Any, *x: Any) -> list[Any]:
-    """Every product of all operands but one, in O(n): products from the left times from the right."""
-    left, right = [1], [1]
+def _products_of_the_others(start: Any, x: Any) -> list[Any]:
+    """start · every product of all operands but one, in O(n): those from the left times those from the right."""
+    left, right = [start], [1]
     for value in x[:-1]:
         left.append(left[-1] * value)
     for value in x[:0:-1]:
@@ -200,7 +218,7 @@ def _softmax_less_target(y: Any, *x: Any) -> list[Any]:
 
 
 sum  = row("sum",  None,      lambda y, *x: [1] * len(x), arity=None, symbol="Σ", latex=r"\sum\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.add_all(x))
-prod = row("prod", None, _products_of_the_others,    arity=None, symbol="∏", latex=r"\prod\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.multiply_all(x))
+prod = row("prod", None, lambda y, *x: _products_of_the_others(1, x), pull=lambda g, y, *x: _products_of_the_others(g, x), arity=None, symbol="∏", latex=r"\prod\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.multiply_all(x))
 mean = row("mean", None, lambda y, *x: [Fraction(1, len(x))] * len(x), arity=None, mpmath="", total=True, formula=lambda *x: numerics.add_all(x) / len(x))
 dot  = row("dot",  None,      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], arity=None, symbol="·",
            latex=r"\operatorname{{dot}}\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.dot_all(x))

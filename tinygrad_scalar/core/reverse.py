@@ -40,6 +40,7 @@ def propagate(
         if gradient is None or node.primitive is None or id(node) in cut:
             continue
         use: Application = node._application(graph)
+        use.share(gradient)
         for i, parent in enumerate(node._slots()):
             if parent is None or (active is not None and id(parent) not in active):
                 continue

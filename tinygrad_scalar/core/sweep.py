@@ -25,13 +25,23 @@ if TYPE_CHECKING:
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _NEG, _POW = primitives.div, primitives.neg, primitives.pow
 _RELU, _DOT, _SUM, _MEAN = primitives.relu, primitives.dot, primitives.sum, primitives.mean
-# The partials of the library's rows with `math.cos` where the row says `cos`: a row asks at every
-# call what is carried, and here that is known.
-_FORWARD = {k: x.forward if isinstance(x, Primitive) else x for k, x in vars(primitives).items()}
+# The partials and pulls of the library's rows with `math.cos` where the row says `cos`: a row asks
+# at every call what is carried, and here that is known.
+_FORWARD: dict[str, Any] = {}
+
+
+def _on_floats(thing: Any) -> Any:
+    if isinstance(thing, Primitive):
+        return thing.forward
+    ours = isinstance(thing, FunctionType) and thing.__globals__ is vars(primitives)
+    return FunctionType(thing.__code__, _FORWARD) if ours else thing
+
+
+_FORWARD.update((name, _on_floats(thing)) for name, thing in vars(primitives).items())
 _ON_FLOATS = {
-    rule: FunctionType(rule.__code__, _FORWARD)
+    rule: _on_floats(rule)
     for row in primitives.TABLE.values()
-    for rule in row.partials
+    for rule in (*row.partials, *row.pulls)
     if callable(rule)
 }
 # One sweep at a time: the counts and gradients under way stand in nodes that threads may share.
@@ -219,7 +229,7 @@ def _fire(output: Value, seed: float) -> list[Value]:
                 y = node._y
                 to_a = gradient / y
                 if b is not None:
-                    to_b = -gradient * (node._x / y / y)
+                    to_b = -(gradient * (node._x / y) / y)
             elif row is neg:
                 to_a = -gradient
             elif row is relu:
@@ -227,12 +237,17 @@ def _fire(output: Value, seed: float) -> list[Value]:
                 to_a = gradient if x > 0.0 else gradient * (x if x != x else 0.0)  # noqa: PLR0124
             elif row is power:
                 y = node._y
-                to_a = gradient * (y * node._x ** (y - 1.0))
-                if b is not None:
+                if b is None and (y >= 0.5 or y % 1.0 == 0.0):  # then y - 1 is exact
+                    to_a = gradient * (y * node._x ** (y - 1.0))
+                else:
                     to_a, to_b = _by_rules(node, gradient)
             else:
-                rule = row.partials[0]
-                to_a = gradient * on_floats.get(rule, rule)(node._y, node._x)
+                rule = row.pulls[0]
+                if rule is not None:
+                    to_a = on_floats.get(rule, rule)(gradient, node._y, node._x)
+                else:
+                    rule = row.partials[0]
+                    to_a = gradient * on_floats.get(rule, rule)(node._y, node._x)
         except (ArithmeticError, ValueError, TypeError):  # a pole, a kink, a constant
             to_a, to_b = _by_rules(node, gradient)
         if a is not None:
@@ -251,37 +266,55 @@ def _fire(output: Value, seed: float) -> list[Value]:
 def _by_rules(node: Value, gradient: float) -> tuple[float, float]:
     """What goes to one or two parents by the rules of the row, each only if it is asked for."""
     return tuple(  # type: ignore[return-value]
-        0.0 if parent is None or parent._pending < 1 else gradient * node._partial(i)
+        0.0 if parent is None or parent._pending < 1 else _by_rule(node, i, gradient)
         for i, parent in enumerate((node._a, node._b))
     )
+
+
+def _by_rule(node: Value, i: int, gradient: float) -> float:
+    """What goes to one parent by the row's pull, or by its partial at a pole or a kink."""
+    rule = node.primitive.pulls[i]  # type: ignore[union-attr]
+    if rule is not None:
+        try:
+            y, x = node._seen()
+            return _ON_FLOATS.get(rule, rule)(gradient, y, *x)  # type: ignore[no-any-return]
+        except (ArithmeticError, ValueError):
+            pass
+    slope: float = node._partial(i)
+    return gradient * slope
 
 
 def _fire_many(node: Value, gradient: float, order: list[Value]) -> None:
     """The gradients of a node of many operands."""
     row: Any = node.primitive
     y, *x = node._x
-    slopes = _slopes(row, y, x) if row.arity is None else _asked_slopes(node, y, x)
-    for parent, slope in zip(node._y, slopes, strict=True):
+    if row.arity is None:
+        terms = _pulled(row, gradient, y, x)
+    else:
+        terms = [gradient * slope for slope in _asked_slopes(node, y, x)]
+    for parent, term in zip(node._y, terms, strict=True):
         if parent is None:
             continue
         consumers = parent._pending - 1
         if consumers >= 0:  # else not on a way to what was asked
-            parent.grad += gradient * slope
+            parent.grad += term
             parent._pending = consumers
             if not consumers:
                 order.append(parent)
 
 
-def _slopes(row: Any, y: float, x: Sequence[float]) -> Sequence[float]:
-    """All partials of a row of any number of operands; they come at once."""
+def _pulled(row: Any, gradient: float, y: float, x: Sequence[float]) -> Sequence[float]:
+    """What goes back to all operands of a row of any number of them; it comes at once."""
     count = len(x)
     if row is _DOT:
-        return [*x[count // 2 :], *x[: count // 2]]
+        return [gradient * slope for slope in (*x[count // 2 :], *x[: count // 2])]
     if row is _SUM or row is _MEAN:
-        return [1.0 if row is _SUM else 1.0 / count] * count
-    rule = row.partials[0]
+        return [gradient * (1.0 if row is _SUM else 1.0 / count)] * count
+    rule = row.pulls[0] or row.partials[0]
     quick = _ON_FLOATS.get(rule, rule) if context.plain else rule
-    return quick(y, *x)  # type: ignore[no-any-return]
+    if row.pulls[0] is not None:
+        return quick(gradient, y, *x)  # type: ignore[no-any-return]
+    return [gradient * slope for slope in quick(y, *x)]
 
 
 def _asked_slopes(node: Value, y: float, x: Sequence[float]) -> list[float]:
