@@ -1,11 +1,15 @@
 """Files are written whole or not at all, whatever happens on the way."""
 
 import os
+import socket
 import stat
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tinygrad_scalar import compile, load_compiled, nn, optim
 from tinygrad_scalar.files import suffix_of, write_atomically
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links and modes are POSIX's")
@@ -74,3 +78,94 @@ def test_links_and_permissions_are_kept(tmp_path):
 @pytest.mark.parametrize(("name", "suffix"), [("a.SVG", "svg"), ("a", ""), ("a.tar.gz", "gz")])
 def test_suffixes_are_in_small_letters(name, suffix):
     assert suffix_of(name) == suffix
+
+
+# ── what is no regular file ───────────────────────────────────────────────────────────────────
+def pipe(path):
+    os.mkfifo(path)
+
+
+def listening(path):
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(path))
+
+
+def device(path):
+    path.symlink_to(os.devnull)
+
+
+def circle(path):
+    path.symlink_to(path)
+
+
+IRREGULAR = {
+    "a pipe": pipe,
+    "a socket": listening,
+    "a device": device,
+    "a folder": Path.mkdir,
+    "Too many levels of symbolic links": circle,
+}
+
+
+@posix
+@pytest.mark.parametrize("kind", IRREGULAR)
+def test_nothing_but_a_regular_file_is_replaced_or_waited_for(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path may be 100 characters long
+    path = Path("place")
+    IRREGULAR[kind](path)
+    before = path.lstat()
+    model = nn.MLP(1, [1], seed=0)
+    sgd, loss = optim.SGD(model.parameters(), 0.1), nn.mean_squared_error
+    compiled = compile(lambda x: x * x)
+    compiled(2.0)
+    for write in (
+        lambda: write_atomically(path, "new"),
+        lambda: nn.save(model, path),
+        lambda: compiled.save(path),
+        lambda: nn.fit(model, [[1.0]], [1.0], loss=loss, optimizer=sgd, steps=1, checkpoint=path),
+    ):
+        with pytest.raises(OSError, match=f"place.*{kind}|{kind}.*place"):
+            write()
+    for load in (nn.load, load_compiled):
+        with pytest.raises((OSError, ValueError), match="place"):
+            load(path)
+    assert path.lstat() == before
+    assert [entry.name for entry in Path().iterdir()] == ["place"]
+
+
+# ── what killed writers leave ─────────────────────────────────────────────────────────────────
+KILLED = """
+import os, signal, sys
+from tinygrad_scalar.files import write_atomically
+os.fsync = lambda number: os.kill(os.getpid(), signal.SIGKILL)
+write_atomically(sys.argv[1], "half")
+"""
+
+
+@posix
+def test_the_next_write_removes_what_a_killed_one_left(tmp_path):
+    path, other = tmp_path / ("a" * 255), tmp_path / "other"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED, path], check=False)
+    assert len(list(tmp_path.iterdir())) == 1  # the second removed what the first left
+    write_atomically(other, "new")
+    assert len(list(tmp_path.iterdir())) == 2  # this may be another file's writer
+    write_atomically(path, "new")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [path.name, "other"]
+    assert path.read_text() == "new"
+
+
+@posix
+def test_writers_of_one_file_leave_each_other_alone(tmp_path, monkeypatch):
+    """The second begins and ends while the first has written, and not yet moved."""
+    path, synchronise = tmp_path / "a", os.fsync
+
+    def with_another(number):
+        monkeypatch.setattr(os, "fsync", synchronise)
+        write_atomically(path, "second")
+        synchronise(number)
+
+    monkeypatch.setattr(os, "fsync", with_another)
+    write_atomically(path, "first")
+    assert path.read_text() == "first"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]

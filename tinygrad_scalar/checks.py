@@ -40,10 +40,13 @@ def fraction(x: Any, what: str) -> float:
     return number
 
 
-def whole(x: Any, what: str) -> int:
-    """A whole number of at least 1, NumPy's too, as an int; TypeError or ValueError otherwise."""
+def whole(x: Any, what: str, least: int = 1) -> int:
+    """A whole number of at least 1, or another least one; TypeError or ValueError otherwise.
+
+    NumPy's whole numbers too, as an int.
+    """
     if isinstance(x, bool) or not hasattr(x, "__index__") or not is_number(x):
         raise TypeError(f"{what} is a whole number, not {type(x).__name__}")
-    if x < 1:
-        raise ValueError(f"{what} is at least 1, not {x}")
+    if x < least:
+        raise ValueError(f"{what} is at least {least}, not {x}")
     return operator.index(x)

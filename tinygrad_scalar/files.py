@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from contextlib import suppress
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows, which does not remove an open file
+    fcntl = None  # type: ignore[assignment]
+
+# What reading may raise in a file that says something else than it should.
+DEFECTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+    stat.S_ISSOCK: "a socket",
+}
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write the file at once: whatever fails, an existing one stays as it was, and nothing is left.
 
-    Temporary file, fsync, rename: a crash leaves the old file or the new one. A new file gets the
-    usual permissions, an existing one keeps its own; a link keeps pointing to what is written.
-    Errors: OSError naming the path.
+    Temporary file, fsync, rename: a crash leaves the old file or the new one, and at most a
+    temporary file, which the next write of this file removes. A new file gets the usual
+    permissions, an existing one keeps its own; a link keeps pointing to what is written.
+    Errors: OSError naming the path; also for what is no regular file: a folder, pipe, device or
+    socket is left as it is.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -22,37 +43,97 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     """
     check_place(path)
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{os.urandom(8).hex()}.tmp")
     data = content.encode() if isinstance(content, str) else content
     try:
-        with beside.open("xb") as file:
+        with _temporary(target) as (beside, file):
+            if target.exists():
+                beside.chmod(target.stat().st_mode & 0o777)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
-            beside.chmod(target.stat().st_mode & 0o777)
-        beside.replace(target)
+            beside.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
         reason = error.strerror or str(error)
         raise type(error)(f"{os.fspath(path)} cannot be written: {reason}") from error
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[tuple[Path, Any]]:
+    """A new file beside `target`, open and locked, which does not outlive the block.
+
+    What writers of the same file left that were killed is removed: they hold no lock any more.
+    """
+    # by a digest, since the name itself may have the greatest length that there is
+    prefix = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}."
+    for left in target.parent.iterdir():
+        if left.name.startswith(prefix):
+            _remove_unless_locked(left)
+    beside = target.with_name(f"{prefix}{os.urandom(8).hex()}.tmp")
+    try:
+        with beside.open("xb") as file:
+            with suppress(OSError):  # a file system without locks
+                _lock(file.fileno())
+            yield beside, file
     finally:
         beside.unlink(missing_ok=True)
 
 
+def _remove_unless_locked(left: Path) -> None:
+    with suppress(OSError):
+        number = os.open(left, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            _lock(number)
+            left.unlink()
+        finally:
+            os.close(number)
+
+
+def _lock(number: int) -> None:
+    """Lock an open file; OSError where another holds it."""
+    if fcntl is not None:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def check_place(path: str | os.PathLike[str]) -> None:
-    """Raise what `write_atomically` would for a folder that is missing, or stands at `path`.
+    """Raise what `write_atomically` would for a place that no file can be written to.
 
     For those who work long before they write.
     """
     target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise IsADirectoryError(f"{os.fspath(path)} is a folder: name a file in it")
     if not target.parent.is_dir():
         raise FileNotFoundError(
             f"{os.fspath(path)} cannot be written: there is no folder {target.parent}: "
             "create it first"
         )
+    kind = _irregular(path)
+    if kind == "a folder":
+        raise IsADirectoryError(f"{os.fspath(path)} is a folder: name a file in it")
+    if kind:
+        raise OSError(f"{os.fspath(path)} is {kind}, which a file would replace: name a file")
+
+
+def read_regular(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file: at a pipe or device one could wait for ever.
+
+    Errors: OSError for a file that cannot be read, ValueError for what is none.
+    """
+    kind = _irregular(path)
+    if kind and kind != "a folder":
+        raise ValueError(f"{os.fspath(path)} is {kind}: name a file")
+    return Path(path).read_bytes()
+
+
+def _irregular(path: str | os.PathLike[str]) -> str | None:
+    """What stands at `path` instead of a regular file, in words; None for a file and for nothing.
+
+    Errors: OSError for links that go round in a circle and the like.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return None
+    return next((kind for holds, kind in _KINDS.items() if holds(mode)), None)
 
 
 def suffix_of(path: str | os.PathLike[str]) -> str:

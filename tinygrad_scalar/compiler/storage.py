@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import Argument, Call
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, MARKERS, ROWS
-from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF, Recording
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, ROWS
+from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF
 from tinygrad_scalar.compiler.paths import Path
+from tinygrad_scalar.compiler.reading import path_restored
 from tinygrad_scalar.core.primitive import Primitive, importable
 from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.files import write_atomically
+from tinygrad_scalar.files import DEFECTS, read_regular, write_atomically
 
 if TYPE_CHECKING:
     from tinygrad_scalar.compiler.compiled import Compiled
@@ -37,15 +37,15 @@ def save(compiled: Compiled, path: Any) -> None:
 
 def load(kind: type[Compiled], path: Any) -> Compiled:
     """What `save` wrote, as a compiled function of class `kind`; see `load_compiled`."""
-    text = FilePath(path).read_bytes()
+    text = read_regular(path)
     try:
         document = json.loads(text)
         body = document["body"]
         _check(document["format"], FORMAT, "format")
         _check(hashlib.sha256(body.encode()).hexdigest(), document["checksum"], "checksum")
         described = json.loads(body)
-        return restored(kind, described, [Value(x) for x in described["leaves"]])
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        return restored(kind, described, [_leaf(x) for x in described["leaves"]])
+    except DEFECTS as error:
         raise ValueError(
             f"{os.fspath(path)} is no undamaged file of a compiled function ({error}); save it anew"
         ) from error
@@ -129,7 +129,19 @@ def _row_named(name: Any) -> Primitive:
         return _NAMED[name]
     from tinygrad_scalar.core.primitive import _imported
 
-    return _imported(*name)
+    try:
+        row = _imported(*name)
+    except ImportError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(row, Primitive):
+        raise TypeError(f"{name[1]} of {name[0]} is no primitive")
+    return row
+
+
+def _leaf(x: Any) -> Value:
+    if not isinstance(x, float):
+        raise TypeError(f"{x!r} stands where the number of a leaf should")
+    return Value(x)
 
 
 def _tree_described(tree: Any) -> Any:
@@ -156,46 +168,31 @@ def _tupled(key: Any) -> Any:
 
 
 def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value]) -> Compiled:
-    """The compiled function that `_described` tells of, around these leaves."""
+    """The compiled function that `_described` tells of, around these leaves.
+
+    Errors: ValueError and the like for what cannot have been traced: machine code is made of it.
+    """
+    argnums = described["argnums"]
+    for position in argnums if isinstance(argnums, list) else [0 if argnums is None else argnums]:
+        if type(position) is not int:
+            raise ValueError(f"argnums is {argnums!r}")
     compiled = kind(
         None,
-        described["argnums"],
+        argnums,
         described["engine"],
         described["dtype"],
         described["threads"],
         described["max_paths"],
     )
-    compiled.__name__ = described["name"]  # type: ignore[attr-defined]
+    compiled.__name__ = str(described["name"])  # type: ignore[attr-defined]
     for structure in described["structures"]:
         key = _tupled(structure["key"])
         call = Call([Argument(k, None, ()) for k in key], key, [], None)
         own = compiled._specialise(call, {})
         for path in structure["paths"]:
-            own.paths.append(_path_restored(path, leaves))
+            code = [(_row_named(name), operands) for name, operands in path["code"]]
+            told = {**path, "code": code, "tree": _tree_restored(path["tree"])}
+            own.paths.append(path_restored(told, key, leaves))
             compiled._latest = own.paths[-1]
         compiled._specialisations[key, ()] = own
     return compiled
-
-
-def _path_restored(described: dict[str, Any], leaves: list[Value]) -> Path:
-    recording = Recording([float.fromhex(x) for x in described["point"]])
-    tape = recording.tape
-    for name, operands in described["code"]:
-        row = _row_named(name)
-        line = len(tape.code)
-        if row is CONSTANT:
-            tape.constant(float.fromhex(operands[0]))
-        else:
-            if row not in MARKERS and not all(0 <= k < line for k in operands):
-                raise ValueError(f"line {line + 1} reads a line below it")
-            tape.code.append((row, tuple(operands)))
-            tape.known[row, tuple(operands)] = line
-    recording.leaves = [leaves[k] for k in described["leaves"]]
-    recording.seen = [float(leaf.data) for leaf in recording.leaves]
-    tape.inputs, tape.parameters = described["inputs"], len(recording.leaves)
-    return Path(
-        recording,
-        list(described["outputs"]),
-        _tree_restored(described["tree"]),
-        described["inputs"],
-    )

@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from tinygrad_scalar.files import check_place
+from tinygrad_scalar.files import DEFECTS, check_place
 from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.files import pack, read, unpack, write
 from tinygrad_scalar.nn.module import Module
@@ -55,20 +55,23 @@ class Checkpoint:
         before = self.model.state_dict(), self.optimizer.state_dict()
         try:
             self._check(content["about"])
-            losses = content["history"]
+            losses, stopped = content["history"], content["stopped"]
+            if stopped not in (True, False):
+                raise ValueError(f"stopped is {stopped!r}, and should be true or false")
             history = History(unpack(losses["loss"]), unpack(losses["val_loss"]))
             states = [_unpacked_state(state) for state in content["random"]]
+            sources = list(zip(_sources(self.model), states, strict=True))
             load_packed(self.model, content["parameters"])
             self.optimizer.load_state_dict(_unpacked_memory(content["optimizer"]))
-            for source, state in zip(_sources(self.model), states, strict=True):
-                source.setstate(state)
-        except (KeyError, TypeError, ValueError) as error:
+        except DEFECTS as error:
             self.model.load_state_dict(before[0])
             self.optimizer.load_state_dict(before[1])
             raise ValueError(
                 f"{self.path}: {error}; remove the file, or name another, to start anew"
             ) from None
-        return history, bool(content["stopped"])
+        for source, state in sources:
+            source.setstate(state)
+        return history, stopped
 
     def _check(self, about: dict[str, Any]) -> None:
         for name, here in self.about.items():
@@ -99,8 +102,15 @@ def _state(source: Any) -> list[Any]:
 
 
 def _unpacked_state(state: list[Any]) -> tuple[Any, ...]:
+    """A state of a random generator; what is none raises."""
     version, numbers, gauss = state
-    return version, tuple(numbers), gauss
+    if gauss is not None and not isinstance(gauss, float):
+        raise ValueError(f"{gauss!r} is no random number")
+    if not all(type(x) is int and 0 <= x < 2**32 for x in numbers):
+        raise ValueError("the state of the random numbers is not made of 32-bit integers")
+    unpacked = version, tuple(numbers), gauss
+    random.Random().setstate(unpacked)
+    return unpacked
 
 
 def _unpacked_memory(memory: dict[str, Any]) -> dict[str, Any]:

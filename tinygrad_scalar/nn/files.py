@@ -11,10 +11,9 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from tinygrad_scalar.files import write_atomically
+from tinygrad_scalar.files import read_regular, write_atomically
 
 VERSION = 1
 
@@ -35,8 +34,9 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     Errors: FileNotFoundError; ValueError naming the path for a file that is truncated, changed,
     of another kind or of a later version.
     """
+    raw = read_regular(path)
     try:
-        text = Path(path).read_bytes().decode("utf-8")
+        text = raw.decode("utf-8")
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: no JSON, so truncated or no {kind} ({error})") from None
@@ -69,7 +69,7 @@ def _digest_of(content: dict[str, Any]) -> str | None:
     """The checksum of a content as it was read; None where JSON could not have carried it."""
     try:
         return _digest(_canonical(content))
-    except ValueError:  # NaN and the like, which json reads and never writes
+    except (RecursionError, ValueError):  # NaN and the like, which json reads and never writes
         return None
 
 

@@ -6,12 +6,31 @@ engine's `Value` needs no slot for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import repeat
 from typing import Any
 
 from tinygrad_scalar.core.graph import nodes_below
 from tinygrad_scalar.core.provenance import Provenance
 from tinygrad_scalar.core.value import Value
+
+# one item for each parameter that may still be made
+_allowed: ContextVar[Iterator[bool] | None] = ContextVar("_allowed", default=None)
+
+
+@contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """In this block making more parameters than `count` is a ValueError.
+
+    So a file's architecture that its numbers do not fill is not built up to the end.
+    """
+    token = _allowed.set(repeat(True, count))
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
 
 
 class Trainable(Provenance):
@@ -30,6 +49,9 @@ def parameter(data: Any, *, label: str = "") -> Value:
     >>> w, is_parameter(w), is_parameter(Value(0.5))
     (Value(0.5, grad=0.0, label='w'), True, False)
     """
+    allowed = _allowed.get()
+    if allowed is not None and next(allowed, None) is None:
+        raise ValueError("the architecture has more parameters than there are numbers")
     leaf = Value(data, label=label)
     leaf._provenance = Trainable(*leaf.provenance)
     return leaf

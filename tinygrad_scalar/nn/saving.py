@@ -6,10 +6,12 @@ import os
 import random
 from typing import Any
 
+from tinygrad_scalar.files import DEFECTS
 from tinygrad_scalar.nn import activations, attention, embedding, layers, modules, normalization
 from tinygrad_scalar.nn.files import pack, read, unpack, write
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.modules import Sequential
+from tinygrad_scalar.nn.parameter import at_most
 from tinygrad_scalar.nn.two_layer_net import TwoLayerNet
 
 _KIND = "model"
@@ -75,14 +77,19 @@ def load(path: str | os.PathLike[str], *, into: Module | None = None) -> Module:
         raise TypeError(f"load: into is an nn.Module, not {type(into).__name__}")
     content = read(path, _KIND)
     try:
-        model = _built_quietly(content["architecture"]) if into is None else into
-        load_packed(model, content["state"])
+        state = content["state"]
+        if into is None:
+            with at_most(max(len(state["names"]), len(state["numbers"]))):
+                model = _built_quietly(content["architecture"])
+        else:
+            model = into
+        load_packed(model, state)
     except NotImplementedError:
         raise ValueError(
             f"{path}: the architecture is not recorded, because a part of the model is of your own "
             "making: build the model and call load(path, into=model)"
         ) from None
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except DEFECTS as error:
         raise ValueError(f"{path}: {error}") from None
     return model
 
@@ -103,8 +110,14 @@ def packed_state(model: Module) -> dict[str, list[Any]]:
 
 def load_packed(model: Module, state: dict[str, Any]) -> None:
     """Set the parameters to what `packed_state` gave. All or nothing."""
-    numbers = unpack(state["numbers"])
-    model.load_state_dict(dict(zip(state["names"], numbers, strict=True)))
+    names, numbers = state["names"], unpack(state["numbers"])
+    loaded = dict(zip(names, numbers, strict=True))
+    here = [name for name, _ in model.named_parameters()]
+    if len(loaded) < len(names) or (names != here and loaded.keys() == set(here)):
+        raise ValueError(
+            "the parameters stand in another order than in this model: were their names changed?"
+        )
+    model.load_state_dict(loaded)
 
 
 def architecture(model: Module) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinygrad_scalar.checks import positive
+from tinygrad_scalar.checks import positive, whole
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.parameter import checked_parameters
 from tinygrad_scalar.numbers.precision import is_number
@@ -138,7 +138,8 @@ class Optimizer:
                 f"than these {len(self.params)}"
             )
         memory = {name: [float(x) for x in state[name]] for name in self.buffers}
-        self.steps, self.memory = int(state["steps"]), memory
+        steps = whole(state["steps"], f"{type(self).__name__}: steps", least=0)
+        self.steps, self.memory = steps, memory
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.params)} parameters, lr={self.lr})"

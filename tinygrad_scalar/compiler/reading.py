@@ -1,0 +1,106 @@
+"""Traces out of files: whatever one says is checked before machine code is made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, MARKERS, PARAMETER, Tape
+from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording
+from tinygrad_scalar.compiler.paths import Path
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.tree import leaves as leaves_of
+from tinygrad_scalar.core.value import Value
+
+
+def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) -> Path:
+    """The path that a file describes, for arguments of the structure `key`.
+
+    Errors: ValueError and what else a nonsensical description raises.
+    """
+    point = [float.fromhex(x) for x in described["point"]]
+    inputs = sum(map(_count, key))
+    if len(point) != inputs or described["inputs"] != inputs:
+        raise ValueError(f"its point has {len(point)} numbers, and its arguments have {inputs}")
+    recording = Recording(point)
+    tape = recording.tape
+    for row, operands in described["code"]:
+        _write(tape, row, operands, inputs)
+    if len(tape) < inputs:
+        raise ValueError("lines that read arguments are missing")
+    places = described["leaves"]
+    if len(places) != tape.parameters:
+        raise ValueError(f"it reads {tape.parameters} leaves, and has {len(places)}")
+    recording.leaves = [leaves[_place(k, len(leaves))] for k in places]
+    recording.seen = [float(leaf.data) for leaf in recording.leaves]
+    tree = described["tree"]
+    outputs = [_place(k, len(tape)) for k in described["outputs"]]
+    if len(outputs) != len(leaves_of(tree)) or _any_guard(tape, outputs):
+        raise ValueError("its outputs are no lines of it, or do not fit their structure")
+    return Path(recording, outputs, tree, inputs)
+
+
+def _count(key: Any) -> int:
+    """How many numbers an argument of this structure holds."""
+    if key == 0 and type(key) is int:
+        return 1
+    name, *inner = key
+    if not isinstance(name, str):
+        raise TypeError(f"{name!r} is no structure")
+    if name == "dict":
+        return sum(_count(branch) for _, branch in inner)
+    if len(inner) == 1 and type(inner[0]) is int:
+        if inner[0] < 0:
+            raise ValueError(f"{inner[0]} is no length")
+        return inner[0]
+    return sum(map(_count, inner))
+
+
+def _write(tape: Tape, row: Primitive, operands: Any, inputs: int) -> None:
+    """One line, as tracing could have written it: the inputs first, no constant twice."""
+    line = len(tape)
+    if (row is INPUT) != (line < inputs):
+        raise ValueError(f"line {line + 1} is {row.name}, and the first {inputs} read arguments")
+    if row is INPUT and operands == [line]:
+        written = tape.input(line)
+    elif row is PARAMETER and operands == [tape.parameters]:
+        written = tape.parameter(tape.parameters)
+    elif row is CONSTANT:
+        (number,) = operands
+        written = tape.constant(float.fromhex(number))
+    elif row in MARKERS:
+        raise ValueError(f"line {line + 1} reads {row.name} {operands}")
+    else:
+        places = tuple(_place(k, line) for k in operands)
+        if _any_guard(tape, places) or not _takes(row, len(places)):
+            raise ValueError(f"line {line + 1} is no operation {row.name} of {len(places)} lines")
+        written = tape.line((row, places))
+    if written != line:
+        raise ValueError(f"line {line + 1} repeats line {written + 1}")
+
+
+def _place(k: Any, end: int) -> int:
+    if type(k) is not int or not 0 <= k < end:
+        raise ValueError(f"{k!r} is no line or leaf before {end}")
+    return k
+
+
+def _any_guard(tape: Tape, places: Sequence[int]) -> bool:
+    return any(tape.code[k][0] in GUARDS for k in places)
+
+
+def _takes(row: Primitive, count: int) -> bool:
+    """Whether a row takes so many operands."""
+    if row.arity is not None:
+        return count == row.arity
+    if row not in LIBRARY:
+        return count > 0
+    point = [0.5] * count
+    if count and row.name == "take":
+        return count > 1
+    return (
+        count > 0
+        and len(row.all_partials(0.5, point)) == count
+        and math.isfinite(row.forward(*point))
+    )
