@@ -23,7 +23,7 @@ _INFINITIES = (math.inf, -math.inf)
 class Application:
     """A row at a point: `y` its result, `x` what its partials get, `operands` what was passed."""
 
-    __slots__ = ("_carried", "_rules", "_shared", "_zeros", "at_kink", "numbers", "operands",
+    __slots__ = ("_all", "_carried", "_shared", "_zeros", "at_kink", "numbers", "operands",
                  "primitive", "provenance", "x", "y")  # fmt: skip
 
     def __init__(
@@ -39,11 +39,16 @@ class Application:
         self._carried = any(isinstance(each, Carrier) for each in x)
         self.numbers: Sequence[Any] = together([plain(each) for each in x]) if self._carried else x
         self.at_kink = primitive.kinks is not no_kinks and bool(primitive.kinks(*self.numbers))
-        self._rules = primitive.partials
-        if primitive.arity is None:  # all partials of such a row come at once
-            self._rules = tuple(primitive.all_partials(y, x))
+        self._all: Sequence[Any] | None = None if primitive.arity is None else primitive.partials
         self._zeros: Sequence[bool] | None = None
         self._shared: Sequence[Any] | None = None  # what the pull of such a row gave
+
+    @property
+    def _rules(self) -> Sequence[Any]:
+        """One number or function per operand; of a row of any number of them all come at once."""
+        if self._all is None:
+            self._all = tuple(self.primitive.all_partials(self.y, self.x))
+        return self._all
 
     def _structurally_zero(self, i: int) -> bool:
         if self._zeros is None:

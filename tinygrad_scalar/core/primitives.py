@@ -208,13 +208,26 @@ def _products_of_the_others(start: Any, x: Any) -> list[Any]:
     return [a * b for a, b in zip(left, reversed(right), strict=True)]
 
 
+def _weights(near: Any, x: Any) -> tuple[Any, list[Any], Any]:
+    """e^(x_i − a constant near the largest), and their sum, by which its rounding cancels."""
+    near = near.detach() if isinstance(near, Carrier) else near
+    weights = [exp(a - near) for a in x]
+    return near, weights, sum(*weights)
+
+
+def _softmax(y: Any, *x: Any) -> list[Any]:
+    _, weights, total = _weights(y, x)
+    return [weight / total for weight in weights]
+
+
 def _softmax_less_target(y: Any, *x: Any) -> list[Any]:
     """∂/∂logit = softmax · Σt − t, and ∂/∂t = logsumexp − logit."""
     n = len(x) // 2
     logits, targets = x[:n], x[n:]
-    total, mass = logsumexp(*logits), sum(*targets)
-    slopes = [exp(a - total) * mass - t for a, t in zip(logits, targets, strict=True)]
-    return slopes + [total - a for a in logits]
+    near, weights, total = _weights(logsumexp(*logits), logits)
+    rest, share = log(total), sum(*targets) / total
+    slopes = [weight * share - t for weight, t in zip(weights, targets, strict=True)]
+    return slopes + [rest + (near - a) for a in logits]
 
 
 sum  = row("sum",  None,      lambda y, *x: [1] * len(x), arity=None, symbol="Σ", latex=r"\sum\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.add_all(x))
@@ -222,7 +235,7 @@ prod = row("prod", None, lambda y, *x: _products_of_the_others(1, x), pull=lambd
 mean = row("mean", None, lambda y, *x: [Fraction(1, len(x))] * len(x), arity=None, mpmath="", total=True, formula=lambda *x: numerics.add_all(x) / len(x))
 dot  = row("dot",  None,      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], arity=None, symbol="·",
            latex=r"\operatorname{{dot}}\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.dot_all(x))
-logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), lambda y, *x: [exp(a - y) for a in x], arity=None,
+logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), _softmax, arity=None,
                 mpmath=lambda m, *x: m.log(m.fsum(m.exp(a) for a in x)), formula=special.logsumexp_formula)
 cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, mpmath=limits.mpmath_cross_entropy, formula=special.cross_entropy_formula)
 

@@ -87,6 +87,10 @@ class Unknown(Arithmetic):
             return operands[1] if first else last
         return self
 
+    def detach(self) -> Unknown:
+        """As unknown as it is."""
+        return self
+
     def example(self) -> float:
         """Any number of the commonest kind: only asked for the kind."""
         return 0.0

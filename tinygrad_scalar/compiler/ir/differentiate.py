@@ -56,6 +56,12 @@ def _rule(row: Primitive, partial: Any) -> Template | None:
     return template(partial, (row.arity or 0) + 1, functools.partial(inner_grads_on, orders=0))
 
 
+@functools.cache
+def _pull_template(row: Primitive, pull: Any) -> Template | None:
+    """The pull of a row as a template over (g, y, *x)."""
+    return template(pull, (row.arity or 0) + 2, functools.partial(inner_grads_on, orders=0))
+
+
 def _branchless(rule: Template | None) -> bool:
     """Whether neither a partial nor, with rows of the library only, its own partials branch."""
     return rule is not None and all(row is None or row in LIBRARY for row, _ in rule.lines)
@@ -130,6 +136,20 @@ class Derivation:
         result = rule(y, *x) if callable(rule) else rule
         carried = isinstance(result, (Traced, Value))
         return self.recording.line(result) if carried else float(result)
+
+    def pulled(self, line: int, i: int, gradient: int, partial: float) -> int:
+        """gradient · ∂u(line)/∂(operand i), whose factors a row's pull puts in its own order."""
+        row, operands = self.tape.code[line]
+        rule = row.pulls[i] if row.arity is not None else None
+        if rule is None or not isinstance(partial, int) or partial in self.tape.constants:
+            return self.times(gradient, partial)
+        made = _pull_template(row, rule)
+        if made is None:
+            return self.times(gradient, partial)
+        sign, operand = self.tape.code[gradient]
+        inner = operand[0] if sign is _NEG else gradient
+        product = made.placed(self.tape, (inner, line, *operands))
+        return self.tape.emit(_NEG, (product,)) if sign is _NEG else product
 
     def times(self, a: int, partial: float) -> int:
         """a · partial; a sign of either goes to the product, where a sum may take it in."""
@@ -230,7 +250,7 @@ class Derivation:
             return None
         mask = self.mask_of(partial)
         if mask is None:
-            return self.times(flow[0], partial), flow[1]
+            return self.pulled(line, i, flow[0], partial), flow[1]
         return flow if mask in flow[1] else (flow[0], (*flow[1], mask))
 
     def forward(self, outputs: Sequence[int], tangents: dict[int, int]) -> list[int]:
@@ -253,7 +273,7 @@ class Derivation:
                     continue
                 mask = self.mask_of(partial)
                 slope = slopes[operand]
-                term = (self.times(slope, partial), ()) if mask is None else (slope, (mask,))
+                term = (slope, (mask,)) if mask else (self.pulled(line, i, slope, partial), ())
                 total = term if total is None else self.joined(total, term)
             if total is not None:
                 slopes[line] = self.masked(total)

@@ -1,0 +1,72 @@
+"""Digits that a partial must not lose although the value is right, in every mode and engine.
+
+References: mpmath at 700 digits, or the closed form named beside the case.
+"""
+
+import math
+
+import mpmath
+import pytest
+
+import tinygrad_scalar as ts
+from tinygrad_scalar import Value, grad, hessian, hvp, logsumexp
+from tinygrad_scalar.core.primitives import TABLE
+
+ENGINES = ts.engines()
+
+
+def seconds(f, x):
+    """The second derivative in every mode."""
+    yield "hessian", hessian(f)(x)
+    yield "hvp", hvp(f, (x,), (1.0,))
+    yield "taylor", ts.derivative(f, 2)(x)
+    yield "grad of grad", grad(grad(f))(x)
+    for engine in ENGINES:
+        yield engine, ts.compile(f, engine=engine).hessian(x)[0][0]
+
+
+@pytest.mark.parametrize("x", [-5.0, -20.0, -30.0, -36.0])
+def test_the_logarithm_of_a_tail_has_its_curvature(x):
+    """(log Φ)″ = −x λ − λ² with λ = φ/Φ; the two terms, near x², cancel: x² · 1e-14 may be lost."""
+    with mpmath.workdps(700):
+        rate = mpmath.npdf(x) / mpmath.ncdf(x)
+        expected = float(-x * rate - rate * rate)
+    for mode, got in seconds(lambda x: ts.log(ts.normal_cdf(x)), x):
+        assert abs(got - expected) <= x * x * 1e-14, mode
+
+
+@pytest.mark.parametrize("logit", [0.3, 1e4, 1e10, -1e16, 1e300])
+def test_equal_logits_share_the_gradient(logit):
+    """∂ logsumexp/∂x_i = e^(x_i − max)/Σ: ½ each, whatever digits the result has dropped."""
+    assert grad(lambda x: logsumexp(x))([logit, logit]) == [0.5, 0.5]
+    assert grad(lambda x: ts.cross_entropy(x, 0))([logit, logit]) == [-0.5, 0.5]
+    for engine in ENGINES:
+        compiled = ts.compile(lambda x: logsumexp(x), engine=engine)
+        assert list(compiled.grad([logit, logit])) == [0.5, 0.5], engine
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [(1.19383e-318, -1.3404336242266034e-177), (1e-200, 0.1), (1e300, -0.1), (3.0, 0.7)]
+)
+def test_the_slope_of_a_power_is_precise(a, b):
+    """b · a^b / a within 4 ulps: the C library's power within one, and three roundings."""
+    with mpmath.workdps(50):
+        expected = float(mpmath.mpf(b) * mpmath.mpf(a) ** (mpmath.mpf(b) - 1))
+    x = Value(a)
+    (x**b).backward()
+    graph = Value(a)
+    slope = (graph**b).backward(create_graph=True)[graph].data
+    for got in (x.grad, slope, ts.jvp(lambda x: x**b, (a,), (1.0,))[1]):
+        assert abs(got - expected) <= 4 * math.ulp(expected)
+
+
+@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
+def test_a_pull_is_the_gradient_times_the_partial(row):
+    """At an ordinary point the order of the factors matters for the last digits alone."""
+    point = {"acosh": (1.5,), "clip": (0.3, -1.0, 1.0), "polygamma": (1.0, 1.3)}.get(
+        row.name, (0.3, 0.7, 0.5)[: row.arity or 2]
+    )
+    y = row(*point)
+    slopes = [s(y, *point) if callable(s) else s for s in row.all_partials(y, point)]
+    for got, slope in zip(row.pull(1.7, y, *point), slopes, strict=True):
+        assert got == pytest.approx(1.7 * slope, rel=2e-15, abs=0)
