@@ -112,8 +112,8 @@ def test_too_many_edges_close_scopes_too_where_depth_is_free():
 
 def test_what_cannot_be_made_to_fit_is_an_error_that_says_what_to_do():
     z = Value(1.0)
-    for _ in range(400):
-        z = z + 1.0
+    for i in range(400):
+        z = z + float(i)  # no two alike: nothing folds
     with pytest.raises(ValueError, match=r"draw: 401 nodes .*max_nodes=300: .*depth=.*focus=.*"):
         scene(z, "draw", max_nodes=300)
 

@@ -224,7 +224,7 @@ def test_errors():
     with pytest.raises(TypeError, match=r"^steps: timeout is a number of seconds"):
         steps(product(), timeout=None)
     z = Value(0.0)
-    for _ in range(500):
-        z = z + 1.0
+    for i in range(500):
+        z = z + float(i)  # no two alike: nothing folds
     with pytest.raises(ValueError, match=r"^steps: 501 nodes .*max_nodes=500: "):
         steps(z)

@@ -268,7 +268,9 @@ def test_colours_by_gradient_stay_in_the_dark(browser, tmp_path):
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     (tmp_path / "page.html").write_text(
-        (tmp_path / "graph.svg").read_text(encoding="utf-8"), encoding="utf-8"
+        '<meta name="color-scheme" content="light dark">'
+        + (tmp_path / "graph.svg").read_text(encoding="utf-8"),
+        encoding="utf-8",
     )
     page = Page(browser, tmp_path / "page.html")
     kept = page.run(

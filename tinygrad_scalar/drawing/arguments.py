@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 from tinygrad_scalar.core.value import Value
 
 Color = Literal["grad"] | None
+Direction = Literal["LR", "TB"]
+Theme = Literal["auto", "light", "dark"]
+_DIGITS = 17  # what a float has
 
 
 def checked_roots(z: Any, caller: str) -> list[Value]:
@@ -46,3 +50,47 @@ def check_timeout(timeout: Any, caller: str) -> None:
         raise TypeError(f"{caller}: timeout is a number of seconds, not {type(timeout).__name__}")
     if not timeout > 0 or math.isinf(timeout):
         raise ValueError(f"{caller}: timeout is a positive number of seconds, not {timeout}")
+
+
+class Look(NamedTuple):
+    """How a picture is to look, checked: the options that do not decide what is in it."""
+
+    direction: str = "LR"
+    digits: int = 6
+    theme: str = "auto"
+    title: str | None = None
+    derivatives: bool = True
+    values: bool = True
+    gradients: bool = True
+
+
+def checked_look(
+    caller: str, direction: Any, digits: Any, theme: Any, title: Any, shown: Mapping[str, Any]
+) -> Look:
+    """The options as a `Look`. Errors: TypeError and ValueError that name the option."""
+    _check_word("direction", direction, ("LR", "TB"), caller)
+    _check_word("theme", theme, ("auto", "light", "dark"), caller)
+    if digits is not None:
+        check_count("digits", digits, 1, caller)
+        if digits > _DIGITS:
+            raise ValueError(f"{caller}: digits is at most {_DIGITS}, not {digits}")
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"{caller}: title is a str or None, not {type(title).__name__}")
+    for name, flag in shown.items():
+        if not isinstance(flag, bool):
+            raise TypeError(f"{caller}: {name} is True or False, not {flag!r}")
+    return Look(direction, digits or 6, theme, title or None, **shown)
+
+
+def _check_word(name: str, word: Any, words: tuple[str, ...], caller: str) -> None:
+    if word not in words:
+        choices = " or ".join(f'"{choice}"' for choice in words)
+        raise ValueError(f"{caller}: {name} is {choices}, not {word!r}")
+
+
+def check_dpi(dpi: Any, caller: str) -> None:
+    """TypeError or ValueError unless `dpi` is a number of dots per inch that makes sense."""
+    if isinstance(dpi, bool) or not isinstance(dpi, (int, float)):
+        raise TypeError(f"{caller}: dpi is a number of dots per inch, not {type(dpi).__name__}")
+    if not 10 <= dpi <= 2400:
+        raise ValueError(f"{caller}: dpi is between 10 and 2400, not {dpi}")

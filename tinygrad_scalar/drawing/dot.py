@@ -2,6 +2,7 @@
 
 A Value is a rounded box with label, value and gradient; its operation a small ellipse before it,
 which also shows the operands that are plain numbers; an edge into it carries the local derivative.
+In the compact form, of large pictures, all of that stands in one box (`compact.py`).
 Classes (`value leaf`, `operation`, …) pass through Graphviz into the SVG.
 """
 
@@ -12,18 +13,29 @@ from itertools import count
 from typing import Any
 
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.drawing.arguments import Color, checked_color
+from tinygrad_scalar.drawing.arguments import (
+    Color,
+    Direction,
+    Look,
+    Theme,
+    checked_color,
+    checked_look,
+)
 from tinygrad_scalar.drawing.colour import GradientColours
-from tinygrad_scalar.drawing.labels import dot_text, number_text
+from tinygrad_scalar.drawing.compact import Boxes, across, box_name
+from tinygrad_scalar.drawing.gradients import Gradients, recorded_gradients
+from tinygrad_scalar.drawing.labels import dot_text, number_text, width_of
 from tinygrad_scalar.drawing.looks import caption_of, coloured, look_of, symbol_of
-from tinygrad_scalar.drawing.scene import Box, Scene, scene, slopes
+from tinygrad_scalar.drawing.scene import Box, Bundle, Scene, scene, slopes
 from tinygrad_scalar.drawing.scopes import Scope, nested
+from tinygrad_scalar.drawing.sums import sums_of_calls
+from tinygrad_scalar.drawing.theme import painted
 
 Blocks = dict[Scope, tuple[list[str], list[str]]]  # by scope: the Values, and their operations
 
 _FONT = "Helvetica,Arial,sans-serif"
 _HEADER = f"""\
-  graph [rankdir=LR nodesep=0.2 RANKSEP fontname="{_FONT}" fontsize=11 fontcolor="#59636e"]
+  graph [rankdir=DIRECTION nodesep=0.2 RANKSEP fontname="{_FONT}" fontsize=11 fontcolor="#59636e"]
   node [shape=box style="rounded,filled" class=value fillcolor="#ffffff" color="#818b98" \
 fontname="{_FONT}" fontsize=11 fontcolor="#1f2328" height=0.3 margin="0.1,0.06"]
   edge [color="#818b98" fontname="{_FONT}" fontsize=9 fontcolor="#59636e" arrowsize=0.6]
@@ -37,16 +49,26 @@ _CLUSTER = 'class=scope style="rounded,filled" fillcolor="#f6f8fa80" color="#d1d
 _BOX = ' class="value box" style="rounded,filled,bold" fillcolor="#eaeef2" color="#59636e"'
 _DENSE = 3  # edges from and to boxes, for each thing shown
 _OMITTED = ' class=omitted shape=plaintext style=solid fontcolor="#59636e"'
+# Where Graphviz would search longest for a better picture of a large graph.
+_QUICK = "  graph [nslimit=2 nslimit1=2 mclimit=0.5]\n"
 
 
 def to_dot(
-    z: Value | Sequence[Value],
+    z: Value | Sequence[Value] | Any,
     *,
     depth: int | None = None,
     max_nodes: int | None = None,
     focus: Value | None = None,
+    fold: bool = True,
     color: Color = None,
     derivative: Any = None,
+    direction: Direction = "LR",
+    digits: int = 6,
+    theme: Theme = "auto",
+    title: str | None = None,
+    derivatives: bool = True,
+    values: bool = True,
+    gradients: bool = True,
     timeout: float | None = None,
 ) -> str:
     r"""The graph of `z` as DOT text, by a pure function: no layout engine is needed.
@@ -54,7 +76,7 @@ def to_dot(
     The options are those of `draw`, without a limit on the nodes unless one is given. `timeout` is
     taken and has no effect: nothing is laid out here. O(nodes + edges), without recursion.
 
-    Errors: TypeError unless `z` is a Value or a list of them; those of the options.
+    Errors: TypeError unless `z` is a Value, a list of them or a table; those of the options.
     Source: *Deep Learning*, section 6.5.1 and figure 6.8.
 
     >>> x = Value(2.0, label="x")
@@ -62,41 +84,127 @@ def to_dot(
     ['  u1 -> f2 [label="3.0"]', '  f2 -> u2']
     """
     del timeout
-    seen = scene(z, "to_dot", depth=depth, max_nodes=max_nodes, focus=focus, derivative=derivative)
-    return scene_dot(seen, color=checked_color(color, "to_dot"), focus=focus)
+    shown = {"derivatives": derivatives, "values": values, "gradients": gradients}
+    look = checked_look("to_dot", direction, digits, theme, title, shown)
+    seen = scene(
+        z,
+        "to_dot",
+        depth=depth,
+        max_nodes=max_nodes,
+        focus=focus,
+        derivative=derivative,
+        fold=fold,
+    )
+    return scene_dot(seen, look=look, color=checked_color(color, "to_dot"), focus=focus)
 
 
 def scene_dot(
     seen: Scene,
     *,
+    look: Look = Look(),  # noqa: B008 (a tuple)
     color: Color = None,
     focus: Any = None,
     caption: Callable[[Any, str], str] | None = None,
-    gradient: Callable[[Any], Any] = lambda node: node.grad,
+    gradients: Gradients | None = None,
     ids: bool = False,
 ) -> str:
     """The DOT text of a scene; `caption` gives a Value's text, `ids` ask for ids in the SVG."""
-    colours = _colours(seen, gradient) if color == "grad" else None
-    look = look_of(seen, focus) if colours is None else coloured(colours, gradient)
-    blocks, results = _blocks(seen, caption or caption_of(seen), look, ids)
-    for box in seen.boxes:
-        text = _box(box) if colours is None else _coloured_box(box, colours, gradient)
-        blocks.setdefault(box.scope, ([], []))[0].append(text)
+    shown = gradients or seen.gradients or recorded_gradients(seen)
+    note = ""
+    if gradients is None and seen.gradients is None and look.gradients:
+        shown, note = sums_of_calls(seen, shown)
+    colours = _colours(seen, shown.of) if color == "grad" else None
+    paint = painted(look.theme)
+    text = caption or caption_of(look, shown)
+    if seen.compact:
+        parts = Boxes(seen, look, shown, text, colours, focus, paint, ids)
+        blocks, edges = parts.blocks(), [*parts.edges()]
+    else:
+        blocks, edges = _detailed(seen, look, shown, text, colours, focus, paint, ids)
     legend = [] if colours is None else [colours.legend()]
-    # Labels push edges apart. Between fully connected boxes they are set beside the layout instead.
-    dense = len(seen.bundles) > _DENSE * (len(seen.nodes) + len(seen.boxes))
-    header = _HEADER.replace("RANKSEP", "ranksep=1.2" if dense else "ranksep=0.35")
-    label = "xlabel" if dense else "label"
-    edges = (*_edges(seen, label, ids), *_bundles(seen, label, ids), _RESULTS, *results)
-    return "".join(("digraph {\n", header, *_clusters(blocks), *legend, *edges, "}\n"))
+    lined = [_lines(seen)] if seen.lines else []
+    clusters = _rows_of(blocks, seen) if seen.lines else _clusters(seen, blocks, paint)
+    header = [paint(_header(seen, look)), _titled(look, note)]
+    return "".join(("digraph {\n", *header, *clusters, *lined, *legend, *edges, "}\n"))
+
+
+def _header(seen: Scene, look: Look) -> str:
+    ranksep = "ranksep=0.45" if seen.compact else "ranksep=0.35"
+    if _dense(seen):
+        ranksep = "ranksep=1.2"
+    header = _HEADER.replace("RANKSEP", ranksep).replace("DIRECTION", look.direction)
+    if look.theme == "dark":
+        header = f'  bgcolor="#fffffe"\n{header}'
+    if seen.compact or len(seen.nodes) > _LARGE:
+        header += _QUICK
+    if seen.compact:
+        splines = " splines=line" if _dense(seen) else ""
+        header += f"  graph [nodesep={0.07 if splines else 0.14}{splines}]\n"
+    return header
+
+
+_LARGE = 120  # Values with their operations, from which Graphviz is told to hurry
+
+
+def _titled(look: Look, note: str) -> str:
+    """The title above the picture, or a note below it; both above, where there are both."""
+    lines = [dot_text(line) for line in (look.title, note) if line]
+    if not lines:
+        return ""
+    place = "t" if look.title else "b"
+    size = 14 if look.title else 10
+    text = "\\n".join(lines)
+    return f'  label="{text}" labelloc={place} fontsize={size}\n'
+
+
+def _dense(seen: Scene) -> bool:
+    """Whether boxes are joined by so many edges that labels would push them apart."""
+    return len(seen.bundles) > _DENSE * (len(seen.nodes) + len(seen.boxes)) or (
+        seen.compact and any(box.group is None for box in seen.boxes) and len(seen.bundles) > _NET
+    )
+
+
+_NET = 24  # edges between closed scopes that make a net, drawn by straight lines
 
 
 # ── Values, operations, boxes and clusters ────────────────────────────────────────────────────
+def _detailed(
+    seen: Scene,
+    look: Look,
+    gradients: Gradients,
+    caption: Callable[[Any, str], str],
+    colours: GradientColours | None,
+    focus: Any,
+    paint: Callable[[str], str],
+    ids: bool,
+) -> tuple[Blocks, list[str]]:
+    """The form in which operations stand for themselves."""
+    of = gradients.of
+    looks = look_of(seen, focus) if colours is None else coloured(colours, of)
+    blocks, results = _blocks(seen, caption, lambda n, name: paint(looks(n, name)), look, ids)
+    for box in seen.boxes:
+        text = paint(_box(seen, box)) if colours is None else _coloured_box(seen, box, colours, of)
+        blocks.setdefault(box.scope, ([], []))[0].append(text)
+    label = "xlabel" if _dense(seen) else "label"
+    if len(seen.nodes) > _LARGE and not _dense(seen) and seen.lines:
+        label = "headlabel"
+    return blocks, [
+        *_edges(seen, look, label, paint, ids),
+        *_bundles(seen, look, label, ids),
+        _RESULTS,
+        *results,
+    ]
+
+
 def _blocks(
-    seen: Scene, caption: Callable[[Any, str], str], look: Callable[[Any, str], str], ids: bool
+    seen: Scene,
+    caption: Callable[[Any, str], str],
+    look: Callable[[Any, str], str],
+    options: Look,
+    ids: bool,
 ) -> tuple[Blocks, list[str]]:
     """Values and operations by scope, and the edges from each operation to its Value."""
-    symbol = symbol_of()
+    symbol = symbol_of(options.digits)
     blocks: Blocks = {(): ([], [])}
     results = []
     for node in seen.nodes:
@@ -105,6 +213,8 @@ def _blocks(
         values, operations = blocks.get(scope) or blocks.setdefault(scope, ([], []))
         name = (seen.names and seen.names.get(id(node))) or node.label
         mark = f" id=u{number}" if ids else ""
+        if len(name) > _SHORT:
+            mark += f" width={width_of(name, 11) / 72:.2f}"
         values.append(f'  u{number} [label="{caption(node, name)}"{look(node, name)}{mark}]\n')
         if node.primitive is not None:
             mark = f" id=f{number}" if ids else ""
@@ -114,18 +224,24 @@ def _blocks(
     return blocks, results
 
 
-def _box(box: Box, look: str = _BOX) -> str:
+_SHORT = 10  # letters of a name that has room in bold, whatever the font
+
+
+def _box(seen: Scene, box: Box, look: str = _BOX) -> str:
     if not box.name:
         more = len({id(node) for node in box.nodes})
         return f'  {box.key} [label="… {more} more"{_OMITTED} id={box.key}]\n'
+    name = box_name(seen, box)
     size = f"{len(box.nodes)} node{'s' * (len(box.nodes) != 1)}"
-    return f'  {box.key} [label="{dot_text(box.name)}\\n{size}"{look} id={box.key}]\n'
+    return f'  {box.key} [label="{dot_text(name)}\\n{size}"{look} id={box.key}]\n'
 
 
-def _coloured_box(box: Box, colours: GradientColours, gradient: Callable[[Any], Any]) -> str:
+def _coloured_box(
+    seen: Scene, box: Box, colours: GradientColours, gradient: Callable[[Any], Any]
+) -> str:
     """A box has the colour of the largest gradient in it."""
     look = colours(_steepest(box, gradient)).attributes("value box graded")
-    return _box(box, f' style="rounded,filled,bold"{look}')
+    return _box(seen, box, f' style="rounded,filled,bold"{look}')
 
 
 def _steepest(box: Box, gradient: Callable[[Any], Any]) -> Any:
@@ -137,44 +253,99 @@ def _colours(seen: Scene, gradient: Callable[[Any], Any]) -> GradientColours:
     return GradientColours(gradients + [_steepest(box, gradient) for box in seen.boxes if box.name])
 
 
-def _clusters(blocks: Blocks) -> Iterator[str]:
+def _clusters(seen: Scene, blocks: Blocks, paint: Callable[[str], str]) -> Iterator[str]:
     """The blocks, each scope a Graphviz cluster inside that of the scope around it."""
     numbers = count(1)
+    cluster, operations_of = paint(_CLUSTER), paint(_OPERATIONS)
     for scope, opens in nested(blocks):
         if not opens:
             yield "}\n" if scope else ""
             continue
         if scope:
             yield f"subgraph cluster_{next(numbers)} {{\n"
-            yield f'  graph [label="{dot_text(scope[-1])}" {_CLUSTER}]\n'
+            title = seen.titles.get(scope, scope[-1])
+            yield f'  graph [label="{dot_text(title)}" {cluster}]\n'
         values, operations = blocks.get(scope, ((), ()))
+        yield from values
+        if operations:
+            yield from (operations_of, *operations, "}\n")
+
+
+def _rows_of(blocks: Blocks, seen: Scene) -> Iterator[str]:
+    """The blocks of a wrapped picture, without frames: these would run over several lines."""
+    del seen
+    for values, operations in blocks.values():
         yield from values
         if operations:
             yield from (_OPERATIONS, *operations, "}\n")
 
 
+def _lines(seen: Scene) -> str:
+    """What keeps the lines of a wrapped picture below each other and flush on the left."""
+    lines = max(seen.lines.values()) + 1
+    heads: dict[int, list[str]] = {line: [] for line in range(lines)}
+    fed = {*_fed_in_line(seen)}
+    computed = {seen.key(node) for node in seen.nodes if node.primitive and not seen.compact}
+    for key, line in seen.lines.items():
+        if key not in fed:
+            heads[line].append(f"f{key[1:]}" if key in computed else key)
+    chain = " -> ".join(f"line{line}" for line in range(lines))
+    text = [f"  {{rank=same node [shape=point style=invis width=0.01]\n  {chain} [style=invis]}}\n"]
+    for line, keys in heads.items():
+        text += [f"  line{line} -> {key} [style=invis weight=0]\n" for key in keys]
+    return "".join(text)
+
+
+def _fed_in_line(seen: Scene) -> Iterator[str]:
+    """What stands to the right of another thing in its own line."""
+    for node in seen.nodes:
+        key = seen.key(node)
+        if any(
+            id(p) in seen.shown and seen.lines.get(seen.key(p)) == seen.lines.get(key)
+            for p in node.parents
+        ):
+            yield key
+    for bundle in seen.bundles:
+        if seen.lines.get(bundle.source) == seen.lines.get(bundle.target):
+            yield bundle.target
+
+
 # ── edges ─────────────────────────────────────────────────────────────────────────────────────
-def _edges(seen: Scene, label: str, ids: bool) -> Iterator[str]:
+def _edges(
+    seen: Scene, look: Look, label: str, paint: Callable[[str], str], ids: bool
+) -> Iterator[str]:
     """From each Value shown to the operations that it goes into."""
     numbers, shown = seen.numbers, seen.shown
+    violet = paint(' color="#c297ff" class=beside')
     for node in seen.nodes:
         target = numbers[id(node)]
-        look = ' color="#c297ff"' if id(node) in seen.derivative else ""
+        mark = violet if id(node) in seen.derivative else ""
         for i, parent, slope in slopes(node):
             if id(parent) in shown:
-                text = number_text(slope)
+                source = numbers[id(parent)]
+                text = f'{label}="{number_text(slope, look.digits)}"' if look.derivatives else ""
                 name = f" id=e{target}_{i}" if ids else ""
-                yield f'  u{numbers[id(parent)]} -> f{target} [{label}="{text}"{look}{name}]\n'
+                between = across(seen, f"u{source}", f"u{target}")
+                inside = f"{text}{mark}{name}{between}".strip()
+                yield f"  u{source} -> f{target}{f' [{inside}]' if inside else ''}\n"
 
 
-def _bundles(seen: Scene, label: str, ids: bool) -> Iterator[str]:
+def _bundles(seen: Scene, look: Look, label: str, ids: bool) -> Iterator[str]:
     """Edges from and to boxes carry how many they are; a single one into a Value its slope."""
     for bundle in seen.bundles:
         target = f"f{bundle.target[1:]}" if bundle.target[0] == "u" else bundle.target
-        node, i = bundle.edges[0]
-        text = f"{len(bundle.edges)} edges"
-        if len(bundle.edges) == 1:
-            text = number_text(node._partial(i)) if target[0] == "f" else ""
-        look = f'{label}="{text}" ' if text else ""
+        text = _bundle_text(seen, bundle, look)
+        mark = f'{label}="{text}" ' if text else ""
         name = f" id=e{bundle.source}_{bundle.target}" if ids else ""
-        yield f"  {bundle.source} -> {target} [{look}style=dashed class=bundle{name}]\n"
+        between = across(seen, bundle.source, bundle.target)
+        yield f"  {bundle.source} -> {target} [{mark}style=dashed class=bundle{name}{between}]\n"
+
+
+def _bundle_text(seen: Scene, bundle: Bundle, look: Look) -> str:
+    grouped = {box.key for box in seen.boxes if box.group}
+    if bundle.source in grouped or bundle.target in grouped or not look.derivatives:
+        return ""
+    node, i = bundle.edges[0]
+    if len(bundle.edges) > 1:
+        return f"{len(bundle.edges)} edges"
+    return number_text(node._partial(i), look.digits) if bundle.target[0] == "u" else ""

@@ -9,10 +9,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-_DOTS_PER_INCH = "192"  # of a PNG: sharp on screens of double density
+_LARGE = 3000  # edges that are tried whatever the time
+_SECONDS = 0.4  # for 1,000 edges; it grows with their square
+_PATIENCE = 2  # times the time allowed, from which on it is not tried
 
 # Run with -I -S: half the start-up time, and nothing in the current folder can get in between.
 _PYGRAPHVIZ = """\
@@ -24,14 +27,20 @@ sys.stdout.buffer.write(graph.draw(format=sys.argv[2], prog="dot", args=" ".join
 """
 
 
-def laid_out(source: str, format: str, timeout: float) -> bytes:  # noqa: A002 (Graphviz's word)
-    """The DOT text laid out by `dot` and rendered.
+def laid_out(
+    source: str,
+    format: str,  # noqa: A002 (Graphviz's word)
+    timeout: float,
+    options: Sequence[str] = (),
+) -> bytes:
+    """The DOT text laid out by `dot` and rendered, with further options of its command line.
 
-    Errors: ImportError if there is no engine, naming both remedies; TimeoutError after `timeout`
-    seconds; RuntimeError with Graphviz's own words if it fails.
+    Errors: ValueError before it starts if that would take far too long; ImportError if there is no
+    engine, naming both remedies; TimeoutError after `timeout` seconds; RuntimeError with Graphviz's
+    own words if it fails.
     """
-    options = [f"-Gdpi={_DOTS_PER_INCH}"] if format == "png" else []
-    command = _command(format, options)
+    _check_work(source, timeout)
+    command = _command(format, [*options])
     try:
         done = subprocess.run(
             command, input=source.encode(), capture_output=True, timeout=timeout, check=False
@@ -45,6 +54,19 @@ def laid_out(source: str, format: str, timeout: float) -> bytes:  # noqa: A002 (
         words = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
         raise RuntimeError(f"draw: the layout failed, {Path(command[0]).name} says: {words}")
     return done.stdout
+
+
+def _check_work(source: str, timeout: float) -> None:
+    """ValueError for a text whose layout would take many times as long as it may."""
+    edges = source.count(" -> ")
+    seconds = _SECONDS * (edges / 1000) ** 2
+    if edges > _LARGE and seconds > _PATIENCE * timeout:
+        fitting = int(1000 * (timeout / _SECONDS) ** 0.5)
+        raise ValueError(
+            f"draw: {edges} edges would be laid out for more than {timeout:g} seconds; about "
+            f"{fitting} fit: show less with depth= (closes scopes), focus= (what surrounds a node) "
+            "or max_nodes=, or allow more with timeout="
+        )
 
 
 def _command(format: str, options: list[str]) -> list[str]:  # noqa: A002 (Graphviz's word)

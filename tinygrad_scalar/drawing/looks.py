@@ -5,64 +5,71 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tinygrad_scalar.drawing.arguments import Look
 from tinygrad_scalar.drawing.colour import GradientColours
+from tinygrad_scalar.drawing.gradients import Gradients
 from tinygrad_scalar.drawing.labels import dot_text, number_text
 from tinygrad_scalar.drawing.scene import Scene
 from tinygrad_scalar.drawing.terms import operation_text
 
-_LEAF = ' fillcolor="#ddf4ff" color="#54aeff"'
-_OUTPUT = ' fillcolor="#fff8c5" color="#d4a72c"'
-_DERIVATIVE = ' fillcolor="#fbefff" color="#c297ff"'
+_EDGES = {"": "#818b98", " leaf": "#54aeff", " output": "#d4a72c", " derivative": "#c297ff"}
+_FILLS = {"": "#ffffff", " leaf": "#ddf4ff", " output": "#fff8c5", " derivative": "#fbefff"}
 _FOCUS = " penwidth=3"
 
 
-def caption_of(seen: Scene) -> Callable[[Any, str], str]:
-    """The text of a Value: name, value, and the gradient once there is one.
-
-    Where no backward has come by, a gradient of 0.0 says nothing, and is left out.
-    """
-    differentiated = any(root.grad for root in seen.roots)
-    beside = seen.derivative
+def caption_of(look: Look, gradients: Gradients) -> Callable[[Any, str], str]:
+    """The text of a Value: name, value, and the gradient once there is one."""
+    of, known, sums = gradients
+    digits, values, shown = look.digits, look.values, look.gradients
 
     def caption(node: Any, name: str) -> str:
-        text = number_text(node.data)
+        text = number_text(node.data, digits) if values else ""
         if name:
-            text = f"{dot_text(name)}\\n{text}"
-        gradient = node.grad
-        if gradient or (differentiated and id(node) not in beside):
-            return f"{text}\\ngrad {number_text(gradient)}"
+            text = f"{dot_text(name)}\\n{text}" if text else dot_text(name)
+        if shown and known(node):
+            sign = "Σ grad" if id(node) in sums else "grad"
+            gradient = f"{sign} {number_text(of(node), digits)}"
+            return f"{text}\\n{gradient}" if text else gradient
         return text
 
     return caption
 
 
-def symbol_of() -> Callable[[Any], str]:
+def symbol_of(digits: int = 6) -> Callable[[Any], str]:
     """The text of an operation, worked out once for each row of one operand."""
     known: dict[Any, str] = {}
 
     def symbol(node: Any) -> str:
         row = node.primitive
         if row.arity != 1:
-            return dot_text(operation_text(node))
+            return dot_text(operation_text(node, digits))
         if row not in known:
-            known[row] = dot_text(operation_text(node))
+            known[row] = dot_text(operation_text(node, digits))
         return known[row]
 
     return symbol
 
 
-def look_of(seen: Scene, focus: Any) -> Callable[[Any, str], str]:
-    """The classes and colours of a Value; the defaults are those of an inner node."""
+def kind_of(seen: Scene) -> Callable[[Any], str]:
+    """The class that a Value's role gives it: leaf, output, derivative, or none."""
     roots = {id(root) for root in seen.roots}
     special = roots | seen.derivative
 
-    def look(node: Any, name: str) -> str:
-        kind = colours = ""
+    def kind(node: Any) -> str:
         if id(node) in special:
-            of_root = id(node) in roots
-            kind, colours = (" output", _OUTPUT) if of_root else (" derivative", _DERIVATIVE)
-        elif node.primitive is None:
-            kind, colours = " leaf", _LEAF
+            return " output" if id(node) in roots else " derivative"
+        return " leaf" if node.primitive is None else ""
+
+    return kind
+
+
+def look_of(seen: Scene, focus: Any) -> Callable[[Any, str], str]:
+    """The classes and colours of a Value; the defaults are those of an inner node."""
+    kind_ = kind_of(seen)
+
+    def look(node: Any, name: str) -> str:
+        kind = kind_(node)
+        colours = f' fillcolor="{_FILLS[kind]}" color="{_EDGES[kind]}"' if kind else ""
         if node is focus:
             colours += _FOCUS
         if not (kind or name):
@@ -70,6 +77,11 @@ def look_of(seen: Scene, focus: Any) -> Callable[[Any, str], str]:
         return f' class="value{kind}{" named" if name else ""}"{colours}'
 
     return look
+
+
+def role_colours(kind: str) -> tuple[str, str]:
+    """The ground and the line of a role."""
+    return _FILLS[kind], _EDGES[kind]
 
 
 def coloured(colours: GradientColours, gradient: Callable[[Any], Any]) -> Callable[[Any, str], str]:

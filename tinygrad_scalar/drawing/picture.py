@@ -6,46 +6,80 @@ What lays out and writes files is imported then, so that `import tinygrad_scalar
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.drawing.arguments import Color, check_timeout, checked_color
+from tinygrad_scalar.drawing.arguments import (
+    Color,
+    Direction,
+    Theme,
+    check_dpi,
+    check_timeout,
+    checked_color,
+    checked_look,
+)
 from tinygrad_scalar.drawing.dot import scene_dot
+from tinygrad_scalar.drawing.paging import PAGE
+from tinygrad_scalar.drawing.point import applied_at
 from tinygrad_scalar.drawing.scene import scene
 
 
 def draw(
-    z: Value | Sequence[Value],
+    z: Value | Sequence[Value] | Mapping[Value, Any] | Callable[..., Any],
     *,
     depth: int | None = None,
     max_nodes: int | None = 300,
     focus: Value | None = None,
+    fold: bool = True,
     color: Color = None,
     derivative: Any = None,
+    direction: Direction = "LR",
+    digits: int = 6,
+    theme: Theme = "auto",
+    title: str | None = None,
+    derivatives: bool = True,
+    values: bool = True,
+    gradients: bool = True,
     timeout: float = 30,
+    at: Mapping[str, Any] | None = None,
+    **point: Any,
 ) -> Drawing:
     """The graph of `z` as a picture: what was computed from what, every value and every gradient.
 
     Shown by itself in a notebook; `.save("graph.svg")` writes a file. Blue are the leaves, yellow
     the output; an operation stands before its Value, with its plain numbers; an edge carries the
-    local derivative. Gradients are shown once a `backward` has come by.
+    local derivative. Gradients are shown once a `backward` has come by: those in `.grad`, where a
+    leaf may hold the sum of several calls (the picture says so); `draw(table)` shows those of one.
+
+    `z` is a Value, a list of them, the table that `backward` returned, or a function, which is
+    drawn at the point given by keywords: `draw(f, x=2.0, y=3.0)`, with its gradients. An option
+    wins over a parameter of its name, which goes into `at`: `draw(f, at={"depth": 2.0})`.
+
+    More than about 40 Values are drawn in a compact form, each with its operation in one box and
+    the local derivatives where the edges enter; scopes close, then loops fold, until the picture
+    fits 1600 × 1000 points, and what is still too wide is wrapped as the lines of a text are.
 
     - `depth`: how many levels of scopes (`with scope(name):`, modules of `nn`) are open, 0 closes
       all to boxes. An edge from or to a box says how many it stands for.
-    - `max_nodes`: at most so many Values and boxes; deeper and larger scopes are closed until it
-      fits. None for no limit.
+    - `max_nodes`: at most so many Values and boxes, counted after closing and folding; deeper and
+      larger scopes are closed until it fits. None for no limit: nothing is closed.
+    - `fold`: the calls of one module on several inputs are drawn once, "× n", and so are the turns
+      of a loop where it is too long for a page. False does not.
     - `focus`: only what is at most three edges away from this node.
     - `color="grad"`: colours by |gradient|, with a legend.
     - `derivative`: the graph of a derivative beside it, in violet: the table of
       `z.backward(create_graph=True)`, or a Value or several computed from such a table.
+    - `direction`: "LR" or "TB"; `digits`: significant ones of each number; `title`: above it.
+    - `theme`: "light", "dark", or "auto": as the page that shows it.
+    - `derivatives`, `values`, `gradients`: whether these are shown.
     - `timeout`: seconds that the layout may take.
-    - `z` may be a list of Values, drawn in one picture.
 
     Cost O(nodes + edges); the layout, superlinear, is made when it is first needed.
-    Errors: TypeError unless `z` is a Value; ValueError if it cannot be made to fit. Where the
-    layout is made, ImportError without an engine, TimeoutError after `timeout`.
+    Errors: TypeError for another `z`, or for what is neither an option nor a parameter; ValueError
+    if it cannot be made to fit. Where the layout is made, ImportError without an engine,
+    TimeoutError after `timeout`, ValueError before it starts if it would take far too long.
     Source: *Deep Learning*, section 6.5.1 and figures 6.8, 6.10, 6.11.
 
     >>> x, y = Value(2.0, label="x"), Value(3.0, label="y")
@@ -53,9 +87,20 @@ def draw(
     <Drawing of 3 nodes: show it in a notebook, or .save("graph.svg")>
     """
     check_timeout(timeout, "draw")
-    seen = scene(z, "draw", depth=depth, max_nodes=max_nodes, focus=focus, derivative=derivative)
-    source = scene_dot(seen, color=checked_color(color, "draw"), focus=focus)
-    return Drawing(source, len(seen.order), timeout)
+    shown = {"derivatives": derivatives, "values": values, "gradients": gradients}
+    look = checked_look("draw", direction, digits, theme, title, shown)
+    seen = scene(
+        applied_at(z, at, point, "draw"),
+        "draw",
+        depth=depth,
+        max_nodes=max_nodes,
+        focus=focus,
+        derivative=derivative,
+        fold=fold,
+        page=PAGE,
+    )
+    source = scene_dot(seen, look=look, color=checked_color(color, "draw"), focus=focus)
+    return Drawing(source, len(seen.order), timeout, theme=theme, title=title)
 
 
 class Drawing:
@@ -64,8 +109,18 @@ class Drawing:
     `source` is its DOT text, to be had without any layout engine.
     """
 
-    def __init__(self, source: str, nodes: int, timeout: float = 30) -> None:
+    def __init__(
+        self,
+        source: str,
+        nodes: int,
+        timeout: float = 30,
+        *,
+        theme: Theme = "auto",
+        title: str | None = None,
+    ) -> None:
         self.source = source
+        self._theme = theme
+        self._description = title or f"computational graph of {nodes} nodes"
         self._nodes = nodes
         self._timeout = timeout
 
@@ -79,41 +134,71 @@ class Drawing:
         return graph
 
     def svg(self) -> str:
-        """The picture as one SVG element, self-contained; light or dark as its reader prefers."""
+        """The picture as one SVG element, self-contained; light or dark as its theme says."""
         return self._svg
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(
+        self, path: str | os.PathLike[str], dpi: float = 96, transparent: bool = False
+    ) -> None:
         """Write the picture; the suffix says how: .svg, .png, .pdf, or .dot for the DOT text.
 
+        `dpi` are the dots of a PNG for each inch of 72 points; `transparent` leaves out the ground.
         Atomic: on a failure an existing file stays as it was, and nothing else is left behind.
-        Errors: ValueError for another suffix, OSError naming the path; those of the layout.
+        Errors: ValueError for another suffix or a dpi out of 10 … 2400, OSError naming the path;
+        those of the layout.
         """
         from tinygrad_scalar.files import suffix_of, write_atomically
 
         suffix = suffix_of(path)
         if suffix not in ("svg", "png", "pdf", "dot"):
             raise ValueError(f"{os.fspath(path)!r}: a drawing is saved as .svg, .png, .pdf or .dot")
-        texts = {"dot": lambda: self.source, "svg": self.svg}
-        content = texts[suffix]() if suffix in texts else self._laid_out(suffix)
+        check_dpi(dpi, "save")
+        if not isinstance(transparent, bool):
+            raise TypeError(f"save: transparent is True or False, not {transparent!r}")
+        options = ["-Gbgcolor=transparent"] if transparent else []
+        if suffix == "dot":
+            content: str | bytes = self.source
+        elif suffix == "svg":
+            content = self._styled(options) if transparent else self.svg()
+        else:
+            options += [f"-Gdpi={dpi:g}"] if suffix == "png" else []
+            content = self._laid_out(suffix, options)
         write_atomically(path, content)
 
-    def _laid_out(self, suffix: str) -> bytes:
+    def view(self) -> str:
+        """Open the picture in the browser; gives the path of the file that was written for it.
+
+        Errors: those of `save`.
+        """
+        import tempfile
+        import webbrowser
+        from pathlib import Path
+
+        path = Path(tempfile.mkdtemp(prefix="tinygrad_scalar_")) / "graph.svg"
+        self.save(path)
+        webbrowser.open(path.as_uri())
+        return str(path)
+
+    def _laid_out(self, suffix: str, options: Sequence[str] = ()) -> bytes:
         from tinygrad_scalar.drawing.layout import laid_out
 
-        return laid_out(self.source, suffix, self._timeout)
+        return laid_out(self.source, suffix, self._timeout, options)
+
+    def _styled(self, options: Sequence[str] = ()) -> str:
+        from tinygrad_scalar.drawing.style import styled
+
+        svg = self._laid_out("svg", options).decode()
+        return styled(svg, self._description, self._theme)
 
     @cached_property
     def _svg(self) -> str:
-        from tinygrad_scalar.drawing.style import styled
-
-        svg = self._laid_out("svg").decode()
-        return styled(svg, f"computational graph of {self._nodes} nodes")
+        return self._styled()
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
         """For notebooks: inline where HTML is shown, else as an image; without an engine, why."""
         try:
             svg = self.svg()
-        except (ImportError, TimeoutError) as error:
+        except (ImportError, TimeoutError, ValueError) as error:
             return {"text/plain": f"{self!r}\n{error}"}
         # A wide picture scrolls rather than shrinks beyond reading.
         html = f'<div style="overflow:auto">{svg}</div>'

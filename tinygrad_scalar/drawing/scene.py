@@ -6,28 +6,42 @@ the number it bears in Algorithm 6.1, u(1)…u(n), in every view of the same gra
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.undefined import by_rule
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import check_count, checked_roots
-from tinygrad_scalar.drawing.scopes import Scope, chosen_scopes, outermost, scopes_of
+from tinygrad_scalar.drawing.folding import Folds, Group, folded_calls, folded_loops
+from tinygrad_scalar.drawing.gradients import Gradients, table_gradients
+from tinygrad_scalar.drawing.paging import SMALL, columns_of, fits_page, ranks
+from tinygrad_scalar.drawing.scopes import (
+    Scope,
+    chosen_scopes,
+    closed_scopes,
+    outermost,
+    scopes_of,
+)
+from tinygrad_scalar.drawing.terms import operation_text
 from tinygrad_scalar.numbers.precision import like
 
+_FEWEST = 4  # things that closing scopes for the page leaves
+_WORTH = 0.6  # of a picture is left where folding its loops is worth while
 _NEIGHBOURHOOD = 3  # how many edges away from `focus` a picture reaches
 
 
 class Box(NamedTuple):
-    """A closed scope; or, with an empty name, what lies outside the neighbourhood of `focus`."""
+    """A closed scope; or like nodes drawn as one; or, without a name, what `focus` leaves out."""
 
     key: str
     name: str
     scope: Scope
     nodes: Sequence[Any]
+    group: Group | None = None  # where the nodes are alike
 
 
 class Bundle(NamedTuple):
@@ -51,6 +65,10 @@ class Scene:
     boxes: Sequence[Box] = ()
     bundles: Sequence[Bundle] = ()
     names: Mapping[int, str] = field(default_factory=dict)  # ∂z/∂x, by the id of the gradient
+    titles: Mapping[Scope, str] = field(default_factory=dict)  # of folded scopes: MLP × 20
+    gradients: Gradients | None = None  # of the table that is drawn
+    compact: bool = False  # operations stand in their Value's box
+    lines: Mapping[str, int] = field(default_factory=dict)  # of a wrapped picture: key to line
     derivative: set[int] = field(default_factory=set)  # the ids below the derivative roots only
 
     def key(self, node: Any) -> str:
@@ -70,9 +88,15 @@ def scene(
     max_nodes: int | None = None,
     focus: Value | None = None,
     derivative: Any = None,
+    fold: bool = True,
+    page: tuple[float, float] | None = None,
 ) -> Scene:
-    """What a picture of `z` shows under these options; see `draw`. O(nodes + edges)."""
-    roots = checked_roots(z, caller)
+    """What a picture of `z` shows under these options; see `draw`. O(nodes + edges).
+
+    `page` is a width and a height in points that the picture should fit.
+    """
+    table = z if isinstance(z, GradTable) else None
+    roots = checked_roots(z if table is None else next(iter(table), None), caller)
     check_count("depth", depth, 0, caller)
     check_count("max_nodes", max_nodes, 1, caller)
     gradients = _derivative_roots(derivative, roots, caller)
@@ -81,20 +105,23 @@ def scene(
     numbers = {id(node): number for number, node in enumerate(order, start=1)}
     kept = order if focus is None else _neighbourhood(order, focus, max_nodes, caller)
     scopes = scopes_of(order)
-    closed, total = chosen_scopes(kept, scopes, depth, max_nodes)
+    choice = _chosen(kept, scopes, depth, max_nodes, fold and focus is None, page)
+    total = len(choice.shown)
     if max_nodes is not None and total > max_nodes:
         raise ValueError(
             f"{caller}: {total} nodes are left with every scope closed, more than "
             f"max_nodes={max_nodes}: group nodes by `with scope(name):` so that depth= can close "
             "them, show what surrounds one node with focus=, or allow more with max_nodes="
         )
-    hidden = {scope: outermost(scope, closed) for scope in set(scopes.values())} if closed else {}
-    nodes = kept
-    if closed:
-        nodes = [node for node in kept if hidden.get(scopes.get(id(node), ())) is None]
-    made = Scene(roots, order, numbers, nodes, {id(node) for node in nodes}, scopes)
+    nodes = [node for node in kept if id(node) not in choice.home]
+    made = Scene(roots, order, numbers, nodes, {id(node) for node in nodes}, choice.scopes)
+    made.titles = choice.folds.titles
+    made.gradients = None if table is None else table_gradients(table)
     if len(nodes) < len(order):
-        _put_away(made, kept, hidden)
+        _put_away(made, kept, choice)
+    if page is not None and len(order) > SMALL:
+        made.compact = max_nodes is not None and (depth is None or total > SMALL)
+        made.lines = _wrapped(made, choice, page[0])
     if gradients:
         made.derivative = set(numbers) - {id(node) for node in forward}
         made.names = _gradient_names(made, gradients)
@@ -147,30 +174,136 @@ def _neighbourhood(
     return kept
 
 
-def _put_away(made: Scene, kept: Sequence[Any], hidden: Mapping[Scope, Scope | None]) -> None:
+class _Choice(NamedTuple):
+    """What is drawn as one: closed scopes and groups."""
+
+    scopes: Mapping[int, Scope]
+    folds: Folds
+    home: Mapping[int, Any]  # by id: the closed scope or the number of the group a node is in
+    shown: Sequence[Any]  # one node for each thing that is drawn
+
+
+def _chosen(
+    kept: Sequence[Any],
+    scopes: dict[int, Scope],
+    depth: int | None,
+    max_nodes: int | None,
+    fold: bool,
+    page: tuple[float, float] | None,
+) -> _Choice:
+    """Calls fold; scopes close until it fits; where that is not enough, loops fold too."""
+    folds = folded_calls(kept, scopes) if fold else Folds([], {})
+    choice = _closed(kept, scopes, folds, depth, max_nodes, page)
+    fits = max_nodes is None or len(choice.shown) <= max_nodes
+    if fold and max_nodes is not None and not (fits and fits_page(choice.shown, choice.home, page)):
+        grouped = {id(node) for group in folds.groups for node in group.nodes}
+        loops = folded_loops([node for node in kept if id(node) not in grouped], scopes)
+        if loops.groups:
+            both = Folds(folds.groups + loops.groups, folds.titles | loops.titles)
+            inside = {id(node): g.scope for g in loops.groups for node in g.nodes}
+            folded = _closed(kept, scopes | inside, both, depth, max_nodes, page)
+            if len(folded.shown) <= _WORTH * len(choice.shown):
+                return folded
+    return choice
+
+
+def _closed(
+    kept: Sequence[Any],
+    scopes: Mapping[int, Scope],
+    folds: Folds,
+    depth: int | None,
+    max_nodes: int | None,
+    page: tuple[float, float] | None,
+) -> _Choice:
+    """The scopes to close, given the groups."""
+    one = {id(node): i for i, group in enumerate(folds.groups) for node in group.nodes}
+    again = {id(node) for group in folds.groups for node in group.nodes[1:]}
+    heads = [node for node in kept if id(node) not in again]
+
+    def choice(closed: set[Scope]) -> _Choice:
+        hidden = {scope: outermost(scope, closed) for scope in set(scopes.values())}
+        home: dict[int, Any] = dict(one)
+        if closed:
+            for node in kept:
+                scope = hidden.get(scopes.get(id(node), ()))
+                if scope is not None:
+                    home[id(node)] = scope
+        seen: set[Any] = set()
+        shown = []
+        for node in heads:
+            place = home.get(id(node), id(node))
+            if isinstance(place, tuple) and place in seen:
+                continue
+            seen.add(place)
+            shown.append(node)
+        return _Choice(scopes, folds, home, shown)
+
+    closed, _ = chosen_scopes(heads, scopes, depth, max_nodes)
+    found = choice(closed)
+    if page is None or depth is not None or max_nodes is None or not scopes:
+        return found
+    level = max(len(scopes.get(id(node), ())) for node in heads)
+    sizes = Counter(scopes.get(id(node), ()) for node in heads)
+    while level > 1 and not fits_page(found.shown, found.home, page, found.scopes):
+        level -= 1
+        less = choice(closed | closed_scopes(sizes, level, max_nodes)[0])
+        if len(less.shown) < _FEWEST:
+            break
+        found = less
+    return found
+
+
+def _put_away(made: Scene, kept: Sequence[Any], choice: _Choice) -> None:
     """Fill in the boxes, and the bundles of edges that begin or end in one."""
-    members: dict[Scope, list[Any]] = {}
+    members: dict[Any, list[Any]] = {}
     for node in kept:
-        scope = hidden.get(made.scopes.get(id(node), ()))
-        if scope is not None:
-            members.setdefault(scope, []).append(node)
-    boxes = [
-        Box(f"b{i}", scope[-1], scope[:-1], nodes)
-        for i, (scope, nodes) in enumerate(members.items(), start=1)
-    ]
-    place = {id(node): made.key(node) for node in made.nodes}
-    place |= {id(node): box.key for box in boxes for node in box.nodes}
+        if id(node) in choice.home:
+            members.setdefault(choice.home[id(node)], []).append(node)
+    boxes = []
+    for i, (place, nodes) in enumerate(members.items(), start=1):
+        if isinstance(place, tuple):
+            boxes.append(Box(f"b{i}", place[-1], place[:-1], nodes))
+        else:
+            group = choice.folds.groups[place]
+            boxes.append(Box(f"b{i}", _group_name(group), group.scope, nodes, group))
+    place_of = {id(node): made.key(node) for node in made.nodes}
+    place_of |= {id(node): box.key for box in boxes for node in box.nodes}
     bundles: dict[tuple[str, str], list[tuple[Any, int]]] = {}
     for node in made.order:
         for i, parent in enumerate(node._slots()):
             if parent is None or (id(node) in made.shown and id(parent) in made.shown):
                 continue
-            source, target = place.get(id(parent)), place.get(id(node))
+            source, target = place_of.get(id(parent)), place_of.get(id(node))
             if source != target:
                 ends = source or f"before_{target}", target or f"after_{source}"
                 bundles.setdefault(ends, []).append((node, i))
     made.bundles = [Bundle(*ends, edges) for ends, edges in bundles.items()]
     made.boxes = boxes + _left_out(made.bundles)
+
+
+def _wrapped(made: Scene, choice: _Choice, width: float) -> dict[str, int]:
+    """The line of each thing where the picture is too wide for one."""
+    rank = ranks(choice.shown, choice.home)
+    columns = columns_of(width, made.compact)
+    if max(rank.values(), default=0) < columns:
+        return {}
+    boxes = {id(node): box.key for box in made.boxes for node in box.nodes}
+    return {boxes.get(key) or f"u{made.numbers[key]}": r // columns for key, r in rank.items()}
+
+
+def _group_name(group: Group) -> str:
+    """What like nodes have in common: a label, or the operation."""
+    first = group.nodes[0]
+    labels = {node.label for node in group.nodes}
+    if len(labels) == 1 and first.label:
+        return str(first.label)
+    texts = {operation_text(node) for node in group.nodes} if first.primitive else set()
+    if len(texts) == 1:
+        return texts.pop()
+    if first.primitive is not None:
+        return str(first.primitive.symbol or first.primitive.name)
+    stems = {label.rstrip("0123456789_[]") for label in labels}
+    return stems.pop() or "leaves" if len(stems) == 1 else "leaves"
 
 
 def _left_out(bundles: Iterable[Bundle]) -> list[Box]:

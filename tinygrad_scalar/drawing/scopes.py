@@ -42,7 +42,7 @@ def chosen_scopes(
     """
     if not scopes:
         return set(), len(kept)
-    sizes = Counter(scopes[id(node)] for node in kept)
+    sizes = Counter(scopes.get(id(node), ()) for node in kept)
     closed, total = closed_scopes(sizes, depth, max_nodes)
     level = max(map(len, sizes))
     while (
@@ -59,7 +59,7 @@ def chosen_scopes(
 def _edges_shown(kept: Sequence[Any], scopes: Mapping[int, Scope], closed: set[Scope]) -> int:
     """How many lines a picture has in which these scopes are closed."""
     hidden = {scope: outermost(scope, closed) for scope in set(scopes.values())}
-    place = {id(node): hidden[scopes[id(node)]] or id(node) for node in kept}
+    place = {id(node): hidden.get(scopes.get(id(node), ())) or id(node) for node in kept}
     ends = Counter(
         (place[id(parent)], place[id(node)])
         for node in kept

@@ -9,10 +9,20 @@ from functools import cached_property
 from typing import Any
 
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.drawing.arguments import Color, check_timeout, checked_color
+from tinygrad_scalar.drawing.arguments import (
+    Color,
+    Direction,
+    Theme,
+    check_timeout,
+    checked_color,
+    checked_look,
+)
 from tinygrad_scalar.drawing.course import Course, Row
 from tinygrad_scalar.drawing.dot import scene_dot
-from tinygrad_scalar.drawing.labels import dot_text, html_text, number_text
+from tinygrad_scalar.drawing.gradients import Gradients
+from tinygrad_scalar.drawing.labels import html_text
+from tinygrad_scalar.drawing.looks import caption_of
+from tinygrad_scalar.drawing.paging import PAGE
 from tinygrad_scalar.drawing.scene import scene
 
 _HEIGHT = 680  # of the frame in a notebook, in pixels
@@ -24,7 +34,15 @@ def steps(
     depth: int | None = None,
     max_nodes: int | None = 500,
     focus: Value | None = None,
+    fold: bool = True,
     color: Color = None,
+    direction: Direction = "LR",
+    digits: int = 6,
+    theme: Theme = "auto",
+    title: str | None = None,
+    derivatives: bool = True,
+    values: bool = True,
+    gradients: bool = True,
     timeout: float = 30,
 ) -> StepThrough:
     """A page on which a learner steps through the computation of `z` and of all its gradients.
@@ -55,31 +73,39 @@ def steps(
             f"steps: {z!r} is a leaf, there is nothing to step through: give the output of an "
             "expression"
         )
-    seen = scene(z, "steps", depth=depth, max_nodes=max_nodes, focus=focus)
+    flags = {"derivatives": derivatives, "values": values, "gradients": gradients}
+    look = checked_look("steps", direction, digits, theme, title, flags)
+    seen = scene(z, "steps", depth=depth, max_nodes=max_nodes, focus=focus, fold=fold, page=PAGE)
     course = Course(seen)
 
-    def caption(node: Any, _name: str) -> str:
-        gradient = number_text(course.gradients[id(node)])
-        return dot_text(f"{seen.name(node)}\n{number_text(node.data)}\ngrad {gradient}")
+    shown = Gradients(lambda node: course.gradients[id(node)], lambda _: True)
+    plain = caption_of(look, shown)
+
+    def caption(node: Any, name: str) -> str:
+        return plain(node, name if seen.compact else seen.name(node))
 
     source = scene_dot(
         seen,
+        look=look,
         color=checked_color(color, "steps"),
         focus=focus,
         caption=caption,
-        gradient=lambda node: course.gradients[id(node)],
+        gradients=shown,
         ids=True,
     )
-    return StepThrough(source, seen.name(z), course, timeout)
+    return StepThrough(source, title or seen.name(z), course, timeout, theme)
 
 
 class StepThrough:
     """The page, laid out when it is first asked for. Made by `steps`."""
 
-    def __init__(self, source: str, name: str, course: Course, timeout: float) -> None:
+    def __init__(
+        self, source: str, name: str, course: Course, timeout: float, theme: Theme
+    ) -> None:
         self._source = source
         self._name = name
         self._timeout = timeout
+        self._theme = theme
         self._rows = course.rows
         self._steps = course.steps
 
@@ -106,7 +132,7 @@ class StepThrough:
         svg = laid_out(self._source, "svg", self._timeout).decode()
         parts = {
             "TITLE": html_text(f"{self._name}, step by step"),
-            "PICTURE": styled(svg, f"computational graph of {self._name}"),
+            "PICTURE": styled(svg, f"computational graph of {self._name}", self._theme),
             "ROWS": "\n".join(_rows(self._rows)),
             "LAST": str(len(self._steps)),
             "STEPS": _json({"rows": self._rows, "steps": self._steps}),

@@ -18,6 +18,7 @@ from tinygrad_scalar.drawing.labels import number_text, one_line
 # Precedence, as in the rows: 1 a sum … 9 a call; beyond it what needs no brackets even as a base.
 SIGNED = 1.0  # what begins with a minus
 ATOM = 10.0
+_INPUTS = 8  # given as plain numbers that are written out
 _STRICTLY = 0.5  # more than this precedence: to the right of minus, a term of minus needs brackets
 
 
@@ -177,7 +178,7 @@ def applied(row: Primitive, operands: Sequence[tuple[str, float]], notation: Not
     return "".join(written_out)
 
 
-def operation_text(node: Any) -> str:
+def operation_text(node: Any, digits: int = 6) -> str:
     """The symbol of a node's operation with its plain numbers: ×, × 2.0, clip(·, 0.0, 1.0).
 
     >>> from tinygrad_scalar import Value
@@ -190,12 +191,15 @@ def operation_text(node: Any) -> str:
     if len(node.parents) == len(slots):
         return symbol
     texts = [
-        "·" if parent is not None else number_text(x)
+        "·" if parent is not None else number_text(x, digits)
         for parent, x in zip(slots, node._seen()[1], strict=True)
     ]
     if is_infix(row):
         return f"{texts[0]} {symbol}" if slots[0] is None else f"{symbol} {texts[1]}"
     if len(texts) <= 4:
         return f"{symbol}({', '.join(texts)})"
-    constants = sum(parent is None for parent in slots)
+    numbers = [text for parent, text in zip(slots, texts, strict=True) if parent is None]
+    if node.provenance.scope and len(numbers) <= _INPUTS:  # the inputs of a module
+        return f"{symbol} ({', '.join(numbers)})"
+    constants = len(numbers)
     return f"{symbol}, {constants} constants"

@@ -1,0 +1,237 @@
+"""The compact form of large pictures: a Value and its operation in one box.
+
+Each operand has its place on the side where edges come in, in order, with the local derivative
+there. So no label stands on a line, no label takes a column, and the layout is quick.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tinygrad_scalar.drawing.arguments import Look
+from tinygrad_scalar.drawing.colour import GradientColours
+from tinygrad_scalar.drawing.gradients import Gradients
+from tinygrad_scalar.drawing.labels import html_text, number_text
+from tinygrad_scalar.drawing.looks import kind_of, role_colours
+from tinygrad_scalar.drawing.scene import Box, Scene, slopes
+from tinygrad_scalar.drawing.terms import operation_text
+
+_PLACES = 8  # operands that have a place of their own
+_INPUTS = 4  # plain numbers that a closed scope shows
+_LONGEST = 28  # letters of a line
+
+
+class Boxes:
+    """The boxes and edges of a scene in DOT."""
+
+    def __init__(
+        self,
+        seen: Scene,
+        look: Look,
+        gradients: Gradients,
+        caption: Callable[[Any, str], str],
+        colours: GradientColours | None,
+        focus: Any,
+        paint: Callable[[str], str],
+        ids: bool,
+    ) -> None:
+        self._seen, self._look, self._gradients = seen, look, gradients
+        self._caption, self._colours, self._focus = caption, colours, focus
+        self._paint, self._ids = paint, ids
+        self._kind = kind_of(seen)
+        self._slopes = {id(node): slopes(node) for node in seen.nodes}
+
+    def blocks(self) -> dict[Any, tuple[list[str], list[str]]]:
+        """The boxes by scope."""
+        found: dict[Any, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        for node in self._seen.nodes:
+            found[self._seen.scopes.get(id(node), ())][0].append(self._value(node))
+        for box in self._seen.boxes:
+            found[box.scope][0].append(self._box(box))
+        return found
+
+    def edges(self) -> Iterator[str]:
+        """Edges go to the place of their operand."""
+        side = "w" if self._look.direction == "LR" else "n"
+        for node in self._seen.nodes:
+            target = self._seen.key(node)
+            placed = self._placed(node)
+            for i, parent, _ in self._slopes[id(node)]:
+                if id(parent) in self._seen.shown:
+                    source = self._seen.key(parent)
+                    port = f":p{i}:{side}" if placed else ""
+                    name = f"id=e{target[1:]}_{i}" if self._ids else ""
+                    inside = (name + across(self._seen, source, target)).strip()
+                    yield f"  {source} -> {target}{port}{f' [{inside}]' if inside else ''}\n"
+        order = {box.key: self._seen.numbers[id(box.nodes[0])] for box in self._seen.boxes}
+        for bundle in self._seen.bundles:
+            back = (
+                bundle.target in order
+                and bundle.source in order
+                and order[bundle.source] > order[bundle.target]
+            )
+            name = f"id=e{bundle.source}_{bundle.target} " if self._ids else ""
+            turn = " style=dashed constraint=false" if back else ""
+            between = across(self._seen, bundle.source, bundle.target) if not back else ""
+            tip = f'tooltip="{len(bundle.edges)} edge{"s" * (len(bundle.edges) > 1)}"'
+            inside = f"{name}class=bundle {tip}{turn}{between}"
+            yield f"  {bundle.source} -> {bundle.target} [{inside}]\n"
+
+    # ── boxes ─────────────────────────────────────────────────────────────────────────────────
+    def _placed(self, node: Any) -> bool:
+        """Whether the operands have places: there are few, and the derivatives are wanted."""
+        return self._look.derivatives and 0 < len(self._slopes[id(node)]) <= _PLACES
+
+    def _value(self, node: Any) -> str:
+        key, kind = self._seen.key(node), self._kind(node)
+        name = (self._seen.names and self._seen.names.get(id(node))) or node.label
+        first = f"<B>{html_text(shortened(name))}</B>" if name else ""
+        if node.primitive is not None:
+            symbol = html_text(shortened(operation_text(node, self._look.digits)))
+            first = f"{first}  {symbol}" if first else symbol
+        rest = [html_text(line) for line in self._caption(node, "").split("\\n") if line]
+        places = self._places(node) if self._placed(node) else ""
+        fill, line = role_colours(kind)
+        width = 3 if node is self._focus else 1
+        classes, ink = f"value{kind}", ""
+        if self._colours is not None:
+            shade = self._colours(self._gradients.of(node))
+            fill, ink, classes = shade.fill, shade.text, "value graded"
+        return self._node(key, classes, places, [first, *rest], (fill, line, ink), width)
+
+    def _places(self, node: Any) -> str:
+        texts = [
+            (i, number_text(slope, self._look.digits)) for i, _, slope in self._slopes[id(node)]
+        ]
+        cells = [
+            f'<TD PORT="p{i}"><FONT POINT-SIZE="8" COLOR="#bc4c00">{html_text(text)}</FONT></TD>'
+            for i, text in texts
+        ]
+        if self._look.direction == "TB":
+            inside = f"<TR>{''.join(cells)}</TR>"
+        else:
+            inside = "".join(f"<TR>{cell}</TR>" for cell in cells)
+        return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{inside}</TABLE>'
+
+    def _node(
+        self,
+        key: str,
+        classes: str,
+        places: str,
+        lines: Sequence[str],
+        colours: tuple[str, str, str],
+        width: int = 1,
+    ) -> str:
+        fill, line, ink = colours
+        text = "<BR/>".join(one for one in lines if one) or " "
+        if ink:
+            text = f'<FONT COLOR="{ink}">{text}</FONT>'
+        body = f'<TD CELLPADDING="3">{text}</TD>'
+        if places and self._look.direction == "TB":
+            rows = f"<TR><TD>{places}</TD></TR><TR>{body}</TR>"
+        else:
+            rows = f"<TR>{f'<TD>{places}</TD>' if places else ''}{body}</TR>"
+        opening = (
+            f'<TABLE BORDER="{width}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" '
+            f'STYLE="ROUNDED" COLOR="{line}" BGCOLOR="{fill}">'
+        )
+        mark = f" id={key}"
+        return self._paint(
+            f'  {key} [shape=plain style=solid class="{classes}" fontsize=10 '
+            f"label=<{opening}{rows}</TABLE>>{mark}]\n"
+        )
+
+    def _box(self, box: Box) -> str:
+        if not box.name:
+            more = len({id(node) for node in box.nodes})
+            return self._paint(
+                f'  {box.key} [label="… {more} more" class=omitted shape=plaintext style=solid '
+                f'fontcolor="#59636e" id={box.key}]\n'
+            )
+        classes, fill, line, ink = "value box", "#eaeef2", "#59636e", ""
+        if box.group is not None:
+            kind = self._kind(box.nodes[0])
+            classes, (fill, line) = f"value{kind}", role_colours(kind)
+        if self._colours is not None:
+            shade = self._colours(max(map(self._gradients.of, box.nodes), key=abs))
+            fill, ink, classes = shade.fill, shade.text, "value box graded"
+        name = f"<B>{html_text(shortened(self._title(box)))}</B>"
+        return self._node(box.key, classes, "", [name, *self._contents(box)], (fill, line, ink))
+
+    def _title(self, box: Box) -> str:
+        if box.group is None:
+            return box_name(self._seen, box)
+        framed = not self._seen.lines and any(
+            box.scope[:level] in self._seen.titles for level in range(1, len(box.scope) + 1)
+        )
+        return box.name if framed else f"{box.name} × {len(box.nodes)}"
+
+    def _contents(self, box: Box) -> Iterator[str]:
+        """What a box says of what is in it."""
+        if box.group is None:
+            outputs = _outputs(self._seen, box)
+            inputs = _plain_inputs(box)
+            if inputs:
+                shown = [number_text(x, self._look.digits) for x in inputs[:_INPUTS]]
+                yield html_text(f"of {', '.join(shown)}{', …' * (len(inputs) > _INPUTS)}")
+            if len(outputs) == 1:
+                yield from filter(None, map(html_text, self._caption(outputs[0], "").split("\\n")))
+            else:
+                yield f"{len(box.nodes)} nodes"
+            return
+        joined = " → " if box.group.turns else " … "
+        if self._look.values:
+            yield self._range([node.data for node in box.nodes], joined)
+        if self._look.gradients and all(map(self._gradients.known, box.nodes)):
+            gradients = [self._gradients.of(node) for node in box.nodes]
+            yield f"grad {self._range(gradients, joined)}"
+
+    def _range(self, numbers: Sequence[Any], joined: str) -> str:
+        """First → last of a chain, least … largest of what stands side by side."""
+        ends = (numbers[0], numbers[-1]) if joined == " → " else (min(numbers), max(numbers))
+        digits = min(self._look.digits, 4)
+        first, last = (number_text(x, digits) for x in ends)
+        return first if first == last else f"{first}{joined}{last}"
+
+
+def shortened(text: str) -> str:
+    """The text in one line of a box."""
+    text = text.replace("\n", " ")
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def box_name(seen: Scene, box: Box) -> str:
+    """The name of a box, with how many things it stands for where they are alike."""
+    if box.group is not None:
+        return f"{box.name} × {len(box.nodes)}"
+    return seen.titles.get((*box.scope, box.name), box.name)
+
+
+def _outputs(seen: Scene, box: Box) -> list[Any]:
+    """The nodes of a box that something outside takes, and the outputs of the graph."""
+    inside = {id(node) for node in box.nodes}
+    found = {id(root): root for root in seen.roots if id(root) in inside}
+    for bundle in seen.bundles:
+        if bundle.source == box.key:
+            for node, i in bundle.edges:
+                parent = node._slots()[i]
+                found[id(parent)] = parent
+    return list(found.values())
+
+
+def _plain_inputs(box: Box) -> list[Any]:
+    """The plain numbers among the operands of an operation of many: the inputs of a module."""
+    for node in box.nodes:
+        slots = node._slots() if node.primitive is not None else ()
+        if len(slots) > 2 and len(node.parents) < len(slots):
+            return [x for p, x in zip(slots, node._seen()[1], strict=True) if p is None]
+    return []
+
+
+def across(seen: Scene, source: str, target: str) -> str:
+    """What an edge between two lines of a wrapped picture has, so that it moves neither."""
+    if not seen.lines or seen.lines.get(source) == seen.lines.get(target):
+        return ""
+    return " constraint=false"
