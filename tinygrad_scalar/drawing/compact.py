@@ -6,6 +6,8 @@ there. So no label stands on a line, no label takes a column, and the layout is 
 
 from __future__ import annotations
 
+import html
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,13 +15,14 @@ from typing import Any
 from tinygrad_scalar.drawing.arguments import Look
 from tinygrad_scalar.drawing.colour import GradientColours
 from tinygrad_scalar.drawing.gradients import Gradients
-from tinygrad_scalar.drawing.labels import html_text, number_text
+from tinygrad_scalar.drawing.labels import html_text, number_text, width_of
 from tinygrad_scalar.drawing.looks import kind_of, role_colours
 from tinygrad_scalar.drawing.scene import Box, Scene, slopes
 from tinygrad_scalar.drawing.terms import operation_text
 
 _PLACES = 8  # operands that have a place of their own
 _INPUTS = 4  # plain numbers that a closed scope shows
+_TAG = re.compile(r"<[^>]*>")
 _LONGEST = 28  # letters of a line
 
 
@@ -41,6 +44,13 @@ class Boxes:
         self._caption, self._colours, self._focus = caption, colours, focus
         self._paint, self._ids = paint, ids
         self._kind = kind_of(seen)
+        self._upwards = look.direction == "LR" and not seen.lines  # as Graphviz stacks them
+        self._scope_of = {seen.key(node): seen.scopes.get(id(node), ()) for node in seen.nodes} | {
+            box.key: box.scope for box in seen.boxes
+        }
+        self._with_leaves = {
+            self._scope_of[seen.key(node)] for node in seen.nodes if node.primitive is None
+        } - {()}
         self._slopes = {id(node): slopes(node) for node in seen.nodes}
 
     def blocks(self) -> dict[Any, tuple[list[str], list[str]]]:
@@ -50,34 +60,46 @@ class Boxes:
             found[self._seen.scopes.get(id(node), ())][0].append(self._value(node))
         for box in self._seen.boxes:
             found[box.scope][0].append(self._box(box))
-        return found
+        return dict(reversed(found.items())) if self._upwards else found
 
     def edges(self) -> Iterator[str]:
         """Edges go to the place of their operand."""
         side = "w" if self._look.direction == "LR" else "n"
-        for node in self._seen.nodes:
+        turned = reversed if self._upwards else iter
+        for node in turned(self._seen.nodes):
             target = self._seen.key(node)
             placed = self._placed(node)
-            for i, parent, _ in self._slopes[id(node)]:
+            for i, parent, _ in turned(self._slopes[id(node)]):
                 if id(parent) in self._seen.shown:
                     source = self._seen.key(parent)
                     port = f":p{i}:{side}" if placed else ""
                     name = f"id=e{target[1:]}_{i}" if self._ids else ""
-                    inside = (name + across(self._seen, source, target)).strip()
+                    gap = self._gap(source, target)
+                    inside = (name + gap + across(self._seen, source, target)).strip()
                     yield f"  {source} -> {target}{port}{f' [{inside}]' if inside else ''}\n"
-        order = {box.key: self._seen.numbers[id(box.nodes[0])] for box in self._seen.boxes}
-        for bundle in self._seen.bundles:
+        turning = {
+            box.key: self._seen.numbers[id(box.nodes[-1])]
+            for box in self._seen.boxes
+            if box.group is not None and box.group.turns
+        }
+        for bundle in turned(self._seen.bundles):
             back = (
-                bundle.target in order
-                and bundle.source in order
-                and order[bundle.source] > order[bundle.target]
+                bundle.target in turning
+                and bundle.source in turning
+                and turning[bundle.source] > turning[bundle.target]
             )
             name = f"id=e{bundle.source}_{bundle.target} " if self._ids else ""
             turn = " style=dashed constraint=false" if back else ""
             between = across(self._seen, bundle.source, bundle.target) if not back else ""
             tip = f'tooltip="{len(bundle.edges)} edge{"s" * (len(bundle.edges) > 1)}"'
-            inside = f"{name}class=bundle {tip}{turn}{between}"
+            gap = "" if back else self._gap(bundle.source, bundle.target)
+            inside = f"{name}class=bundle {tip}{turn}{gap}{between}"
             yield f"  {bundle.source} -> {bundle.target} [{inside}]\n"
+
+    def _gap(self, source: str, target: str) -> str:
+        """Room for the leaves of a scope between it and what comes before: layers are columns."""
+        here, there = self._scope_of.get(source, ()), self._scope_of.get(target, ())
+        return " minlen=2" if here != there and there in self._with_leaves else ""
 
     # ── boxes ─────────────────────────────────────────────────────────────────────────────────
     def _placed(self, node: Any) -> bool:
@@ -122,19 +144,20 @@ class Boxes:
         places: str,
         lines: Sequence[str],
         colours: tuple[str, str, str],
-        width: int = 1,
+        border: int = 1,
     ) -> str:
         fill, line, ink = colours
         text = "<BR/>".join(one for one in lines if one) or " "
         if ink:
             text = f'<FONT COLOR="{ink}">{text}</FONT>'
-        body = f'<TD CELLPADDING="3">{text}</TD>'
+        width = max(map(_width, lines), default=0)
+        body = f'<TD CELLPADDING="3" WIDTH="{width:.0f}">{text}</TD>'
         if places and self._look.direction == "TB":
             rows = f"<TR><TD>{places}</TD></TR><TR>{body}</TR>"
         else:
             rows = f"<TR>{f'<TD>{places}</TD>' if places else ''}{body}</TR>"
         opening = (
-            f'<TABLE BORDER="{width}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" '
+            f'<TABLE BORDER="{border}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" '
             f'STYLE="ROUNDED" COLOR="{line}" BGCOLOR="{fill}">'
         )
         mark = f" id={key}"
@@ -191,9 +214,14 @@ class Boxes:
     def _range(self, numbers: Sequence[Any], joined: str) -> str:
         """First → last of a chain, least … largest of what stands side by side."""
         ends = (numbers[0], numbers[-1]) if joined == " → " else (min(numbers), max(numbers))
-        digits = min(self._look.digits, 4)
+        digits = min(self._look.digits, 3)
         first, last = (number_text(x, digits) for x in ends)
         return first if first == last else f"{first}{joined}{last}"
+
+
+def _width(line: str) -> float:
+    """Points that a line of a label takes, whatever the font that it is measured with."""
+    return width_of(html.unescape(_TAG.sub("", line)), 10)
 
 
 def shortened(text: str) -> str:

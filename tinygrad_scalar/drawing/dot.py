@@ -129,7 +129,7 @@ def scene_dot(
 
 
 def _header(seen: Scene, look: Look) -> str:
-    ranksep = "ranksep=0.45" if seen.compact else "ranksep=0.35"
+    ranksep = "ranksep=0.3" if seen.compact else "ranksep=0.35"
     if _dense(seen):
         ranksep = "ranksep=1.2"
     header = _HEADER.replace("RANKSEP", ranksep).replace("DIRECTION", look.direction)
@@ -138,8 +138,9 @@ def _header(seen: Scene, look: Look) -> str:
     if seen.compact or len(seen.nodes) > _LARGE:
         header += _QUICK
     if seen.compact:
+        order = "" if seen.lines else " ordering=in"
         splines = " splines=line" if _dense(seen) else ""
-        header += f"  graph [nodesep={0.07 if splines else 0.14}{splines}]\n"
+        header += f"  graph [nodesep={0.07 if splines else 0.14}{splines}{order}]\n"
     return header
 
 
@@ -272,12 +273,22 @@ def _clusters(seen: Scene, blocks: Blocks, paint: Callable[[str], str]) -> Itera
 
 
 def _rows_of(blocks: Blocks, seen: Scene) -> Iterator[str]:
-    """The blocks of a wrapped picture, without frames: these would run over several lines."""
-    del seen
+    """The blocks of a wrapped picture by line; frames of scopes would run over several."""
+    lines: dict[int, list[str]] = {}
     for values, operations in blocks.values():
-        yield from values
-        if operations:
-            yield from (_OPERATIONS, *operations, "}\n")
+        for text in values:
+            lines.setdefault(_line_of(seen, text), []).append(text)
+        for text in operations:
+            inside = (_OPERATIONS, text, "}\n")
+            lines.setdefault(_line_of(seen, text), []).extend(inside)
+    for line, texts in sorted(lines.items()):
+        yield from (f"subgraph cluster_{line} {{\n  graph [style=invis]\n", *texts, "}\n")
+
+
+def _line_of(seen: Scene, text: str) -> int:
+    """The line that a node stands in, from its text in DOT."""
+    key = text.split(maxsplit=1)[0]
+    return seen.lines.get(key.replace("f", "u"), 0)
 
 
 def _lines(seen: Scene) -> str:

@@ -79,4 +79,4 @@ def width_of(text: str, size: float) -> float:
     """
     narrow = sum(c in " .,:;'|!()[]{}fijlrtI/-" for c in text)
     wide = sum(c in "mwMWGOQ%@" or ord(c) > 0x2FF for c in text)
-    return size * (0.64 * len(text) - 0.27 * narrow + 0.3 * wide) + 16
+    return size * (0.6 * len(text) - 0.27 * narrow + 0.3 * wide) + 12

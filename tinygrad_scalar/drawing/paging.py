@@ -12,7 +12,7 @@ from typing import Any
 
 PAGE = 1600.0, 1000.0  # points
 SMALL = 40  # Values that are drawn one by one, with operations as circles, on any page
-_COLUMN, _ROW, _FRAME = 118.0, 50.0, 30.0  # points that a thing takes, and the frame of a scope
+_COLUMN, _ROW, _FRAME = 140.0, 50.0, 30.0  # points that a thing takes, and the frame of a scope
 
 
 def fits_page(

@@ -46,6 +46,12 @@ def _rule(selector: str, **properties: str) -> str:
     return f"{selectors}{{{chosen}}}"
 
 
+def _box_rule(selector: str, fill: str, stroke: str) -> str:
+    """For a box; the frame of a table is drawn over its text, and has no ground of its own."""
+    ground = _rule(f'{selector}:not([fill="none"])', fill=fill)
+    return f"{ground}\n{_rule(selector, stroke=stroke)}"
+
+
 _PLAIN = """\
 .tinygrad-scalar .named text:first-of-type{font-weight:600}
 .tinygrad-scalar .cluster>text{font-weight:600}"""
@@ -75,11 +81,11 @@ _AUTO = "\n".join(
         _rule(".edge polygon", stroke="#818b98", fill="#818b98"),
         _rule(".edge.beside path", stroke="#c297ff"),
         _rule(".edge.beside polygon", stroke="#c297ff", fill="#c297ff"),
-        _rule(".value:not(.graded) path", fill="#ffffff", stroke="#818b98"),
-        _rule(".value.leaf:not(.graded) path", fill="#ddf4ff", stroke="#54aeff"),
-        _rule(".value.output:not(.graded) path", fill="#fff8c5", stroke="#d4a72c"),
-        _rule(".value.derivative:not(.graded) path", fill="#fbefff", stroke="#c297ff"),
-        _rule(".box:not(.graded) path", fill="#eaeef2", stroke="#59636e"),
+        _box_rule(".value:not(.graded) path", "#ffffff", "#818b98"),
+        _box_rule(".value.leaf:not(.graded) path", "#ddf4ff", "#54aeff"),
+        _box_rule(".value.output:not(.graded) path", "#fff8c5", "#d4a72c"),
+        _box_rule(".value.derivative:not(.graded) path", "#fbefff", "#c297ff"),
+        _box_rule(".box:not(.graded) path", "#eaeef2", "#59636e"),
         _rule(".operation ellipse", fill="#f6f8fa", stroke="#818b98"),
         _rule(".scope>path", fill="#f6f8fa80", stroke="#d1d9e0"),
     ]
