@@ -29,12 +29,19 @@ def indices(inputs: int, order: int) -> Iterator[Index]:
         yield from itertools.combinations_with_replacement(range(inputs), k)
 
 
-def central(f: Callable[[list[Any]], Any], point: Sequence[Any], index: Index, step: Any) -> Any:
-    """The central difference for a mixed derivative: one factor (f(x + h) − f(x − h)) / 2h each."""
+def central(
+    f: Callable[[list[Any]], Any], point: Sequence[Any], index: Index, steps: Sequence[Any]
+) -> Any:
+    """The central difference for a mixed derivative: one factor (f(x + h) − f(x − h)) / 2h each.
+
+    `steps` holds an h for each entry of the index.
+    """
     total = 0
     for signs in itertools.product((1, -1), repeat=len(index)):
         inputs = list(point)
-        for i, sign in zip(index, signs, strict=True):
+        for i, sign, step in zip(index, signs, steps, strict=True):
             inputs[i] = inputs[i] + sign * step
         total = total + math.prod(signs) * f(inputs)
-    return total / (2 * step) ** len(index)
+    for step in steps:
+        total = total / (2 * step)
+    return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -75,9 +76,15 @@ def by_mpmath(recording: Recording) -> Callable[[Index], Derivative]:
 def _with_digits(
     recording: Recording, rules: Sequence[Callable[..., Any]], index: Index, digits: int
 ) -> Derivative:
-    """A central difference with the step 10^−digits, and as many more digits as it eats."""
+    """A central difference with steps of 10^−digits, and as many more digits as they eat.
+
+    Beside a number smaller than 1 the step is as much smaller; x + step keeps both.
+    """
     context, order = _context(), len(index)
-    context.dps = (2 + order) * digits
+    sizes = [abs(float(recording.point[i])) or 1.0 for i in index]
+    eaten = math.ceil(sum(abs(math.log10(size)) for size in sizes))
+    context.dps = (2 + order) * digits + eaten
+    steps = [context.mpf(10) ** -digits * min(size, 1.0) for size in sizes]
     point, largest = [high_precision(x) for x in recording.point], context.mpf(1)
 
     def f(inputs: list[Any]) -> Any:
@@ -86,9 +93,10 @@ def _with_digits(
         largest = max(largest, abs(y))
         return y
 
-    value = _exact_fraction(central(f, point, index, context.mpf(10) ** -digits))
+    difference = central(f, point, index, steps)
+    value = _exact_fraction(difference)
     # cut off: step² · f‴, rounded: 10^−dps · f / stepⁿ; both grow where the program amplifies
-    error = largest * context.mpf(10) ** (_AMPLIFIED - 2 * digits)
+    error = max(largest, abs(difference)) * context.mpf(10) ** (_AMPLIFIED - 2 * digits)
     return Derivative(value, float(_exact_fraction(error)))
 
 

@@ -126,7 +126,8 @@ def _complex_rule(row: Primitive) -> Callable[..., Any]:
 
 def _complex_step(recording: Recording) -> Callable[[Index], Derivative]:
     rules = recording.rules(_complex_rule)
-    if any(0 < abs(node.data) < _LEAST_NUMBER for node in recording.nodes):
+    numbers = [*recording.point, *(node.data for node in recording.nodes)]
+    if any(0 < abs(x) < _LEAST_NUMBER for x in numbers):
         raise Unsuitable
     point = [complex(x) for x in recording.point]
 

@@ -9,17 +9,22 @@ from collections.abc import Callable, Sequence
 from tinygrad_scalar.testing.derivatives import Derivative, Index, Unsuitable, central
 from tinygrad_scalar.testing.recording import Recording, finite
 
+_SMALL = 1e-5  # numbers whose neighbourhood the usual steps jump over
+
 
 def by_richardson(recording: Recording) -> Callable[[Index], Derivative]:
     """Derivatives of any recording, each with an estimate of its error."""
     point, noise = [float(x) for x in recording.point], _noise(recording)
 
     def derivative(index: Index) -> Derivative:
-        scale = max(1.0, *(abs(point[i]) for i in index))
+        sizes = [abs(point[i]) for i in index]
+        scale, least = max(1.0, *sizes), min(filter(None, sizes), default=1.0)
         best = None
-        for first in (1e-7, 1e-5, 0.001, 0.01, 0.1):  # the small ones where an edge is near
+        # the small ones where an edge is near, and for points that are themselves small
+        near = [first * least for first in (0.01, 0.1) if least < _SMALL]
+        for first in (*near, *(first * scale for first in (1e-7, 1e-5, 0.001, 0.01, 0.1))):
             try:
-                found = _extrapolated(recording, point, index, first * scale, noise)
+                found = _extrapolated(recording, point, index, first, noise)
             except (ArithmeticError, ValueError):
                 continue
             # stairs look like a slope from afar: a wider look must confirm what a closer one saw
@@ -55,7 +60,7 @@ def _extrapolated(
 
     for k in range(10):
         width = step / 1.6**k
-        previous, row = row, [central(f, point, index, width)]
+        previous, row = row, [central(f, point, index, [width] * len(index))]
         rounding = max(noise, 8 * sys.float_info.epsilon * largest) / width ** len(index)
         factor = 1.0
         for before in previous:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.undefined import by_rule, is_nan
 from tinygrad_scalar.testing.comparison import run
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.modes import MODES
@@ -28,6 +29,25 @@ def check_kink(
         _check_modes(row, point, varying, function)
         if len(set(point)) >= len(point) - 1:  # one kink at a time
             _check_subgradient(row, point)
+
+
+def check_defined(row: Primitive, point: Point, varying: Sequence[int]) -> None:
+    """In the open domain, off the kinks that the row states, every partial is a number.
+
+    A gradient that is 0/0 would be reported as 0 by default.
+    """
+    inside = all(interval.interior(x) for x, interval in zip(point, row.domain, strict=False))
+    if row.kinks(*point) or not inside:
+        return
+    y = (row.joint or row).forward(*point)
+    rules = row.all_partials(y, point)
+    for i in varying:
+        if is_nan(by_rule(row, rules[i], i, y, point)):
+            raise GradientError(
+                f"the partial of operand {i} is no number (0/0, or what it calls raised) inside "
+                "the domain: write it as a row of its own with the limit there (as sinc), choose "
+                "with where and callables, or state the point in kinks="
+            )
 
 
 def _check_modes(

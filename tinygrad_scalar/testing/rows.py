@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,7 +22,7 @@ from tinygrad_scalar.testing.examination import undefined_gradients_ignored
 from tinygrad_scalar.testing.high_precision import value_in_high_precision
 from tinygrad_scalar.testing.modes import MODES
 from tinygrad_scalar.testing.recording import Recording
-from tinygrad_scalar.testing.row_kinks import check_kink
+from tinygrad_scalar.testing.row_kinks import check_defined, check_kink
 from tinygrad_scalar.testing.row_points import (
     COUNTS,
     Point,
@@ -33,7 +34,18 @@ from tinygrad_scalar.testing.row_points import (
 )
 
 
-def check_primitive(row: Any) -> None:
+@dataclass(frozen=True)
+class PrimitiveCheck:
+    """What `check_primitive` found where nothing is wrong.
+
+    - `precision`: "checked", or "not checked" where there is no reference that is more precise than
+      floats: name mpmath's function with mpmath=, and install mpmath.
+    """
+
+    precision: str
+
+
+def check_primitive(row: Any) -> PrimitiveCheck:
     """Check a row: its value and derivatives in every mode, at edges and kinks, and its precision.
 
     `row` is a node's `.primitive` or what `primitive()` and `custom()` returned. Held to the best
@@ -46,6 +58,7 @@ def check_primitive(row: Any) -> None:
 
     >>> from tinygrad_scalar import primitive
     >>> check_primitive(primitive("cube", lambda x: x * x * x, lambda y, x: 3 * x * x))
+    PrimitiveCheck(precision='checked')
     >>> check_primitive(primitive("cube", lambda x: x * x * x, lambda y, x: 2 * x * x))
     Traceback (most recent call last):
         ...
@@ -56,13 +69,16 @@ def check_primitive(row: Any) -> None:
             "check_primitive takes a row: a node's .primitive or what primitive() returned, not "
             f"{type(row).__name__}"
         )
-    for output in row.outputs if isinstance(row, Joint) else (row,):
-        with undefined_gradients_ignored():
-            _check(output)
+    with undefined_gradients_ignored():
+        outputs = row.outputs if isinstance(row, Joint) else (row,)
+        checked = [_check(output) for output in outputs]
+    return PrimitiveCheck("checked" if all(checked) else "not checked")
 
 
-def _check(row: Primitive) -> None:
+def _check(row: Primitive) -> bool:
+    """Check one output; whether its digits could be checked anywhere."""
     smooth: list[Point] = []
+    precise = False
     checked = 0
     for point in points(row):
         y = value(row, point)
@@ -75,7 +91,9 @@ def _check(row: Primitive) -> None:
             continue
         checked += 1
         with _named(row, point):
-            if _check_at(row, point, y):
+            check, digits = _check_at(row, point, y)
+            precise = precise or digits
+            if check:
                 smooth.append(point)
     if not checked:
         raise GradientError(
@@ -84,6 +102,7 @@ def _check(row: Primitive) -> None:
         )
     for length in {len(point) for point in smooth}:
         _check_engines(row, [point for point in smooth if len(point) == length])
+    return precise
 
 
 def _domain(row: Primitive) -> str:
@@ -101,19 +120,22 @@ def _named(row: Primitive, point: Point) -> Iterator[None]:
         raise GradientError(f"check_primitive: {row.name}({operands}): {message}") from error
 
 
-def _check_at(row: Primitive, point: Point, y: float) -> bool:
-    """All checks at one point; whether all operands may vary there, and no kink is near."""
+def _check_at(row: Primitive, point: Point, y: float) -> tuple[bool, bool]:
+    """All checks at one point; whether all operands may vary there, and no kink is near.
+
+    And whether the digits were checked.
+    """
     count = COUNTS.get(row.name)
     if count is not None and (callable(row.partials[count]) or row.partials[count] != 0):
         raise GradientError(f"operand {count} counts: its partial must be the number 0")
     varying = [i for i in range(len(point)) if i != count and not isolated(row, point, i)]
     function, numbers = along(row, point, varying), [point[i] for i in varying]
     check_kink(row, point, varying, function)
+    check_defined(row, point, varying)
     check = check_grad(function, *numbers, order=3 if len(point) == 1 else 2)
-    if not check.kinks:
-        _check_precision(row, check, y, function, numbers)
+    precise = not check.kinks and _check_precision(row, check, y, function, numbers)
     _check_numpy(row, point, y)
-    return not check.kinks and len(varying) == len(point)
+    return not check.kinks and len(varying) == len(point), precise
 
 
 def _check_precision(
@@ -122,13 +144,14 @@ def _check_precision(
     y: float,
     function: Callable[..., Any],
     numbers: Sequence[float],
-) -> None:
+) -> bool:
     """Value and partials are as precise as their operands allow: Σ |x · ∂²y/∂x_i∂x| · rounding.
 
     `check_grad` forgives what a formula loses through its own intermediates; a row may not.
+    False where there is no reference more precise than floats.
     """
     if check.reference.startswith("Richardson") or not check.derivatives:
-        return
+        return False
     derivatives = {index: float(value) for index, value in check.derivatives.items()}
     slopes = MODES["reverse"](function, numbers, 1)
     # the partials of a row of many operands are computed together, and rounded together
@@ -150,6 +173,7 @@ def _check_precision(
     allowed = RELATIVE * abs(y) + UNITS * spread + math.ulp(0.0)
     if exact is not None and not abs(y - float(exact)) <= allowed:
         raise GradientError(f"the value is {y!r}, in mpmath {float(exact)!r}")
+    return True
 
 
 def _check_numpy(row: Primitive, point: Point, y: float) -> None:
