@@ -289,3 +289,21 @@ def test_the_command_is_installed_under_its_name():
     if not scripts:
         pytest.skip("the package is not installed")
     assert [script.load() for script in scripts] == [cli.main]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["grad", "x", "x=" + "1" * 300 + "a"],
+        ["grad", "+".join(f"name{i}" for i in range(900))],
+        ["w" * 4000],
+    ],
+)
+def test_an_error_is_never_longer_than_a_few_lines_of_a_terminal(arguments, capsys):
+    try:
+        code = cli.main(arguments)
+    except SystemExit as end:
+        code = end.code
+    told = capsys.readouterr().err
+    assert (code, told.count("\n")) == (2, 1)
+    assert len(told) < 450

@@ -263,3 +263,16 @@ def test_results_do_not_depend_on_numpy():
     v = Value(0.0)
     assert type(ts.sqrt(v).backward()[v]) is float
     assert type(ts.tanh(Value(400.0)).data) is float
+
+
+def test_variance_and_deviation_of_object_arrays():
+    """∂var/∂x_i = 2 (x_i − mean) / n; std is its root."""
+    numbers = [1.0, 2.0, 6.0]
+    x = [Value(number) for number in numbers]
+    spread = np.var(np.array(x, dtype=object))
+    assert spread.data == np.var(numbers)
+    table = spread.backward()
+    assert [table[leaf] for leaf in x] == pytest.approx([-4 / 3, -2 / 3, 2.0], rel=1e-14)
+    assert np.std(np.array(x, dtype=object)).data == np.std(numbers)
+    assert x[0].conjugate() is x[0].real is x[0]
+    assert x[0].imag == 0.0

@@ -25,6 +25,7 @@ from tinygrad_scalar.expression import CONSTANTS, FUNCTIONS, Expression
 from tinygrad_scalar.nn.command import add_commands
 
 PROGRAM = "tinygrad-scalar"
+_LONGEST = 400  # characters of an error: a few lines of a terminal, as the longest of ours
 # What wrong input or a full disk raises; anything else is a bug and shows itself.
 _FAILURES = (
     ArithmeticError,
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("always", UndefinedGradientWarning)
             options.run(options)
     except _FAILURES as error:
-        _tell(f"error: {_one_line(error)}")
+        _tell(f"error: {_shortened(_one_line(error), _LONGEST)}")
         return 2
     except KeyboardInterrupt:
         return 130
@@ -135,7 +136,7 @@ class _Parser(argparse.ArgumentParser):
     """Tells what is wrong in one line, without the usage before it."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {_shortened(message, _LONGEST)}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -239,5 +240,7 @@ def _one_line(message: object) -> str:
     return " ".join(str(message).split()) or type(message).__name__
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:40]} … {text[-37:]}"
+def _shortened(text: str, length: int = 80) -> str:
+    """A text with its middle left out where it is longer than that."""
+    half = length // 2
+    return text if len(text) <= length else f"{text[:half]} … {text[3 - half :]}"

@@ -150,6 +150,20 @@ class Arithmetic(Carrier):
             raise TypeError("clip: a Value cannot be written into; leave out= away")
         return table.clip(self, lo, hi)
 
+    def conjugate(self) -> Any:
+        """This itself, as for floats; numpy.var asks for it."""
+        return self
+
+    @property
+    def real(self) -> Any:
+        """This itself."""
+        return self
+
+    @property
+    def imag(self) -> float:
+        """0: what is carried is real."""
+        return 0.0
+
     def rint(self) -> Any:
         """NumPy's name for round to even."""
         return table.round(self)

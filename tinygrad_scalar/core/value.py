@@ -43,7 +43,9 @@ class Value(Recorded):
 
     `data` is an int, float, bool, NumPy number, `Fraction` or mpmath `mpf`; what is carried stands
     in `numbers/precision.py`. Every operation makes a new node that knows its operands.
-    Comparisons look at the data, hashing at the identity. Cost O(1) per operation, about 140 bytes.
+    Comparisons look at the data, hashing at the identity: `v in list` and `list.index(v)` find any
+    node of equal data; a set, a dict or `any(v is x for x in list)` find this one.
+    Cost O(1) per operation, about 140 bytes.
 
     Errors: TypeError for anything but a real number.
     Source: *Deep Learning*, section 6.5.1 (computational graphs).
