@@ -871,3 +871,10 @@ def test_memory_per_operation_is_bounded():
     held = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert held / n <= 260
+
+
+def test_a_label_with_controls_stays_in_its_cell():
+    """NUL, escape, tabs and line ends would reach the terminal, and break the table."""
+    table = str((Value(1.0, label="a\tb\x00c\x1b[31m\nd") * 2.0).backward())
+    assert "a␉b␀c␛[31m␊d  " in table
+    assert table.count("\n") == 3

@@ -10,6 +10,7 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.primitives import sum as addition
+from tinygrad_scalar.core.printable import in_a_cell
 
 _SHOWN = 20  # rows printed before a table is cut in the middle
 _HEADER = ("node", "operation", "value", "local derivatives", "gradient")
@@ -162,7 +163,7 @@ def _row(number: int, node: Any, gradient: Any) -> tuple[str, ...]:
     locals_ = ", ".join(show(derivative()) for derivative in node.local_derivatives[:4])
     more = ", …" if len(node.parents) > 4 else ""
     return (
-        node.label or f"#{number}",
+        in_a_cell(node.label) or f"#{number}",
         node.primitive.name if node.primitive else "",
         show(node.data),
         locals_ + more,

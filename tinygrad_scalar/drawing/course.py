@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.grad_table import show
 from tinygrad_scalar.core.graph import topological_order
-from tinygrad_scalar.drawing.labels import number_text, visible
+from tinygrad_scalar.core.printable import visible
+from tinygrad_scalar.drawing.labels import number_text
 from tinygrad_scalar.drawing.scene import Box, Bundle, Scene, slopes
 from tinygrad_scalar.drawing.terms import ATOM, TEXT, applied
 from tinygrad_scalar.numbers.precision import like

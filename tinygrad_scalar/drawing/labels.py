@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import html
-import re
 from typing import Any
 
-# What XML and a terminal cannot carry is shown by its picture: ␀ for NUL, ␛ for escape, and so on.
-_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "␡"}
-del _PICTURES[ord("\t")], _PICTURES[ord("\n")]
-_NO_CHARACTERS = re.compile("[\ud800-\udfff\ufffe\uffff]")
+from tinygrad_scalar.core.printable import visible
 
 
 def number_text(x: Any, digits: int = 6) -> str:
@@ -22,19 +18,6 @@ def number_text(x: Any, digits: int = 6) -> str:
         text = "%.*g" % (digits, x or 0.0)  # noqa: UP031 (a picture has many, and this is quick)
         return text if "." in text or "e" in text or "n" in text else text + ".0"
     return str(x)
-
-
-def visible(text: str) -> str:
-    r"""The text with every character shown: controls as their pictures, broken ones as �.
-
-    Tabs and line ends stay what they are.
-
-    >>> visible("a\x1b[31m")
-    'a␛[31m'
-    """
-    if text.isprintable():
-        return text
-    return _NO_CHARACTERS.sub("\ufffd", text.translate(_PICTURES))
 
 
 def dot_text(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tinygrad_scalar.core.grad_table import show
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.drawing.labels import visible
+from tinygrad_scalar.core.printable import visible
 from tinygrad_scalar.drawing.terms import ATOM, SIGNED, Notation, Slot, Template
 
 _CALL = 9.5  # \sin\left(x\right): may stand below an exponent as it is

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
+from tinygrad_scalar.core.printable import visible
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.drawing.labels import number_text, visible
+from tinygrad_scalar.drawing.labels import number_text
 from tinygrad_scalar.drawing.scene import Scene, scene, slopes
 from tinygrad_scalar.drawing.scopes import Scope, nested
 from tinygrad_scalar.drawing.terms import operation_text
