@@ -60,6 +60,17 @@ def test_the_slope_of_a_power_is_precise(a, b):
         assert abs(got - expected) <= 4 * math.ulp(expected)
 
 
+@pytest.mark.parametrize("x", [1.3, -9.7, 23.7, -25.1, 26.2, 5e-324, 1e200])
+def test_the_slope_of_the_error_function_is_precise(x):
+    """±2/√π e^(−x²) within 4 ulps in its tails: three roundings, and the exponential's own."""
+    with mpmath.workdps(50):
+        expected = float(2 / mpmath.sqrt(mpmath.pi) * mpmath.exp(-(mpmath.mpf(x) ** 2)))
+    for row, sign in ((ts.erf, 1), (ts.erfc, -1)):
+        slopes = [grad(row)(x)] + [ts.compile(row, engine=each).grad(x) for each in ENGINES]
+        for slope in slopes:
+            assert abs(sign * slope - expected) <= 4 * math.ulp(expected)
+
+
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
 def test_a_pull_is_the_gradient_times_the_partial(row):
     """At an ordinary point the order of the factors matters for the last digits alone."""

@@ -164,8 +164,8 @@ atanh = row("atanh", math.atanh, lambda y, x: 1 / ((1 - x) * (1 + x)), pull=lamb
             limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan, c="atanh", numpy=("arctanh",))
 
 # ── special functions ─────────────────────────────────────────────────────────────────────────
-erf   = row("erf",   math.erf,   lambda y, x:  constant("2/√π", x) * exp(-x * x), total=True, formula=error_function.erf, c="erf", array="", scipy="erf")
-erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * exp(-x * x), total=True, formula=error_function.erfc, c="erfc", array="", scipy="erfc")
+erf   = row("erf",   math.erf,   lambda y, x:  constant("2/√π", x) * bell(x), total=True, formula=error_function.erf, c="erf", array="", scipy="erf")
+erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * bell(x), total=True, formula=error_function.erfc, c="erfc", array="", scipy="erfc")
 gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), pull=lambda g, y, x: g * y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1), c="tgamma", llvm="", scipy="gamma")
 lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma, c="lgamma", llvm="", array="", scipy="gammaln")
 digamma   = row("digamma",   polygammas.digamma, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), scipy="digamma")
@@ -240,7 +240,9 @@ logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), _softmax, arity=No
 cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, mpmath=limits.mpmath_cross_entropy, formula=special.cross_entropy_formula)
 
 # ── parts of formulas, which nobody calls by name ─────────────────────────────────────────────
+bell = Primitive("bell", special.bell, (lambda y, x: -(2 * x * y),), arity=1, mpmath=lambda m, x: m.exp(-x * x), total=True, formula=special.bell)
 PARTS = {
+    "bell": bell,
     "product_error": Primitive("product_error", parts.product_error, (0, 0, 0), arity=3, formula=parts.product_error,
                                c="fma({0}, {1}, -({2}))", array="", llvm="llvm.fma"),
     "power_of_two": Primitive("power_of_two", parts.power_of_two, (0,), arity=1, c="ldexp(1.0, (int){0})", array="", llvm="bits"),
