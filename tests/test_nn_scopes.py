@@ -118,10 +118,10 @@ def test_lines_are_traced_through_models():
 def test_a_call_leaves_the_operators_fast_and_the_path_empty():
     model = nn.Sequential(nn.Affine(1, 2, seed=0), nn.Activation(lambda x: x * int(context.plain)))
     assert [y.data for y in model([1.0])] != [0.0, 0.0]  # every operator went the fast way
-    assert context._current.get().scope == ()
+    assert context.settings().scope == ()
     with pytest.raises(ValueError, match="x is a list of 1 number"):
         model([1.0, 2.0])
-    assert context._current.get().scope == ()
+    assert context.settings().scope == ()
 
 
 def test_without_recording_nothing_is_noted():

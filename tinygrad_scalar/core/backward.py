@@ -12,16 +12,14 @@ from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import NOTHING, active_nodes, consumers_first, nodes_below
 from tinygrad_scalar.core.primitives import dot
 from tinygrad_scalar.core.reverse import propagate
-from tinygrad_scalar.core.sweep import added, check_leaves, leaves_below, running, sweep
+from tinygrad_scalar.core.sweep import added, check_leaves, leaves_below, running, sweep, write
 from tinygrad_scalar.core.undefined import Policy, check_policy, plain
 from tinygrad_scalar.numbers.precision import is_number, like, quietly
 
 if TYPE_CHECKING:
     from tinygrad_scalar.core.value import Value
 
-# Both guarded by `running`: a rule of a sweep under way may ask for a backward of its own.
-_sweeping = False
-_deferred: list[Callable[[], None]] = []
+_sweeping = False  # guarded by `running`: a rule of a sweep under way may ask for its own backward
 
 
 def backward(
@@ -68,7 +66,9 @@ def _checked_inputs(output: Value, inputs: Any) -> list[Value]:
     return list({id(node): node for node in asked}.values())
 
 
-def _at_speed(output: Value, seed: float, asked: Sequence[Value] | None) -> GradTable | None:
+def _at_speed(
+    output: Value, seed: float, asked: Sequence[Value] | None, *, keep: bool = True
+) -> GradTable | None:
     """The sweep on floats; None if something undefined arose, or inside another sweep."""
     global _sweeping
     with running:
@@ -76,12 +76,10 @@ def _at_speed(output: Value, seed: float, asked: Sequence[Value] | None) -> Grad
             return None
         _sweeping = True
         try:
-            result = sweep(output, seed, asked)
+            result = sweep(output, seed, asked, keep=keep)
         finally:
             _sweeping = False
-            while _deferred:
-                _deferred.pop()()
-    return None if result is None else GradTable(*result, asked or ())
+    return None if result is None else GradTable(*result, asked or (), ordered=False)
 
 
 def gradients(
@@ -125,15 +123,10 @@ def _total_at_speed(
     with context.override(counters=()) if not context.plain else nullcontext():
         total = outputs[0] if len(outputs) == 1 else dot(*outputs, *map(float, seeds))
     seed = float(seeds[0]) if len(outputs) == 1 else 1.0
-    before = [node.grad for node in inputs]
-    if private:
-        result = sweep(total, seed, inputs)
-        table = None if result is None else GradTable(*result, inputs)
-    else:
-        table = _at_speed(total, seed, inputs)
-    for node, gradient in zip(inputs, before, strict=True):
-        node.grad = gradient
-    return table
+    if not private:
+        return _at_speed(total, seed, inputs, keep=False)
+    result = sweep(total, seed, inputs, keep=False)
+    return None if result is None else GradTable(*result, inputs, ordered=False)
 
 
 def _table(
@@ -168,11 +161,8 @@ def _by_the_book(
     """`.grad` is written only when all of it has succeeded."""
     order, found = _table([output], [seed], asked, undefined, leaf is not None)
     wanted = None if asked is None else {id(node) for node in asked}
-    with running:
-        if _sweeping:  # a rule of a sweep under way asked for this: `.grad` is in use there
-            _deferred.append(lambda: _write(order, found, wanted))
-        else:
-            _write(order, found, wanted)
+    with running:  # what stands in `.grad` is read and added to
+        _write(order, found, wanted)
     if leaf is None:
         return GradTable(order, found, asked or ())
     found = [leaf(x) if is_number(x) else x for x in found]
@@ -189,8 +179,7 @@ def _write(order: Sequence[Value], found: Sequence[Any], wanted: set[int] | None
             new.append((node, number))
         elif wanted is None or id(node) in wanted:
             new.append((node, added(node, number)))
-    for node, number in new:  # only once no sum has failed
-        node.grad = number
+    write([node for node, _ in new], [number for _, number in new])  # once no sum has failed
 
 
 def _count_edges(table: GradTable) -> None:

@@ -9,9 +9,10 @@ in any thread, and only then take the way that asks `settings()`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
+from functools import wraps
+from io import BytesIO
 from typing import Any, NamedTuple, Protocol
 
 
@@ -37,46 +38,114 @@ class Settings(NamedTuple):
     tracer: Callable[[str, Any, Any, bool], Any] | None = None
 
 
-plain: bool = True
+plain: bool = True  # False while a block is open, and until this is noticed after the last ended
 silent = 0  # open blocks, in any thread, in which nothing is recorded
 runs = (
     0  # calls of grad and the like so far: a leaf notes the number, and so tells what it predates
 )
 own_rows = False  # whether there are rows whose rules may raise, or ask for derivatives themselves
 _default = Settings()
-_current: ContextVar[Settings] = ContextVar("tinygrad_scalar_settings", default=_default)
-_open_blocks = 0
-_lock = threading.Lock()
+_lock = threading.RLock()  # a handler of signals may use the library
+
+
+class Block(BytesIO):
+    """Settings with some changes, as long as this is open: a `with` block opens and closes it.
+
+    Whether it is open is for the base class to know, a file in memory, because leaving a `with`
+    block then closes it in C: no signal comes between the end of the block and its effect, as one
+    may at the start of any `__exit__` written in Python. Those who ask pass over closed blocks.
+    A function can be decorated with it: each call is a block of its own.
+    """
+
+    settings: Settings
+    outer: Block | None
+
+    def __init__(self, changes: Callable[[Settings], dict[str, Any]], given: Any = None) -> None:
+        self._changes, self._given = changes, given
+
+    def __enter__(self) -> Any:
+        global _open, plain
+        try:
+            outer = _innermost()
+            before = _default if outer is None else outer.settings
+            self.settings = before._replace(**self._changes(before))
+            self.outer = outer
+            with _lock:
+                _open = [*_open, self]
+                plain = False
+            _settle()
+            _current.set(self)
+            return self._given  # noqa: TRY300 (guarded to the end)
+        except BaseException:
+            self.close()
+            raise
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, run in a block like this one."""
+
+        @wraps(function)
+        def inside(*args: Any, **options: Any) -> Any:
+            with Block(self._changes, self._given):
+                return function(*args, **options)
+
+        return inside
+
+
+class Aside(Block):
+    """Settings that the operators need not ask for: their fast way stays open."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def __enter__(self) -> Any:
+        try:
+            self.outer = _innermost()
+            _current.set(self)
+            return self  # noqa: TRY300
+        except BaseException:
+            self.close()
+            raise
+
+
+_current: ContextVar[Block | None] = ContextVar("tinygrad_scalar_block", default=None)
+_open: list[Block] = []  # in any thread; some may have ended without being noticed
+
+
+def _innermost() -> Block | None:
+    """The block in force here."""
+    block = _current.get()
+    while block is not None and block.closed:
+        block = block.outer
+    return block
 
 
 def settings() -> Settings:
     """The record in force here."""
-    return _current.get()
+    block = _current.get()
+    if block is None or block.closed:
+        if block is not None:
+            block = _innermost()
+            _current.set(block)  # let go of what ended
+        _settle()
+    return _default if block is None else block.settings
 
 
-def _count_block(change: int, recording: bool) -> None:
-    global _open_blocks, plain, silent
-    with _lock:
-        _open_blocks += change
-        plain = _open_blocks == 0
-        silent += 0 if recording else change
+def _settle() -> None:
+    """Notice which blocks have ended."""
+    global _open, plain, silent
+    if not plain:
+        with _lock:
+            _open = [block for block in _open if not block.closed]
+            silent = sum(not block.settings.recording for block in _open)
+            plain = not _open
 
 
-@contextmanager
-def override(**changes: Any) -> Iterator[Settings]:
+def override(**changes: Any) -> Block:
     """Settings with `changes` inside the block, restored however it ends."""
-    token = _current.set(_current.get()._replace(**changes))
-    recording = changes.get("recording", True)
-    _count_block(+1, recording)
-    try:
-        yield _current.get()
-    finally:
-        _count_block(-1, recording)
-        _current.reset(token)
+    return Block(lambda _: changes)
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
+def no_grad() -> Block:
     """Compute without recording: results inside the block are leaves.
 
     Cost O(1). Usable as a decorator too.
@@ -88,5 +157,4 @@ def no_grad() -> Iterator[None]:
     >>> y.data, y.parents
     (9.0, ())
     """
-    with override(recording=False):
-        yield
+    return override(recording=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.graph import topological_order
+from tinygrad_scalar.core.graph import consumers_first, topological_order
 from tinygrad_scalar.core.primitives import sum as addition
 from tinygrad_scalar.core.printable import in_a_cell
 
@@ -41,33 +41,51 @@ class GradTable(Mapping[Any, Any]):
         gradients: Sequence[Any],
         asked: Sequence[Any] = (),
         zero: Any = 0.0,
+        *,
+        ordered: bool = True,
     ) -> None:
         self._nodes = nodes
         self._gradients = gradients
         self._asked = asked  # the output may not depend on all of these: then their entry is zero
         self._zero = zero
+        self._ordered = ordered  # else the sweep took another order of the same nodes
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickles and copies: nodes by their place below the output, which is shared."""
         output = self._nodes[0] if self._nodes else None
         place = {id(node): i for i, node in enumerate(_below(output))}
+        found, gradients = self._entries
         nodes, asked = (
-            [place.get(id(node), node) for node in some] for some in (self._nodes, self._asked)
+            [place.get(id(node), node) for node in some] for some in (found, self._asked)
         )
-        gradients = self._gradients
         if any(isinstance(gradient, Carrier) for gradient in gradients):  # one graph, one root
             with context.override(recording=True):
                 gradients = addition(*gradients)
         return _restored, (output, nodes, gradients, asked, self._zero)
 
     @cached_property
-    def _index(self) -> dict[Any, Any]:
+    def _found(self) -> dict[Any, Any]:
+        """The entries in whatever order, for look-ups."""
         table = dict(zip(self._nodes, self._gradients, strict=True))
         return table | {node: self._zero for node in self._asked if node not in table}
 
+    @cached_property
+    def _entries(self) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Nodes and gradients in the order of Algorithm 6.2."""
+        if self._ordered or not self._nodes:
+            return self._nodes, self._gradients
+        nodes = consumers_first(self._nodes[:1], set(map(id, self._nodes)))
+        return nodes, [self._found[node] for node in nodes]
+
+    @cached_property
+    def _index(self) -> dict[Any, Any]:
+        return dict(zip(*self._entries, strict=True)) | {
+            node: self._found[node] for node in self._asked
+        }
+
     def __getitem__(self, node: Any) -> Any:
         try:
-            return self._index[node]
+            return self._found[node]
         except KeyError:
             raise KeyError(
                 f"{node!r} was not reached by backward: the output does not depend on it, or "
@@ -78,7 +96,7 @@ class GradTable(Mapping[Any, Any]):
         return iter(self._index)
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._found)
 
     @property
     def edges(self) -> int:

@@ -55,7 +55,7 @@ def copied(node: Value) -> Value:
     for slot in _KEPT:
         if hasattr(node, slot):
             setattr(twin, slot, getattr(node, slot))
-    twin._pending = 0
+    twin._sweep = None
     if hasattr(node, "__dict__"):  # of a subclass
         twin.__dict__.update(node.__dict__)
     return twin
@@ -125,7 +125,7 @@ def _node(
     kind: type[Value], row: Primitive | None, data: Any, grad: Any, noted: Provenance | None
 ) -> Value:
     node: Value = kind.__new__(kind)
-    node.primitive, node.data, node.grad, node._pending = row, data, grad, 0
+    node.primitive, node.data, node.grad, node._sweep = row, data, grad, None
     if noted is not None:
         node._provenance = noted
     return node

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
 
@@ -37,8 +35,7 @@ def current(label: str = "") -> Provenance:
     return Provenance(label, settings.scope, _user_line() if settings.lines else "")
 
 
-@contextmanager
-def trace_lines() -> Iterator[None]:
+def trace_lines() -> context.Block:
     """Note for every node made in the block the line of user code that made it.
 
     Warnings and errors about undefined gradients then name the line. Cost: about 1 µs per node.
@@ -49,12 +46,10 @@ def trace_lines() -> Iterator[None]:
     >>> y.provenance.line.endswith(", line 2")
     True
     """
-    with context.override(lines=True):
-        yield
+    return context.override(lines=True)
 
 
-@contextmanager
-def scope(name: str) -> Iterator[None]:
+def scope(name: str) -> context.Block:
     """Group the nodes made in the block: drawings show them in a box called `name`. Scopes nest.
 
     >>> from tinygrad_scalar import Value, scope
@@ -65,8 +60,7 @@ def scope(name: str) -> Iterator[None]:
     """
     if not isinstance(name, str):
         raise TypeError(f"scope: name is a str, not {type(name).__name__}")
-    with context.override(scope=(*context.settings().scope, name)):
-        yield
+    return context.Block(lambda outer: {"scope": (*outer.scope, name)})
 
 
 def _user_frame() -> tuple[FrameType, int]:

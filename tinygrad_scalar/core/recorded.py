@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
+from collections import deque
 from collections.abc import Callable
 from functools import partial as bind
+from itertools import repeat
 from typing import Any
 
 from tinygrad_scalar.core import context, primitives
@@ -28,13 +30,15 @@ class Recorded(Arithmetic):
     #   one                  _a its parent, _x the number seen there, _y the result
     #   two (+ − × ÷ **)     _a and _b the parents (None for a plain number), _x and _y the numbers
     #   any other            _x the result and then the numbers seen, _y the parents (or None)
-    # _pending counts consumers during a sweep, _provenance is unset (or None) until it is noted.
+    # _sweep is the stamp of the last sweep that came by and _sent its gradient under way (unset
+    # before); _provenance is unset (or None) until it is noted.
     __slots__ = (
         "__weakref__",
         "_a",
         "_b",
-        "_pending",
         "_provenance",
+        "_sent",
+        "_sweep",
         "_x",
         "_y",
         "data",
@@ -48,7 +52,8 @@ class Recorded(Arithmetic):
     _b: Any
     _x: Any
     _y: Any
-    _pending: int
+    _sweep: object
+    _sent: Any
     _provenance: Provenance
 
     @property
@@ -104,8 +109,9 @@ class Recorded(Arithmetic):
 
     def zero_grad(self) -> None:
         """Set the gradient of every node below this one, and its own, to 0.0. O(nodes)."""
-        for node in nodes_below(self):
-            node.grad = 0.0
+        nodes = list(nodes_below(self))
+        # one call of C, so that Ctrl-C comes before it or after it
+        deque(map(vars(Recorded)["grad"].__set__, nodes, repeat(0.0)), maxlen=0)
 
     # ── comparisons look at the data, hashing at the identity ─────────────────────────────────
     def __hash__(self) -> int:

@@ -1,8 +1,9 @@
-"""Algorithm 6.2 on floats, at full speed: the gradients stand in the nodes while it runs.
+"""Algorithm 6.2 on floats, at full speed: gradients under way stand in the nodes.
 
-Two passes over the graph and no container per node: `_count` notes in each node how many consumers
-it has below the output, `_fire` lets each node send its gradient on once all of these have sent
-theirs. What is *meant* is `reverse.propagate`, and a test holds the two together.
+Two passes over the graph and no container per node: `_parents_first` finds an order, `_fire` lets
+each node send its gradient on, consumers first. A sweep that was interrupted leaves only stamps
+behind that no other one knows, and gradients under way that no one reads. What is *meant* is
+`reverse.propagate`, and a test holds the two together.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import operator
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.core.undefined import by_rule, is_nan
+from tinygrad_scalar.core.recorded import Recorded
+from tinygrad_scalar.core.undefined import by_rule
 from tinygrad_scalar.numbers.precision import evaluate, is_number
 
 if TYPE_CHECKING:
@@ -44,49 +47,57 @@ _ON_FLOATS = {
     for rule in (*row.partials, *row.pulls)
     if callable(rule)
 }
-# One sweep at a time: the counts and gradients under way stand in nodes that threads may share.
+# One sweep at a time: what is under way stands in nodes that threads may share.
 # So a partial of one's own must not wait for the backward of another thread.
 running = threading.RLock()
 if hasattr(os, "register_at_fork"):  # a child has no other thread, which would never be done
     os.register_at_fork(
         before=running.acquire, after_in_parent=running.release, after_in_child=running.release
     )
-Saved = list[tuple["Value", float]]
+_set_grad = vars(Recorded)["grad"].__set__  # of the slot
 
 
 def sweep(
-    output: Value, seed: float, inputs: Sequence[Value] | None
+    output: Value, seed: float, inputs: Sequence[Value] | None, *, keep: bool = True
 ) -> tuple[list[Value], list[float]] | None:
-    """The nodes in the order in which they became final, and their gradients.
+    """The nodes, consumers first, and their gradients.
 
-    Writes `.grad` as `Value.backward` says. None, and nothing written to a leaf, if a gradient is
-    NaN: whether something undefined arose is for `reverse.propagate` to judge.
+    Writes `.grad` as `Value.backward` says, all of it at the end, or none with `keep=False`. None,
+    and nothing written, if a gradient is NaN: whether something undefined arose is for
+    `reverse.propagate` to judge.
     """
-    reached, saved = _count(output, inputs is not None or context.own_rows)
-    try:
-        check_leaves([node for node, _ in saved])
-        wanted = None if inputs is None else _restrict(output, reached, inputs)
-        order = [] if wanted == [] else _fire(output, seed)
-        gradients = [node.grad for node in order]
-    except BaseException:
-        for node in reached:
-            node._pending, node.grad = 0, 0.0
-        _restore(saved)
-        raise
-    if wanted is None:
-        saved = [entry for entry in saved if entry[0].primitive is None]
-        wanted = [node for node, _ in saved]
-    else:
-        for node in reached:
-            node._pending = 0
-    received = [node.grad for node in wanted]
-    _restore(saved)
-    if any(map(is_nan, received)):
+    stamp = object()
+    inner: list[Value] = []
+    leaves: list[Value] = []
+    _parents_first(output, stamp, inner, leaves)
+    check_leaves(leaves)
+    wanted = leaves
+    if inputs is not None:
+        wanted, inner, leaves, stamp = _restrict(inner, leaves, inputs, stamp)
+        if not wanted:
+            return [], []
+    inner.reverse()
+    gradients = _fire(output, seed, inner, stamp)
+    order = inner + leaves
+    gradients += [node._sent for node in leaves]
+    received = [node._sent for node in wanted]
+    if [x for x in received if x != x]:  # noqa: PLR0124 (NaN)
         return None
-    totals = list(map(added, wanted, received))  # all of them, before any is written
-    for node, total in zip(wanted, totals, strict=True):
-        node.grad = total
+    if keep:
+        totals = list(map(added, wanted, received))
+        if inputs is None:
+            write(order, gradients[: len(inner)] + totals)
+        else:
+            write(wanted, totals)
     return order, gradients
+
+
+def write(nodes: Sequence[Value], numbers: Sequence[Any]) -> None:
+    """Set `.grad` of all of the nodes, or of none.
+
+    One call of C that runs no Python code, so that Ctrl-C comes before it or after it.
+    """
+    deque(map(_set_grad, nodes, numbers), maxlen=0)
 
 
 def added(node: Value, gradient: Any) -> Any:
@@ -116,104 +127,117 @@ def check_leaves(nodes: Iterable[Value]) -> None:
 
 def leaves_below(outputs: Sequence[Value]) -> list[Value]:
     """The leaves that the outputs depend on, each once. O(edges)."""
-    leaves: dict[int, Value] = {}
+    stamp = object()
+    leaves: list[Value] = []
     for output in outputs:
-        reached, saved = _count(output, True)
-        for node in reached:
-            node._pending = 0
-            if node.primitive is None:
-                leaves[id(node)] = node
-        _restore(saved)
-    return list(leaves.values())
+        if output._sweep is not stamp:
+            _parents_first(output, stamp, [], leaves)
+    return leaves
 
 
-def _restore(saved: Saved) -> None:
-    for node, gradient in saved:
-        node.grad = gradient
+def _parents_first(output: Value, stamp: object, inner: list[Value], leaves: list[Value]) -> None:
+    """Gather the nodes below `output`, those that were computed after all of their parents.
 
-
-def _count(output: Value, save_all: bool) -> tuple[list[Value], Saved]:
-    """Note in each node below `output` its consumers there, and start its gradient at 0.
-
-    Gives the nodes, and what stood in `.grad` of the leaves (or of all).
+    Each gets this sweep's stamp, so that whatever another one left in it means nothing, and a
+    gradient of 0 to start from.
     """
-    saved: Saved = []
-    reached = [output]
-    for node in reached:
+    output._sweep = stamp
+    output._sent = 0.0
+    if output.primitive is None:
+        leaves.append(output)
+        return
+    found = leaves.append
+    done = inner.append
+    stack: list[Value] = []
+    push = stack.append
+    pop = stack.pop
+    rest: dict[int, Iterator[Value | None]] = {}  # of nodes of many operands
+    node = output
+    while True:
         a = node._a
         b = node._b
-        if a is not None:
-            consumers = a._pending
-            a._pending = consumers + 1
-            if not consumers:
-                reached.append(a)
-        if b is not None:
-            consumers = b._pending
-            b._pending = consumers + 1
-            if not consumers:
-                reached.append(b)
-        elif a is None:
-            leaf = node.primitive is None
-            if leaf and not save_all:
-                saved.append((node, node.grad))
-            for parent in () if leaf else node._y:
-                if parent is not None:
-                    consumers = parent._pending
-                    parent._pending = consumers + 1
-                    if not consumers:
-                        reached.append(parent)
-        if save_all:
-            saved.append((node, node.grad))
-        node.grad = 0.0
-    return reached, saved
+        if a is not None and a._sweep is not stamp:
+            a._sweep = stamp
+            a._sent = 0.0
+            if a.primitive is None:
+                found(a)
+            else:
+                push(node)
+                node = a
+                continue
+        if b is not None and b._sweep is not stamp:
+            b._sweep = stamp
+            b._sent = 0.0
+            if b.primitive is None:
+                found(b)
+            else:
+                push(node)
+                node = b
+                continue
+        elif a is None and b is None:
+            parent = _next_inner(rest.setdefault(id(node), iter(node._y)), stamp, leaves)
+            if parent is not None:
+                push(node)
+                node = parent
+                continue
+        done(node)
+        if not stack:
+            return
+        node = pop()
 
 
-def _restrict(output: Value, reached: list[Value], inputs: Sequence[Value]) -> list[Value]:
-    """Count only consumers on a way to one of `inputs`; all other nodes never become ready.
+def _next_inner(
+    parents: Iterator[Value | None], stamp: object, leaves: list[Value]
+) -> Value | None:
+    """The next of many parents that was computed and is new to this sweep."""
+    for parent in parents:
+        if parent is not None and parent._sweep is not stamp:
+            parent._sweep = stamp
+            parent._sent = 0.0
+            if parent.primitive is not None:
+                return parent
+            leaves.append(parent)
+    return None
 
-    Gives those of the inputs that `output` depends on.
+
+def _restrict(
+    inner: list[Value], leaves: list[Value], inputs: Sequence[Value], stamp: object
+) -> tuple[list[Value], list[Value], list[Value], object]:
+    """Those of `inputs` that were reached, and the nodes on a way to one, with a stamp of theirs.
+
+    `inner` lists parents first, so that one pass finds what depends on an input.
     """
-    asked = {id(node): node for node in inputs}
-    if all(node.primitive is not None or id(node) in asked for node in reached):
-        below = set(map(id, reached))  # every leaf is asked: every node is on a way
-        return [node for key, node in asked.items() if key in below]
-    order = [output]
-    edges = []
-    for node in order:
-        parents = node.parents
-        edges.append((node, parents))
-        for parent in parents:
-            parent._pending -= 1
-            if not parent._pending:
-                order.append(parent)
-    active: set[int] = set()
-    for node, parents in reversed(edges):
-        if id(node) in asked or not active.isdisjoint(map(id, parents)):
-            active.add(id(node))
-    for node, parents in edges:
-        if id(node) not in active:
-            node._pending = -1
-            continue
-        for parent in parents:
-            if id(parent) in active:
-                parent._pending += 1
-    return [node for key, node in asked.items() if key in active]
+    wanted = [node for node in inputs if node._sweep is stamp]
+    if set(map(id, leaves)) <= set(map(id, wanted)):
+        return wanted, inner, leaves, stamp  # every leaf is asked: every node is on a way
+    way = object()
+    for node in wanted:
+        node._sweep = way
+    active = []
+    for node in inner:
+        if node._sweep is not way:
+            if not any(parent._sweep is way for parent in node.parents):
+                continue
+            node._sweep = way
+        active.append(node)
+    return wanted, active, [leaf for leaf in leaves if leaf._sweep is way], way
 
 
-def _fire(output: Value, seed: float) -> list[Value]:
-    """Send every gradient on to the parents, a node once all its consumers have sent theirs."""
+def _fire(output: Value, seed: float, order: list[Value], stamp: object) -> list[float]:
+    """Send every gradient on to the parents, consumers first; what each node had to send."""
     mul, add, sub, div, neg, relu, power = _MUL, _ADD, _SUB, _DIV, _NEG, _RELU, _POW
     on_floats = _ON_FLOATS if context.plain else {}  # else what they evaluate may be counted
-    output.grad = seed
-    order = [output]
+    output._sent = seed
+    gradients: list[float] = []
+    final = gradients.append
     for node in order:
-        gradient = node.grad
+        gradient = node._sent
+        final(gradient)
         row: Any = node.primitive
         a = node._a
         b = node._b
         if a is None and b is None:
-            if row is not None:
-                _fire_many(node, gradient, order)
+            _fire_many(node, gradient, stamp)
             continue
         try:
             if row is mul:
@@ -240,7 +264,7 @@ def _fire(output: Value, seed: float) -> list[Value]:
                 if b is None and (y >= 0.5 or y % 1.0 == 0.0):  # then y - 1 is exact
                     to_a = gradient * (y * node._x ** (y - 1.0))
                 else:
-                    to_a, to_b = _by_rules(node, gradient)
+                    to_a, to_b = _by_rules(node, gradient, stamp)
             else:
                 rule = row.pulls[0]
                 if rule is not None:
@@ -249,24 +273,18 @@ def _fire(output: Value, seed: float) -> list[Value]:
                     rule = row.partials[0]
                     to_a = gradient * on_floats.get(rule, rule)(node._y, node._x)
         except (ArithmeticError, ValueError, TypeError):  # a pole, a kink, a constant
-            to_a, to_b = _by_rules(node, gradient)
+            to_a, to_b = _by_rules(node, gradient, stamp)
         if a is not None:
-            a.grad += to_a
-            a._pending = consumers = a._pending - 1
-            if not consumers:
-                order.append(a)
+            a._sent += to_a
         if b is not None:
-            b.grad += to_b
-            b._pending = consumers = b._pending - 1
-            if not consumers:
-                order.append(b)
-    return order
+            b._sent += to_b
+    return gradients
 
 
-def _by_rules(node: Value, gradient: float) -> tuple[float, float]:
+def _by_rules(node: Value, gradient: float, stamp: object) -> tuple[float, float]:
     """What goes to one or two parents by the rules of the row, each only if it is asked for."""
     return tuple(  # type: ignore[return-value]
-        0.0 if parent is None or parent._pending < 1 else _by_rule(node, i, gradient)
+        0.0 if parent is None or parent._sweep is not stamp else _by_rule(node, i, gradient)
         for i, parent in enumerate((node._a, node._b))
     )
 
@@ -284,23 +302,17 @@ def _by_rule(node: Value, i: int, gradient: float) -> float:
     return gradient * slope
 
 
-def _fire_many(node: Value, gradient: float, order: list[Value]) -> None:
+def _fire_many(node: Value, gradient: float, stamp: object) -> None:
     """The gradients of a node of many operands."""
     row: Any = node.primitive
     y, *x = node._x
     if row.arity is None:
         terms = _pulled(row, gradient, y, x)
     else:
-        terms = [gradient * slope for slope in _asked_slopes(node, y, x)]
+        terms = [gradient * slope for slope in _asked_slopes(node, y, x, stamp)]
     for parent, term in zip(node._y, terms, strict=True):
-        if parent is None:
-            continue
-        consumers = parent._pending - 1
-        if consumers >= 0:  # else not on a way to what was asked
-            parent.grad += term
-            parent._pending = consumers
-            if not consumers:
-                order.append(parent)
+        if parent is not None and parent._sweep is stamp:  # on a way to what was asked
+            parent._sent += term
 
 
 def _pulled(row: Any, gradient: float, y: float, x: Sequence[float]) -> Sequence[float]:
@@ -317,10 +329,10 @@ def _pulled(row: Any, gradient: float, y: float, x: Sequence[float]) -> Sequence
     return [gradient * slope for slope in quick(y, *x)]
 
 
-def _asked_slopes(node: Value, y: float, x: Sequence[float]) -> list[float]:
+def _asked_slopes(node: Value, y: float, x: Sequence[float], stamp: object) -> list[float]:
     """The partials that are on a way to what was asked; 0.0 stands for the others."""
     row: Any = node.primitive
     return [
-        0.0 if parent is None or parent._pending < 1 else by_rule(row, rule, i, y, x)
+        0.0 if parent is None or parent._sweep is not stamp else by_rule(row, rule, i, y, x)
         for i, (parent, rule) in enumerate(zip(node._y, row.partials, strict=True))
     ]

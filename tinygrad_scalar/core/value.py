@@ -66,7 +66,7 @@ class Value(Recorded):
         self.primitive = None
         self._a = self._b = self._x = None
         self._y = context.runs
-        self._pending = 0
+        self._sweep = None
         if label:
             self.label = label
         if not context.plain:
@@ -99,7 +99,7 @@ class Value(Recorded):
                 node._b = b
                 node._x = x
                 node._y = y
-                node._pending = 0
+                node._sweep = None
                 return node
             return _with_int(_ADD, self, other)
         return _general(_ADD, self, other)
@@ -122,7 +122,7 @@ class Value(Recorded):
                 node._b = b
                 node._x = x
                 node._y = y
-                node._pending = 0
+                node._sweep = None
                 return node
             return _with_int(_SUB, self, other)
         return _general(_SUB, self, other)
@@ -145,7 +145,7 @@ class Value(Recorded):
                 node._b = b
                 node._x = x
                 node._y = y
-                node._pending = 0
+                node._sweep = None
                 return node
             return _with_int(_MUL, self, other)
         return _general(_MUL, self, other)
@@ -168,7 +168,7 @@ class Value(Recorded):
                 node._b = b
                 node._x = x
                 node._y = y
-                node._pending = 0
+                node._sweep = None
                 return node
         return _general(_DIV, self, other)
 
@@ -198,7 +198,7 @@ class Value(Recorded):
             node._a = self
             node._b = None
             node._x = x
-            node._pending = 0
+            node._sweep = None
             return node
         return _record(_NEG, (self,))  # type: ignore[no-any-return]
 
@@ -223,7 +223,7 @@ class Value(Recorded):
             node._a = self
             node._b = None
             node._x = x
-            node._pending = 0
+            node._sweep = None
             return node
         return _unary(_RELU, self)
 
@@ -305,7 +305,7 @@ def _node(
     node._b = b
     node._x = x
     node._y = y
-    node._pending = 0
+    node._sweep = None
     return node
 
 
@@ -329,7 +329,7 @@ def _unary(primitive: Primitive, operand: Value) -> Value:
     node._a = operand
     node._b = None
     node._x = x
-    node._pending = 0
+    node._sweep = None
     return node
 
 

@@ -8,8 +8,8 @@ All of it is reverse mode on fresh leaves; where an argument is itself carried b
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial as bind
 from functools import wraps
 from typing import Any
@@ -167,13 +167,8 @@ def _forward_jacobian(
     return like(output, rows)
 
 
-@contextmanager
-def _policy(undefined: Policy) -> Iterator[None]:
-    if undefined == "subgradient":
-        yield
-    else:
-        with context.override(undefined=undefined):
-            yield
+def _policy(undefined: Policy) -> AbstractContextManager[object]:
+    return nullcontext() if undefined == "subgradient" else context.override(undefined=undefined)
 
 
 class Run:

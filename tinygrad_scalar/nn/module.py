@@ -60,11 +60,8 @@ class Module:
         if entered is None or entered[0] is not outer:
             entered = self._enter(outer)
         inner = entered[1]
-        token = context._current.set(inner)
-        try:
+        with context.Aside(inner):
             result = self.forward(*args, **kwargs)
-        finally:
-            context._current.reset(token)
         self._settle(result, entered[2])
         return result
 

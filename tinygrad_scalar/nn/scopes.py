@@ -26,7 +26,7 @@ class Settled(Provenance):
 
 def current() -> Settings:
     """The settings here, with the path of the modules that are running."""
-    return context._current.get()
+    return context.settings()
 
 
 def settle(things: Any, provenance: Settled) -> None:

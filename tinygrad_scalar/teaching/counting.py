@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_scalar.core import context
@@ -25,7 +24,7 @@ class Counts:
     def __init__(self) -> None:
         self.evaluations = self.nodes = self.peak_nodes = 0
         self.multiplications = self.additions = 0
-        self._watches: dict[int, weakref.ref[Any]] = {}
+        self._alive: set[weakref.ref[Any]] = set()
 
     def evaluated(self) -> None:
         """A forward rule was run."""
@@ -34,12 +33,9 @@ class Counts:
     def recorded(self, node: object) -> None:
         """A node was recorded; it counts as alive until it is freed."""
         self.nodes += 1
-        key = id(node)
-        self._watches[key] = weakref.ref(node, lambda _: self._freed(key))
-        self.peak_nodes = max(self.peak_nodes, len(self._watches))
-
-    def _freed(self, key: int) -> None:
-        self._watches.pop(key, None)
+        # a callback in C: of one in Python, Ctrl-C would be lost, and the node alive for ever
+        self._alive.add(weakref.ref(node, self._alive.discard))
+        self.peak_nodes = max(self.peak_nodes, len(self._alive))
 
     def propagated(self, edges: int) -> None:
         """Gradients or tangents went through so many edges."""
@@ -53,8 +49,7 @@ class Counts:
         )
 
 
-@contextmanager
-def counting() -> Iterator[Counts]:
+def counting() -> context.Block:
     """Count the work done in the block; blocks nest, each counting for itself.
 
     Cost: about 1 µs more per operation. Source: *Deep Learning*, section 6.5.3 (the cost of
@@ -68,8 +63,7 @@ def counting() -> Iterator[Counts]:
     (2, 2, 4, 4)
     """
     counts = Counts()
-    with context.override(counters=(*context.settings().counters, counts)):
-        yield counts
+    return context.Block(lambda outer: {"counters": (*outer.counters, counts)}, counts)
 
 
 class Tracker:
@@ -99,5 +93,6 @@ def tracked(f: Callable[..., Any], args: Sequence[Any]) -> tuple[Any, list[Value
     tracker = Tracker()
     with context.override(recording=False, tracker=tracker, tracer=None):
         outputs = f(*args)
+    context.settings()  # lets go of the block, which holds the Values that were noted
     tracker.used(leaves(outputs))
     return outputs, list(tracker.closed_over.values())
