@@ -12,7 +12,13 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.arrays.namespaces import kind, namespace, shared_namespace, stacked
+from tinygrad_scalar.compiler.arrays.namespaces import (
+    RowColumn,
+    kind,
+    namespace,
+    shared_namespace,
+    stacked,
+)
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import leaves, like
 from tinygrad_scalar.numbers.precision import is_number
@@ -154,6 +160,21 @@ def _key(tree: Any) -> Key:
     return 0
 
 
+def width_of(key: Key) -> int:
+    """How many numbers an argument of this structure holds.
+
+    >>> width_of(0), width_of(("list", 3)), width_of(("dict", ("a", 0), ("b", ("list", 2))))
+    (1, 3, 3)
+    """
+    if key == 0:
+        return 1
+    if key[0] == "dict":
+        return sum(width_of(branch) for _, branch in key[1:])
+    if len(key) == 2 and isinstance(key[1], int):
+        return key[1]
+    return sum(map(width_of, key[1:]))
+
+
 def _array(arg: Any, what: str, xp: Any) -> Argument:
     if not _is_real(arg):
         raise TypeError(
@@ -172,7 +193,7 @@ def _array(arg: Any, what: str, xp: Any) -> Argument:
     width = arg.shape[1]
     key, tree = ("list", width), [0.0] * width
     if xp:
-        return Argument(key, tree, [arg[:, k] for k in range(width)], rows=True)
+        return Argument(key, tree, [RowColumn(arg, k) for k in range(width)], rows=True)
     import numpy as np
 
     columns = np.ascontiguousarray(arg.T, dtype=float)  # one pass over memory for all columns

@@ -15,17 +15,31 @@ from tinygrad_scalar.compiler.ir.program import Line, Program
 
 # Lines of a trace: from so many on it is interpreted where it repeats, or in any case.
 MEDIUM, LARGE = 5_000, 100_000
-ENGINES = ("python", "numpy", "llvm")
-_NEEDS = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy")}
+ENGINES = ("python", "numpy", "llvm", "cuda")
+_NEEDS = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy"), "cuda": ("cupy",)}
 
 
 def engines() -> list[str]:
-    """The engines installed here, out of "python", "numpy" and "llvm", the fastest last.
+    """The engines installed here, out of "python", "numpy", "llvm" and "cuda", the fastest last.
+
+    "cuda" is among them where CuPy is installed and a device answers.
 
     >>> "python" in engines()
     True
     """
-    return [name for name in ENGINES if all(map(find_spec, _NEEDS[name]))]
+    from tinygrad_scalar.compiler.c.device import answers
+
+    return [*_hosts(), *(["cuda"] if answers() else [])]
+
+
+def _hosts() -> list[str]:
+    """Those that need no device; the question for one would load CuPy."""
+    return [name for name in ENGINES if name != "cuda" and all(map(find_spec, _NEEDS[name]))]
+
+
+def host_engine(engine: str) -> str:
+    """The engine for numbers and lists: "cuda" is for arrays, and leaves these to the fastest."""
+    return _hosts()[-1] if engine == "cuda" else engine
 
 
 def check_engine(name: str | None) -> str:
@@ -33,11 +47,16 @@ def check_engine(name: str | None) -> str:
 
     Errors: ValueError for another name, ImportError with the command that installs it.
     """
-    installed = engines()
     if name is None:
-        return installed[-1]
+        return _hosts()[-1]  # arrays of a device are run there all the same
     if name not in ENGINES:
         raise ValueError(f"compile: engine is one of {', '.join(map(repr, ENGINES))}, not {name!r}")
+    installed = engines() if name == "cuda" else _hosts()
+    if name == "cuda" and name not in installed:
+        raise ImportError(
+            "the engine 'cuda' needs CuPy and a CUDA device that answers: "
+            'pip install "tinygrad_scalar[gpu]", and look at nvidia-smi'
+        )
     if name not in installed:
         raise ImportError(
             f"the engine {name!r} needs {' and '.join(_NEEDS[name])}: "

@@ -9,9 +9,15 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from tinygrad_scalar.compiler.arguments import Argument, Call, has_carrier, taken_apart
+from tinygrad_scalar.compiler.arguments import (
+    Argument,
+    Call,
+    has_carrier,
+    taken_apart,
+    width_of,
+)
 from tinygrad_scalar.compiler.arrays.namespaces import on_host
-from tinygrad_scalar.compiler.backends import check_engine
+from tinygrad_scalar.compiler.backends import check_engine, host_engine
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.listing import Listing
@@ -58,6 +64,7 @@ class Compiled:
         self._named = engine
         self._specialisations: dict[Any, Specialisation] = {}
         self._latest: Path | None = None
+        self._latest_own: Specialisation | None = None
         self._entries: dict[str, Any] = {}  # machine code for numbers, by mode
         self._lock = threading.RLock()
         if function is not None:
@@ -182,6 +189,13 @@ class Compiled:
         Their data are read anew at each call. On an error no `.grad` changes.
         """
         call, own = self._prepared(args, options)
+        from tinygrad_scalar.compiler.c.kernel import applies, sums
+
+        if call.xp is not None and call.size and applies(call):
+            total, parts = sums(own, call)
+            for path, gradients in parts:
+                path.add_gradients(gradients, 1 / call.size)
+            return total / call.size
         if call.xp is not None:
             call, own = self._prepared([mapped(on_host, x) for x in args], options)
         if call.size == 0:
@@ -212,6 +226,71 @@ class Compiled:
         mode = "both" if len(path.outputs) == 1 else "value"
         return source(path.program(Request(mode, tuple(range(path.inputs)))))
 
+    def source_for(self, target: str) -> str:
+        """The source that a target is given: "python", "llvm", "c" or "cuda".
+
+        Of value and gradient, of the values where there are several; of all paths traced so far in
+        C, of the latest one elsewhere. No compiler and no device is needed. Cost: O(lines).
+
+        >>> f = compile(lambda x: x * x)
+        >>> f(3.0)
+        9.0
+        >>> print(f.source_for("c").partition("restrict out)")[2].partition("return")[0].strip())
+        {
+          (void)x;
+          (void)p;
+          const double u2 = x[0] * x[0];
+          out[0] = u2;
+          const double u3 = x[0] + x[0];
+          out[1] = u3;
+
+        Errors: ValueError for another target; TraceError before the first call, and in C and CUDA
+        for an operation of one's own without `formula=`.
+        """
+        from tinygrad_scalar.compiler.sources import source_for
+
+        self._made()
+        own = self._own()
+        return source_for(target, own, self._places(own.widths)[1], self.dtype, self._about())
+
+    def to_c(self, path: Any, *, mode: str = "value_and_grad", name: str | None = None) -> None:
+        """Write the function as C99: `path` with suffix `.c`, and its header with suffix `.h`.
+
+        They need nothing but `<math.h>` and `<stddef.h>`, allocate nothing and keep no state.
+        `int NAME(const double *x, const double *p, double *out)` takes the inputs flattened in
+        order, the numbers of the leaves closed over in the order of their first use, and writes the
+        outputs flattened, the value first: `mode` is "value", "grad", "value_and_grad", "jacobian"
+        (row by row) or "hessian". It gives 0, or 1 where the point is on none of the paths that
+        were traced so far (an index of `take` out of range is on none), with `out` as it was.
+        `int NAME_batch(size_t n, const double *x, const double *p, double *out)` takes rows of
+        inputs and writes rows of outputs; it gives the number of points on no path, their rows NaN.
+        The header defines NAME_INPUTS, NAME_PARAMETERS and NAME_OUTPUTS, NAME in capitals. `name`
+        is the file's stem unless given.
+
+        Results are those of the other engines up to a few units in the last place, NaN, ±inf and −0
+        included, unless the C compiler is told otherwise (`-ffast-math`). Cost: O(lines).
+
+        Errors: TraceError before the first call, and for an operation of one's own without
+        `formula=`; TypeError for gradients of several outputs; ValueError for another mode, or a
+        name that no C function may bear; OSError naming the path. Both files are written at once or
+        not at all.
+
+        >>> import pathlib, tempfile
+        >>> f = compile(lambda x, y: x * y)
+        >>> f(2.0, 3.0)
+        6.0
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     f.to_c(f"{folder}/product.c", mode="grad")
+        ...     print(pathlib.Path(f"{folder}/product.h").read_text().count("PRODUCT_OUTPUTS 2"))
+        1
+        """
+        from tinygrad_scalar.compiler.c.library import request_for, write_library
+
+        self._made()
+        own = self._own()
+        request = request_for(mode, self._places(own.widths)[1])
+        write_library(own.paths, request, path, name, self._about())
+
     def draw(self, **options: Any) -> Any:
         """The picture of the traced function; options as for `tinygrad_scalar.draw`."""
         from tinygrad_scalar.drawing import draw
@@ -226,6 +305,14 @@ class Compiled:
         if self._latest is None:
             raise TraceError("the function has not been traced yet: call it once first")
         return self._latest
+
+    def _own(self) -> Specialisation:
+        """The paths for the structure of arguments that was called last."""
+        own = self._latest_own
+        return next(reversed(self._specialisations.values())) if own is None else own
+
+    def _about(self) -> str:
+        return f"{getattr(self, '__name__', 'function')!s}, compiled"
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────
     def _prepared(
@@ -244,6 +331,7 @@ class Compiled:
             with self._lock:
                 own = self._specialisations.get(key) or self._specialise(call, options)
                 self._specialisations[key] = own
+        self._latest_own = own
         return call, own
 
     def _specialise(self, call: Call, options: dict[str, Any]) -> Specialisation:
@@ -257,21 +345,38 @@ class Compiled:
                 )
             return traced(self.function, trees, point, options)
 
-        return Specialisation(trace, self.engine, self.dtype, self.max_paths)
+        own = Specialisation(trace, host_engine(self.engine), self.dtype, self.max_paths)
+        own.widths = [width_of(key) for key in call.key]
+        return own
 
     def _outputs(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
         outputs: Any
         if call.xp is not None:
-            path, outputs = evaluated(own, request, call)
+            path, outputs = self._elsewhere(own, request, call)
         elif call.size is None:
             path, outputs = own.point(request, call.columns)
             if self.dtype == "float32":
                 outputs = rounded(outputs)
+        elif self.engine == "cuda":
+            from tinygrad_scalar.compiler.c.kernel import host_batch
+
+            path, outputs = host_batch(own, request, call)
         else:
             path, outputs = own.batch(request, call.columns, call.size, self.threads)
             outputs = outputs.astype(self.dtype, copy=False)
         self._latest = path
         return path, outputs
+
+    def _elsewhere(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
+        """On arrays that are not NumPy's: by a kernel on their device, or in their namespace."""
+        if self._named in (None, "cuda"):
+            from tinygrad_scalar.compiler.c.kernel import applies
+            from tinygrad_scalar.compiler.c.kernel import evaluated as on_device
+
+            if applies(call):
+                chosen, _ = self._chosen(call)
+                return on_device(own, request, call, chosen)  # type: ignore[no-any-return]
+        return evaluated(own, request, call)
 
     def _make_entry(
         self, mode: str, call: Call, own: Specialisation, request: Request, path: Path, tree: Any
@@ -280,7 +385,12 @@ class Compiled:
 
         At the second call: many a function is called but once.
         """
-        if call.xp is not None or self.engine != "llvm" or self.dtype != "float64" or path.leaves:
+        if (
+            call.xp is not None
+            or host_engine(self.engine) != "llvm"
+            or self.dtype != "float64"
+            or path.leaves
+        ):
             return
         key = (mode, request)
         if key not in path.called:
@@ -295,8 +405,11 @@ class Compiled:
             self._entries[mode] = entry.call
 
     def _chosen(self, call: Call) -> tuple[list[int], Sequence[int]]:
-        chosen = positions(self.argnums, len(call.arguments), "compile")
-        widths = [len(argument.columns) for argument in call.arguments]
+        return self._places([len(argument.columns) for argument in call.arguments])
+
+    def _places(self, widths: Sequence[int]) -> tuple[list[int], Sequence[int]]:
+        """The arguments to differentiate by, and the places of their numbers."""
+        chosen = positions(self.argnums, len(widths), "compile")
         ends = [0, *accumulate(widths)]
         if chosen == list(range(len(widths))):
             return chosen, range(ends[-1])  # compared and hashed at once, however many
@@ -341,7 +454,9 @@ def compile(
 
     The function is run once on traced numbers; the flat table u(1)…u(n) that this gives is
     differentiated by the rows of the table of primitives and replayed by an engine: "python",
-    "numpy" or "llvm" (None takes the fastest installed).
+    "numpy" or "llvm" (None takes the fastest installed). Arrays on a CUDA device are run there by
+    one generated kernel where CuPy is installed (extra `gpu`), on the caller's stream; the engine
+    "cuda" sends NumPy's arrays there too.
 
     `f(*args)`, `f.grad`, `f.value_and_grad`, `f.jvp(primals, tangents)`, `f.hvp(primals, vectors)`,
     `f.hessian`, `f.jacobian` take numbers and lists of numbers, for one point, or arrays whose
@@ -349,7 +464,25 @@ def compile(
     PyTorch, JAX, CuPy or another Array-API namespace are computed there, in their own type. Values
     that the function closes over are found by themselves: `f.backward(X, Y)` gives the mean loss
     and adds the mean gradient to their `.grad`. `f.source`, `f.tape` and `f.draw()` show what was
-    made, `f.save(path)` keeps it.
+    made, `f.save(path)` keeps it, `f.to_c(path)` writes it as C.
+
+    PyTorch's autograd and JAX's transformations go through their own operations; with the kernel's
+    gradient instead they take a custom function::
+
+        class Ours(torch.autograd.Function):
+            @staticmethod
+            def forward(context, x):
+                value, slope = f.value_and_grad(x)
+                context.save_for_backward(slope)
+                return value
+
+            @staticmethod
+            def backward(context, upstream):
+                return upstream * context.saved_tensors[0]
+
+
+        ours = jax.custom_vjp(f)
+        ours.defvjp(f.value_and_grad, lambda slope, upstream: (upstream * slope,))
 
     A comparison becomes a guard: points for which it turns out otherwise are traced on their own
     path, up to `max_paths`; `where` chooses without a branch. Numbers raise what the function

@@ -33,6 +33,7 @@ class Specialisation:
     ) -> None:
         self.trace, self.engine, self.dtype, self.max_paths = trace, engine, dtype, max_paths
         self.paths: list[Path] = []
+        self.widths: list[int] = []  # how many numbers each argument holds
         self.lock = threading.RLock()
 
     def traced_at(self, point: Sequence[float]) -> tuple[Path, bool]:

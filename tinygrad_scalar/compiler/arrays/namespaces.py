@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.core.tree import leaves
@@ -18,6 +18,13 @@ UNSAID = ("torch", "cupy")  # whose arrays may not name their namespace
 NUMBERS = frozenset((float, int, bool))
 # What libraries raise for the number of an array that is itself being traced or mapped.
 UNKNOWN = (TypeError, RuntimeError, ValueError)
+
+
+class RowColumn(NamedTuple):
+    """A column of an (N, d) array, taken out of it where it is needed alone."""
+
+    array: Any
+    k: int
 
 
 def namespace(x: Any) -> Any:
@@ -68,6 +75,7 @@ def converted(xp: Any, columns: Sequence[Any], dtype: str) -> tuple[list[Any], A
     Their own type, float32 or float64, is kept where `dtype` is "float64"; whole numbers become
     what the library makes of a Python float.
     """
+    columns = [c.array[:, c.k] if isinstance(c, RowColumn) else c for c in columns]
     arrays = [c for c in columns if not isinstance(c, float)]
     kinds = {kind(c) for c in arrays}
     if dtype == "float32" or ("float64" not in kinds and any("float" in name for name in kinds)):
@@ -87,6 +95,9 @@ def _typed(xp: Any, x: Any, dtype: Any) -> Any:
 
 def stacked(xp: Any, columns: Sequence[Any], *shape: int) -> Any:
     """Results in the last axes: an array of the shape of a column and then `shape`."""
+    first = columns[0] if columns else None
+    if isinstance(first, RowColumn):  # they stand side by side already
+        return xp.reshape(first.array, (*first.array.shape[:1], *shape))
     together = xp.stack(list(columns), axis=-1)
     return xp.reshape(together, (*together.shape[:-1], *shape))
 

@@ -44,8 +44,10 @@ class Operand(NamedTuple):
     lines: Sequence[int]  # the line in each iteration
 
 
-def loops(program: Program, first: int, varying: Sequence[bool] = ()) -> list[Loop]:
-    """The loops in the lines from `first` on, in order. O(edges)."""
+def loops(
+    program: Program, first: int, varying: Sequence[bool] = (), shortest: int = SHORTEST
+) -> list[Loop]:
+    """The loops of at least so many lines, from the line `first` on, in order. O(edges)."""
     patterns = _patterns(program.code, program.markers, varying)
     seeds = list(zip(*(patterns[k:] for k in range(_SEED)), strict=False))
     found: list[Loop] = []
@@ -64,7 +66,7 @@ def loops(program: Program, first: int, varying: Sequence[bool] = ()) -> list[Lo
             continue
         loop = _repeated(patterns, line - alike - period, period)
         line = max(line, loop.stop)
-        if loop.iterations >= FEWEST and loop.iterations * period >= SHORTEST:
+        if loop.iterations >= FEWEST and loop.iterations * period >= shortest:
             found.append(loop)
             last.clear()
             period, again, patience = 0, line, 1

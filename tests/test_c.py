@@ -1,0 +1,272 @@
+"""The C that `to_c` writes: compiled by gcc and clang without a warning, held against eager."""
+
+import ctypes
+import itertools
+import math
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_scalar as tg
+from tinygrad_scalar import TraceError, Value, compile, take
+from tinygrad_scalar.compiler.ir.tape import ieee
+from tinygrad_scalar.core.primitives import TABLE
+
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
+compiled_c = pytest.mark.skipif(not COMPILERS, reason="neither gcc nor clang is installed")
+NUMBERS = itertools.count()
+
+
+class Library:
+    """What `to_c` wrote, compiled and loaded."""
+
+    def __init__(self, f, folder, mode="value_and_grad", compiler=None):
+        name = f"f{next(NUMBERS)}"
+        f.to_c(folder / f"{name}.c", mode=mode)
+        self.header = (folder / f"{name}.h").read_text()
+        self.source = (folder / f"{name}.c").read_text()
+        for each in [compiler] if compiler else COMPILERS:
+            target = folder / f"{name}_{each}.so"
+            command = [each, *STRICT, "-O1", "-shared", "-fPIC", folder / f"{name}.c"]
+            subprocess.run([*command, "-o", target, "-lm"], check=True)
+        loaded = ctypes.CDLL(str(target))
+        self.one, self.many = loaded[name], loaded[f"{name}_batch"]
+        self.many.argtypes = [ctypes.c_size_t, *[ctypes.c_void_p] * 3]
+        self.one.argtypes = [ctypes.c_void_p] * 3
+        sizes = [line.split() for line in self.header.splitlines() if line.startswith("#define F")]
+        found = {words[1].rpartition("_")[2]: int(words[2]) for words in sizes if len(words) == 3}
+        self.inputs, self.parameters = found["INPUTS"], found["PARAMETERS"]
+        self.outputs = found["OUTPUTS"]
+
+    def __call__(self, x, p=()):
+        """What is returned, and the outputs, −7 where none was written."""
+        x, p = np.asarray(x, float), np.asarray(p, float)
+        assert (len(x), len(p)) == (self.inputs, self.parameters)
+        out = np.full(self.outputs, -7.0)
+        return self.one(x.ctypes.data, p.ctypes.data, out.ctypes.data), list(out)
+
+    def batch(self, X, p=()):
+        X, p = np.ascontiguousarray(X, float), np.asarray(p, float)
+        out = np.full((len(X), self.outputs), -7.0)
+        return self.many(len(X), X.ctypes.data, p.ctypes.data, out.ctypes.data), out
+
+
+def ulps(actual, expected):
+    """The distance in units of the last place; below the normal numbers in units of 2.2e-308."""
+    actual, expected = np.asarray(actual, float), np.asarray(expected, float)
+    with np.errstate(all="ignore"):
+        unit = np.spacing(np.maximum(np.abs(expected), np.finfo(float).tiny))
+        distance = np.abs(actual - expected) / unit
+    same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+    return float(np.max(np.where(same, 0.0, distance), initial=0.0))
+
+
+def same_signs(actual, expected):
+    """Zeros have the sign that they have in eager code."""
+    zero = np.asarray(expected) == 0.0
+    return np.array_equal(
+        np.signbit(np.asarray(actual)[zero]), np.signbit(np.asarray(expected)[zero])
+    )
+
+
+# ── the table ─────────────────────────────────────────────────────────────────────────────────
+SPECIAL_NUMBERS = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    2.5,
+    math.inf,
+    -math.inf,
+    math.nan,
+    1e300,
+    -1e300,
+    5e-324,
+    -745.0,
+)
+
+
+def points_of(row, count):
+    """Points of a row inside and outside of its domain, the special numbers in every operand."""
+    rng = np.random.default_rng(0)
+    points = [rng.normal(size=count) * rng.choice([0.1, 1.0, 30.0]) for _ in range(200)]
+    for k, number in itertools.product(range(count), SPECIAL_NUMBERS):
+        point = rng.normal(size=count)
+        point[k] = number
+        points.append(point)
+    points += [np.array(pair) for pair in itertools.product(SPECIAL_NUMBERS, repeat=2)][
+        : 200 * (count == 2)
+    ]
+    return np.array(points)
+
+
+# Rows that no formula tells: `to_c` refuses them by name.
+OPAQUE = ("digamma", "polygamma", "round_to")
+
+
+@compiled_c
+@pytest.mark.parametrize("name", sorted(set(TABLE) - set(OPAQUE)))
+def test_every_row_of_the_table(name, tmp_path):
+    row = TABLE[name]
+    count = row.arity or 4
+    f = compile(lambda *x: row(*x))
+    f(*[1.25 if name == "acosh" else 0.5] * count)
+    library = Library(f, tmp_path, "value")
+    points = points_of(row, count)
+    missed, out = library.batch(points)
+    assert not missed
+    expected = np.array([[ieee(row, list(map(float, x)))] for x in points])
+    if name in ("gamma", "lgamma"):  # C gives the poles their infinities, where eager raises
+        kept = np.isfinite(expected) & np.isfinite(out)
+        out, expected = out[kept], expected[kept]
+    # lgamma loses digits at its zeros 1 and 2 in C: the row keeps them
+    assert ulps(out, expected) <= (32 if name == "lgamma" else 16)
+    assert same_signs(out, expected)
+
+
+@pytest.mark.parametrize("name", OPAQUE)
+def test_rows_without_a_formula_are_refused_by_name(name, tmp_path):
+    row = TABLE[name]
+    f = compile(lambda x: row(x) if row.arity == 1 else row(1.0, x))
+    f(1.5)
+    with pytest.raises(TraceError, match=rf"{name}.*formula="):
+        f.to_c(tmp_path / "f.c", mode="value")
+    assert not list(tmp_path.iterdir())
+
+
+@compiled_c
+@pytest.mark.parametrize("mode", ["value", "grad", "value_and_grad", "jacobian", "hessian"])
+def test_every_mode(mode, tmp_path):
+    f = compile(lambda x, y: tg.exp(x[0] * y) + tg.sin(x[1]) / (1 + y * y))
+    x, y = [0.3, -0.7], 1.25
+    f(x, y)
+    expected = {
+        "value": lambda: [f(x, y)],
+        "grad": lambda: [*f.grad(x, y)[0], f.grad(x, y)[1]],
+        "value_and_grad": lambda: [f(x, y), *f.grad(x, y)[0], f.grad(x, y)[1]],
+        "jacobian": lambda: f.jacobian(x, y)[0],
+        "hessian": lambda: [number for line in f.hessian(x, y) for number in line],
+    }[mode]()
+    status, out = Library(f, tmp_path, mode)([*x, y])
+    assert status == 0
+    assert ulps(out, expected) <= 8  # a contraction of the other engine rounds once
+
+
+@compiled_c
+def test_paths_parameters_and_points_on_no_path(tmp_path):
+    a, b = Value(2.0), Value(-3.0)
+    f = compile(lambda x: a * x if x > 1 else (tg.exp(b * x) + a if x < 0 else x * x))
+    f(2.0)
+    f(-1.0)
+    library = Library(f, tmp_path)
+    assert library([2.0], [2.0, -3.0]) == (0, [4.0, 2.0])
+    status, out = library([-1.0], [5.0, 0.5])  # a first, then b, as they were first used
+    assert status == 0
+    assert ulps(out, [math.exp(-0.5) + 5.0, 0.5 * math.exp(-0.5)]) <= 4
+    assert library([0.5], [2.0, -3.0]) == (1, [-7.0, -7.0])
+    missed, rows = library.batch([[2.0], [0.5], [0.25], [-1.0]], [2.0, -3.0])
+    assert missed == 2
+    assert np.isnan(rows[1:3]).all()
+    assert not np.isnan(rows[[0, 3]]).any()
+
+
+@compiled_c
+def test_an_index_out_of_range_is_on_no_path(tmp_path):
+    table = [Value(float(k) ** 2) for k in range(5)]
+    f = compile(lambda i, x: take(table, i) * x + take([1.0, 2.0, 4.0, 8.0, 16.0], i))
+    f(3.0, 2.0)
+    library = Library(f, tmp_path, "value")
+    parameters = [leaf.data for leaf in table]
+    assert library([3.0, 2.0], parameters) == (0, [26.0])
+    for index in (5.0, -1.0, 1.5, math.nan):
+        assert library([index, 2.0], parameters) == (1, [-7.0])
+
+
+@compiled_c
+@pytest.mark.parametrize("mode", ["value", "value_and_grad"])
+def test_loops_give_what_straight_lines_give(mode, tmp_path):
+    w = [Value(0.01 * k) for k in range(60)]
+
+    def recurrence(x, y):
+        a, b, total = x, y, 0.0
+        for k in range(60):
+            a, b = tg.sin(a * w[k] + b), a - b * 0.5
+            total = total + a * b
+        return total
+
+    f = compile(recurrence)
+    expected = f.value_and_grad(0.7, -0.2)
+    library = Library(f, tmp_path, mode)
+    assert "for (i = 0;" in library.source
+    status, out = library([0.7, -0.2], [leaf.data for leaf in w])
+    flat = [expected[0], *expected[1]][: library.outputs]
+    assert status == 0
+    # sixty steps, each rounded once more or less, in sums of about one
+    assert np.max(np.abs(np.array(out) - flat)) <= 1e-13
+
+
+@compiled_c
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_random_programs(seed, tmp_path_factory):
+    rng = np.random.default_rng(seed)
+    names = [n for n, row in TABLE.items() if row.total and row.arity in (1, 2)]
+    chosen = rng.choice(names, 10)
+
+    def program(x, y):
+        values = [x, y]
+        for k, name in enumerate(chosen):
+            row = TABLE[name]
+            values.append(row(*[tg.tanh(values[-1 - (k + j) % 2]) for j in range(row.arity)]))
+        return values[-1] + values[-2] * values[-3]
+
+    f = compile(program, engine="python")
+    points = rng.normal(size=(20, 2))
+    expected = [[y, *slopes] for y, slopes in (f.value_and_grad(*map(float, x)) for x in points)]
+    library = Library(f, tmp_path_factory.mktemp("c"), compiler=COMPILERS[seed % len(COMPILERS)])
+    missed, out = library.batch(points)
+    assert not missed
+    scale = np.maximum(1.0, np.abs(expected))
+    # ten operations of at most a few ulps each; at a jump of floor or sign nothing is compared
+    wrong = np.abs(out - expected) > 1e-12 * scale
+    assert not np.any(wrong & np.isfinite(expected)) or {"floor", "ceil", "sign", "round"} & {
+        *chosen
+    }
+
+
+# ── names and files ───────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("name", ["for", "2x", "a-b", "", "naïve", "exp", "sinf", "printf", "_x"])
+def test_names_that_c_does_not_allow(name, tmp_path):
+    f = compile(lambda x: x * x)
+    f(1.0)
+    with pytest.raises(ValueError, match="name="):
+        f.to_c(tmp_path / "f.c", name=name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_modes_and_errors(tmp_path):
+    f = compile(lambda x: [x, x * x])
+    with pytest.raises(TraceError, match="call it once first"):
+        f.to_c(tmp_path / "f")
+    f(1.0)
+    with pytest.raises(ValueError, match="'jacobian'"):
+        f.to_c(tmp_path / "f", mode="gradient")
+    with pytest.raises(TypeError, match="jacobian"):
+        f.to_c(tmp_path / "f")
+    with pytest.raises(ValueError, match="stem of the file"):
+        f.to_c(tmp_path / "my-model.c", mode="value")
+    with pytest.raises(FileNotFoundError):
+        f.to_c(tmp_path / "none" / "f.c", mode="value")
+    assert not list(tmp_path.iterdir())
+    f.to_c(tmp_path / "my-model.c", mode="value", name="model")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["my-model.c", "my-model.h"]
+    assert '#include "my-model.h"' in (tmp_path / "my-model.c").read_text()
+    for target in ("python", "llvm", "c", "cuda"):
+        assert f.source_for(target)
+    with pytest.raises(ValueError, match="source_for"):
+        f.source_for("fortran")

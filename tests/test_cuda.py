@@ -1,0 +1,81 @@
+"""The CUDA source, run on the host; on a device it is benchmarks/gpu.py that checks it."""
+
+import numpy as np
+import pytest
+from cuda_on_the_host import COMPILER, HostKernel
+
+import tinygrad_scalar as tg
+from tinygrad_scalar import Value, compile, engines
+from tinygrad_scalar.compiler.c.cuda import Column, Layout
+from tinygrad_scalar.compiler.paths import BACKWARD, Request
+
+pytestmark = pytest.mark.skipif(not COMPILER, reason="neither g++ nor clang++ is installed")
+
+
+def smooth(x, y):
+    return tg.normal_cdf(x) * tg.tanh(y) + tg.log1p(x * x) / (1 + y * y) ** 1.5
+
+
+@pytest.mark.parametrize(("real", "tolerance"), [("double", 1e-13), ("float", 1e-5)])
+def test_value_and_gradient(real, tolerance, tmp_path):
+    f = compile(smooth)
+    X, Y = np.random.default_rng(0).normal(size=(2, 50))
+    value, slopes = f.value_and_grad(X, Y)
+    kernel = HostKernel(f._latest.program(Request("both", (0, 1))), tmp_path, real=real)
+    found, first = kernel([X, Y])
+    assert np.max(np.abs(found - np.stack([value, *slopes], 1))) <= tolerance
+    assert first == 2**63 - 1  # no point is left
+
+
+def test_rows_side_by_side_and_a_number_for_all(tmp_path):
+    f = compile(lambda x, s: tg.logsumexp(x) * s + x[0] * x[3])
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    value, (rows, slope) = f.value_and_grad(X, 1.5)
+    layout = Layout(
+        (*[Column(0, k, 4) for k in range(4)], Column(1, 0, 0)),
+        (Column(0, 0, 1), *[Column(1, k, 4) for k in range(4)], Column(2, 0, 1)),
+    )
+    kernel = HostKernel(f._latest.program(Request("both", range(5))), tmp_path, layout)
+    found, _ = kernel([X, [1.5]])
+    expected = np.column_stack([value, rows, slope])
+    assert np.max(np.abs(found - expected)) <= 1e-13
+
+
+def test_points_off_the_path_are_left(tmp_path):
+    f = compile(lambda x: tg.exp(x) if x > 0 else x * x)
+    f(1.0)
+    kernel = HostKernel(f._latest.program(Request("both", (0,))), tmp_path)
+    X, left = np.array([1.0, -2.0, 3.0, -4.0]), np.ones(4, np.uint8)
+    found, first = kernel([X], left=left)
+    assert first == 1
+    assert list(left) == [0, 1, 0, 1]
+    assert np.isnan(found[[1, 3]]).all()
+    assert np.allclose(found[[0, 2], 0], np.exp([1.0, 3.0]), rtol=1e-15)
+    kernel([X], left=left, point=[-2.0])  # a point where the path was traced is on it
+    assert list(left) == [0, 0, 0, 1]
+
+
+def test_sums_of_gradients_by_loops(tmp_path):
+    w = [Value(0.05 * k - 1) for k in range(40)]
+
+    def loss(x, y):
+        total = 0.0
+        for a, b in zip(w[::2], w[1::2], strict=True):
+            total = total + tg.relu(a * x + b) * b
+        return (total - y) * (total - y) if x > -1.0 else x * w[0]
+
+    f = compile(loss)
+    X, Y = np.random.default_rng(0).normal(size=(2, 100))
+    X = np.maximum(X, -0.9)
+    mean = f.backward(X, Y)
+    kernel = HostKernel(f._latest.program(BACKWARD), tmp_path, sums=True)
+    found, _ = kernel([X, Y], [leaf.data for leaf in w])
+    expected = [mean, *(leaf.grad for leaf in w)]
+    assert np.allclose(found / 100, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_without_a_device_it_is_named():
+    if "cuda" in engines():
+        pytest.skip("a device answers here")
+    with pytest.raises(ImportError, match=r"tinygrad_scalar\[gpu\]"):
+        compile(smooth, engine="cuda")

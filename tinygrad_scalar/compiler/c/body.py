@@ -1,0 +1,319 @@
+"""A program as statements of C: straight lines, and the stretches that repeat as loops.
+
+What a loop leaves for later stands in `s`, an array of the function itself; all else is a constant
+of its own. Nothing is reassociated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+from tinygrad_scalar.compiler.c.expressions import CUDA, NATIVE, expression, literal
+from tinygrad_scalar.compiler.ir.lower import lowered
+from tinygrad_scalar.compiler.ir.program import Program, pruned
+from tinygrad_scalar.compiler.ir.reroll import Loop, Operand, loops, operands, pieces
+from tinygrad_scalar.compiler.ir.schedule import last_guard, scheduled
+from tinygrad_scalar.compiler.ir.tape import (
+    CONSTANT,
+    GUARDS,
+    HOLDS,
+    INPUT,
+    MARKERS,
+    PARAMETER,
+    TAKE,
+    Tape,
+    TraceError,
+)
+from tinygrad_scalar.core.primitive import Primitive
+
+SHORTEST = 48  # lines that are worth a loop here: a compiler unrolls it again where that is better
+ALL = 2**62  # lines: straight stretches are not cut
+
+
+class Places:
+    """Where a function finds its inputs and parameters, and puts its outputs.
+
+    Positions are texts where they go with the iteration of a loop. `written` and `read` may refuse
+    such an index, None: then the outputs are written at the end, the inputs copied first.
+    """
+
+    real, language = "double", "c"
+    table = "static const"  # how a table of numbers begins that stands before the function
+
+    def __init__(self, parameters: Sequence[int]) -> None:
+        self.parameters = parameters  # where each parameter of the program stands
+
+    def read(self, position: int) -> str:
+        """An input."""
+        return f"x[{position}]"
+
+    def read_at(self, positions: Sequence[int], index: str) -> str | None:
+        """An input by an index; `positions` are all that it takes."""
+        del positions
+        return f"x[{index}]"
+
+    def written(self, position: int, value: str) -> str:
+        """The statement for an output."""
+        return f"out[{position}] = {value};"
+
+    def written_at(self, positions: Sequence[int], index: str, value: str) -> str | None:
+        """The statement for an output by an index; `positions` are all that it takes."""
+        del positions
+        return f"out[{index}] = {value};"
+
+    def guarded(self, fails: str) -> str:
+        """The statement that ends it where the condition is true."""
+        return f"if ({fails}) return 1;"
+
+    def before_loop(self) -> list[str]:
+        """What stands before a loop."""
+        return []
+
+    def settled(self) -> list[str]:
+        """What stands behind the last guard."""
+        return []
+
+
+class Body:
+    """The statements of one program."""
+
+    def __init__(self, program: Program, places: Places, prefix: str = "") -> None:
+        native = NATIVE if places.language == "c" else CUDA
+        self.program = scheduled(_without_dead_lines(lowered(program, native)))
+        self.places, self.prefix, self.real = places, prefix, places.real
+        self.lines: list[str] = []
+        self.names: dict[Any, str] = {}
+        self.tables: dict[str, str] = {}  # text → the name of the table
+        self.outputs: dict[int, list[int]] = {}
+        for k, line in enumerate(self.program.outputs):
+            self.outputs.setdefault(line, []).append(k)
+        self.slots: dict[int, int] = {}
+        self.slot_count = 0
+        self._write()
+
+    # ── the plan ──────────────────────────────────────────────────────────────────────────────
+    def _write(self) -> None:
+        program = self.program
+        guard = last_guard(program)
+        self.guard = guard
+        found = loops(program, guard + 1, shortest=SHORTEST)
+        self.sources = {loop: operands(program, loop) for loop in found}
+        self.late = {line for loop in found for line in self._irregular_outputs(loop)}
+        self._keep(found)
+        for part in pieces(program, found, ALL):
+            if isinstance(part, Loop):
+                self._loop(part)
+                continue
+            for line in part:
+                self._line(line)
+        self._write_outputs(sorted(self.late))
+        if self.slot_count:
+            self.lines.insert(0, f"{self.real} s[{self.slot_count}];")
+
+    def _write_outputs(self, lines: Any) -> None:
+        """The outputs among some lines."""
+        for line in lines:
+            for position in self.outputs.get(line, ()):
+                self._add(self.places.written(position, self.number(line)))
+
+    def _irregular_outputs(self, loop: Loop) -> list[int]:
+        """Lines of a loop that are outputs in some iterations only, or that no index reaches."""
+        late = []
+        for place in range(loop.period):
+            lines = [line for line in loop.lines(place) if line in self.outputs]
+            positions = [k for line in lines for k in self.outputs[line]]
+            several = len(lines) < loop.iterations or len(positions) > loop.iterations
+            if lines and (several or self.places.written_at(positions, "0", "") is None):
+                late += lines
+        return late
+
+    def _keep(self, found: Sequence[Loop]) -> None:
+        """Give what is read from memory its place there: all iterations of a row side by side."""
+        owner = {line: loop for loop in found for line in range(loop.start, loop.stop)}
+        read = self._read(found, owner)
+        for line in sorted(read):
+            if line in self.slots:
+                continue
+            loop = owner.get(line, Loop(line, 1, 1))
+            lines = loop.lines((line - loop.start) % loop.period)
+            last_alone = read.isdisjoint(lines[:-1])  # each goes over the one before
+            count = 1 if last_alone else len(lines)
+            self.slots.update((k, self.slot_count + i % count) for i, k in enumerate(lines))
+            self.slot_count += count
+
+    def _read(self, found: Sequence[Loop], owner: Container[int]) -> set[int]:
+        """The lines that are read from memory."""
+        read: set[int] = set(self.late)
+        for operand in (one for loop in found for row in self.sources[loop] for one in row):
+            if operand.kind == "line":
+                read.update(operand.lines)
+            elif operand.kind in ("same", "before") and operand.lines[0] in owner:
+                read.add(operand.lines[0])
+        for line, (row, given) in enumerate(self.program.code):
+            if line not in owner and row not in MARKERS:
+                read.update(k for k in given if k in owner)
+        return read
+
+    # ── statements ────────────────────────────────────────────────────────────────────────────
+    def _add(self, statement: str) -> None:
+        self.lines.append(statement)
+
+    def _line(self, line: int) -> None:
+        row, given = self.program.code[line]
+        if row in GUARDS:
+            sign = "==" if row is HOLDS else "!="
+            self._add(self.places.guarded(f"{self.number(given[0])} {sign} 0.0"))
+        elif row not in MARKERS:
+            self._computed(line, row, given)
+        if line in self.slots:
+            self._add(f"s[{self.slots[line]}] = {self.number(line)};")
+        if line == self.guard:
+            self.lines += self.places.settled()
+            self._write_outputs(range(line + 1))
+        elif line > self.guard:
+            self._write_outputs((line,))
+
+    def _computed(self, line: int, row: Primitive, given: Sequence[Any]) -> None:
+        """The constant that holds the result of a line."""
+        pattern = getattr(row, self.places.language)
+        if row is TAKE:
+            right = self._taken(line, given)
+        elif pattern:
+            right = expression(pattern, [self.number(k) for k in given])
+        else:
+            raise TraceError(
+                f"the operation {row.name!r} is known to Python only, C has no function for it: "
+                "give primitive(..., formula=...), its value in functions of this library"
+            )
+        self.names[line] = name = f"u{line + 1}"
+        self._add(f"const {self.real} {name} = {right};")
+
+    def _taken(self, line: int, given: Sequence[Any]) -> str:
+        """An entry of a table: of the parameters where it stands there in order."""
+        index = f"(long){self.number(given[0])}"
+        entries = [self.program.code[k] if k.__class__ is int else (None, ()) for k in given[1:]]
+        if all(row is PARAMETER for row, _ in entries):
+            positions = [self.places.parameters[place[0]] for _, place in entries]
+            if positions == list(range(positions[0], positions[0] + len(positions))):
+                return f"p[{positions[0]} + {index}]"
+        text = ", ".join(self.number(k) for k in given[1:])
+        if all(row is CONSTANT for row, _ in entries):
+            return f"{self._table(self.real, text, len(entries))}[{index}]"
+        self._add(f"const {self.real} t{line + 1}[{len(entries)}] = {{{text}}};")
+        return f"t{line + 1}[{index}]"
+
+    def _table(self, kind: str, text: str, count: int) -> str:
+        """The name of a table of numbers that belongs to the code."""
+        return self.tables.setdefault(
+            f"{kind} {{}}[{count}] = {{{text}}};", f"{self.prefix}t{len(self.tables)}"
+        )
+
+    def declared_tables(self) -> list[str]:
+        """The tables, to stand before the function."""
+        return [
+            f"{self.places.table} {text.replace('{}', name, 1)}"
+            for text, name in self.tables.items()
+        ]
+
+    # ── operands ──────────────────────────────────────────────────────────────────────────────
+    def number(self, line: Any) -> str:
+        """A line's value as a number."""
+        name = self.names.get(line)
+        return self._outside(line) if name is None else name
+
+    def _outside(self, line: int) -> str:
+        """What is not computed here: constants, inputs, parameters, what a loop has left."""
+        row, given = self.program.code[line]
+        if row is CONSTANT:
+            return literal(given[0], self.real)
+        if row is PARAMETER:
+            return f"p[{self.places.parameters[given[0]]}]"
+        return self.places.read(given[0]) if row is INPUT else f"s[{self.slots[line]}]"
+
+    # ── loops ─────────────────────────────────────────────────────────────────────────────────
+    def _loop(self, loop: Loop) -> None:
+        self.carried: dict[tuple[int, int], str] = {}  # (the line of the first value, a line)
+        outer, self.lines = self.lines, []
+        kept = dict(self.names)
+        for place, row in enumerate(self.sources[loop]):
+            self._row(loop, loop.start + place, row)
+        inner, self.lines = self.lines, outer
+        inner += [f"{name} = {self.number(line)};" for (_, line), name in self.carried.items()]
+        self.names = kept
+        self._add("{")
+        for (first, _), name in self.carried.items():
+            self._add(f"  {self.real} {name} = {self.number(first)};")
+        self._add("  int i;")
+        self.lines += self.places.before_loop()
+        self._add(f"  for (i = 0; i < {loop.iterations}; ++i) {{")
+        self.lines += [f"    {line}" for line in inner]
+        self.lines += ["  }", "}"]
+
+    def _row(self, loop: Loop, line: int, sources: Sequence[Operand]) -> None:
+        """One row of a loop: its operands, the operation, and what is handed on."""
+        row, _ = self.program.code[line]
+        self._computed(line, row, [self._source(operand) for operand in sources])
+        lines = loop.lines(line - loop.start)
+        if line in self.slots:
+            index = self._indexed([self.slots[k] for k in lines])
+            self._add(f"s[{index}] = {self.number(line)};")
+        if line in self.outputs and line not in self.late:
+            positions = [self.outputs[k][0] for k in lines]
+            index = self._indexed(positions)
+            written = self.places.written_at(positions, index, self.number(line))
+            self._add(str(written))
+
+    def _source(self, operand: Operand) -> Any:
+        """A line here, or a key that a text is kept under."""
+        lines = operand.lines
+        if operand.kind in ("same", "here"):
+            return lines[0]
+        if operand.kind == "before":
+            ends = (lines[0], lines[1])
+            self.names["before", ends] = self.carried.setdefault(ends, f"b{len(self.carried)}")
+            return "before", ends
+        code = self.program.code
+        if operand.kind == "line":
+            numbers = tuple(self.slots[line] for line in lines)
+        else:
+            numbers = tuple(code[line][1][0] for line in lines)
+        key = operand.kind, numbers
+        if key not in self.names:
+            self.names[key] = self._fetched(operand.kind, numbers)
+        return key
+
+    def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
+        if kind == "constant":
+            text = [literal(number, self.real) for number in numbers]
+            if len(set(text)) == 1:
+                return text[0]
+            return f"{self._table(self.real, ', '.join(text), len(text))}[i]"
+        if kind == "line":
+            return f"s[{self._indexed(numbers)}]"
+        if kind == "parameter":
+            return f"p[{self._indexed([self.places.parameters[k] for k in numbers])}]"
+        index = self._indexed(numbers)
+        found = self.places.read_at(numbers, index)
+        return found if found is not None else f"x[{index}]"
+
+    def _indexed(self, numbers: Sequence[int]) -> str:
+        """The index of an iteration: in step with the counter, or out of a table."""
+        first, step = numbers[0], numbers[1] - numbers[0]
+        if list(numbers) == [first + step * k for k in range(len(numbers))]:
+            if not step:
+                return str(first)
+            times = "i" if step == 1 else f"{step} * i"
+            return f"{first} + {times}" if first else times
+        return f"{self._table('int', ', '.join(map(str, numbers)), len(numbers))}[i]"
+
+
+def _without_dead_lines(program: Program) -> Program:
+    """The lines that are needed: a C compiler warns of the others."""
+    tape = Tape()
+    tape.code = program.code
+    sizes = {"inputs": program.inputs, "parameters": program.parameters}
+    return pruned(tape, program.outputs, **sizes)
+
+
+__all__ = ["Body", "Places"]
