@@ -56,6 +56,17 @@ def gelu_tanh(x):
     return x / (1 + mpmath.exp(-2 * gelu_argument(x))) if abs(x) < 1000 else max(x, mpf(0))
 
 
+SELU, SELU_ALPHA = mpf(1.0507009873554805), mpf(1.6732632423543772)
+
+
+def mish(x):
+    """x tanh(log(1 + eˣ)), by e^−|x|."""
+    if abs(x) > 1000:
+        return max(x, mpf(0))
+    e = mpmath.exp(x)
+    return x * (e * (e + 2)) / (e * (e + 2) + 2)
+
+
 REFERENCES: dict[str, Callable] = {
     "identity": lambda x: x,
     "neg": lambda x: -x,
@@ -115,6 +126,18 @@ REFERENCES: dict[str, Callable] = {
     "polygamma": lambda n, x: mpmath.psi(int(n), x),
     "normal_cdf": lambda x: erfc(-x / mpmath.sqrt(2)) / 2,
     "normal_pdf": lambda x: mpmath.exp(-(x**2) / 2) / mpmath.sqrt(2 * mpmath.pi),
+    "log_sigmoid": lambda x: -mpmath.log1p(mpmath.exp(-x)) if x > -1e4 else x,
+    "logit": lambda x: mpmath.log(x) - mpmath.log1p(-x),
+    "logaddexp": lambda a, b: max(a, b) + mpmath.log1p(mpmath.exp(-min(abs(a - b), mpf(10**5)))),
+    "xlogy": lambda a, b: a * mpmath.log(b),
+    "log1mexp": lambda x: mpmath.log(-mpmath.expm1(-x)) if x < 1 else mpmath.log1p(-mpmath.exp(-x)),
+    "sinc": lambda x: mpmath.sin(x) / x if x else mpf(1),
+    "degrees": lambda x: x * 180 / mpmath.pi,
+    "radians": lambda x: x * mpmath.pi / 180,
+    "softsign": lambda x: x / (1 + abs(x)),
+    "hardtanh": lambda x: max(mpf(-1), min(x, mpf(1))),
+    "mish": mish,
+    "selu": lambda x: SELU * (x if x > 0 else SELU_ALPHA * mpmath.expm1(x)),
     "relu": lambda x: max(x, mpf(0)),
     "leaky_relu": lambda x, slope: x if x > 0 else slope * x,
     "elu": lambda x, alpha: x if x > 0 else alpha * mpmath.expm1(x),
@@ -305,6 +328,11 @@ def terms_of_silu(exact, x):
     return 1e-15 * s * (1 + abs(x) * (1 - s))
 
 
+def terms_of_mish(exact, x):
+    s, q = (float(REFERENCES["sigmoid"](mpf(z))) for z in (x, -x))
+    return 2e-15 * s * (1 + q + 4 * min(abs(x), 800) * q * q)
+
+
 def terms_of_gelu(exact, x):
     x = mpf(x)
     return 2e-15 * (REFERENCES["normal_cdf"](x) + abs(x) * REFERENCES["normal_pdf"](x))
@@ -378,6 +406,7 @@ BOUNDS: dict[tuple[str, object], Callable] = {
     ("atan2", 1): lambda exact, a, b: 1e-13 * abs(exact) + 1e-307,
     # zeros where two terms cancel: held to the terms
     ("silu", 0): terms_of_silu,
+    ("mish", 0): terms_of_mish,
     ("gelu", 0): terms_of_gelu,
     ("gelu_tanh", "value"): relative(5e-13),  # as `special.gelu_tanh` states it
     ("gelu_tanh", 0): terms_of_gelu_tanh,

@@ -141,7 +141,8 @@ def test_comparisons_with_arrays_give_masks():
 
 
 @pytest.mark.parametrize(
-    "name", ["isnan", "isfinite", "logaddexp", "conjugate", "heaviside", "deg2rad", "gcd", "matmul"]
+    "name",
+    ["isnan", "isfinite", "fmax", "conjugate", "heaviside", "deg2rad", "gcd", "matmul"],
 )
 def test_other_ufuncs_are_a_type_error_that_says_what_to_do(name):
     ufunc = getattr(np, name)

@@ -14,7 +14,7 @@ PACKAGE = Path(tinygrad_scalar.__file__).parent
 ROOMS = str.split("""
     files numbers checks seeds
     core
-    functions teaching
+    functions plain teaching
     modes expression
     drawing compiler
     nn+optim+data

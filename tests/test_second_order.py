@@ -271,7 +271,10 @@ ALONE = {
     "div": 17, "pow": 29, "cbrt": 11, "hypot": 16, "mod": 19, "remainder": 19, "fmod": 19,
     "asin": 14, "acos": 14, "atan2": 28, "sech": 14, "acosh": 16, "atanh": 12, "erf": 12,
     "erfc": 12, "gamma": 11, "leaky_relu": 12, "elu": 22, "sigmoid": 13, "silu": 19, "gelu": 14,
-    "gelu_tanh": 39, "prod": 15, "logsumexp": 19, "cross_entropy": 20,
+    "gelu_tanh": 39, "prod": 15, "logaddexp": 20, "log1mexp": 17, "xlogy": 13, "softsign": 12,
+    "mish": 40, "selu": 11, "hardtanh": 12,
+    "sinc": 172,  # near 0 a series for 50 digits
+    "logsumexp": 19, "cross_entropy": 20,
 }  # fmt: skip
 AT = {
     "pow": (1.3, 1.7), "polygamma": (1.0, 1.3), "clip": (0.3, -1.0, 1.0), "where": (1.0, 0.3, 0.4),

@@ -5,6 +5,7 @@ Given only plain numbers they return plain numbers: a drop-in for `math`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from tinygrad_scalar.core.primitives import (
     copysign,
     cos,
     cosh,
+    degrees,
     digamma,
     erf,
     erfc,
@@ -34,34 +36,44 @@ from tinygrad_scalar.core.primitives import (
     floor,
     fmod,
     gamma,
-    hypot,
+    hardtanh,
     lgamma,
+    log1mexp,
     log1p,
     log2,
     log10,
+    log_sigmoid,
+    logaddexp,
+    logit,
     maximum,
     minimum,
+    mish,
     mod,
     normal_cdf,
     normal_pdf,
     pow,
+    radians,
     reciprocal,
     relu,
     remainder,
     round,
     sech,
+    selu,
     sigmoid,
     sign,
     silu,
     sin,
+    sinc,
     sinh,
     softplus,
+    softsign,
     sqrt,
     square,
     step,
     tan,
     tanh,
     trunc,
+    xlogy,
 )
 from tinygrad_scalar.core.value import many
 
@@ -81,6 +93,7 @@ __all__ = [
     "cos",
     "cosh",
     "cross_entropy",
+    "degrees",
     "digamma",
     "dot",
     "elu",
@@ -93,35 +106,45 @@ __all__ = [
     "fmod",
     "gamma",
     "gelu",
+    "hardtanh",
     "hypot",
     "leaky_relu",
     "lgamma",
     "log",
+    "log1mexp",
     "log1p",
     "log2",
     "log10",
+    "log_sigmoid",
     "log_softmax",
+    "logaddexp",
+    "logit",
     "logsumexp",
     "maximum",
     "mean",
     "minimum",
+    "mish",
     "mod",
     "normal_cdf",
     "normal_pdf",
     "pow",
     "prod",
+    "radians",
     "reciprocal",
     "relu",
     "remainder",
     "round",
     "sech",
+    "selu",
     "sigmoid",
     "sign",
     "silu",
     "sin",
+    "sinc",
     "sinh",
     "softmax",
     "softplus",
+    "softsign",
     "sqrt",
     "square",
     "step",
@@ -130,6 +153,7 @@ __all__ = [
     "tanh",
     "trunc",
     "where",
+    "xlogy",
 ]
 
 
@@ -142,6 +166,24 @@ def log(x: Any, base: Any = None) -> Any:
     (0.0, 3.0)
     """
     return table.log(x) if base is None else table.div(table.log(x), table.log(base))
+
+
+def hypot(*coordinates: Any) -> Any:
+    """√(x₁² + … + xₙ²), the length of a vector, without overflow; 0.0 for no coordinates.
+
+    Cost O(n). At the origin there is no derivative; 0 stands for it.
+
+    >>> hypot(3.0, 4.0), hypot(1.0, 2.0, 2.0)
+    (5.0, 3.0)
+    """
+    if len(coordinates) == 2:
+        return table.hypot(*coordinates)
+    if not any(isinstance(x, Carrier) for x in coordinates):
+        return math.hypot(*coordinates)
+    length = table.abs(coordinates[0])
+    for x in coordinates[1:]:
+        length = table.hypot(length, x)
+    return length
 
 
 def clip(x: Any, lo: Any, hi: Any) -> Any:

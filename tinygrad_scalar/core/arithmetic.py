@@ -122,6 +122,10 @@ class Arithmetic(Carrier):
     abs, sign, floor, ceil, trunc = table.abs, table.sign, table.floor, table.ceil, table.trunc
     relu, softplus, sigmoid, silu = table.relu, table.softplus, table.sigmoid, table.silu
     maximum, minimum = table.maximum, table.minimum
+    log_sigmoid, logit, log1mexp = table.log_sigmoid, table.logit, table.log1mexp
+    softsign, hardtanh, mish, selu = table.softsign, table.hardtanh, table.mish, table.selu
+    sinc, degrees, radians = table.sinc, table.degrees, table.radians
+    logaddexp, xlogy = table.logaddexp, table.xlogy
     # NumPy's spellings: its ufuncs call them on the items of object arrays
     arcsin, arccos, arctan = table.asin, table.acos, table.atan
     arcsinh, arccosh, arctanh = table.asinh, table.acosh, table.atanh

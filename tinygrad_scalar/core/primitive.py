@@ -210,6 +210,11 @@ class Primitive:
         """A row named in a class body is a method there: `x.sin()` is `sin(x)`."""
         return self if instance is None else bind(self, instance)
 
+    @property
+    def __name__(self) -> str:
+        """The name, as functions have it."""
+        return self.name
+
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
@@ -389,6 +394,13 @@ def constant(name: str, x: Any) -> Any:
 _CONSTANTS: dict[str, tuple[float, Callable[[Any], Any]]] = {
     "ln2": (math.log(2.0), lambda m: m.ln2),
     "ln10": (math.log(10.0), lambda m: m.ln10),
+    "180/π": (180.0 / math.pi, lambda m: 180 / m.pi),
+    "π/180": (math.pi / 180.0, lambda m: m.pi / 180),
+    "λ": (1.0507009873554805, lambda m: m.mpf(1.0507009873554805)),
+    "λα": (
+        1.0507009873554805 * 1.6732632423543772,
+        lambda m: m.mpf(1.0507009873554805) * m.mpf(1.6732632423543772),
+    ),
     "2/√π": (2.0 / math.sqrt(math.pi), lambda m: 2 / m.sqrt(m.pi)),
     "√(8/π)": (math.sqrt(8.0 / math.pi), lambda m: m.sqrt(8 / m.pi)),
 }

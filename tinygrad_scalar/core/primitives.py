@@ -24,6 +24,7 @@ from tinygrad_scalar.numbers import (
     elementary,
     error_function,
     limits,
+    logarithms,
     numerics,
     parts,
     pieces,
@@ -140,9 +141,21 @@ log10 = row("log10", math.log10, lambda y, x: 1 / constant("ln10", x) / x, pull=
             limit=limits.log, formula=elementary.log10, c="log10")
 log1p = row("log1p", math.log1p, lambda y, x: 1 / (1 + x), pull=lambda g, y, x: g / (1 + x), domain=Interval(-1.0), limit=lambda x: limits.log(1 + x), formula=elementary.log1p, c="log1p")
 
+logaddexp = row("logaddexp", None, lambda y, a, b: sigmoid(a - b), lambda y, a, b: sigmoid(b - a), mpmath=lambda m, a, b: m.log(m.exp(a) + m.exp(b)),
+                total=True, formula=logarithms.logaddexp)
+log1mexp = row("log1mexp", None, lambda y, x: -exp(-x) / expm1(-x), domain=positive, limit=limits.log, mpmath=lambda m, x: m.log(-m.expm1(-x)),
+               formula=logarithms.log1mexp)
+logit = row("logit", None, lambda y, x: 1 / (x * (1 - x)), domain=Interval(0.0, 1.0), mpmath=lambda m, x: m.log(x / (1 - x)),
+            limit=lambda x: -INFINITY if x == 0 else INFINITY if x == 1 else math.nan, formula=logarithms.logit)
+xlogy = row("xlogy", None, lambda y, a, b: log(b), lambda y, a, b: a / b, domain=(REAL, positive), mpmath=lambda m, a, b: a * m.log(b) if a else 0 * b,
+            limit=lambda a, b: a * limits.log(b), formula=logarithms.xlogy)
+
 # ── trigonometric and hyperbolic ──────────────────────────────────────────────────────────────
 sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"), spreading=1, c="sin")
 cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"), spreading=1, c="cos")
+degrees = row("degrees", None, lambda y, x: constant("180/π", x), total=True, spreading=1, formula=lambda x: x * 57.29577951308232)
+radians = row("radians", None, lambda y, x: constant("π/180", x), total=True, spreading=1, formula=lambda x: x * 0.017453292519943295)
+sinc  = row("sinc",  None, lambda y, x: _slope_of_sinc(y, x), mpmath="sinc", formula=logarithms.sinc)  # noqa: PLW0108 (defined below)
 tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"), c="tan")
 asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt((1 - x) * (1 + x)), pull=lambda g, y, x: g / sqrt((1 - x) * (1 + x)), domain=CLOSED_UNIT, latex=_function("arcsin"), c="asin", numpy=("arcsin",))
 acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt((1 - x) * (1 + x)), pull=lambda g, y, x: -(g / sqrt((1 - x) * (1 + x))), domain=CLOSED_UNIT, latex=_function("arccos"), c="acos", numpy=("arccos",))
@@ -190,12 +203,40 @@ gelu_tanh  = row("gelu_tanh",  None, lambda y, x: _slope_of_gelu_tanh(clip(x, -3
                  mpmath=limits.mpmath_gelu_tanh, total=True, formula=special.gelu_tanh)
 
 
+def _slope_of_sinc(y: Any, x: Any) -> Any:
+    """(cos x − y) / x, near 0 by its series, for that difference cancels."""
+    near = abs(x) < 1
+    small, far = where(near, x, 0), where(near, 1, x)
+    series: Any = 0
+    for n in range(37, 1, -2):  # Σ (−1)ᵏ 2k x²ᵏ⁻¹ / (2k + 1)!
+        sign_of_term = 1 if n % 4 == 1 else -1
+        series = series * small * small + Fraction(sign_of_term * (n - 1), math.factorial(n))
+    return where(near, series * small, (cos(x) - y) / far)
+
+
+def _slope_of_mish(x: Any) -> Any:
+    """t + x σ(x) (1 − t²), where t = tanh softplus x = (1 − q²) / (1 + q²) with q = σ(−x)."""
+    q = sigmoid(-x)
+    whole = 1 + q * q
+    bounded = clip(x, -800, 800)  # no 0·∞: the term has vanished there
+    return sigmoid(x) / whole * (1 + q + 4 * bounded * q * q / whole)
+
+
 def _slope_of_gelu_tanh(x: Any) -> Any:
     """σ(2u) (1 + 2x u′ (1 − σ(2u))) with u = √(2/π) (x + 0.044715 x³)."""
     cubic, scaled = 44715 * (x * x) / 10**6, constant("√(8/π)", x) * x
     s = sigmoid(scaled * (1 + cubic))
     return s * (1 + scaled * (1 + 3 * cubic) * (1 - s))
 
+
+log_sigmoid = row("log_sigmoid", None, lambda y, x: sigmoid(-x), mpmath=lambda m, x: -m.log1p(m.exp(-x)), total=True, formula=logarithms.log_sigmoid)
+softsign   = row("softsign",   None, lambda y, x: square(1 / (1 + abs(x))), mpmath=lambda m, x: x / (1 + abs(x)), total=True, formula=logarithms.softsign)
+hardtanh   = row("hardtanh",   None, lambda y, x: 1 - step(abs(x) - 1), kinks=(-1.0, 1.0), subgradient=(1.0,), mpmath="", total=True, formula=logarithms.hardtanh)
+mish       = row("mish",       None, lambda y, x: _slope_of_mish(x),
+                 mpmath=lambda m, x: x * m.tanh(m.log1p(m.exp(x))), total=True, formula=logarithms.mish)
+selu       = row("selu",       None, lambda y, x: where(x > 0, constant("λ", x), constant("λα", x) * exp(x * (x <= 0))), kinks=(0.0,), subgradient=(),
+                 mpmath=lambda m, x: x * m.mpf(logarithms.SELU) if x > 0 else m.mpf(logarithms.SELU) * m.mpf(logarithms.SELU_ALPHA) * m.expm1(x),
+                 total=True, formula=logarithms.selu)
 
 # ── of any number of operands ─────────────────────────────────────────────────────────────────
 def _products_of_the_others(start: Any, x: Any) -> list[Any]:

@@ -1,0 +1,171 @@
+"""The names of `math` that are no rows of the table: constants, predicates, whole numbers.
+
+With them `import tinygrad_scalar as math` is enough. Predicates and the functions of whole numbers
+look at the data and give plain results; what has a derivative gives Values for Values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tinygrad_scalar import functions
+from tinygrad_scalar.core.carrier import Carrier
+
+__all__ = [
+    "comb", "dist", "e", "fabs", "factorial", "frexp", "fsum", "gcd", "inf", "isclose", "isfinite",
+    "isinf", "isnan", "isqrt", "lcm", "ldexp", "modf", "nan", "nextafter", "perm", "pi", "sumprod",
+    "tau", "ulp",
+]  # fmt: skip
+
+pi, e, tau, inf, nan = math.pi, math.e, math.tau, math.inf, math.nan
+fabs = functions.abs
+
+
+def isnan(x: Any) -> bool:
+    """Whether x is no number (NaN). Looks at the data.
+
+    >>> isnan(nan), isnan(1.0)
+    (True, False)
+    """
+    return bool(x != x)  # noqa: PLR0124 (the definition of NaN)
+
+
+def isinf(x: Any) -> bool:
+    """Whether x is inf or −inf. Looks at the data.
+
+    >>> isinf(-inf), isinf(1.0)
+    (True, False)
+    """
+    return bool(functions.abs(x) == inf)
+
+
+def isfinite(x: Any) -> bool:
+    """Whether x is neither infinite nor NaN. Looks at the data.
+
+    >>> isfinite(1.0), isfinite(nan)
+    (True, False)
+    """
+    return bool(functions.abs(x) < inf)
+
+
+def isclose(a: Any, b: Any, *, rel_tol: float = 1e-09, abs_tol: float = 0.0) -> bool:
+    """Whether |a − b| ≤ max(rel_tol · max(|a|, |b|), abs_tol). Looks at the data.
+
+    Errors: ValueError for a negative tolerance. Source: PEP 485.
+
+    >>> isclose(1.0, 1.0 + 1e-12), isclose(1.0, 1.1)
+    (True, False)
+    """
+    if rel_tol < 0.0 or abs_tol < 0.0:
+        raise ValueError("isclose: tolerances must be non-negative")
+    if bool(a == b):
+        return True
+    if isinf(a) or isinf(b):
+        return False
+    size = functions.maximum(functions.abs(a), functions.abs(b))
+    return bool(functions.abs(a - b) <= functions.maximum(rel_tol * size, abs_tol))
+
+
+def fsum(values: Iterable[Any]) -> Any:
+    """The sum: of plain numbers as exact as `math.fsum`, of Values one node. Cost O(n).
+
+    >>> fsum([0.1] * 10)
+    1.0
+    """
+    terms = list(values)
+    return functions.sum(terms) if _carried(terms) else math.fsum(terms)
+
+
+def sumprod(p: Iterable[Any], q: Iterable[Any]) -> Any:
+    """p₁ q₁ + … + pₙ qₙ, 0 for none. Cost O(n). Errors: ValueError for unequal lengths.
+
+    >>> sumprod([1.0, 2.0], [3.0, 4.0])
+    11.0
+    """
+    left, right = list(p), list(q)
+    return functions.dot(left, right) if left or right else 0
+
+
+def dist(p: Iterable[Any], q: Iterable[Any]) -> Any:
+    """The Euclidean distance of two points. Cost O(n). Errors: ValueError for unequal lengths.
+
+    >>> dist([1.0, 1.0], [4.0, 5.0])
+    5.0
+    """
+    left, right = list(p), list(q)
+    if len(left) != len(right):
+        raise ValueError(
+            f"dist: {len(left)} coordinates against {len(right)}; give as many of each"
+        )
+    return functions.hypot(*(a - b for a, b in zip(left, right, strict=True)))
+
+
+def modf(x: Any) -> tuple[Any, Any]:
+    """The fractional and the whole part of x, both with its sign; the derivatives are 1 and 0.
+
+    >>> modf(-2.5)
+    (-0.5, -2.0)
+    """
+    if not isinstance(x, Carrier):
+        return math.modf(x)
+    return functions.fmod(x, 1.0), functions.trunc(x)
+
+
+def ldexp(x: Any, i: int) -> Any:
+    """x · 2ⁱ, with the derivative 2ⁱ.
+
+    >>> ldexp(1.5, 2)
+    6.0
+    """
+    if not isinstance(x, Carrier):
+        return math.ldexp(x, i)
+    half = i // 2  # 2ⁱ alone may be out of range where the product is not
+    product: Any = x
+    return product * math.ldexp(1.0, half) * math.ldexp(1.0, i - half)
+
+
+def _carried(values: Iterable[Any]) -> bool:
+    return any(isinstance(x, Carrier) for x in values)
+
+
+def _of_data(name: str) -> Callable[..., Any]:
+    """A function of `math` on whole numbers, which looks at the data of Values."""
+    original = getattr(math, name)
+
+    def function(*numbers: Any) -> Any:
+        return original(*map(_whole, numbers))
+
+    return _named(function, name, original, "Looks at the data, and gives a plain number.")
+
+
+def _whole(x: Any) -> Any:
+    if not isinstance(x, Carrier):
+        return x
+    number: Any = x.data  # type: ignore[attr-defined]
+    return int(number) if number % 1 == 0 else number
+
+
+def _on_numbers(name: str) -> Callable[..., Any]:
+    """A function of `math` about the bits of a number, which has no derivative."""
+    original = getattr(math, name)
+
+    def function(*numbers: Any, **options: Any) -> Any:
+        if _carried(numbers):
+            raise TypeError(f"{name}() of a Value has no derivative: use v.data for the number")
+        return original(*numbers, **options)
+
+    return _named(function, name, original, "TypeError for a Value: take v.data.")
+
+
+def _named(function: Callable[..., Any], name: str, original: Any, note: str) -> Callable[..., Any]:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{original.__doc__}\n\n{note}"
+    return function
+
+
+comb, factorial, gcd, isqrt, lcm, perm = map(
+    _of_data, ("comb", "factorial", "gcd", "isqrt", "lcm", "perm")
+)
+frexp, nextafter, ulp = map(_on_numbers, ("frexp", "nextafter", "ulp"))
