@@ -456,8 +456,8 @@ def main():
         note(f"{name} … {time.perf_counter() - start:.0f} s")
         check(name, work)
     for work, found in RESULTS.items():
-        print_table(work, ("", "ms", "ready, s"),
-                    [(name, n.get("ms"), n.get("ready_s")) for name, n in found.items()])  # fmt: skip
+        lines = [(name, n.get("ms"), n.get("ready_s")) for name, n in found.items()]
+        print_table(work, ("", "ms", "ready, s"), lines)
     print("\nskipped:", *(SKIPPED or ["nothing"]), sep="\n  ")
     print("\nfailed:", *(FAILED or ["nothing"]), sep="\n  ")
     about = machine("numpy", "cupy", "torch", "jax")
