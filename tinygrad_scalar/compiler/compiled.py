@@ -6,6 +6,7 @@ import functools
 import itertools
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
@@ -189,13 +190,15 @@ class Compiled:
         Their data are read anew at each call. On an error no `.grad` changes.
         """
         call, own = self._prepared(args, options)
+        from tinygrad_scalar.compiler.c.body import NoFormulaError
         from tinygrad_scalar.compiler.c.kernel import applies, sums
 
         if call.xp is not None and call.size and applies(call):
-            total, parts = sums(own, call)
-            for path, gradients in parts:
-                path.add_gradients(gradients, 1 / call.size)
-            return total / call.size
+            with suppress(NoFormulaError):
+                total, parts = sums(own, call)
+                for path, gradients in parts:
+                    path.add_gradients(gradients, 1 / call.size)
+                return total / call.size
         if call.xp is not None:
             call, own = self._prepared([mapped(on_host, x) for x in args], options)
         if call.size == 0:
@@ -370,12 +373,14 @@ class Compiled:
     def _elsewhere(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
         """On arrays that are not NumPy's: by a kernel on their device, or in their namespace."""
         if self._named in (None, "cuda"):
+            from tinygrad_scalar.compiler.c.body import NoFormulaError
             from tinygrad_scalar.compiler.c.kernel import applies
             from tinygrad_scalar.compiler.c.kernel import evaluated as on_device
 
             if applies(call):
                 chosen, _ = self._chosen(call)
-                return on_device(own, request, call, chosen)  # type: ignore[no-any-return]
+                with suppress(NoFormulaError):  # a row that its namespace has, or the host
+                    return on_device(own, request, call, chosen)  # type: ignore[no-any-return]
         return evaluated(own, request, call)
 
     def _make_entry(

@@ -31,6 +31,10 @@ SHORTEST = 48  # lines that are worth a loop here: a compiler unrolls it again w
 ALL = 2**62  # lines: straight stretches are not cut
 
 
+class NoFormulaError(TraceError):
+    """An operation that only Python knows cannot be written as C."""
+
+
 class Places:
     """Where a function finds its inputs and parameters, and puts its outputs.
 
@@ -182,7 +186,7 @@ class Body:
         elif pattern:
             right = expression(pattern, [self.number(k) for k in given])
         else:
-            raise TraceError(
+            raise NoFormulaError(
                 f"the operation {row.name!r} is known to Python only, C has no function for it: "
                 "give primitive(..., formula=...), its value in functions of this library"
             )
@@ -316,4 +320,4 @@ def _without_dead_lines(program: Program) -> Program:
     return pruned(tape, program.outputs, **sizes)
 
 
-__all__ = ["Body", "Places"]
+__all__ = ["Body", "NoFormulaError", "Places"]
