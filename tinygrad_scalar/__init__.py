@@ -107,7 +107,7 @@ from tinygrad_scalar.functions import (
     sum as sum,
 )
 from tinygrad_scalar.modes.custom import custom, implicit
-from tinygrad_scalar.modes.forward import jvp
+from tinygrad_scalar.modes.directional import jvp
 from tinygrad_scalar.modes.grad import grad, jacobian, value_and_grad, vjp
 from tinygrad_scalar.plain import (
     comb,

@@ -95,7 +95,7 @@ class Application:
             return judge.fault(self, i, "has no derivative there (outside its open domain)", factor)
         if constant:
             return None
-        if _zero_times_infinity(plain(partial), plain(factor)):
+        if zero_times_infinity(plain(partial), plain(factor)):
             return judge.fault(self, i, "makes 0·∞ on the way", factor)
         return product(factor, partial)
 
@@ -125,7 +125,8 @@ class Application:
             return None
 
 
-def _zero_times_infinity(a: Any, b: Any) -> bool:
+def zero_times_infinity(a: Any, b: Any) -> bool:
+    """Whether a product is 0·∞."""
     return bool((a == 0 and b in _INFINITIES) or (b == 0 and a in _INFINITIES))
 
 

@@ -91,20 +91,25 @@ def gradients(
     undefined: Policy = "subgradient",
     cut: bool = False,
     private: bool = False,
+    structural: bool = False,
 ) -> list[Any]:
     """The gradient of Σ seed · output with respect to each input; 0.0 where there is none.
 
     Writes no `.grad`. With `cut`, nothing is followed below the inputs. `private` promises that
-    no other sweep can see the nodes, so that this one may run inside another.
+    no other sweep can see the nodes, so that this one may run inside another. With `structural`,
+    None stands for a zero that constants alone decide.
     """
     floats = all(output.data.__class__ is float for output in outputs)
     table = None
-    if floats and not graph and undefined == "subgradient" and outputs:
+    if floats and not (graph or structural) and undefined == "subgradient" and outputs:
         table = _total_at_speed(outputs, seeds, inputs, private)
     if table is None:
         ids = frozenset(map(id, inputs)) if cut else NOTHING
         order, found = _table(outputs, seeds, inputs, undefined, graph, ids)
-        table = GradTable(order, found, inputs)
+        if structural:
+            reached = {id(node): gradient for node, gradient in zip(order, found, strict=True)}
+            return [reached.get(id(node)) for node in inputs]
+        table = GradTable(order, _filled(outputs, found), inputs)
     _count_edges(table)
     return [table[node] for node in inputs]
 
@@ -147,8 +152,13 @@ def _table(
     check_leaves(order)
     with quietly():
         found = propagate(order, start, active, cut, undefined, graph)
+    return order, found
+
+
+def _filled(outputs: Sequence[Value], found: Sequence[Any]) -> list[Any]:
+    """Gradients with 0 for structural zeros."""
     zero = like(0.0, outputs[0].data) if outputs else 0.0
-    return order, [zero if gradient is None else gradient for gradient in found]
+    return [zero if gradient is None else gradient for gradient in found]
 
 
 def _by_the_book(
@@ -160,6 +170,7 @@ def _by_the_book(
 ) -> GradTable:
     """`.grad` is written only when all of it has succeeded."""
     order, found = _table([output], [seed], asked, undefined, leaf is not None)
+    found = _filled([output], found)
     wanted = None if asked is None else {id(node) for node in asked}
     with running:  # what stands in `.grad` is read and added to
         _write(order, found, wanted)

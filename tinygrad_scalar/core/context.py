@@ -32,6 +32,8 @@ class Settings(NamedTuple):
     lines: bool = False  # note the line of user code that made each node
     scope: tuple[str, ...] = ()  # the drawing's boxes around the nodes made now
     undefined: Any = "subgradient"  # the policy of forward mode, see undefined.py
+    judging: Any = None  # the policy of the way back under way
+    noted: list[str] | None = None  # takes what is undefined, instead of a warning or an error
     counters: tuple[Counter, ...] = ()
     tracker: Any = None  # notes which Values a checkpointed function uses
     # a tracer is asked wherever a Value is compared or detached, by the name of what is done

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, Literal
 
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.arithmetic import Arithmetic, Limit, unlimited
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
@@ -21,6 +23,32 @@ from tinygrad_scalar.numbers.precision import is_number, number
 
 Policy = Literal["subgradient", "nan", "warn", "raise"]
 POLICIES = ("subgradient", "nan", "warn", "raise")
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """What is undefined inside is put on this list: nobody is warned, and nothing is raised."""
+    faults: list[str] = []
+    with context.Aside(context.settings()._replace(noted=faults)):
+        yield faults
+
+
+def note(what: str = "kink") -> None:
+    """Put something on the list of `noted`, if one is kept."""
+    faults = context.settings().noted
+    if faults is not None:
+        faults.append(what)
+
+
+def note_unless_finite(x: Any) -> None:
+    """Put a number that is inf or NaN on the list of `noted`."""
+    if not abs(plain(x)) < math.inf:
+        note("not finite")
+
+
+def policy_in_force() -> Any:
+    """The policy of the way back under way, None where nothing is judged yet."""
+    return context.settings().judging
 
 
 class UndefinedGradientWarning(UserWarning):
@@ -158,6 +186,10 @@ class Judge:
         """The partial to go on with at a kink."""
         if self.policy == "subgradient":
             return partial
+        faults = context.settings().noted
+        if faults is not None:
+            faults.append("kink")
+            return partial
         if self.policy == "nan":
             return self.fault(use, i, "")
         instead = f"{plain(partial)} was taken"
@@ -165,6 +197,10 @@ class Judge:
 
     def fault(self, use: Any, i: int | None, what: str, factor: Any = 1.0) -> Any:
         """What stands in place of an undefined number: 0, or NaN, or nothing at all."""
+        faults = context.settings().noted
+        if faults is not None:
+            faults.append(what)
+            return 0.0
         if self.policy == "nan":  # in a derivative graph NaN again however often it is derived
             sources: list[Any] = [factor] if i is None else [factor, use.x[i]]
             carried: list[Any] = [x for x in sources if isinstance(x, Carrier)]

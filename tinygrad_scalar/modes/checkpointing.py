@@ -17,7 +17,7 @@ from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.tree import carried, leaves, like, same_structure
-from tinygrad_scalar.core.undefined import is_nan
+from tinygrad_scalar.core.undefined import is_nan, policy_in_force
 from tinygrad_scalar.core.value import Value, node_of
 from tinygrad_scalar.modes.forward import check_function
 from tinygrad_scalar.teaching.counting import tracked
@@ -138,8 +138,8 @@ class _Call:
 
     def nodes(self, operands: list[Value]) -> list[Any]:
         """The node of the call; with several outputs, a node for each on top of it."""
-        partials = self.partials if len(self.numbers) > 1 else self.gradients
-        row = Primitive("checkpoint", self._again, (partials,), arity=None, mpmath="", opaque=True)
+        rules = (self.partials if len(self.numbers) > 1 else self.gradients,)
+        row = Primitive("checkpoint", self._again, rules, arity=None, mpmath="", opaque=True)
         seen = tuple(x.data for x in operands)
         call = node_of(row, self.numbers[0], tuple(operands), seen, self.numbers[0])
         if len(self.numbers) == 1:
@@ -160,9 +160,9 @@ class _Call:
         filled = [next(remaining) if x is None else x for x in leaves(self.args)]
         return self.f(*like(self.args, filled))
 
-    def gradients(self, _y: Any, *x: Any) -> list[Any]:
-        """All partials of a call with one output."""
-        return self.pull({0: 1.0}, x)
+    def gradients(self, y: Any, *x: Any) -> list[Any]:
+        """All partials of a call with one output; what is judged is the flow itself."""
+        return self.pull({0: 1.0}, x) if policy_in_force() is None else self.partials(y, *x)
 
     def partials(self, _y: Any, *x: Any) -> list[_Pull]:
         """One factor per operand, which turns the outputs' gradients into that operand's."""
@@ -184,11 +184,14 @@ class _Call:
         outputs = leaves(again)
         self._check_same(again, outputs)
         chosen = [i for i in by_output if isinstance(outputs[i], Value)]
+        policy = policy_in_force()  # None in a sweep, in which nothing undefined has arisen yet
         return gradients(
             [outputs[i] for i in chosen],
             [by_output[i] for i in chosen],
             [*inside, *self.closed_over],
             graph=graph,
+            undefined=policy or "subgradient",
+            structural=policy is not None,
             cut=True,
             private=not self.closed_over,
         )
@@ -224,9 +227,11 @@ class _Pull:
     def __init__(self, call: _Call, x: Sequence[Any], i: int, pulled: list[Any]) -> None:
         self.call, self.x, self.i, self.pulled = call, x, i, pulled
 
-    def __rmul__(self, cotangent: Cotangent) -> Any:
+    def __rmul__(self, gradient: Any) -> Any:
         if not self.pulled:  # once for all operands
-            self.pulled.extend(self.call.pull(cotangent.by_output, self.x))
+            several = isinstance(gradient, Cotangent)
+            by_output = gradient.by_output if several else {0: gradient}
+            self.pulled.extend(self.call.pull(by_output, self.x))
         return self.pulled[self.i]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from tinygrad_scalar.core import context
@@ -19,8 +20,14 @@ from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier, resolved
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.provenance import NOTHING, current
-from tinygrad_scalar.core.tree import aligned, carried, leaves, like, mapped
-from tinygrad_scalar.core.undefined import Judge, is_nan, plain
+from tinygrad_scalar.core.tree import aligned, carried, leaves, like
+from tinygrad_scalar.core.undefined import (
+    Judge,
+    Policy,
+    is_nan,
+    note_unless_finite,
+    plain,
+)
 from tinygrad_scalar.numbers.precision import Number, uncommon
 from tinygrad_scalar.numbers.precision import like as like_number
 
@@ -200,6 +207,7 @@ class Dual(Tagged):
             if not moving[i]:
                 continue
             term = use.term(i, operand.tangent, judge)
+            note_unless_finite(0.0 if term is None else term)
             edges += not isinstance(term, Carrier)  # which has counted its own operations
             if term is None or total is None:
                 total = total if term is None else term
@@ -215,29 +223,11 @@ class Dual(Tagged):
         return f"Dual({self.primal!r}, tangent={self.tangent!r})"
 
 
-def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-    """f(*primals) and its derivative in the direction `tangents`, in one forward pass.
-
-    Both are sequences with one entry per positional argument of f, of the same structure (numbers,
-    lists, tuples, dicts); both results have the structure of f's. Cost: about three times f's,
-    whatever the number of inputs. Nests with itself and with `grad`.
-    Errors: TypeError or ValueError naming the argument where primals and tangents do not match.
-    Source: *Deep Learning*, section 6.5.9 (forward mode accumulation).
-
-    >>> from tinygrad_scalar import jvp, sin
-    >>> jvp(lambda x, y: x * sin(y), (2.0, 0.0), (0.0, 1.0))
-    (0.0, 2.0)
-    """
-    check_function(f, "jvp: f")
-
-    def pass_(level: float) -> tuple[Any, Any]:
-        output = f(*dual_arguments(primals, tangents, level, "jvp"))
-        return (
-            mapped(lambda y: _split(y, level)[0], output),
-            mapped(lambda y: _split(y, level)[1], output),
-        )
-
-    return in_new_pass(pass_)  # type: ignore[no-any-return]
+def policy(undefined: Policy) -> AbstractContextManager[object]:
+    """Forward mode inside judges kinks by this policy."""
+    if undefined == context.settings().undefined:
+        return nullcontext()
+    return context.override(undefined=undefined)
 
 
 def check_function(f: Any, what: str) -> None:
@@ -282,9 +272,3 @@ def tangent_of(y: Any, level: float) -> Any:
     """The tangent that one call of the mode gave a number, 0.0 for a constant."""
     moving = isinstance(y, Dual) and y.level == level and y.tangent is not None
     return y.tangent if moving else 0.0
-
-
-def _split(y: Any, level: float) -> tuple[Any, Any]:
-    y = carried(y, "jvp: what f returned")
-    primal = y.primal if isinstance(y, Dual) and y.level == level else y
-    return primal, tangent_of(y, level)

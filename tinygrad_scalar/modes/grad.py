@@ -7,6 +7,7 @@ All of it is reverse mode on fresh leaves; where an argument is itself carried b
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,12 +16,20 @@ from functools import wraps
 from typing import Any
 
 from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core.application import Application, product, zero_times_infinity
 from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.carrier import Carrier, resolved
 from tinygrad_scalar.core.tree import aligned, carried, leaves, like, mapped
-from tinygrad_scalar.core.undefined import Policy, check_policy
+from tinygrad_scalar.core.undefined import Judge, Policy, check_policy, is_nan, noted, plain
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.modes.forward import Tagged, check_function, dual, in_new_pass, tangent_of
+from tinygrad_scalar.modes.forward import (
+    Tagged,
+    check_function,
+    dual,
+    in_new_pass,
+    policy,
+    tangent_of,
+)
 
 Argnums = int | Sequence[int] | None
 
@@ -72,7 +81,9 @@ def grad(
     return gradient
 
 
-def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]]:
+def vjp(
+    f: Callable[..., Any], *primals: Any, undefined: Policy = "subgradient"
+) -> tuple[Any, Callable[[Any], Any]]:
     """f(*primals), and a function that pulls a cotangent of the output back to the inputs.
 
     The cotangent has the structure of f's result; the pull's result that of the arguments, bare
@@ -85,6 +96,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]
     ([4.0, 6.0], 4.0, 3.0)
     """
     check_function(f, "vjp: f")
+    check_policy(undefined)
     run = Run(f, primals, {}, None, "vjp")
     outputs = [carried(y, "vjp: what f returned") for y in leaves(run.output)]
 
@@ -92,10 +104,11 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]
         given = aligned(run.output, cotangent, "vjp: the cotangent")
         seeds = [carried(seed, "vjp: cotangent") for seed in given]
         parts = [
-            run.pull(output, seed, "subgradient")
-            for output, seed in zip(outputs, seeds, strict=True)
+            run.pull(output, seed, undefined) for output, seed in zip(outputs, seeds, strict=True)
         ]
-        return run.mirrored([primitives.sum(*column) for column in zip(*parts, strict=True)])
+        return run.mirrored(
+            [summed(column, [1.0] * len(column), undefined) for column in zip(*parts, strict=True)]
+        )
 
     return mapped(run.finished, run.output), pull
 
@@ -154,21 +167,38 @@ def _forward_jacobian(
 
     def one_pass(active: int, level: float) -> tuple[Any, list[Any]]:
         duals = [dual(x, 1 if i == active else 0, level) for i, x in enumerate(numbers)]
-        with _policy(undefined):
-            output = f(*with_arguments(args, chosen, duals), **options)
+        output = f(*with_arguments(args, chosen, duals), **options)
         outputs = [carried(y, "jacobian: what f returned") for y in leaves(output)]
         return output, [tangent_of(y, level) for y in outputs]
 
     columns, output = [], None
-    for active in range(len(numbers)):
-        output, column = in_new_pass(bind(one_pass, active))
-        columns.append(column)
+    with noted() as faults, policy(undefined):
+        for active in range(len(numbers)):
+            output, column = in_new_pass(bind(one_pass, active))
+            columns.append(column)
+    if faults:
+        return jacobian(f, argnums, "reverse", undefined=undefined)(*args, **options)
     rows = [_mirrored(args, chosen, argnums, list(row)) for row in zip(*columns, strict=True)]
     return like(output, rows)
 
 
-def _policy(undefined: Policy) -> AbstractContextManager[object]:
-    return nullcontext() if undefined == "subgradient" else context.override(undefined=undefined)
+def summed(slopes: Sequence[Any], factors: Sequence[Any], undefined: Policy) -> Any:
+    """Σ slope · factor, of which 0·∞ and ∞−∞ are judged as on the way back."""
+    judge, total, finite = Judge(undefined), 0.0, 0.0
+    parts = [*slopes, *factors]
+    use = Application(primitives.dot, 0.0, parts, parts)
+    for slope, factor in zip(slopes, factors, strict=True):
+        if zero_times_infinity(plain(slope), plain(factor)):
+            term = judge.fault(use, None, "makes 0·∞ on the way")
+        else:
+            term = product(slope, factor)
+        if abs(plain(term)) < math.inf:
+            finite = term if finite.__class__ is float and not finite else finite + term
+        before = total
+        total = term if total.__class__ is float and not total else total + term
+        if is_nan(plain(total)) and not is_nan(plain(before)) and not is_nan(plain(term)):
+            return finite + judge.fault(use, None, "is ∞−∞")
+    return total
 
 
 class Run:

@@ -11,23 +11,32 @@ from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.tree import carried, leaves
-from tinygrad_scalar.core.undefined import Policy, check_policy
+from tinygrad_scalar.core.undefined import Policy, check_policy, note_unless_finite, noted
+from tinygrad_scalar.modes.directional import slope_by_reverse
 from tinygrad_scalar.modes.forward import (
     Tagged,
     check_function,
     dual_arguments,
     in_new_pass,
+    policy,
     tangent_of,
 )
 from tinygrad_scalar.modes.grad import Argnums, Run, grad, jacobian, positions
 
 
-def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+def hvp(
+    f: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    undefined: Policy = "subgradient",
+) -> Any:
     """The Hessian of f at `primals` times the vector `tangents`.
 
     Both with one entry per argument of f; the result in the structure of `grad(f)(*primals)`.
     The gradient of the derivative in the direction of the tangents: one pass of Duals over Values,
-    and one backward. Cost: a small multiple of f's, whatever the number of inputs.
+    and one backward. Cost: a small multiple of f's, whatever the number of inputs. Where something
+    undefined may arise, f is run again and reverse mode decides, twice, by the policy `undefined`.
     Errors: as `jvp` and `grad`.
     Source: Pearlmutter 1994, *Fast exact multiplication by the Hessian*.
 
@@ -35,6 +44,7 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     [4.0, 6.0]
     """
     check_function(f, "hvp: f")
+    check_policy(undefined)
     dual_arguments(primals, tangents, 0, "hvp")  # only for its errors, before f runs
 
     def slope(level: float, x: tuple[Any, ...]) -> Any:
@@ -44,7 +54,19 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
             raise TypeError(f"hvp: f must return one number, not {type(y).__name__}")
         return tangent_of(carried(y, "hvp: what f returned"), level)
 
-    return grad(lambda *x: in_new_pass(lambda level: slope(level, x)))(*primals)
+    with noted() as faults, policy(undefined):
+        found = grad(lambda *x: in_new_pass(lambda level: slope(level, x)), undefined=undefined)(
+            *primals
+        )
+        for each in leaves(found):
+            note_unless_finite(each)
+    if not faults:
+        return found
+
+    def slope_again(*x: Any) -> Any:
+        return slope_by_reverse(f, x, tangents, undefined)[1]
+
+    return grad(slope_again, undefined=undefined)(*primals)
 
 
 def hessian(

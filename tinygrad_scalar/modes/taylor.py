@@ -15,11 +15,24 @@ from typing import Any
 
 from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.graph import nodes_below
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.tree import carried
-from tinygrad_scalar.core.undefined import plain
-from tinygrad_scalar.modes.forward import Tagged, check_function, in_new_pass
+from tinygrad_scalar.core.undefined import (
+    Policy,
+    UndefinedGradientError,
+    check_policy,
+    note,
+    note_unless_finite,
+    noted,
+    plain,
+)
+from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.modes.forward import Tagged, check_function, in_new_pass, policy
+from tinygrad_scalar.modes.grad import Run, recorded
 from tinygrad_scalar.numbers.precision import like
+
+LARGEST = 100_000  # nodes of a derivative graph that is differentiated again
 
 
 class Series(Tagged):
@@ -41,6 +54,7 @@ class Series(Tagged):
         while len(self.known) <= k:
             known = len(self.known)
             following = self._next(known)
+            note_unless_finite(following)
             if len(self.known) == known:  # a lazy view shares the list, and the owner appended
                 self.known.append(following)
         return self.known[k]
@@ -73,6 +87,8 @@ class Series(Tagged):
         """The row's series; the coefficients of a program's own steps are computed at once."""
         start = [x.coefficient(0) if self.carries(x) else x for x in operands]
         y = primitive(*start)
+        if context.settings().undefined != "subgradient" and primitive.kinks(*map(plain, start)):
+            note()
         order = max(x.order for x in operands if self.carries(x))
         if not isinstance(primitive, Joint):
             return self._result(primitive, y, operands, order)
@@ -163,11 +179,16 @@ def _nothing_more(k: int) -> Any:
     raise ValueError(f"taylor: the coefficient of order {k} was not asked for")
 
 
-def taylor(f: Callable[[Any], Any], n: int) -> Callable[[Any], list[Any]]:
+def taylor(
+    f: Callable[[Any], Any], n: int, *, undefined: Policy = "subgradient"
+) -> Callable[[Any], list[Any]]:
     """x ↦ [f(x), f′(x), …, f⁽ⁿ⁾(x)]: all derivatives up to the n-th of a function of one number.
 
     Cost O(n²) multiplications per operation of f whose partial uses only its result, O(n³) for
-    others; nothing is exponential. Nests with every mode.
+    others; nothing is exponential. Nests with every mode. Where a derivative may be undefined, or
+    is infinite, f is run again and differentiated in reverse mode n times, by the policy
+    `undefined`; that grows threefold with every order, and ends in NaN (an error under "raise")
+    where the graph passes LARGEST nodes.
     Errors: ValueError unless n is an integer ≥ 0, TypeError if f returns no number.
     Source: Griewank and Walther, *Evaluating Derivatives*, section 13.2.
 
@@ -175,6 +196,7 @@ def taylor(f: Callable[[Any], Any], n: int) -> Callable[[Any], list[Any]]:
     [8.0, 12.0, 12.0, 6.0, 0.0]
     """
     _check(f, n, "taylor")
+    check_policy(undefined)
 
     def derivatives(x: Any, level: float) -> list[Any]:
         x = carried(x, "taylor: x")
@@ -184,17 +206,42 @@ def taylor(f: Callable[[Any], Any], n: int) -> Callable[[Any], list[Any]]:
         found = [math.factorial(k) * y.coefficient(k) for k in range(n + 1)]
         return [c if isinstance(c, Carrier) else like(c, plain(found[0])) for c in found]
 
-    return lambda x: in_new_pass(lambda level: derivatives(x, level))
+    def judged(x: Any) -> list[Any]:
+        with noted() as faults, policy(undefined):
+            found: list[Any] = in_new_pass(lambda level: derivatives(x, level))
+        return _by_reverse(f, n, x, undefined) if faults else found
+
+    return judged
 
 
-def derivative(f: Callable[[Any], Any], n: int = 1) -> Callable[[Any], Any]:
+def _by_reverse(f: Callable[[Any], Any], n: int, x: Any, undefined: Policy) -> list[Any]:
+    """The same by reverse mode, n times over: the derivative graph is differentiated again."""
+    run = Run(f, (x,), {}, None, "taylor")
+    y = run.single_output("taylor")
+    found, nested = [run.finished(y)], run.graph
+    for k in range(1, n + 1):
+        if isinstance(y, Value) and sum(1 for _ in nodes_below(y)) > LARGEST:
+            if undefined == "raise":
+                raise UndefinedGradientError(f"taylor: derivative {k} is undefined, or too large")
+            return found + [math.nan] * (n + 1 - k)
+        run.graph = nested or k < n
+        with recorded():
+            (y,) = run.pull(y, 1.0, undefined)
+        run.graph = nested
+        found.append(run.finished(y))
+    return [c if isinstance(c, Carrier) else like(c, plain(found[0])) for c in found]
+
+
+def derivative(
+    f: Callable[[Any], Any], n: int = 1, *, undefined: Policy = "subgradient"
+) -> Callable[[Any], Any]:
     """x ↦ f⁽ⁿ⁾(x), the n-th derivative of a function of one number; cost as `taylor`.
 
     >>> derivative(lambda x: x**3, 2)(2.0)
     12.0
     """
     _check(f, n, "derivative")
-    derivatives = taylor(f, n)
+    derivatives = taylor(f, n, undefined=undefined)
     return lambda x: derivatives(x)[n]
 
 

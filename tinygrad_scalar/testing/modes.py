@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_scalar.compiler import compile
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.modes.forward import jvp
+from tinygrad_scalar.modes.directional import jvp
 from tinygrad_scalar.modes.grad import grad
 from tinygrad_scalar.testing.derivatives import Index
 
