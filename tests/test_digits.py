@@ -6,7 +6,9 @@ References: mpmath at 700 digits, or the closed form named beside the case.
 import math
 
 import mpmath
+import numpy as np
 import pytest
+from table_reference import reference
 
 import tinygrad_scalar as ts
 from tinygrad_scalar import Value, grad, hessian, hvp, logsumexp
@@ -69,6 +71,19 @@ def test_the_slope_of_the_error_function_is_precise(x):
         slopes = [grad(row)(x)] + [ts.compile(row, engine=each).grad(x) for each in ENGINES]
         for slope in slopes:
             assert abs(sign * slope - expected) <= 4 * math.ulp(expected)
+
+
+@pytest.mark.parametrize("name", ["erfc", "normal_cdf", "gelu"])
+@pytest.mark.parametrize("engine", [engine for engine in ENGINES if engine != "python"])
+def test_tails_are_precise_in_arrays(engine, name):
+    """Within 4 ulps as in the table, down to the last subnormal number, and near 1 or 2."""
+    sign, last = (1, 27.2) if name == "erfc" else (-1, 38.4)
+    x = sign * np.array([*np.linspace(-last, last, 200), 26.2, 26.8, 27.0, 1e300])
+    with mpmath.workdps(50):
+        exact = [float(reference(TABLE[name])(mpmath.mpf(each))) for each in x.tolist()]
+    got = ts.compile(lambda x: TABLE[name](x), engine=engine)(x)
+    for each, right in zip(got.tolist(), exact, strict=True):
+        assert abs(each - right) <= 4 * math.ulp(right)
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)

@@ -178,7 +178,7 @@ atanh = row("atanh", math.atanh, lambda y, x: 1 / ((1 - x) * (1 + x)), pull=lamb
 
 # ── special functions ─────────────────────────────────────────────────────────────────────────
 erf   = row("erf",   math.erf,   lambda y, x:  constant("2/√π", x) * bell(x), total=True, formula=error_function.erf, c="erf", array="", scipy="erf")
-erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * bell(x), total=True, formula=error_function.erfc, c="erfc", array="", scipy="erfc")
+erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * bell(x), total=True, formula=error_function.erfc, c="erfc", array="")
 gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), pull=lambda g, y, x: g * y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1), c="tgamma", llvm="", scipy="gamma")
 lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma, c="lgamma", llvm="", array="", scipy="gammaln")
 digamma   = row("digamma",   polygammas.digamma, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), scipy="digamma")
