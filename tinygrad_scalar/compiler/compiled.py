@@ -34,6 +34,7 @@ from tinygrad_scalar.compiler.results import (
     several,
 )
 from tinygrad_scalar.compiler.storage import load, pickled, save
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.tree import like, mapped
 from tinygrad_scalar.modes.grad import positions
 
@@ -97,7 +98,7 @@ class Compiled:
             result = entry(*args)
             if result is not None:
                 return result
-        if has_carrier(args):
+        if has_carrier(args) or context.settings().tracer is not None:
             return self._uncompiled(args, options)
         call, own = self._prepared(args, options)
         if call.size == 0:
@@ -339,6 +340,7 @@ class Compiled:
 
     def _specialise(self, call: Call, options: dict[str, Any]) -> Specialisation:
         trees = [argument.tree for argument in call.arguments]
+        decided: set[Any] = set()
 
         def trace(point: Sequence[float]) -> Path:
             if self.function is None:
@@ -346,7 +348,7 @@ class Compiled:
                     "this compiled function was loaded without its source, and its file holds no "
                     "trace for this structure of arguments or this branch: compile the source"
                 )
-            return traced(self.function, trees, point, options)
+            return traced(self.function, trees, point, options, decided)
 
         own = Specialisation(trace, host_engine(self.engine), self.dtype, self.max_paths)
         own.widths = [width_of(key) for key in call.key]
@@ -368,6 +370,12 @@ class Compiled:
             path, outputs = own.batch(request, call.columns, call.size, self.threads)
             outputs = outputs.astype(self.dtype, copy=False)
         self._latest = path
+        if path.leaves and not context.plain and context.settings().tracer is not None:
+            raise TraceError(
+                "a derivative of a compiled function that closes over Values, taken inside another "
+                "compiled function, would freeze their numbers: take grad, jvp or hvp of the plain "
+                "function there"
+            )
         return path, outputs
 
     def _elsewhere(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
@@ -434,7 +442,10 @@ class Compiled:
         return self._mirrored(call, chosen, [empty(call, self.dtype)] * len(places))
 
     def _uncompiled(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """On Values, Duals or inside another trace: the function itself, in their mode."""
+        """On Values, Duals or inside another trace: the function itself, in their mode.
+
+        Inside a trace with numbers too, so that what stands in its leaves is not frozen there.
+        """
         if self.function is None:
             raise TypeError(
                 "a compiled function loaded from a file takes numbers and arrays, not Values: "
@@ -489,14 +500,15 @@ def compile(
         ours = jax.custom_vjp(f)
         ours.defvjp(f.value_and_grad, lambda slope, upstream: (upstream * slope,))
 
-    A comparison becomes a guard: points for which it turns out otherwise are traced on their own
-    path, up to `max_paths`; `where` chooses without a branch. Numbers raise what the function
-    itself raises; arrays give NaN or ±inf at that point. Numbers read from `.data` of a Value
-    closed over are frozen. `dtype` is "float64" or "float32", `threads` share a batch.
+    A comparison is a bool and becomes a guard: points for which it turns out otherwise are traced
+    on their own path, up to `max_paths`. Written as an operand itself, as in `where(x > 0, a, b)`
+    and `x * (x > 0)`, it is no branch. Numbers raise what the function itself raises; arrays give
+    NaN or ±inf at that point. Numbers read from `.data` of a leaf closed over are frozen. `dtype`
+    is "float64" or "float32", `threads` share a batch.
 
-    Errors: TraceError for `.data` or float() of a traced value, more than `max_paths` paths, or a
-    trace of ten million operations; TypeError and ValueError for arguments of other kinds or
-    lengths; ImportError for a named engine that is not installed.
+    Errors: TraceError for `.data` or float() of what is computed while tracing, more than
+    `max_paths` paths, or a trace of ten million operations; TypeError and ValueError for arguments
+    of other kinds or lengths; ImportError for a named engine that is not installed.
     Source: *Deep Learning*, Algorithms 6.1 and 6.2.
 
     >>> import tinygrad_scalar

@@ -146,16 +146,42 @@ class Path:
 
 
 def traced(
-    function: Callable[..., Any], trees: Sequence[Any], point: Sequence[float], options: Any = None
+    function: Callable[..., Any],
+    trees: Sequence[Any],
+    point: Sequence[float],
+    options: Any = None,
+    decided: set[Any] | None = None,
 ) -> Path:
-    """Run `function` once on Traced arguments at a point. TraceError, TypeError: see `compile`."""
-    recording = Recording(point)
+    """Run `function` once on Traced arguments at a point. TraceError, TypeError: see `compile`.
+
+    Where it looks at a comparison as only a bool can be looked at, it is run again with bools
+    there; these places are added to `decided`.
+    """
+    bools = set() if decided is None else set(decided)
+    while True:
+        recording = Recording(point, bools)
+        try:
+            path = _path(recording, function, trees, options or {})
+        except Exception:
+            if recording.settled():
+                raise
+        else:
+            if recording.settled():
+                if decided is not None:
+                    decided.update(bools)
+                return path
+        bools = recording.decided
+
+
+def _path(
+    recording: Recording, function: Callable[..., Any], trees: Sequence[Any], options: Any
+) -> Path:
     inner_grads_on(recording)
     inputs = _inputs(recording)
     args = [rebuild(tree, inputs) for tree in trees]
     count = recording.tape.inputs = len(recording.tape)
     with context.override(tracer=tracer(recording), recording=True):
-        result = function(*args, **(options or {}))
+        result = function(*args, **options)
     for leaf, seen in zip(recording.leaves, recording.seen, strict=True):
         if float(leaf.data) != seen and not math.isnan(seen):
             raise TraceError(

@@ -36,8 +36,8 @@ class Settings(NamedTuple):
     noted: list[str] | None = None  # takes what is undefined, instead of a warning or an error
     counters: tuple[Counter, ...] = ()
     tracker: Any = None  # notes which Values a checkpointed function uses
-    # a tracer is asked wherever a Value is compared or detached, by the name of what is done
-    tracer: Callable[[str, Any, Any, bool], Any] | None = None
+    # while a function is compiled: a number or Value as one that is traced
+    tracer: Callable[[Any], Any] | None = None
 
 
 plain: bool = True  # False while a block is open, and until this is noticed after the last ended

@@ -12,6 +12,7 @@ from typing import Any
 from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.application import Application
 from tinygrad_scalar.core.arithmetic import Arithmetic
+from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import nodes_below
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.provenance import NOTHING, Provenance
@@ -118,25 +119,25 @@ class Recorded(Arithmetic):
         return object.__hash__(self)
 
     def __eq__(self, other: object) -> Any:
-        return _compared("eq", operator.eq, self, other)
+        return _compared(operator.eq, self, other)
 
     def __ne__(self, other: object) -> Any:
-        return _compared("ne", operator.ne, self, other)
+        return _compared(operator.ne, self, other)
 
     def __lt__(self, other: Any) -> Any:
-        return _compared("lt", operator.lt, self, other)
+        return _compared(operator.lt, self, other)
 
     def __le__(self, other: Any) -> Any:
-        return _compared("le", operator.le, self, other)
+        return _compared(operator.le, self, other)
 
     def __gt__(self, other: Any) -> Any:
-        return _compared("gt", operator.gt, self, other)
+        return _compared(operator.gt, self, other)
 
     def __ge__(self, other: Any) -> Any:
-        return _compared("ge", operator.ge, self, other)
+        return _compared(operator.ge, self, other)
 
     def __bool__(self) -> bool:
-        return bool(_compared("ne", operator.ne, self, 0.0))
+        return bool(_compared(operator.ne, self, 0.0))
 
     def __repr__(self) -> str:
         label = f", label={self.label!r}" if self.label else ""
@@ -214,12 +215,13 @@ def _same(a: Any, b: Any) -> bool:
     return a is b or bool(a == b) or (is_nan(a) and is_nan(b))
 
 
-def _compared(name: str, compare: Callable[[Any, Any], Any], a: Recorded, b: Any) -> Any:
+def _compared(compare: Callable[[Any, Any], Any], a: Recorded, b: Any) -> Any:
+    tracer = None if context.plain else context.settings().tracer
+    if tracer is not None and (isinstance(b, Carrier) or is_number(b)):
+        return compare(tracer(a), b)
     x, y = a.data, b.data if isinstance(b, Recorded) else b
     if y.__class__ is not x.__class__:
         if not is_number(y):
             return NotImplemented
         x, y = together((x, y))
-    outcome = bool(compare(x, y))
-    tracer = context.settings().tracer
-    return outcome if tracer is None else tracer(name, a, b, outcome)
+    return bool(compare(x, y))

@@ -78,7 +78,7 @@ class Value(Recorded):
         While a function is being compiled, what is traced instead, so that no number is frozen.
         """
         tracer = None if context.plain else context.settings().tracer
-        return Value(self.data) if tracer is None else tracer("detach", self, None, True)
+        return Value(self.data) if tracer is None else tracer(self).detach()
 
     # ── the operators that carry almost every program, spelled out ────────────────────────────
     def __add__(self, other: Any) -> Any:
@@ -363,14 +363,20 @@ def _with_int(primitive: Primitive, a: Any, b: Any) -> Any:
 
 def _general(primitive: Primitive, a: Any, b: Any) -> Any:
     """An operator the general way; NotImplemented for strangers and carriers of a higher level."""
-    for x in (a, b):
-        if not isinstance(x, Value) and not is_number(x):
+    for x in (a, b):  # a traced number passes for a Value where only isinstance is asked
+        if not issubclass(type(x), Value) and not is_number(x):
             return NotImplemented
     return _record(primitive, (a, b))
 
 
 def _record(primitive: Primitive, operands: Sequence[Any]) -> Any:
-    """The general way to make a node: evaluate, then note operands and what they were."""
+    """The general way to make a node: evaluate, then note operands and what they were.
+
+    While a function is being compiled, what it computes from closed-over Values is traced instead.
+    """
+    tracer = context.settings().tracer
+    if tracer is not None:
+        return next(tracer(x) for x in operands if isinstance(x, Value)).apply(primitive, operands)
     parents = tuple(x if isinstance(x, Value) else None for x in operands)
     beside = uncommon(parent.data for parent in parents if parent is not None)
     values = together(
@@ -395,7 +401,7 @@ def node_of(
     """A node of any row: its data, its parents by position, the numbers seen and the result."""
     node = Value(data)
     settings = context.settings()
-    if not settings.recording and settings.tracer is None:
+    if not settings.recording:
         return node
     node.primitive = primitive
     if primitive.arity == 1:
@@ -408,9 +414,7 @@ def node_of(
         counter.recorded(node)
     if settings.tracker is not None:
         settings.tracker.made(node)
-    if settings.recording or settings.tracer is None:
-        return node
-    return settings.tracer("detach", node, None, True)  # compiled: the number is not frozen
+    return node
 
 
 def _note(node: Value) -> None:

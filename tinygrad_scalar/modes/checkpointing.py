@@ -68,7 +68,8 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     check_function(f, "checkpoint: f")
     given = [carried(x, "checkpoint: an argument") for x in leaves(args)]
     forward_mode = any(isinstance(x, Carrier) and not isinstance(x, Value) for x in given)
-    if forward_mode or not context.settings().recording:
+    settings = context.settings()
+    if forward_mode or settings.tracer is not None or not settings.recording:
         return f(*args)  # nothing would be stored anyway
     outputs, closed_over = _forward(f, args, given)
     numbers = [y.data if isinstance(y, Value) else y for y in leaves(outputs)]

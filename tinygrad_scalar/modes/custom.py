@@ -104,7 +104,7 @@ class _Implicit(Primitive):
         others = _closed_over(self.residual, [_number(x) for x in (y, *params)])
         if not others:
             return y
-        if any(map(_is_traced, params)):
+        if any(map(_is_traced, (y, *params))):
             raise TypeError(
                 f"implicit: residual closes over {others[0]!r}, which gets no gradient inside a "
                 "compiled function: make it a parameter"
@@ -119,7 +119,9 @@ def _slopes(residual: Callable[..., Any], others: Sequence[Value], y: Any, *x: A
     count = len(x) - len(others)
     _check_unchanged(others, x[count:])
     run = Run(residual, (y, *x[:count]), {}, None, "implicit: residual")
-    run.graph = any(not isinstance(leaf, Value) or leaf.parents for leaf in run.inputs)
+    run.graph = any(
+        _is_traced(leaf) or not isinstance(leaf, Value) or leaf.parents for leaf in run.inputs
+    )
     run.inputs.extend(others)
     output = run.single_output("implicit: residual")
     by_solution, *by_operands = run.pull(output, 1.0, "subgradient")

@@ -225,7 +225,7 @@ class Run:
         with recorded():
             self.output = f(*arguments, **options)
         # Values, not numbers, are due if the result depends on others' Values too.
-        self.graph = recording and self._sees_others()
+        self.graph = any(map(_is_traced, self.inputs)) or (recording and self._sees_others())
 
     def _sees_others(self) -> bool:
         roots = [core for y in leaves(self.output) for core in _cores(y)]
@@ -298,11 +298,17 @@ def _at_core(x: Any) -> tuple[Any, Any]:
     if isinstance(x, Tagged):
         leaf, inner = _at_core(x.parts()[0])
         return leaf, x.with_core(inner)
-    if hasattr(x, "fresh"):  # a number of a function that is being compiled
-        leaf = x.fresh()
+    tracer = context.settings().tracer
+    if tracer is not None or _is_traced(x):
+        leaf = (x if tracer is None else tracer(x)).fresh()
     else:
         leaf = primitives.identity(x) if isinstance(x, Carrier) else Value(x)
     return leaf, leaf
+
+
+def _is_traced(x: Any) -> bool:
+    """Whether this is a number of a function that is being compiled."""
+    return hasattr(x, "fresh")
 
 
 def _cores(y: Any) -> list[Value]:

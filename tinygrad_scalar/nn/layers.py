@@ -63,11 +63,7 @@ class Neuron(Module):
         if entered is None or entered[0] is not outer:
             entered = self._enter(outer)
         node = result = self.forward(x)
-        while (
-            node.__class__ is Value
-            and node.primitive
-            and getattr(node, "_provenance", None) is None
-        ):
+        while type(node) is Value and node.primitive and getattr(node, "_provenance", None) is None:
             node._provenance = entered[2]
             node = node._a
         return result

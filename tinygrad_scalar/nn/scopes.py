@@ -39,7 +39,7 @@ def settle(things: Any, provenance: Settled) -> None:
     pop, push, extend = stack.pop, stack.append, stack.extend
     while stack:
         thing = pop()
-        kind = thing.__class__
+        kind = type(thing)
         if kind is Value:
             if thing.primitive is None:
                 continue

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.tape import COMPARISONS, CONDITIONS, GUARDS, MARKERS, Tape
 from tinygrad_scalar.compiler.ir.templates import Template, template
-from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording, Traced
-from tinygrad_scalar.core import primitives
+from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording, Traced, tracer
+from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
@@ -53,7 +53,8 @@ def _rules(row: Primitive) -> tuple[Template | None, ...]:
 def _rule(row: Primitive, partial: Any) -> Template | None:
     if not callable(partial):
         return Template([], 0, float(partial))
-    return template(partial, (row.arity or 0) + 1, functools.partial(inner_grads_on, orders=0))
+    count, prepared = (row.arity or 0) + 1, functools.partial(inner_grads_on, orders=0)
+    return template(partial, count, prepared, trusting=row in LIBRARY)
 
 
 @functools.cache
@@ -82,6 +83,20 @@ def _reversed(recording: Recording, output: int, wanted: Sequence[int], seed: in
 
 def _branched(orders: int, recording: Recording, line: int) -> None:
     Derivation(recording, copy=False).branches(line, orders)
+
+
+@contextlib.contextmanager
+def _ruling(row: Primitive, recording: Recording) -> Iterator[None]:
+    """While the rules of a row are pushed: a user's are traced as the function is."""
+    if row not in LIBRARY:
+        with context.override(tracer=tracer(recording)):
+            yield
+        return
+    before, recording.trusting = recording.trusting, True
+    try:
+        yield
+    finally:
+        recording.trusting = before
 
 
 class Derivation:
@@ -125,17 +140,19 @@ class Derivation:
 
     def _pushed(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> int | float:
         """A partial of a row that is pushed anew: of any arity, or one that branches."""
-        if self._last is None or self._last[0] != line:
-            x = [Traced(self.recording, operand) for operand in operands]
-            y: Any = Traced(self.recording, line)
-            if row.joint is not None:
-                y = row.joint(*x)
-            self._last = line, y, x, row.all_partials(y, x)
-        _, y, x, rules = self._last
-        rule = rules[i]
-        result = rule(y, *x) if callable(rule) else rule
+        recording = self.recording
+        with _ruling(row, recording):
+            if self._last is None or self._last[0] != line:
+                x = [Traced(recording, operand) for operand in operands]
+                y: Any = Traced(recording, line)
+                if row.joint is not None:
+                    y = row.joint(*x)
+                self._last = line, y, x, row.all_partials(y, x)
+            _, y, x, rules = self._last
+            rule = rules[i]
+            result = rule(y, *x) if callable(rule) else rule
         carried = isinstance(result, (Traced, Value))
-        return self.recording.line(result) if carried else float(result)
+        return recording.line(result) if carried else float(result)
 
     def pulled(self, line: int, i: int, gradient: int, partial: float) -> int:
         """gradient · ∂u(line)/∂(operand i), whose factors a row's pull puts in its own order."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.tape import Tape
-from tinygrad_scalar.compiler.ir.trace import Recording, Traced
+from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
@@ -30,18 +31,28 @@ class Template(NamedTuple):
 
 
 def template(
-    rule: Callable[..., Any], count: int, prepared: Callable[[Recording], None] = lambda _: None
+    rule: Callable[..., Any],
+    count: int,
+    prepared: Callable[[Recording], None] = lambda _: None,
+    *,
+    trusting: bool = True,
 ) -> Template | None:
-    """The template of a rule of so many operands; None if it asks for numbers, or for leaves."""
+    """The template of a rule of so many operands; None if it asks for numbers, or for leaves.
+
+    A rule of this library is trusted to take comparisons as numbers.
+    """
     recording = Recording()
+    recording.trusting = trusting
     prepared(recording)
     tape = recording.tape
     operands = [Traced(recording, tape.input(k)) for k in range(count)]
     try:
-        result = rule(*operands)
+        with context.override(tracer=tracer(recording)):
+            result = rule(*operands)
     except (IndexError, ValueError, ArithmeticError):  # there are none
         return None
-    if recording.leaves or isinstance(result, Value):
+    traced = isinstance(result, Traced)
+    if recording.leaves or not recording.settled() or (isinstance(result, Value) and not traced):
         return None  # the numbers of leaves come from the tape that it is copied to
     if not isinstance(result, Traced):
         return Template([], 0, float(result))

@@ -1,12 +1,20 @@
-"""`Traced`: the carrier that writes every operation down on a tape, and the guards at branches."""
+"""`Traced`: the carrier that writes every operation down on a tape, and the guards at branches.
+
+A comparison gives the bool of this point, noted as a guard, so that nothing that looks at it sees
+another thing than uncompiled; except where it goes straight into a function or an operator of this
+library (`where(x > 0, a, b)`, `x * (x > 0)`): there it is a `Plain` number of the trace, and no
+branch. See `sites` for how the two are told apart.
+"""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial as bind
+from types import CodeType
 from typing import Any, NoReturn
 
+from tinygrad_scalar.compiler.ir.sites import Site, caller, reached, site
 from tinygrad_scalar.compiler.ir.tape import (
     COMPARISONS,
     EQ,
@@ -15,6 +23,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     HOLDS,
     INPUT,
     LE,
+    NE,
     PARAMETER,
     ROWS,
     TAKE,
@@ -45,9 +54,16 @@ class Recording:
     Numbers are worked out only where a branch asks for them, in IEEE arithmetic.
     """
 
-    def __init__(self, point: Sequence[float] = ()) -> None:
+    def __init__(
+        self, point: Sequence[float] = (), decided: Collection[tuple[CodeType, int]] = ()
+    ) -> None:
         self.tape = Tape()
         self.point = list(point)
+        # where in the code comparisons are bools, since something there looked at them closely
+        self.decided = set(decided)
+        self.open: set[Site] = set()  # comparisons that nothing of this library has taken yet
+        self.doubted = False  # whether something else has: then the trace is of no use
+        self.trusting = False  # in rules of this library, which see comparisons as numbers
         self.numbers: list[float] = []
         self.leaves: list[Value] = []
         self.seen: list[float] = []  # what stood in the leaves when they were met
@@ -61,7 +77,7 @@ class Recording:
 
     def copy(self) -> Recording:
         """The same lines, to go on from: derivatives are written below the function."""
-        twin = Recording(self.point)
+        twin = Recording(self.point, self.decided)
         twin.tape, twin.numbers = self.tape.copy(), [*self.numbers]
         twin.leaves, twin.seen, twin._lines = [*self.leaves], [*self.seen], {**self._lines}
         return twin
@@ -73,12 +89,14 @@ class Recording:
 
     def line(self, x: Any) -> int:
         """The line of an operand: a Traced of this tape, a Value of the closure, a number."""
-        if x.__class__ is Traced or isinstance(x, Traced):
+        if type(x) is Traced or isinstance(x, Traced):
             if x.recording is not self:
                 raise TraceError(
                     "a traced value is used outside the call that traced it: return it instead of "
                     "keeping it, or keep x.detach().data after an uncompiled call"
                 )
+            if x.made is not None:
+                self.taken(x.made)
             return x.index
         if isinstance(x, Value):
             found = self._lines.get(id(x))
@@ -144,19 +162,57 @@ class Recording:
             self.tape.emit(HOLDS if outcome else FAILS, (condition,))
         return outcome
 
+    def compared(self, row: Primitive, a: int, b: int) -> Any:
+        """A comparison of two lines: a bool with its guard, or a condition that goes on."""
+        line = self.tape.emit(row, (a, b))
+        return Condition(self, line) if self.trusting else self.condition(line)
+
+    def condition(self, line: int) -> Any:
+        """A line that is 1 or 0, as the bool it stands for; see `compared`."""
+        made = site(caller())
+        if made.goes_to is None or made[:2] in self.decided:
+            return self.guard(line)
+        if made in self.open:  # passed once more, and never taken
+            self._doubt(made)
+            return self.guard(line)
+        self.open.add(made)
+        return Plain(self, line, bool, made)
+
+    def taken(self, made: Site) -> None:
+        """Note that a comparison is taken here, from where it went straight on if all is well."""
+        if made in self.open and reached(caller(), made):
+            self.open.remove(made)
+        else:
+            self._doubt(made)
+
+    def _doubt(self, made: Site) -> None:
+        self.doubted = True
+        self.decided.add(made[:2])
+
+    def settled(self) -> bool:
+        """Whether every comparison was taken; else `decided` has grown, for another trace."""
+        settled = not self.open and not self.doubted
+        self.decided.update(made[:2] for made in self.open)
+        self.open, self.doubted = set(), False
+        return settled
+
 
 class Traced(Arithmetic):
     """A number of a function being compiled. Every operation is a line of the tape.
 
-    Comparisons give conditions: `where(x > 0, a, b)` stays one straight line of code, while `if`
-    asks for `bool(x > 0)`, which becomes a guard.
+    It stands for the Value of an uncompiled run, and is an instance of that for who asks.
     """
 
     __slots__ = ("index", "recording")
     level = 1.5  # above Value: a closed-over Value is an operand here; below the forward modes
+    made: Site | None = None  # see Plain
 
     def __init__(self, recording: Recording, index: int) -> None:
         self.recording, self.index = recording, index
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return Value
 
     def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The line of the operation, or several."""
@@ -169,7 +225,7 @@ class Traced(Arithmetic):
     # The commonest operations at speed: no look at who has the higher level.
     def _beside(self, other: Any) -> int | None:
         """The line of the other operand, None where the general way has to look at it."""
-        kind = other.__class__
+        kind = type(other)
         if kind is Traced:
             return other.index if other.recording is self.recording else None
         if kind is float or (kind is int and -EXACT <= other <= EXACT):
@@ -238,9 +294,13 @@ class Traced(Arithmetic):
     __hash__ = object.__hash__
 
     def _compared(self, name: str, other: Any) -> Any:
-        if not (isinstance(other, Carrier) or is_number(other)):
+        if isinstance(other, Carrier):
+            if other.level > self.level:
+                return NotImplemented
+        elif not is_number(other):
             return NotImplemented
-        return COMPARISONS[name](self, other)
+        recording = self.recording
+        return recording.compared(COMPARISONS[name], recording.line(self), recording.line(other))
 
     def __eq__(self, other: object) -> Any:
         return self._compared("eq", other)
@@ -263,36 +323,29 @@ class Traced(Arithmetic):
     def __bool__(self) -> bool:
         return self.recording.guard(self.index)
 
-    def __and__(self, other: Any) -> Any:
-        return primitives.where(self, other, 0.0)
-
-    def __or__(self, other: Any) -> Any:
-        return primitives.where(self, 1.0, other)
-
-    def __invert__(self) -> Any:
-        return EQ(self, 0.0)
-
-    __rand__, __ror__ = __and__, __or__
-
     def one_hot(self, classes: int) -> list[Any]:
         """The indicator of each class, if this is a class index; checked as `take` does."""
         self.checked_index(classes)
-        return [EQ(self, float(k)) for k in range(classes)]
+        return [self._is(float(k)) for k in range(classes)]
 
     def checked_index(self, length: int) -> None:
         """Guards that this is an index into a table; the error of `take` if here it is none."""
-        index_of(self.recording.number(self.index), length)
-        for condition in (
-            EQ(self, primitives.floor(self)), GE(self, 0.0), LE(self, float(length - 1))
-        ):  # fmt: skip
-            self.recording.guard(condition.index)
+        recording, emit, line = self.recording, self.recording.tape.emit, self.index
+        index_of(recording.number(line), length)
+        recording.guard(emit(EQ, (line, emit(primitives.floor, (line,)))))
+        recording.guard(emit(GE, (line, recording.line(0.0))))
+        recording.guard(emit(LE, (line, recording.line(float(length - 1)))))
+
+    def _is(self, number: float) -> Traced:
+        recording = self.recording
+        return Traced(recording, recording.tape.emit(EQ, (self.index, recording.line(number))))
 
     # ── what would freeze a number ────────────────────────────────────────────────────────────
     def _freeze(self, what: str) -> NoReturn:
         raise TraceError(
-            f"{what} of a traced value would freeze its number in the compiled code: "
-            "use detach(x) (x.detach()) to stop the gradient, where(condition, a, b) to choose, "
-            "take(table, i) to index"
+            f"{what} of a traced value (an argument, or computed in the compiled function) would "
+            "freeze its number in the compiled code: use detach(x) (x.detach()) to stop the "
+            "gradient, where(condition, a, b) to choose, take(table, i) to index"
         )
 
     @property
@@ -365,6 +418,126 @@ class Traced(Arithmetic):
         return apply_ufunc(ufunc, method, inputs, options)
 
 
+class Condition(Traced):
+    """A comparison in a rule or formula of this library: 1 or 0, never asked as a bool."""
+
+    __slots__ = ()
+
+    def __and__(self, other: Any) -> Any:
+        return self._made(primitives.where, other, 0.0)
+
+    def __or__(self, other: Any) -> Any:
+        return self._made(primitives.where, 1.0, other)
+
+    def __invert__(self) -> Any:
+        return self._made(EQ, 0.0)
+
+    def _made(self, row: Primitive, *others: Any) -> Condition:
+        lines = tuple(map(self.recording.line, (self, *others)))
+        return Condition(self.recording, self.recording.tape.emit(row, lines))
+
+
+class Plain(Traced):
+    """A number of the trace that is a plain bool, int or float in an uncompiled run.
+
+    The outcome of a comparison, and what is computed from such and from plain numbers alone. Looked
+    at (as an index, a key, a text, in `if`), it is the number it has here, with a guard.
+    """
+
+    __slots__ = ("kind", "made")
+
+    def __init__(
+        self, recording: Recording, index: int, kind: type, made: Site | None = None
+    ) -> None:
+        self.recording, self.index, self.kind, self.made = recording, index, kind, made
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return self.kind
+
+    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+        """The line of the operation: as plain as its operands."""
+        made = Traced.apply(self, primitive, operands)
+        if not all(isinstance(x, Plain) or not isinstance(x, Carrier) for x in operands):
+            return made
+        integral = primitive in INTEGRAL and all(isinstance(x, int) for x in operands)
+        kind = int if integral else float
+        if isinstance(primitive, Joint):
+            return tuple(Plain(self.recording, each.index, kind) for each in made)
+        return Plain(self.recording, made.index, kind)
+
+    __add__, __radd__ = Arithmetic.__add__, Arithmetic.__radd__
+    __sub__, __rsub__ = Arithmetic.__sub__, Arithmetic.__rsub__
+    __mul__, __rmul__ = Arithmetic.__mul__, Arithmetic.__rmul__
+    __truediv__, __pow__ = Arithmetic.__truediv__, Arithmetic.__pow__
+
+    def fixed(self) -> Any:
+        """The number here, guarded to be this one: what a branch on it needs."""
+        recording = self.recording
+        line = recording.line(self)
+        if self.kind is bool:
+            return recording.guard(line)
+        number = recording.number(line)
+        is_nan = number != number  # noqa: PLR0124
+        row, other = (NE, line) if is_nan else (EQ, recording.line(number))
+        recording.guard(recording.tape.emit(row, (line, other)))
+        return self.kind(number)
+
+    def _with(self, other: Any, operate: Callable[[Any, Any], Any], row: Callable[..., int]) -> Any:
+        """`&`, `|` or `^`, a condition again with another condition."""
+        if self.kind is not bool or not isinstance(other, bool):
+            return operate(self.fixed(), other.fixed() if isinstance(other, Plain) else other)
+        recording = self.recording
+        return recording.condition(row(recording.line(self), recording.line(other)))
+
+    def __and__(self, other: Any) -> Any:
+        emit, zero = self.recording.tape.emit, self.recording.line(0.0)
+        return self._with(other, operator.and_, lambda a, b: emit(primitives.where, (a, b, zero)))
+
+    def __or__(self, other: Any) -> Any:
+        emit, one = self.recording.tape.emit, self.recording.line(1.0)
+        return self._with(other, operator.or_, lambda a, b: emit(primitives.where, (a, one, b)))
+
+    def __xor__(self, other: Any) -> Any:
+        emit = self.recording.tape.emit
+        return self._with(other, operator.xor, lambda a, b: emit(NE, (a, b)))
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__  # bools and ints commute
+
+    def __invert__(self) -> int:
+        return ~self.fixed()  # type: ignore[no-any-return]
+
+    def __bool__(self) -> bool:
+        return bool(self.fixed())
+
+    def __int__(self) -> int:
+        return int(self.fixed())
+
+    def __float__(self) -> float:
+        return float(self.fixed())
+
+    def __complex__(self) -> complex:
+        return complex(self.fixed())
+
+    def __index__(self) -> int:
+        return operator.index(self.fixed())
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self.fixed(), digits)
+
+    def __hash__(self) -> int:
+        return hash(self.fixed())
+
+    def __format__(self, specification: str) -> str:
+        return format(self.fixed(), specification)
+
+    def __repr__(self) -> str:
+        return repr(self.fixed())
+
+
+INTEGRAL = frozenset(
+    (_ADD, _SUB, _MUL, _POW, primitives.neg, primitives.abs, primitives.floordiv, primitives.mod)
+)
 _blank: Callable[[], Traced] = bind(Traced.__new__, Traced)  # a call with no argument is quickest
 
 
@@ -373,18 +546,9 @@ DETACH = Primitive("detach", lambda x: x, (0,), **_ITSELF)
 LEAF = Primitive("leaf", lambda x: x, (1,), **_ITSELF)  # where an inner grad starts
 
 
-def tracer(recording: Recording) -> Callable[[str, Any, Any, bool], Any]:
-    """What `settings().tracer` is while tracing: it takes closed-over Values onto the tape.
-
-    Where they are compared, so that there is a guard, and where they are detached.
-    """
-
-    def taken(name: str, a: Any, b: Any, outcome: bool) -> Any:
-        del outcome
-        traced = Traced(recording, recording.line(a))
-        return traced.detach() if name == "detach" else COMPARISONS[name](traced, b)
-
-    return taken
+def tracer(recording: Recording) -> Callable[[Any], Traced]:
+    """What `settings().tracer` is while tracing: it takes a number or a Value onto the tape."""
+    return lambda x: Traced(recording, recording.line(x))
 
 
 def take(table: Sequence[Any], i: Any) -> Any:
@@ -398,7 +562,10 @@ def take(table: Sequence[Any], i: Any) -> Any:
     (20.0, [3.0, 4.0])
     """
     rows = list(table)
-    if not isinstance(i, Traced):
+    tracing = context.settings().tracer
+    if isinstance(i, Value) and tracing is not None:
+        i = tracing(i)
+    if not isinstance(i, Traced) or getattr(i, "kind", None) is bool:
         entry = rows[index_of(i.data if isinstance(i, Value) else operator.pos(i), len(rows))]
         return list(entry) if isinstance(entry, (list, tuple)) else entry
     i.checked_index(len(rows))

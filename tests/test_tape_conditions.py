@@ -1,0 +1,245 @@
+"""Comparisons and numbers in compiled code are those of an uncompiled run, however looked at."""
+
+import functools
+import itertools
+import operator
+
+import numpy as np
+import pytest
+
+import tinygrad_scalar as tg
+from tinygrad_scalar import TraceError, Value, where
+from tinygrad_scalar.compiler import compile, engines
+
+EVERY = pytest.mark.parametrize("engine", engines())
+X = [-1.5, 0.0, 0.5, 1.5]
+
+
+def match_pair(x):
+    match (x > 0, x > 1):
+        case (True, False):
+            return 3 * x
+        case (True, True):
+            return 5 * x
+        case _:
+            return x * x
+
+
+def match_alone(x):
+    match x > 0:
+        case True:
+            return 3 * x
+        case False:
+            return x * x
+
+
+def match_type(x):
+    match x > 0:
+        case bool():
+            return 3 * x
+        case _:
+            return x * x
+
+
+def is_true(condition):
+    return condition is True
+
+
+def turned(condition):
+    """The condition looked at and handed on: what comes out is not what went in."""
+    return (not condition) if condition is False else condition
+
+
+def looked_at_while_it_waits(x):
+    c = x > 0
+    y = where(c, x, 3 * x)
+    return 7 * y if c is True else y
+
+
+def both_looked_at(x):
+    c, d = x > 0, x > 1
+    y = where(c, x, 3 * x) + where(d, x, 5 * x)
+    return 7 * y if c is True and d is True else y
+
+
+def named_inside(x):
+    y = where((c := x > 0), x, 3 * x)
+    return 7 * y if c is True else y
+
+
+def until(x):
+    y = x
+    while not is_true(y > 2):
+        y = y + 1
+    return y
+
+
+def by_type(x):
+    return x if type(x > 0) is bool else x * x
+
+
+KEYS = {True: 2.0, False: 3.0}
+LOOKS = [
+    match_pair,
+    match_alone,
+    match_type,
+    looked_at_while_it_waits,
+    both_looked_at,
+    named_inside,
+    until,
+    by_type,
+    lambda x: {True: x}.get(x > 0, x * x),
+    lambda x: KEYS[x > 0] * x,
+    lambda x: {(True, False): x, (True, True): 2 * x}.get((x > 0, x > 1), x * x),
+    lambda x: x if (x > 0) is True else x * x,
+    lambda x: x if (x > 0) is not False else x * x,
+    lambda x: x if operator.is_(x > 0, True) else x * x,
+    lambda x: x if is_true(x > 0) else x * x,
+    lambda x: where(turned(x > 0), x, 3 * x),
+    lambda x: where(functools.reduce(lambda _, c: turned(c), [x > 0], 0), x, 3 * x),
+    lambda x: x if isinstance(x > 0, bool) else x * x,
+    lambda x: x if isinstance(x > 0, int) else x * x,
+    lambda x: x * len({x > 0, True}),
+    lambda x: x * len({x > 0, x > 1, x > 2}),
+    lambda x: x * int(x > 0) + float(x > 1),
+    lambda x: [x, x * x][x > 0],
+    lambda x: x * [2.0, 3.0, 4.0][(x > 0) + (x > 1)],
+    lambda x: {0: x, 1: 2 * x, 2: 3 * x}[(x > 0) + (x > 1)],
+    lambda x: x * {0: 5.0, 1: 6.0}.get(sum(x > t for t in (0, 1, 2)), 7.0),
+    lambda x: where((x > 0) ^ (x > 1), x, 3 * x),
+    lambda x: where((x > 0) & (x < 1) | (x > 1.2), x, 3 * x),
+    lambda x: where(~(x > 0), x, 3 * x),
+    lambda x: x * ((x > 0) & 3),
+    lambda x: where(True ^ (x > 0), x, 3 * x),
+    lambda x: where((x > 0) == (x > 1), x, 3 * x),
+    lambda x: where((x > 0) == True, x, 3 * x),  # noqa: E712
+    lambda x: where(0 < x < 1, x, 3 * x),
+    lambda x: where(x > 0 and x < 1, x, 3 * x),
+    lambda x: where(x < 2 if x > 1 else x < 0, x, 3 * x),
+    lambda x: where(*[x > 0, x, 3 * x]),
+    lambda x: x if str(x > 0) == "True" else x * x,
+    lambda x: x if f"{x > 0}" == "True" else x * x,
+    lambda x: x * len(repr(x > 0)),
+    lambda x: x * (x > 0) - (x > 1) * 2 + 1.0 * (x > 0.2),
+    lambda x: x * ((x > 0) / 2 + (x > 1) // 1 + (x > 0) % 2 + (x > 1) ** 2),
+    lambda x: x * [False, True].index(x > 0),
+    lambda x: x * (True in [x > 0, x > 1]),
+    lambda x: x * max(x > 0, x > 1),
+    lambda x: x * sorted([x > 0, x > 1, x > 2])[1],
+    lambda x: x * any([x > 0, x > 1]) + all([x > 0, x > 1]),
+    lambda x: x * (x > 0).bit_length(),
+    lambda x: x * (x > 0).real,
+    lambda x: x * round(x > 0) + abs(x > 1) - (-(x > 0)),
+    lambda x: x * next(itertools.compress([2.0, 3.0], [x > 0, True])),
+    lambda x: x * {1.0: 2.0}.get(where(x > 0, 1.0, 0.0), 5.0),
+    lambda x: x * [4.0, 5.0, 6.0][int(where(x > 0, 1.0, 2.0))],
+    lambda x: x * (2.0 if isinstance(where(x > 0, 1.0, 2.0), float) else 3.0),
+    lambda x: x * len(f"{where(x > 0, 1.0, 12.0):.0f}"),
+    lambda x: x * tg.exp(1.0 * (x > 0)) + tg.maximum(x > 0, 0.5),
+    lambda x: x if isinstance(x * 2, (Value, float)) else x * x,
+    lambda x: np.where(np.array([x, 2 * x], dtype=object) > 1, 3.0, 4.0).sum() * x,
+]  # fmt: skip
+
+
+@EVERY
+@pytest.mark.parametrize("number", range(len(LOOKS)))
+def test_a_comparison_is_the_bool_it_stands_for_however_it_is_looked_at(engine, number):
+    f = LOOKS[number]
+    # a multiplication and an addition may be contracted to one rounding
+    expected = pytest.approx([f(Value(x)).data for x in X], rel=1e-15)
+    assert compile(f, engine=engine)(np.array(X)).tolist() == expected
+    compiled = compile(f, engine=engine)
+    assert [compiled(x) for x in X] == expected
+    assert [compiled.grad(x) for x in X] == [tg.grad(f)(x) for x in X]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: where(x > 0, x, 3 * x),
+        lambda x: where((x > 0) & (x < 1), x, 3 * x) + x * (x > 1),
+        lambda x: where((x > 0) ^ (x > 1), where(x > 0.2, x, 2 * x), 3 * x),
+        lambda x: 1.0 * (x > 0) * x + (2 * (x > 1) - 1) * x,
+        lambda x: x * (1 - where(x > 0, 1.0, 0.0)),
+    ],
+)
+def test_a_condition_that_goes_straight_on_is_no_branch(f):
+    expected = [f(Value(x)).data for x in X]
+    assert compile(f, max_paths=1)(np.array(X)).tolist() == expected
+
+
+def test_rows_of_ones_own_see_bools_in_their_partials():
+    row = tg.primitive(
+        "leaning",
+        lambda x: abs(x),
+        lambda y, x: 2.0 if (x > 0) is True else where(x > 1, 5.0, -3.0),
+    )
+    f = compile(lambda x: row(x) * x)
+    assert [f.grad(x) for x in X] == [tg.grad(lambda x: row(x) * x)(x) for x in X]
+    assert f.grad(np.array(X)).tolist() == [f.grad(x) for x in X]
+
+
+# ── numbers of computed Values ────────────────────────────────────────────────────────────────
+w = Value(3.0)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * (w * 3).data,
+        lambda x: x * float(f"{w * 3:.17g}"),
+        lambda x: x * max(v.data for v in [w * 2, w * 3]),
+        lambda x: x * (w.exp()).data,
+        lambda x: x * tg.sum([w, w]).data,
+        lambda x: x * w.detach().data,
+        lambda x: x * (-w).data + x * w.relu().data,
+        lambda x: x * int((w * 3).data),
+        lambda x: x * compile(lambda y: w * y).grad(2.0),
+    ],
+)
+def test_data_of_what_is_computed_from_leaves_would_be_frozen(f):
+    with pytest.raises(TraceError, match=r"freeze"):
+        compile(f)(1.0)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * (w * 3),
+        lambda x: x * w * 3 if w * 3 > 10 else x,
+        lambda x: x * [w, w * w][w * 3 > 10],
+        lambda x: x * (w if (w > 4) is True else 2 * w),
+        lambda x: x * tg.take([2.0, 3.0, 4.0, 5.0, 6.0, 7.0], w),
+        lambda x: x * compile(lambda y: w * y)(2.0),
+        lambda x: x * tg.checkpoint(lambda y: w * y, w),
+        lambda x: x * tg.grad(lambda v: v * w * v)(w),
+        lambda x: x * tg.grad(lambda v: v * w * v)(2.0),
+        lambda x: x * tg.jvp(lambda v: v * w * v, (w,), (1.0,))[1],
+        lambda x: x * tg.custom(lambda a: a * a, lambda y, a: 2 * a)(w),
+        lambda x: x * (w * 3 if isinstance(w * 3, Value) else 5.0),
+        lambda x: x * {True: 2.0}.get(w > 4, 3.0),
+    ],
+)
+def test_what_is_computed_from_leaves_is_followed(f):
+    try:
+        w.data = 3.0
+        compiled = compile(f)
+        for number in (3.0, 5.0, 4.0, 2.0):
+            w.data = number
+            assert compiled(2.0) == f(Value(2.0)).data
+            assert compiled(np.array([2.0, 4.0]))[0] == compiled(2.0)
+    finally:
+        w.data = 3.0
+
+
+def test_a_softmax_of_leaves_less_the_largest_datum_is_refused():
+    logits = [Value(0.1), Value(0.2)]
+
+    def loss():
+        scaled = [v * 10 for v in logits]
+        largest = max(v.data for v in scaled)
+        exps = [(v - largest).exp() for v in scaled]
+        return -(exps[0] / sum(exps)).log()
+
+    with pytest.raises(TraceError, match="detach"):
+        compile(loss)()
