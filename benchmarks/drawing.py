@@ -7,11 +7,14 @@ benchmarks/results/drawing.json,
    and under a second for 100,000;
 2. the SVG of a network of about 1,000 nodes as `draw` makes it, in a process of its own, beside
    pygraphviz called in this process on the same DOT text: what the process costs;
-3. the page of steps of about 500 nodes.
+3. the page of steps of about 500 nodes;
+4. the default picture of ordinary larger graphs: seconds from the graph to the SVG, and its size.
 """
 
 import argparse
 import os
+import random
+import re
 import sys
 from statistics import median
 
@@ -92,6 +95,70 @@ def page(rounds):
     return {"nodes": nodes, "seconds": seconds, "bytes": len(html)}
 
 
+def newton():
+    a, x = Value(2.0, label="a"), Value(1.0, label="x")
+    for _ in range(30):
+        x = (x + a / x) * 0.5
+    return x
+
+
+def deep(nodes):
+    """A chain with local sharing: each operation takes the last result and a recent one."""
+    source = random.Random(0)
+    made = [Value(0.5, label="x"), Value(1.5, label="y")]
+    while len(made) < nodes:
+        a, b = made[-1], made[max(0, len(made) - source.randint(1, 12))]
+        made.append(source.choice([a + b, a * b, a.sin(), a.tanh()]))
+    return made[-1]
+
+
+def one_example(nin, nouts):
+    return nn.MLP(nin, nouts, seed=0)([Value(0.1 * i + 0.3, label=f"x{i}") for i in range(nin)])
+
+
+def mean_loss():
+    model, source = nn.MLP(2, [4, 1], seed=0), random.Random(0)
+    total = Value(0.0)
+    for _ in range(20):
+        x = [source.uniform(-1, 1) for _ in range(2)]
+        total = total + (model(x) - source.choice([-1.0, 1.0])) ** 2
+    return total / 20
+
+
+def chain():
+    x = Value(0.3, label="x")
+    for _ in range(500):
+        x = x.sin() + 0.1
+    return x
+
+
+ORDINARY = {
+    "Newton's square root, 30 steps": newton,
+    "deep program, 490 nodes": lambda: deep(490),
+    "deep program, 300 nodes": lambda: deep(300),
+    "MLP(3, [4, 4, 1])": lambda: one_example(3, [4, 4, 1]),
+    "MLP(8, [16, 16, 1])": lambda: one_example(8, [16, 16, 1]),
+    "mean loss of 20 examples": mean_loss,
+    "500 × (sin, + 0.1)": chain,
+}
+
+
+def ordinary(rounds):
+    rows = []
+    for name, make in ORDINARY.items():
+        note(name)
+        z = make()
+        z.backward()
+        runs = in_turns({"": lambda z=z: timed(lambda: draw(z, max_nodes=1000).svg())}, rounds)[""]
+        svg = runs[0][1]
+        width, height = re.search(r'<svg width="(\d+)pt" height="(\d+)pt"', svg).groups()
+        nodes = len(topological_order(z))
+        rows.append([name, nodes, median(run[0] for run in runs), int(width), int(height)])
+    header = ["picture", "nodes", "seconds", "width", "height"]
+    print_table("Default pictures, in points", header, rows)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -100,7 +167,7 @@ def main():
     rounds, sizes = (2, SIZES[:2]) if options.quick else (options.rounds, SIZES)
     results = {"machine": machine("pygraphviz"), "dot": dot_text(rounds, sizes)}
     if version("pygraphviz"):
-        results |= {"svg": svg(rounds), "steps": page(rounds)}
+        results |= {"svg": svg(rounds), "steps": page(rounds), "ordinary": ordinary(rounds)}
     else:
         print("\npygraphviz is not installed: no SVG, no page", file=sys.stderr)
     if not options.quick:

@@ -18,12 +18,19 @@ class Provenance(NamedTuple):
     label: str = ""
     scope: tuple[str, ...] = ()
     line: str = ""
+    latex: str = ""
 
     def relabelled(self, label: str) -> Provenance:
         """The same with another label; TypeError if that is no text."""
         if not isinstance(label, str):
             raise TypeError(f"label is a str, not {type(label).__name__}: use str(...)")
         return self._replace(label=label)
+
+    def typeset(self, latex: str) -> Provenance:
+        """The same with another LaTeX form of the label; TypeError if that is no text."""
+        if not isinstance(latex, str):
+            raise TypeError(f'latex is a str, not {type(latex).__name__}: write r"\\hat{{x}}"')
+        return self._replace(latex=latex)
 
 
 NOTHING = Provenance()

@@ -60,7 +60,7 @@ class Value(Recorded):
     __slots__ = ()
     level = 1
 
-    def __init__(self, data: Any, *, label: str = "") -> None:
+    def __init__(self, data: Any, *, label: str = "", latex: str = "") -> None:
         self.data = data if type(data) is float else number(data)
         self.grad = 0.0
         self.primitive = None
@@ -69,6 +69,8 @@ class Value(Recorded):
         self._sweep = None
         if label:
             self.label = label
+        if latex:
+            self._provenance = self.provenance.typeset(latex)
         if not context.plain:
             _note(self)
 
@@ -423,4 +425,4 @@ def _note(node: Value) -> None:
     if settings.tracker is not None:
         settings.tracker.made(node)
     if settings.scope or settings.lines:
-        node._provenance = current_provenance(node.label)
+        node._provenance = current_provenance(node.label)._replace(latex=node.provenance.latex)

@@ -22,6 +22,9 @@ from tinygrad_scalar.drawing.terms import operation_text
 
 _PLACES = 8  # operands that have a place of their own
 _INPUTS = 4  # plain numbers that a closed scope shows
+_DIGITS = re.compile(r"[0-9]+")
+_NET = 24  # edges between closed scopes that make a net
+SIDES = {"LR": (":e", ":w"), "TB": (":s", ":n")}  # where the edges of a net leave and arrive
 _TAG = re.compile(r"<[^>]*>")
 _LONGEST = 28  # letters of a line
 
@@ -44,7 +47,9 @@ class Boxes:
         self._caption, self._colours, self._focus = caption, colours, focus
         self._paint, self._ids = paint, ids
         self._kind = kind_of(seen)
-        self._upwards = look.direction == "LR" and not seen.lines  # as Graphviz stacks them
+        self._net = net(seen)
+        # Graphviz stacks columns from the bottom to the top.
+        self._upwards = look.direction == "LR" and not seen.lines and not self._net
         self._scope_of = {seen.key(node): seen.scopes.get(id(node), ()) for node in seen.nodes} | {
             box.key: box.scope for box in seen.boxes
         }
@@ -60,6 +65,8 @@ class Boxes:
             found[self._seen.scopes.get(id(node), ())][0].append(self._value(node))
         for box in self._seen.boxes:
             found[box.scope][0].append(self._box(box))
+        for scope, chain in self._columns() if self._net else ():
+            found[scope][0].append(chain)
         return dict(reversed(found.items())) if self._upwards else found
 
     def edges(self) -> Iterator[str]:
@@ -94,7 +101,25 @@ class Boxes:
             tip = f'tooltip="{len(bundle.edges)} edge{"s" * (len(bundle.edges) > 1)}"'
             gap = "" if back else self._gap(bundle.source, bundle.target)
             inside = f"{name}class=bundle {tip}{turn}{gap}{between}"
-            yield f"  {bundle.source} -> {bundle.target} [{inside}]\n"
+            sides = SIDES[self._look.direction] if self._net else ("", "")
+            ends = f"{bundle.source}{sides[0]} -> {bundle.target}{sides[1]}"
+            yield f"  {ends} [{inside}]\n"
+
+    def _columns(self) -> Iterator[tuple[Any, str]]:
+        """Like things of a scope one below the other, in their order: neurons[0], neurons[1]."""
+        families: dict[Any, list[tuple[str, str]]] = defaultdict(list)
+        for node in self._seen.nodes:
+            if node.primitive is None and node.label:
+                key = self._seen.key(node)
+                families["leaf", self._scope_of[key], stem(node.label)].append((node.label, key))
+        for box in self._seen.boxes:
+            if box.group is None and box.name:
+                families["box", box.scope, stem(box.name)].append((box.name, box.key))
+        for (_, scope, _), family in families.items():
+            ordered = [key for _, key in sorted(family, key=lambda pair: place_in_order(pair[0]))]
+            if len(ordered) > 1:
+                chain = " -> ".join(reversed(ordered))  # as Graphviz stacks them
+                yield scope, f"  {{rank=same {chain} [style=invis]}}\n"
 
     def _gap(self, source: str, target: str) -> str:
         """Room for the leaves of a scope between it and what comes before: layers are columns."""
@@ -217,6 +242,22 @@ class Boxes:
         digits = min(self._look.digits, 3)
         first, last = (number_text(x, digits) for x in ends)
         return first if first == last else f"{first}{joined}{last}"
+
+
+def net(seen: Scene) -> bool:
+    """Whether closed scopes are joined by so many edges that straight lines show them best."""
+    boxes = any(box.group is None and box.name for box in seen.boxes)
+    return seen.compact and boxes and len(seen.bundles) > _NET
+
+
+def stem(name: str) -> str:
+    """The name without its digits, which likes share."""
+    return _DIGITS.sub("", name)
+
+
+def place_in_order(name: str) -> list[int]:
+    """The numbers in a name: neurons[2] before neurons[10]."""
+    return [int(digits) for digits in _DIGITS.findall(name)]
 
 
 def _width(line: str) -> float:

@@ -22,7 +22,7 @@ from tinygrad_scalar.drawing.arguments import (
     checked_look,
 )
 from tinygrad_scalar.drawing.colour import GradientColours
-from tinygrad_scalar.drawing.compact import Boxes, across, box_name
+from tinygrad_scalar.drawing.compact import Boxes, across, box_name, net
 from tinygrad_scalar.drawing.gradients import Gradients, recorded_gradients
 from tinygrad_scalar.drawing.labels import dot_text, number_text, width_of
 from tinygrad_scalar.drawing.looks import caption_of, coloured, look_of, symbol_of
@@ -50,7 +50,7 @@ _BOX = ' class="value box" style="rounded,filled,bold" fillcolor="#eaeef2" color
 _DENSE = 3  # edges from and to boxes, for each thing shown
 _OMITTED = ' class=omitted shape=plaintext style=solid fontcolor="#59636e"'
 # Where Graphviz would search longest for a better picture of a large graph.
-_QUICK = "  graph [nslimit=2 nslimit1=2 mclimit=0.5]\n"
+_QUICK = "  graph [nslimit=2 nslimit1=2]\n"
 
 
 def to_dot(
@@ -132,14 +132,17 @@ def _header(seen: Scene, look: Look) -> str:
     ranksep = "ranksep=0.3" if seen.compact else "ranksep=0.35"
     if _dense(seen):
         ranksep = "ranksep=1.2"
+    if net(seen):
+        ranksep = "ranksep=1.4"
     header = _HEADER.replace("RANKSEP", ranksep).replace("DIRECTION", look.direction)
     if look.theme == "dark":
         header = f'  bgcolor="#fffffe"\n{header}'
     if seen.compact or len(seen.nodes) > _LARGE:
         header += _QUICK
     if seen.compact:
-        order = "" if seen.lines else " ordering=in"
-        splines = " splines=line" if _dense(seen) else ""
+        order = "" if seen.lines or net(seen) else " ordering=in"
+        splines = " splines=line remincross=false" if net(seen) else ""
+        header += "  edge [arrowsize=0.4 penwidth=0.7]\n" if splines else ""
         header += f"  graph [nodesep={0.07 if splines else 0.14}{splines}{order}]\n"
     return header
 
@@ -160,12 +163,7 @@ def _titled(look: Look, note: str) -> str:
 
 def _dense(seen: Scene) -> bool:
     """Whether boxes are joined by so many edges that labels would push them apart."""
-    return len(seen.bundles) > _DENSE * (len(seen.nodes) + len(seen.boxes)) or (
-        seen.compact and any(box.group is None for box in seen.boxes) and len(seen.bundles) > _NET
-    )
-
-
-_NET = 24  # edges between closed scopes that make a net, drawn by straight lines
+    return len(seen.bundles) > _DENSE * (len(seen.nodes) + len(seen.boxes))
 
 
 # ── Values, operations, boxes and clusters ────────────────────────────────────────────────────
@@ -303,7 +301,7 @@ def _lines(seen: Scene) -> str:
     chain = " -> ".join(f"line{line}" for line in range(lines))
     text = [f"  {{rank=same node [shape=point style=invis width=0.01]\n  {chain} [style=invis]}}\n"]
     for line, keys in heads.items():
-        text += [f"  line{line} -> {key} [style=invis weight=0]\n" for key in keys]
+        text += [f"  line{line} -> {key} [style=invis weight=4]\n" for key in keys]
     return "".join(text)
 
 

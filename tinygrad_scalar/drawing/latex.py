@@ -37,7 +37,12 @@ _CHARACTERS = {
     "-": r"\text{-}",
 }
 _PIECE = re.compile(r"\{\{|\}\}|\{\d+\}|\{all\}|[^{}]+|[{}]")
-_SUBSCRIPT = re.compile(r"([^\W\d_])_(\w+)")
+_LETTERS = """
+alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau
+upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega
+"""
+_GREEK = {name: f"\\{name}" for name in _LETTERS.split()}
+_SUBSCRIPT = re.compile(rf"([^\W\d_]|{'|'.join(_GREEK)})_(\w+)")
 
 
 class Latex(Notation):
@@ -62,12 +67,18 @@ class Latex(Notation):
         return rf"\frac{{\partial {output}}}{{\partial {node}}}"
 
     def name(self, label: str) -> str:
-        r"""x and x_1 as in print, any other label upright; `\mathrm{apple\ number}`."""
+        r"""x, x_1 and alpha as in print, any other label upright; `\mathrm{apple\ number}`."""
         subscript = _SUBSCRIPT.fullmatch(label)
         if subscript is not None:
-            return f"{subscript[1]}_{{{_escaped(subscript[2])}}}"
+            return f"{_GREEK.get(subscript[1], subscript[1])}_{{{_escaped(subscript[2])}}}"
+        if label in _GREEK:
+            return _GREEK[label]
         text = _escaped(label)
         return text if len(label) == 1 and label.isalpha() else rf"\mathrm{{{text}}}"
+
+    def name_of(self, node: Any) -> str:
+        """The LaTeX that a Value was given, else its label."""
+        return node.provenance.latex or super().name_of(node)
 
     def number(self, x: Any) -> tuple[str, float]:
         r"""2 for 2.0, 10^{-7} in full, \infty; a fraction as one."""

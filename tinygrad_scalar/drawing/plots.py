@@ -16,6 +16,7 @@ from tinygrad_scalar.core.context import no_grad
 from tinygrad_scalar.core.value import Value
 
 _COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#9a6700", "#cf222e", "#0a7a83", "#6e7781")
+_DOTS = 150  # per inch of a PNG, in notebooks and files
 _GRID = 60  # points a side at which a model is asked
 
 
@@ -40,7 +41,7 @@ class Plot:
 
     def _rendered(self, suffix: str) -> bytes:
         picture = io.BytesIO()
-        self.figure.savefig(picture, format=suffix, dpi=144)
+        self.figure.savefig(picture, format=suffix, dpi=_DOTS)
         return picture.getvalue()
 
     def _repr_png_(self) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from inspect import Parameter, signature
 from typing import Any
 
+from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 
@@ -30,8 +31,19 @@ def applied_at(z: Any, at: Mapping[str, Any] | None, point: Mapping[str, Any], c
     _check_names(z, given, caller)
     result = z(**{name: labelled(x, name, caller) for name, x in given.items()})
     if isinstance(result, Value) and result.primitive is not None:
-        return result.backward(inputs=[])
+        return _table(result)
     return result
+
+
+def _table(z: Value) -> Any:
+    """What `backward` gives, with every `.grad` left as it was."""
+    nodes = topological_order(z)
+    before = [node.grad for node in nodes]
+    try:
+        return z.backward()
+    finally:
+        for node, gradient in zip(nodes, before, strict=True):
+            node.grad = gradient
 
 
 def labelled(x: Any, label: str, caller: str) -> Any:

@@ -50,6 +50,10 @@ class Notation(ABC):
     def name(self, label: str) -> str:
         """A label as a name in this language, escaped."""
 
+    def name_of(self, node: Any) -> str:
+        """A Value's label as a name, "" if it has none."""
+        return self.name(node.label) if node.label else ""
+
     @abstractmethod
     def number(self, x: Any) -> tuple[str, float]:
         """A number and its precedence."""
@@ -147,8 +151,9 @@ def _parts(
         return (names[id(operand)],), ATOM
     node: Any = operand
     if node.primitive is None:
-        if node.label:
-            return (notation.name(node.label),), ATOM
+        name = notation.name_of(node)
+        if name:
+            return (name,), ATOM
         text, precedence = notation.number(node.data)
         return (text,), precedence
     operands = node.operands

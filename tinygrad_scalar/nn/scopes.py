@@ -49,7 +49,7 @@ def settle(things: Any, provenance: Settled) -> None:
             elif before.scope or before.__class__ is Settled:
                 continue
             else:
-                thing._provenance = Settled(before.label, provenance.scope, before.line)
+                thing._provenance = Settled(*before._replace(scope=provenance.scope))
             if thing._a is None is thing._b:
                 extend([x for x in thing._y if x is not None and x.primitive is not None])
             else:

@@ -1,0 +1,309 @@
+"""Pictures of ordinary larger graphs: their size, what folds and wraps, and their geometry.
+
+Sizes are in points, of a page of 1600 × 1000. The geometry is read by a browser from the SVG.
+"""
+
+import random
+import re
+
+import pytest
+
+from tinygrad_scalar import Value, nn, scope
+from tinygrad_scalar.drawing import draw, steps, to_dot, to_latex
+
+
+def newton(steps=30):
+    a, x = Value(2.0, label="a"), Value(1.0, label="x")
+    for _ in range(steps):
+        x = (x + a / x) * 0.5
+    return x
+
+
+def deep(nodes, seed=0):
+    """A chain with local sharing: each operation takes the last result and a recent one."""
+    source = random.Random(seed)
+    made = [Value(0.5, label="x"), Value(1.5, label="y")]
+    while len(made) < nodes:
+        a, b = made[-1], made[max(0, len(made) - source.randint(1, 12))]
+        choices = (
+            lambda a, b: a + b,
+            lambda a, b: a * b,
+            lambda a, b: a.sin(),
+            lambda a, b: a.tanh(),
+        )
+        made.append(source.choice(choices)(a, b))
+    return made[-1]
+
+
+def network(nin, nouts):
+    model = nn.MLP(nin, nouts, seed=0)
+    return model([Value(0.1 * i + 0.3, label=f"x{i}") for i in range(nin)])
+
+
+def mean_loss(examples=20):
+    model, source = nn.MLP(2, [4, 1], seed=0), random.Random(0)
+    total = Value(0.0)
+    for _ in range(examples):
+        x = [source.uniform(-1, 1) for _ in range(2)]
+        total = total + (model(x) - source.choice([-1.0, 1.0])) ** 2
+    return total / examples
+
+
+def chain(turns):
+    x = Value(0.3, label="x")
+    for _ in range(turns):
+        x = x.sin() + 0.1
+    return x
+
+
+def size(svg):
+    width, height = re.search(r'<svg width="([\d.]+)pt" height="([\d.]+)pt"', svg).groups()
+    return float(width), float(height)
+
+
+def texts(svg):
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+@pytest.mark.parametrize(
+    ("make", "shown"),
+    [
+        (newton, "30 × div, add, mul"),
+        (lambda: network(3, [4, 4, 1]), "neurons[3]"),
+        (lambda: network(8, [16, 16, 1]), "neurons[15]"),
+        (mean_loss, "MLP × 20"),
+        (lambda: chain(500), "500 × sin, add"),
+    ],
+)
+def test_by_default_a_picture_fits_a_page(make, shown):
+    z = make()
+    z.backward()
+    svg = draw(z).svg()
+    width, height = size(svg)
+    assert width <= 1600
+    assert height <= 1000
+    assert shown in texts(svg)
+
+
+def test_what_cannot_fold_wraps():
+    width, _ = size(draw(deep(120)).svg())
+    assert width <= 1.1 * 1600
+
+
+def test_layers_are_columns_in_order(tmp_path):
+    svg = draw(network(3, [4, 4, 1])).svg()
+    places = re.findall(r'x="([\d.-]+)" y="([\d.-]+)"[^>]*>((?:neurons\[\d\]|x\d))<', svg)
+    columns = {}
+    for x, y, name in places:
+        columns.setdefault(round(float(x) / 40), []).append((float(y), name))
+    found = [[name for _, name in sorted(column)] for _, column in sorted(columns.items())]
+    neurons = [f"neurons[{i}]" for i in range(4)]
+    assert found == [["x0", "x1", "x2"], neurons, neurons, ["neurons[0]"]]
+
+
+def test_calls_fold_unless_asked_not_to():
+    assert "MLP × 20" in to_dot(mean_loss())
+    assert "× 20" not in to_dot(mean_loss(), fold=False)
+
+
+def test_what_is_alike_by_chance_does_not_fold():
+    """Two operations of one scope over leaves of their own are no two calls."""
+    with scope("layer"):
+        a, b = Value(1.0) * Value(2.0), Value(3.0) * Value(4.0)
+    assert '× 2"' not in to_dot(a + b)
+
+
+def test_a_module_called_on_its_own_result_folds():
+    cell = nn.MLP(1, [1], seed=0)
+    h = Value(0.5, label="h")
+    for _ in range(5):
+        h = cell([h])
+    assert "MLP × 5" in to_dot(h)
+
+
+def test_steps_of_a_large_graph_show_every_value():
+    page = steps(deep(300), max_nodes=1000).html()
+    assert page.count('<tr id="row-') > 250
+
+
+# ── honesty ───────────────────────────────────────────────────────────────────────────────────
+def test_after_two_calls_the_picture_says_that_leaves_hold_sums():
+    x = Value(3.0, label="x")
+    z = x * x
+    z.backward()
+    assert "Σ" not in draw(z).source
+    table = z.backward()
+    source = draw(z).source
+    assert "Σ grad 12.0" in source
+    assert "draw(table) shows one call" in source
+    assert "grad 6.0" in draw(table).source
+    assert "Σ" not in draw(table).source
+
+
+# ── options ───────────────────────────────────────────────────────────────────────────────────
+def test_a_function_is_drawn_at_a_point_with_its_gradients():
+    w = Value(5.0, label="w")
+    source = draw(lambda x, depth: x * depth + w, x=2.0, at={"depth": 3.0}).source
+    assert 'label="x\\n2.0\\ngrad 3.0"' in source
+    assert 'label="depth\\n3.0\\ngrad 2.0"' in source
+    assert w.grad == 0.0
+    with pytest.raises(TypeError, match=r"draw: y is neither option nor parameter; the function"):
+        draw(lambda x: x * 2.0, x=1.0, y=2.0)
+    with pytest.raises(TypeError, match=r"takes x; give the point: draw\(f, x=1\.0\)"):
+        draw(lambda x: x * 2.0)
+    with pytest.raises(TypeError, match=r"draw: colour is no option"):
+        draw(w * 2.0, colour=1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "present", "absent"),
+    [
+        ({"direction": "TB"}, "rankdir=TB", "rankdir=LR"),
+        ({"digits": 3}, "0.333", "0.3333"),
+        ({"title": 'The "title"'}, 'label="The \\"title\\""', "labelloc=b"),
+        ({"derivatives": False}, "grad", '[label="1.0"]'),
+        ({"values": False}, "grad", "0.333"),
+        ({"gradients": False}, "0.333", "grad"),
+        ({"theme": "dark"}, "#0d1117", "#ddf4ff"),
+    ],
+)
+def test_options_of_the_look(options, present, absent):
+    z = Value(1.0, label="x") + Value(-2.0 / 3.0)
+    z.backward()
+    source = draw(z, **options).source
+    assert present in source
+    assert absent not in source
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"direction": "RL"}, 'direction is "LR" or "TB", not \'RL\''),
+        ({"theme": "blue"}, 'theme is "auto" or "light" or "dark", not \'blue\''),
+        ({"digits": 0}, "digits is at least 1, not 0"),
+        ({"digits": 18}, "digits is at most 17, not 18"),
+        ({"title": 1}, "title is a str or None, not int"),
+        ({"values": 1}, "values is True or False, not 1"),
+        ({"at": 1}, "at is a dict of parameters and numbers, not int"),
+    ],
+)
+def test_options_of_the_look_are_checked(options, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(f"draw: {message}")):
+        draw(Value(1.0) + 1.0, **options)
+
+
+def test_dpi_and_transparency(tmp_path):
+    drawing = draw(Value(1.0) + 1.0)
+    small, large = tmp_path / "a.png", tmp_path / "b.png"
+    drawing.save(small)
+    drawing.save(large, dpi=192, transparent=True)
+    width = [int.from_bytes(path.read_bytes()[16:20], "big") for path in (small, large)]
+    assert width[1] == pytest.approx(2 * width[0], abs=2)
+    drawing.save(tmp_path / "c.svg", transparent=True)
+    assert 'fill="white"' not in (tmp_path / "c.svg").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=r"save: dpi is between 10 and 2400, not 1"):
+        drawing.save(small, dpi=1)
+
+
+def test_view_opens_a_file_in_the_browser(monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    path = draw(Value(1.0) + 1.0).view()
+    assert opened == [f"file://{path}"]
+
+
+def test_minus_zero_is_zero():
+    assert "-0.0" not in to_dot(Value(-0.0, label="x") * 1.0)
+
+
+def test_a_layout_that_would_never_end_is_refused_with_what_fits():
+    z = Value(0.0)
+    for i in range(50_000):
+        z = z + float(i)
+    with pytest.raises(ValueError, match=r"\d+ edges would be laid out .*about \d+ fit: "):
+        draw(z, max_nodes=None).svg()
+
+
+def test_greek_labels_and_latex_of_ones_own():
+    z = Value(1.0, label="alpha") * Value(2.0, label="w_12") + Value(
+        3.0, label="x", latex=r"\hat{x}"
+    )
+    assert to_latex(z) == r"\alpha \cdot w_{12} + \hat{x}"
+
+
+# ── geometry ──────────────────────────────────────────────────────────────────────────────────
+def pictures():
+    x, y = Value(2.0, label="x"), Value(3.0, label="a rather long name of a leaf")
+    small = (x * y + x.exp()).tanh() / 3.0
+    graphs = [small, newton(), newton(3), mean_loss(), mean_loss(3), chain(500), chain(10)]
+    graphs += [
+        network(3, [4, 4, 1]),
+        network(8, [16, 16, 1]),
+        network(2, [3, 1]),
+        network(2, [6, 2, 1]),
+    ]
+    graphs += [deep(10 * n, seed=n) for n in range(1, 20)]
+    for z in graphs:
+        z.backward()
+    return [draw(z) for z in graphs]
+
+
+_MEASURE = """
+const boxes = [], faults = [];
+for (const node of document.querySelectorAll('.node:not(.legend):not(.omitted)')) {
+  const shape = node.querySelector('path, ellipse, polygon');
+  const box = shape.getBBox();
+  boxes.push(box);
+  for (const text of node.querySelectorAll('text')) {
+    const t = text.getBBox();
+    if (t.x < box.x || t.x + t.width > box.x + box.width || t.y < box.y - 2
+        || t.y + t.height > box.y + box.height + 2)
+      faults.push('text outside its box: ' + text.textContent);
+  }
+}
+for (let i = 0; i < boxes.length; i++)
+  for (let j = 0; j < i; j++) {
+    const a = boxes[i], b = boxes[j];
+    if (a.x < b.x + b.width - 1 && b.x < a.x + a.width - 1
+        && a.y < b.y + b.height - 1 && b.y < a.y + a.height - 1)
+      faults.push('boxes overlap');
+  }
+const labels = [...document.querySelectorAll('.edge text')].map(t => [t, t.getBBox()]);
+for (const path of document.querySelectorAll('.edge path')) {
+  const length = path.getTotalLength();
+  for (let s = 0; s <= length; s += 4) {
+    const p = path.getPointAtLength(s);
+    for (const [t, b] of labels)
+      if (p.x > b.x + 1 && p.x < b.x + b.width - 1 && p.y > b.y + 2 && p.y < b.y + b.height - 2)
+        faults.push('label on a line: ' + t.textContent);
+  }
+}
+return faults;
+"""
+
+
+def test_nothing_overlaps_in_thirty_pictures(browser, tmp_path):
+    drawings = pictures()
+    assert len(drawings) == 30
+    faults = {}
+    for i, drawing in enumerate(drawings):
+        page = tmp_path / f"{i}.html"
+        page.write_text(f"<!doctype html><meta charset=utf-8>{drawing.svg()}", encoding="utf-8")
+        browser.get(page.as_uri())
+        found = browser.execute_script(_MEASURE)
+        if found:
+            faults[i] = sorted(set(found))[:5]
+    assert faults == {}
+
+
+def test_a_light_page_shows_a_light_picture_to_a_reader_in_the_dark(browser, tmp_path):
+    features = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    (tmp_path / "page.html").write_text(draw(Value(1.0) + 1.0).svg(), encoding="utf-8")
+    for theme, expected in (("", "rgb(255, 255, 255)"), ("dark", "rgb(13, 17, 23)")):
+        browser.get((tmp_path / "page.html").as_uri())
+        browser.execute_script("document.body.dataset.theme = arguments[0]", theme)
+        ground = browser.execute_script(
+            "return getComputedStyle(document.querySelector('.graph > polygon')).fill"
+        )
+        assert ground == expected
