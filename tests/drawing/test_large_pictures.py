@@ -269,7 +269,7 @@ for (let i = 0; i < boxes.length; i++)
       faults.push('boxes overlap');
   }
 const labels = [...document.querySelectorAll('.edge text')].map(t => [t, t.getBBox()]);
-for (const path of document.querySelectorAll('.edge path')) {
+for (const path of labels.length ? document.querySelectorAll('.edge path') : []) {
   const length = path.getTotalLength();
   for (let s = 0; s <= length; s += 4) {
     const p = path.getPointAtLength(s);

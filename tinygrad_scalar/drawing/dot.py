@@ -180,7 +180,9 @@ def _detailed(
     """The form in which operations stand for themselves."""
     of = gradients.of
     looks = look_of(seen, focus) if colours is None else coloured(colours, of)
-    blocks, results = _blocks(seen, caption, lambda n, name: paint(looks(n, name)), look, ids)
+    dark = look.theme == "dark"
+    painter = (lambda node, name: paint(looks(node, name))) if dark else looks
+    blocks, results = _blocks(seen, caption, painter, look, ids)
     for box in seen.boxes:
         text = paint(_box(seen, box)) if colours is None else _coloured_box(seen, box, colours, of)
         blocks.setdefault(box.scope, ([], []))[0].append(text)
@@ -324,7 +326,7 @@ def _edges(
     seen: Scene, look: Look, label: str, paint: Callable[[str], str], ids: bool
 ) -> Iterator[str]:
     """From each Value shown to the operations that it goes into."""
-    numbers, shown = seen.numbers, seen.shown
+    numbers, shown, wrapped = seen.numbers, seen.shown, bool(seen.lines)
     violet = paint(' color="#c297ff" class=beside')
     for node in seen.nodes:
         target = numbers[id(node)]
@@ -334,7 +336,7 @@ def _edges(
                 source = numbers[id(parent)]
                 text = f'{label}="{number_text(slope, look.digits)}"' if look.derivatives else ""
                 name = f" id=e{target}_{i}" if ids else ""
-                between = across(seen, f"u{source}", f"u{target}")
+                between = across(seen, f"u{source}", f"u{target}") if wrapped else ""
                 inside = f"{text}{mark}{name}{between}".strip()
                 yield f"  u{source} -> f{target}{f' [{inside}]' if inside else ''}\n"
 

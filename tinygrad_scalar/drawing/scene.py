@@ -228,6 +228,8 @@ def _closed(
                 scope = hidden.get(scopes.get(id(node), ()))
                 if scope is not None:
                     home[id(node)] = scope
+        if not closed:
+            return _Choice(scopes, folds, home, heads)
         seen: set[Any] = set()
         shown = []
         for node in heads:
