@@ -221,24 +221,9 @@ def _closed(
     heads = [node for node in kept if id(node) not in again]
 
     def choice(closed: set[Scope]) -> _Choice:
-        hidden = {scope: outermost(scope, closed) for scope in set(scopes.values())}
-        home: dict[int, Any] = dict(one)
-        if closed:
-            for node in kept:
-                scope = hidden.get(scopes.get(id(node), ()))
-                if scope is not None:
-                    home[id(node)] = scope
         if not closed:
-            return _Choice(scopes, folds, home, heads)
-        seen: set[Any] = set()
-        shown = []
-        for node in heads:
-            place = home.get(id(node), id(node))
-            if isinstance(place, tuple) and place in seen:
-                continue
-            seen.add(place)
-            shown.append(node)
-        return _Choice(scopes, folds, home, shown)
+            return _Choice(scopes, folds, one, heads)
+        return _hidden(kept, heads, scopes, folds, one, closed)
 
     closed, _ = chosen_scopes(heads, scopes, depth, max_nodes)
     found = choice(closed)
@@ -253,6 +238,31 @@ def _closed(
             break
         found = less
     return found
+
+
+def _hidden(
+    kept: Sequence[Any],
+    heads: Sequence[Any],
+    scopes: Mapping[int, Scope],
+    folds: Folds,
+    one: Mapping[int, int],
+    closed: set[Scope],
+) -> _Choice:
+    """What is drawn where these scopes are closed."""
+    hidden = {scope: outermost(scope, closed) for scope in set(scopes.values())}
+    home: dict[int, Any] = dict(one)
+    for node in kept:
+        scope = hidden.get(scopes.get(id(node), ()))
+        if scope is not None:
+            home[id(node)] = scope
+    seen: set[Any] = set()
+    shown = []
+    for node in heads:
+        place = home.get(id(node), id(node))
+        if not (isinstance(place, tuple) and place in seen):
+            seen.add(place)
+            shown.append(node)
+    return _Choice(scopes, folds, home, shown)
 
 
 def _put_away(made: Scene, kept: Sequence[Any], choice: _Choice) -> None:
