@@ -307,3 +307,12 @@ def test_an_error_is_never_longer_than_a_few_lines_of_a_terminal(arguments, caps
     told = capsys.readouterr().err
     assert (code, told.count("\n")) == (2, 1)
     assert len(told) < 450
+
+
+@pytest.mark.parametrize(
+    ("expression", "column"),
+    [("x*", 3), ("(x", 1), ("x +* y", 4), ("x)", 2), ("x @", 4), ("x@y", 1)],
+)
+def test_a_syntax_error_shows_the_column(expression, column, capsys):
+    assert cli.main(["grad", expression, "x=1", "y=1"]) == 2
+    assert f": error: column {column}: " in capsys.readouterr().err

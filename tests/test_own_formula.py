@@ -120,3 +120,29 @@ def test_the_structural_zero_of_where_silences_what_is_behind():
     row = primitive("safe_root", formula=lambda x: where(x > 0, sqrt(x), 0.0))
     assert grad(row)(0.0) == 0.0
     assert tg.compile(row, engine="python").grad(0.0) == 0.0
+
+
+def test_the_precision_of_a_row_is_checked_by_its_formula_in_mpmath():
+    from tinygrad_scalar.testing import GradientError, check_primitive
+
+    tg_exp, tg_log, cosine = tg.exp, tg.log, tg.cos
+    bell = primitive("bell", formula=lambda x: tg_exp(-x * x / 2))
+    assert check_primitive(bell).precision == "checked"
+    softened = primitive("softened", formula=lambda x, y: x * tg.tanh(where(y > 0.5, y, y)))
+    assert check_primitive(softened).precision == "checked"
+    without = primitive("without", math.sin, lambda y, x: cosine(x))
+    assert check_primitive(without).precision == "not checked"
+    # (1 − cos x) / x² is 0.5 − x² / 24 near 0: 0.49999995833… at 0.001
+    lossy = primitive("lossy", formula=lambda x: (1 - cosine(x)) / (x * x))
+    with pytest.raises(
+        GradientError, match=r"lossy\(0\.001\): the value .*in mpmath 0\.4999999583333"
+    ):
+        check_primitive(lossy)
+    partial = primitive(
+        "partial",
+        lambda x: math.log1p(math.exp(x)),
+        lambda y, x: 1 - 1 / (1 + tg_exp(x)),
+        formula=lambda x: tg_log(1 + tg_exp(x)),
+    )
+    with pytest.raises(GradientError, match=r"partial\(.*lost digits"):
+        check_primitive(partial)

@@ -25,7 +25,7 @@ from tinygrad_scalar.expression import CONSTANTS, FUNCTIONS, Expression
 from tinygrad_scalar.nn.command import add_commands
 
 PROGRAM = "tinygrad-scalar"
-_LONGEST = 400  # characters of an error: a few lines of a terminal, as the longest of ours
+_LONGEST = 160  # characters of an error: two lines of a terminal
 # What wrong input or a full disk raises; anything else is a bug and shows itself.
 _FAILURES = (
     ArithmeticError,
@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("always", UndefinedGradientWarning)
             options.run(options)
     except _FAILURES as error:
-        _tell(f"error: {_shortened(_one_line(error), _LONGEST)}")
+        # what to install stands at the end of a longer sentence, in which nothing is the user's
+        text = _one_line(error)
+        _tell(f"error: {text if isinstance(error, ImportError) else _shortened(text, _LONGEST)}")
         return 2
     except KeyboardInterrupt:
         return 130

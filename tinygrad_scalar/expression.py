@@ -230,8 +230,8 @@ def _parsed(text: str) -> ast.expr:
             warnings.simplefilter("ignore")  # such as: 1or 2 will be an error one day
             return ast.parse(text, mode="eval").body
     except SyntaxError as error:
-        where = f"column {error.offset}: " if error.offset else ""
-        raise ExpressionError(f"{where}{error.msg}") from None
+        column = error.offset or len(text) + 1  # no offset where more was expected behind the end
+        raise ExpressionError(f"column {column}: {error.msg}") from None
     except (MemoryError, RecursionError):
         raise ExpressionError(
             f"more than {NESTING} levels of signs and powers, or more terms side by side than this "

@@ -52,6 +52,14 @@ def test_what_mermaid_cannot_draw_is_refused_with_the_reason():
         to_mermaid(1.0)
 
 
+def test_a_graph_that_is_far_too_large_is_refused_before_it_is_counted():
+    z = Value(0.0)
+    for _ in range(200_000):
+        z = z + 1.0
+    with pytest.raises(ValueError, match=r"^to_mermaid: at least 501 edges, .* at most 500: "):
+        to_mermaid(z)
+
+
 @given(st.text())
 def test_any_label_comes_through(text):
     coded = mermaid_text(text)

@@ -276,3 +276,12 @@ def test_the_drawing_shows_what_was_when_it_was_made():
     drawing = draw(z)
     z.backward()
     assert "grad" not in drawing.source
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_a_label_longer_than_graphviz_reads_is_told_in_our_words(tmp_path, suffix):
+    z = Value(2.0, label="a" * 1_000_000) * 3.0
+    with pytest.raises(ValueError, match=r"^draw: a label of 1\d{6} characters is longer than "):
+        draw(z).save(tmp_path / f"z.{suffix}")
+    assert not list(tmp_path.iterdir())
+    assert "a" * 10_000 in draw(Value(2.0, label="a" * 10_000) * 3.0).svg()

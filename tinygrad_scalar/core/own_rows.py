@@ -68,7 +68,7 @@ def primitive(
     """
     if formula is not None:
         forward, partials = _from_formula(name, forward, partials, formula)
-        mpmath = mpmath if mpmath is not None else lambda _, *x: formula(*x)
+        mpmath = mpmath if mpmath is not None else ByFormula(formula)
     several = bool(partials) and isinstance(partials[0], tuple)
     if several and not all(isinstance(output, tuple) for output in partials):
         raise TypeError(f"primitive {name!r}: give a tuple of partials for every output")
@@ -101,6 +101,17 @@ def primitive(
     if not several:
         return own(Primitive(name, forward, partials, arity=len(partials), **about))
     return own(Joint(name, forward, partials, about))
+
+
+class ByFormula:
+    """A row's function in mpmath where its formula is all that is known: the formula on mpfs."""
+
+    def __init__(self, formula: Callable[..., Any]) -> None:
+        self.formula = formula
+
+    def __call__(self, _: Any, *x: Any) -> Any:
+        """The formula on the numbers, whose kind knows its context."""
+        return self.formula(*x)
 
 
 def _stated(rule: Rule, number: float, at_kink: Callable[..., bool]) -> Rule:

@@ -6,6 +6,7 @@ stopped; and because pygraphviz lets warnings about fonts through to standard er
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 
 _LARGE = 3000  # edges that are tried whatever the time
 _SECONDS = 0.4  # for 1,000 edges; it grows with their square
+_LONGEST = 16_000  # characters of a label; Graphviz stops within a few hundred of that
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _PATIENCE = 2  # times the time allowed, from which on it is not tried
 
 # Run with -I -S: half the start-up time, and nothing in the current folder can get in between.
@@ -51,6 +54,7 @@ def laid_out(
             "scopes), focus= (what surrounds a node) or max_nodes=, or allow more with timeout="
         ) from None
     if done.returncode or not done.stdout:
+        _check_labels(source)
         words = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
         raise RuntimeError(f"draw: the layout failed, {Path(command[0]).name} says: {words}")
     return done.stdout
@@ -66,6 +70,16 @@ def _check_work(source: str, timeout: float) -> None:
             f"draw: {edges} edges would be laid out for more than {timeout:g} seconds; about "
             f"{fitting} fit: show less with depth= (closes scopes), focus= (what surrounds a node) "
             "or max_nodes=, or allow more with timeout="
+        )
+
+
+def _check_labels(source: str) -> None:
+    """ValueError for a text that Graphviz refuses because a label in it is too long."""
+    longest = max(map(len, _QUOTED.findall(source)), default=0)
+    if longest > _LONGEST:
+        raise ValueError(
+            f"draw: a label of {longest} characters is longer than Graphviz reads, about "
+            f"{_LONGEST}: shorten it"
         )
 
 

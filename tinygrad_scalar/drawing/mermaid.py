@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import count
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice
+from typing import Any, NoReturn
 
+from tinygrad_scalar.core.graph import nodes_below
 from tinygrad_scalar.core.printable import visible
 from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.drawing.arguments import checked_roots
 from tinygrad_scalar.drawing.labels import number_text
 from tinygrad_scalar.drawing.scene import Scene, scene, slopes
 from tinygrad_scalar.drawing.scopes import Scope, nested
@@ -40,19 +42,38 @@ def to_mermaid(
       u2(["× 3.0<br>6.0"])
       u1 -- "3.0" --> u2
     """
+    if max_nodes is None and focus is None:
+        _at_most_edges(_always_shown(checked_roots(z, "to_mermaid")))
     seen = scene(z, "to_mermaid", depth=depth, max_nodes=max_nodes, focus=focus)
-    edges = list(_edges(seen))
+    edges = _at_most_edges(_edges(seen))
     text = "\n".join(["flowchart LR", *_nodes(seen), *edges])
-    for size, limit, what in (
-        (len(edges), _EDGES, "edges"),
-        (len(text), _CHARACTERS, "characters"),
-    ):
-        if size > limit:
-            raise ValueError(
-                f"to_mermaid: {size} {what}, and Mermaid draws at most {limit}: show less with "
-                "depth=, focus= or max_nodes=, or save an SVG with draw(z).save(path)"
-            )
+    if len(text) > _CHARACTERS:
+        _refuse(f"{len(text)} characters", _CHARACTERS)
     return text
+
+
+def _at_most_edges(edges: Iterable[str]) -> list[str]:
+    """The edges; an error as soon as there are too many."""
+    found = list(islice(edges, _EDGES + 1))
+    if len(found) > _EDGES:
+        _refuse(f"at least {len(found)} edges", _EDGES)
+    return found
+
+
+def _refuse(what: str, limit: int) -> NoReturn:
+    raise ValueError(
+        f"to_mermaid: {what}, and Mermaid draws at most {limit}: show less with "
+        "depth=, focus= or max_nodes=, or save an SVG with draw(z).save(path)"
+    )
+
+
+def _always_shown(roots: Sequence[Any]) -> Iterator[str]:
+    """One thing for each edge that no closing of scopes takes away: between nodes outside all."""
+    for node in nodes_below(*roots):
+        if not node.provenance.scope:
+            for parent in node.parents:
+                if parent.parents and not parent.provenance.scope:
+                    yield ""
 
 
 def mermaid_text(text: str) -> str:

@@ -9,6 +9,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from tinygrad_scalar.core.arithmetic import Arithmetic
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.own_rows import ByFormula
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.derivatives import Derivative, Index, Unsuitable, central
@@ -39,12 +42,56 @@ def _context() -> Any:
 def in_high_precision(row: Primitive) -> Callable[..., Any]:
     """The row's function in mpmath; a TypeError arises where it has none."""
     context = _context()
+    if isinstance(row.mpmath, ByFormula):
+        formula = row.mpmath.formula
+        return lambda *x: _real(_number(formula(*map(_Precise, x))))
     if callable(row.mpmath):
         function = row.mpmath
         return lambda *x: _real(function(context, *x))
     counterpart = getattr(context, row.mpmath, None) if row.mpmath else None
     rule = counterpart or row.forward
     return lambda *x: _real(rule(*x))
+
+
+class _Precise(Arithmetic):
+    """An mpf of that context in a formula: every row by its function in mpmath."""
+
+    __slots__ = ("number",)
+    level = math.inf
+
+    def __init__(self, number: Any) -> None:
+        self.number = number
+
+    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+        numbers = [_number(operand) for operand in operands]
+        x = [x if hasattr(x, "_mpf_") else high_precision(x) for x in numbers]
+        y = in_high_precision(primitive)(*x)
+        return tuple(map(_Precise, y)) if isinstance(y, tuple) else _Precise(y)
+
+    def example(self) -> Any:
+        return self.number
+
+    def chosen(self, a: Any, b: Any) -> Any:
+        """a or b by this condition, as `where` in a formula asks."""
+        x = a if self.number else b
+        return x() if callable(x) and not isinstance(x, Carrier) else x
+
+    __hash__ = None  # type: ignore[assignment]  # never a key
+
+    def __bool__(self) -> bool:
+        return bool(self.number)
+
+    def __eq__(self, other: object) -> Any:
+        return self.number == _number(other)
+
+    __lt__ = lambda self, other: self.number < _number(other)  # noqa: E731
+    __le__ = lambda self, other: self.number <= _number(other)  # noqa: E731
+    __gt__ = lambda self, other: self.number > _number(other)  # noqa: E731
+    __ge__ = lambda self, other: self.number >= _number(other)  # noqa: E731
+
+
+def _number(x: Any) -> Any:
+    return x.number if isinstance(x, _Precise) else x
 
 
 def _real(y: Any) -> Any:
