@@ -8,7 +8,9 @@ It measures, and writes into benchmarks/results/eager.json (or eager_compiled.js
 2. bytes per operation that the graph holds after backward;
 3. a chain of 1,000,000 operations: built, differentiated, drawn into DOT, pickled, copied, freed;
    time and memory per operation must be those of a chain of 100,000;
-4. the time of `import tinygrad_scalar`, and that it loads nothing heavy.
+4. the time of `import tinygrad_scalar`, and that it loads nothing heavy;
+5. wide graphs, a chain and a step of a GPT beside a plain `Value` of thirty lines; `grad` beside
+   Values by hand; `create_graph` beside a naive pass over Values (see against_plain.py).
 """
 
 import argparse
@@ -20,6 +22,7 @@ import sys
 import time
 from statistics import median
 
+from against_plain import measured, print_measured
 from harness import (
     agree,
     bytes_held,
@@ -286,17 +289,21 @@ def main():
     parser.add_argument("--rounds", type=int, default=9, help="turns per engine (9)")
     rounds = parser.parse_args().rounds
     arithmetic, functions = Program(ARITHMETIC, OPERATIONS), Program(FUNCTIONS, OPERATIONS)
+    note("beside a plain Value")
+    beside = measured(rounds)
     note("speed")
     results = {
         "machine": machine("tinygrad_scalar", "micrograd", "xad", "autograd", "numpy"),
         "operations": OPERATIONS,
         "rounds": rounds,
+        **beside,
         "arithmetic": speed(arithmetic, (micrograd, xad, autograd), rounds),
         "functions": speed(functions, (xad, autograd), rounds),
         "bytes_per_operation": memory(arithmetic),
         "import": importing(),
         "chain": {str(n): {"ns": long_chain(n), "bytes": memory_of_chain(n)} for n in CHAINS},
     }
+    print_measured(results)
     held = results["bytes_per_operation"]
     title = f"{OPERATIONS:,} operations, per operation: + − × ÷ square neg relu"
     print_speed(title, results["arithmetic"], held)
