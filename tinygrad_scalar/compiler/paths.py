@@ -182,6 +182,7 @@ def _path(
     count = recording.tape.inputs = len(recording.tape)
     with context.override(tracer=tracer(recording), recording=True):
         result = function(*args, **options)
+    context.settings()  # lets go of the block, which holds the recording
     for leaf, seen in zip(recording.leaves, recording.seen, strict=True):
         if float(leaf.data) != seen and not math.isnan(seen):
             raise TraceError(
