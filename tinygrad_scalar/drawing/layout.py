@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def laid_out(
     engine, naming both remedies; TimeoutError after `timeout` seconds; RuntimeError with Graphviz's
     own words if it fails.
     """
+    if sys.platform == "emscripten":  # in a browser there are no processes: its page lays out
+        return bytes(import_module("js").layout(source, format), "utf-8")
     _check_work(source, timeout)
     command = _command(format, [*options])
     try:

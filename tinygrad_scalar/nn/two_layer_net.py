@@ -55,7 +55,7 @@ class TwoLayerNet(Module):
 
     @property
     def params(self) -> Table:
-        """The leaves: W1, b1, W2, b2; a weight from input i to output j is W[i][j]."""
+        """The leaves: W1, b1, W2, b2; a weight from input i to output j is `W[i][j]`."""
         first, second = self._affine
         return {
             "W1": _transposed(first.W),

@@ -1,0 +1,135 @@
+"""What the playground asks of the library: plain functions, strings in, JSON out.
+
+Runs in the browser, inside Pyodide, and, for the tests, in Python anywhere. Nothing a visitor types
+is evaluated by Python here but at the prompt, which is Python: `Expression` is a whitelist.
+"""
+
+from __future__ import annotations
+
+import code
+import contextlib
+import io
+import json
+import traceback
+import warnings
+
+import tinygrad_scalar
+from tinygrad_scalar import Value, data, nn, optim, steps, to_dot, to_text
+from tinygrad_scalar.expression import CONSTANTS, Expression
+
+FAILURES = (ArithmeticError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+def _output(text: str, at: dict[str, float]) -> tuple[Expression, Value, dict[str, Value]]:
+    """The expression, its output, and the leaf of each name; a name without a number is 1."""
+    expression = Expression(text)
+    names = [name for name in expression.names if name not in CONSTANTS or name in at]
+    leaves = {name: Value(float(at.get(name, 1.0)), label=name) for name in names}
+    value = expression(leaves)
+    return expression, value if isinstance(value, Value) else Value(float(value)), leaves
+
+
+def _row(number: int, node: Value, gradient: float) -> list[str]:
+    """Name, operation, value, local derivatives and gradient of a node."""
+    operation = node.primitive.name if node.primitive is not None else ""
+    slopes = ", ".join(f"{slope():.6g}" for slope in node.local_derivatives)
+    return [node.label or f"#{number}", operation, f"{node.data:.10g}", slopes, f"{gradient:.10g}"]
+
+
+def evaluate(text: str, at: str) -> str:
+    """Value, gradient table, DOT text and formula of an expression, or the error it ends in."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            _, output, leaves = _output(text, json.loads(at))
+            table = output.backward()
+    except FAILURES as error:
+        return json.dumps({"error": str(error)})
+    return json.dumps(
+        {
+            "value": repr(output.data),
+            "names": {name: leaf.data for name, leaf in leaves.items()},
+            "gradients": {name: repr(table.get(leaf, 0.0)) for name, leaf in leaves.items()},
+            "table": [_row(i, node, table[node]) for i, node in enumerate(table, 1)],
+            "edges": table.edges,
+            "dot": to_dot(output),
+            "formula": to_text(output),
+            "warnings": [str(warning.message) for warning in caught],
+            "steps": output.primitive is not None,
+        }
+    )
+
+
+def steps_page(text: str, at: str) -> str:
+    """The page to step through back-propagation, as HTML, or the error it ends in."""
+    try:
+        _, output, _ = _output(text, json.loads(at))
+        return json.dumps({"html": steps(output).html()})
+    except FAILURES as error:
+        return json.dumps({"error": str(error)})
+
+
+class Prompt:
+    """A Python prompt that gives what was printed, and whether it waits for more lines."""
+
+    def __init__(self) -> None:
+        self.console = code.InteractiveConsole({"__name__": "__console__"})
+        self.push("from tinygrad_scalar import *")
+
+    def push(self, line: str) -> str:
+        """One line typed; gives JSON with `text` and `more`."""
+        written = io.StringIO()
+        with contextlib.redirect_stdout(written), contextlib.redirect_stderr(written):
+            try:
+                more = self.console.push(line)
+            except SystemExit:
+                more = False
+            except BaseException:  # noqa: BLE001 (a prompt shows whatever a line ends in)
+                traceback.print_exc()
+                more = False
+        return json.dumps({"text": written.getvalue(), "more": bool(more)})
+
+
+class Training:
+    """A small network on two half moons, a few steps at a time, with its regions on a grid."""
+
+    def __init__(self, points: int = 60, hidden: int = 8, seed: int = 1) -> None:
+        self.X, self.y = data.moons(points, noise=0.1, seed=seed)
+        self.model = nn.MLP(2, [hidden, hidden, 1], activation="tanh", seed=seed)
+        self.optimizer = optim.Adam(self.model.parameters(), lr=0.05)
+        self.done = 0
+
+    def points(self) -> str:
+        """The data, as JSON."""
+        return json.dumps({"X": self.X, "y": self.y})
+
+    def step(self, count: int = 1) -> str:
+        """Train on all points `count` times; gives loss, accuracy and steps done as JSON."""
+        for _ in range(count):
+            self.optimizer.zero_grad()
+            scores = [self.model(x) for x in self.X]
+            loss = nn.binary_cross_entropy(scores, self.y)
+            loss.backward()
+            self.optimizer.step()
+            self.done += 1
+        hits = [
+            (score.data > 0) == (label == 1) for score, label in zip(scores, self.y, strict=True)
+        ]
+        right = hits.count(True)
+        return json.dumps({"loss": loss.data, "accuracy": right / len(self.y), "steps": self.done})
+
+    def regions(self, columns: int, rows: int, box: str) -> str:
+        """The score of class 1 at the middle of each cell of a grid over `box`, row by row."""
+        left, right, low, high = json.loads(box)
+        with tinygrad_scalar.no_grad():
+            scores = [
+                self.model(
+                    [
+                        left + (right - left) * (i + 0.5) / columns,
+                        high - (high - low) * (j + 0.5) / rows,
+                    ]
+                ).data
+                for j in range(rows)
+                for i in range(columns)
+            ]
+        return json.dumps(scores)

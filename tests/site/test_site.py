@@ -1,0 +1,225 @@
+"""The site in a real browser: the playground against the engine, and every page without a network.
+
+The site is built by `mkdocs build --strict`; CI does so before it runs these.
+"""
+
+import json
+import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tinygrad_scalar import Value, exp
+
+SITE = Path(__file__).parents[2] / "site"
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.skipif(
+        not (SITE / "index.html").exists(), reason="build it: mkdocs build --strict"
+    ),
+    pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium and its driver are not here"),
+]
+PAGES = ("index.html", "faq.html", "reference/functions.html", "notebooks/first_steps.html")
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server that keeps its log to itself."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for switch in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def until(browser, condition, seconds=60):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, seconds, poll_frequency=0.05).until(lambda _: condition())
+
+
+def part(browser, name):
+    return browser.find_element("css selector", f'[data-part="{name}"]')
+
+
+def complaints(browser):
+    return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@pytest.fixture
+def playground(browser, address):
+    browser.get("about:blank")
+    browser.get(f"{address}/index.html")
+    root = browser.find_element("id", "playground")
+    until(browser, lambda: root.get_attribute("data-state") != "loading")
+    assert root.get_attribute("data-state") == "ready", part(browser, "status").text
+    return browser
+
+
+def type_expression(browser, text):
+    browser.execute_script(
+        "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))",
+        part(browser, "expression"),
+        text,
+    )
+
+
+def table(browser):
+    return {
+        cells[0]: cells[-1]
+        for cells in browser.execute_script(
+            "return [...document.querySelectorAll('[data-part=table] tr')]"
+            ".map(row => [...row.children].map(cell => cell.textContent))"
+        )
+    }
+
+
+def test_the_table_is_the_engines(playground):
+    type_expression(playground, "x*y + exp(x*y)")
+    until(playground, lambda: "exp(x" in part(playground, "value").text)
+    x, y = Value(1.0, label="x"), Value(1.0, label="y")
+    gradients = (x * y + exp(x * y)).backward()
+    assert float(table(playground)["x"]) == pytest.approx(gradients[x], rel=1e-9)
+    assert float(table(playground)["y"]) == pytest.approx(gradients[y], rel=1e-9)
+    assert playground.find_elements("css selector", '[data-part="picture"] svg')
+
+
+def test_a_slider_moves_value_and_gradient(playground):
+    type_expression(playground, "a**2")
+    until(playground, lambda: "a" in table(playground))
+    playground.execute_script(
+        "const s = document.querySelector('[data-part=sliders] input');"
+        "s.value = 3; s.dispatchEvent(new Event('input'))"
+    )
+    until(playground, lambda: table(playground)["a"] == "6")
+    assert "= 9.0" in part(playground, "value").text
+
+
+def test_a_link_carries_the_expression(browser, address):
+    browser.get("about:blank")
+    browser.get(f"{address}/index.html#e=u*v&u=3&v=4")
+    until(browser, lambda: "= 12.0" in part(browser, "value").text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('x')",
+        "<img src=x onerror=alert(1)>",
+        "x.__class__",
+        "9**9**9",
+        "(" * 5000,
+        "log(-1)",
+        "x*",
+    ],
+)
+def test_what_is_wrong_or_hostile_is_told_and_runs_nothing(playground, text):
+    type_expression(playground, text)
+    until(playground, lambda: part(playground, "error").text)
+    assert (
+        playground.execute_script("return document.querySelectorAll('#playground img').length") == 0
+    )
+    type_expression(playground, "x + 1")
+    until(playground, lambda: not part(playground, "error").text)
+
+
+def test_back_propagation_is_stepped_through(playground):
+    type_expression(playground, "x*x")
+    until(playground, lambda: part(playground, "step").is_enabled())
+    playground.execute_script("arguments[0].click()", part(playground, "step"))
+    frame = until(
+        playground, lambda: playground.find_elements("css selector", '[data-part="steps"] iframe')
+    )[0]
+    playground.switch_to.frame(frame)
+    until(playground, lambda: playground.find_elements("css selector", "table tr"))
+    playground.switch_to.default_content()
+
+
+def test_the_prompt_is_python_with_everything_imported(playground):
+    playground.execute_script("document.getElementById('playground-tab-python').click()")
+    for line in ("x = Value(2.0)", "(x * x).backward()[x]", "1 / 0"):
+        part(playground, "line").send_keys(line + "\n")
+    until(playground, lambda: "ZeroDivisionError" in part(playground, "console").text)
+    assert "\n4.0\n" in part(playground, "console").text
+
+
+def test_a_network_learns(playground):
+    playground.execute_script("document.getElementById('playground-tab-training').click()")
+    playground.execute_script("arguments[0].click()", part(playground, "train"))
+    until(playground, lambda: "accuracy 100" in part(playground, "loss").text)
+
+
+def test_tabs_are_walked_by_keyboard(playground):
+    first = playground.find_element("id", "playground-tab-expression")
+    first.send_keys("\ue014")  # the right arrow
+    assert playground.switch_to.active_element.get_attribute("id") == "playground-tab-python"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_sticks_out(playground, width):
+    playground.set_window_size(width, 1000)
+    assert playground.execute_script(
+        "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_from_a_folder_asks_for_nothing_else(browser, page):
+    browser.get_log("browser")
+    browser.get((SITE / page).as_uri())
+    urls = browser.execute_script(
+        "return performance.getEntriesByType('resource').map(entry => entry.name)"
+    )
+    assert [url for url in urls if url.startswith("http")] == []
+    assert complaints(browser) == []
+
+
+def test_the_search_works_from_a_folder(browser):
+    browser.get((SITE / "faq.html").as_uri())
+    browser.set_window_size(1280, 1000)
+    browser.execute_script("document.querySelector('[data-md-toggle=search]').click()")
+    browser.find_element("css selector", "input.md-search__input").send_keys("checkpoint")
+    until(browser, lambda: browser.find_elements("css selector", ".md-search-result__item"))
+
+
+def test_the_playground_from_a_folder_says_how_to_serve_it(browser):
+    browser.get((SITE / "index.html").as_uri())
+    until(browser, lambda: "http.server" in part(browser, "status").text)
+
+
+def test_without_webassembly_it_is_said(browser, address):
+    script = browser.execute_cdp_cmd(
+        "Page.addScriptToEvaluateOnNewDocument", {"source": "delete self.WebAssembly"}
+    )
+    browser.get("about:blank")
+    browser.get(f"{address}/index.html")
+    until(browser, lambda: "WebAssembly" in part(browser, "status").text)
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+def test_the_manifest_lists_what_is_there():
+    manifest = json.loads((SITE / "vendor" / "manifest.json").read_text())
+    assert all((SITE / "vendor" / name).exists() for name in manifest["runtime"])
+    assert any("tinygrad_scalar" in name for name in manifest["wheels"])
