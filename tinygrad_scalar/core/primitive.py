@@ -10,13 +10,13 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial as bind
 from functools import wraps
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.documentation import Docstring, Signature
 from tinygrad_scalar.numbers.precision import Number, evaluate, number, uncommon
 
 Rule = Any  # a number (a constant partial), or a function (y, *x) -> partial; see Primitive
@@ -86,6 +86,10 @@ class Primitive:
       where they differ from it; `llvm`: an instruction, or an intrinsic, `llvm.sqrt` (else the
       function of C is called); `python`: an operator; `scipy`: in `scipy.special` and its like;
       `numpy`: NumPy's own names of it.
+    - `doc`: what it computes, in a clause, where neither function says so; `derivatives`: the
+      partials as text, one per operand, where the rule itself is too long to be read. `__doc__`
+      and `__signature__` are made of these when they are asked for. The docstring of `kinks`, if
+      it has one, says in words where they are.
 
     Errors: what `forward` raises, with operation and operands named.
 
@@ -94,12 +98,17 @@ class Primitive:
     ('sin', 0.0, ((−∞, ∞),))
     """
 
+    __doc__ = Docstring(__doc__)
+    __signature__ = Signature()
     __slots__ = (
+        "__qualname__",
         "arity",
         "array",
         "c",
         "cuda",
         "defaults",
+        "derivatives",
+        "doc",
         "domain",
         "formula",
         "forward",
@@ -155,9 +164,12 @@ class Primitive:
         opaque: bool = False,
         total: bool = False,
         spreading: int = 0,
+        doc: str = "",
+        derivatives: Sequence[str] = (),
     ) -> None:
         self.name, self.forward, self.partials, self.arity = name, forward, tuple(partials), arity
-        self.formula = formula
+        self.__qualname__ = name
+        self.formula, self.doc, self.derivatives = formula, doc, tuple(derivatives)
         if pull is None or callable(pull):
             pull = (pull,) * len(self.partials)
         self.pulls: tuple[Callable[..., Any] | None, ...] = tuple(pull)
@@ -208,7 +220,7 @@ class Primitive:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """A row named in a class body is a method there: `x.sin()` is `sin(x)`."""
-        return self if instance is None else bind(self, instance)
+        return self if instance is None else MethodType(self, instance)
 
     @property
     def __name__(self) -> str:
@@ -365,13 +377,20 @@ def on_rows(
 
 
 def no_kinks(*_: Any) -> bool:
-    """The kinks of a smooth row: none."""
+    """None."""  # its help says so
     return False
 
 
 def at_points(points: tuple[float, ...]) -> Callable[..., bool]:
     """Kinks at some numbers of the first operand."""
-    return (lambda *x: x[0] in points) if points else no_kinks
+    if not points:
+        return no_kinks
+
+    def kinks(*x: Any) -> bool:
+        return x[0] in points
+
+    kinks.__doc__ = " or ".join(f"{{0}} = {point:g}" for point in points)
+    return kinks
 
 
 def _latex_call(name: str, arity: int | None) -> str:

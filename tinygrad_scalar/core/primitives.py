@@ -65,6 +65,22 @@ positive = Interval(0.0)
 CLOSED_UNIT = Interval(-1.0, 1.0, closed_low=True, closed_high=True)
 integers_apart = lambda x: x % 1 == 0  # noqa: E731 (a row's kinks)
 
+
+def halves(x: Any) -> bool:
+    """{0} halfway between two whole numbers."""
+    return integers_apart(x + x) and not integers_apart(x)
+
+
+def ties(a: Any, b: Any) -> bool:
+    """{0} halfway between two multiples of {1}."""
+    return 2 * math.fabs(math.remainder(a, b)) == math.fabs(b)
+
+
+def multiples(a: Any, b: Any) -> bool:
+    """{0} a multiple of {1}, but not 0."""
+    return a != 0 and math.fmod(a, b) == 0
+
+
 # ── arithmetic ────────────────────────────────────────────────────────────────────────────────
 # ruff: noqa: E501 (a table is aligned; × and − are the signs meant)
 # fmt: off
@@ -79,14 +95,14 @@ div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -
 pow   = row("pow",   numerics.power,    lambda y, a, b: _slope_of_power(1, y, a, b), lambda y, a, b: y * log(a + (a == 0)),
             pull=(lambda g, y, a, b: _slope_of_power(g, y, a, b), lambda g, y, a, b: g * y * log(a + (a == 0))), symbol="^",  # noqa: PLW0108 (stated below)
             latex="{{{0}}}^{{{1}}}", precedence=4, domain=(positive, REAL), kinks=lambda a, b: a == 0 and b == 0,
-            limit=limits.power, mpmath="", c="pow", numpy=("power", "float_power"))
+            limit=limits.power, mpmath="", c="pow", numpy=("power", "float_power"), derivatives=("b * a ** (b - 1)", "y * log(a)"))
 square     = row("square",     None,  lambda y, x: 2 * x, symbol="²", latex="{{{0}}}^2", mpmath="", total=True, formula=lambda x: x * x)
 reciprocal = row("reciprocal", None,  lambda y, x: -y * y, pull=lambda g, y, x: -(g * y * y), symbol="1/", latex=r"\frac{{1}}{{{0}}}", mpmath="",
                  limit=lambda x: limits.divide(1.0, x), formula=lambda x: 1 / x)
 sqrt  = row("sqrt",  math.sqrt, lambda y, x: 1 / (2 * y + 0), pull=lambda g, y, x: g / (2 * y + 0), domain=Interval(0.0, closed_low=True), symbol="√", latex=r"\sqrt{{{0}}}", c="sqrt", llvm="llvm.sqrt")
 cbrt  = row("cbrt",  math.cbrt, lambda y, x: 1 / (3 * y * y), pull=lambda g, y, x: g / (3 * y * y), symbol="∛", latex=r"\sqrt[3]{{{0}}}", mpmath=limits.mpmath_cbrt, total=True, formula=elementary.cbrt, c="cbrt")
 hypot = row("hypot", math.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, kinks=lambda a, b: a == 0 and b == 0,
-            latex=r"\sqrt{{{{{0}}}^2 + {{{1}}}^2}}", total=True, c="hypot")
+            latex=r"\sqrt{{{{{0}}}^2 + {{{1}}}^2}}", total=True, c="hypot", doc="√(a² + b²), without overflow")
 
 
 def _slope_of_power(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -105,11 +121,11 @@ def _slope_of_power(g: Any, y: Any, a: Any, b: Any) -> Any:
 # ── branches and rounding ─────────────────────────────────────────────────────────────────────
 sign  = row("sign",  numerics.sign,     0, kinks=(0.0,), symbol="sgn", latex=r"\operatorname{{sgn}}\left({0}\right)", mpmath="", total=True, formula=pieces.sign)
 step  = row("step",  numerics.step,     0, kinks=(0.0,), latex=r"H\left({0}\right)", mpmath="", total=True, formula=pieces.step)
-abs   = row("abs",   operator.abs,      lambda y, x: sign(x), kinks=(0.0,), symbol="|·|", latex=r"\left|{0}\right|", mpmath="", total=True, spreading=1, c="fabs", llvm="llvm.fabs", array="abs", python="abs({0})", numpy=("absolute", "fabs"))
+abs   = row("abs",   operator.abs,      lambda y, x: sign(x), kinks=(0.0,), symbol="|·|", latex=r"\left|{0}\right|", mpmath="", total=True, spreading=1, c="fabs", llvm="llvm.fabs", array="abs", python="abs({0})", numpy=("absolute", "fabs"), doc="|x|")
 floor = row("floor", numerics.floor,    0, kinks=integers_apart, symbol="⌊·⌋", latex=r"\left\lfloor {0} \right\rfloor", total=True, c="floor", llvm="llvm.floor")
 ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·⌉", latex=r"\left\lceil {0} \right\rceil", total=True, c="ceil", llvm="llvm.ceil")
 trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="", total=True, c="trunc", llvm="llvm.trunc")
-round = row("round", numerics.round_half_even, 0, kinks=lambda x: integers_apart(x + x) and not integers_apart(x), mpmath="", total=True, c="rint", llvm="llvm.roundeven", array="round", numpy=("rint",))
+round = row("round", numerics.round_half_even, 0, kinks=halves, mpmath="", total=True, c="rint", llvm="llvm.roundeven", array="round", numpy=("rint",))
 round_to  = row("round_to", numerics.round_to, 0, 0, symbol="round", mpmath=lambda m, x, n: m.nint(x * 10**n) / 10**n, whole=(1,))
 floordiv  = row("floordiv", operator.floordiv, 0, 0, symbol="//", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", precedence=1.9,
                 kinks=lambda a, b: a % b == 0, mpmath=lambda m, a, b: m.floor(a / b), formula=remainders.floordiv, numpy=("floor_divide",))
@@ -117,24 +133,24 @@ floordiv  = row("floordiv", operator.floordiv, 0, 0, symbol="//", latex=r"\left\
 _quotient = lambda y, a, b: -round((a - y) / b)  # noqa: E731 (one rule, three rows)
 mod       = row("mod",       operator.mod,   1, _quotient, symbol="%", latex=r"{0} \bmod {1}", precedence=1.9,
                 kinks=lambda a, b: a % b == 0, subgradient=(), mpmath="", formula=remainders.mod, numpy=("remainder",))
-remainder = row("remainder", math.remainder, 1, _quotient, kinks=lambda a, b: 2 * math.fabs(math.remainder(a, b)) == math.fabs(b),
-                subgradient=(), mpmath=limits.mpmath_remainder, formula=remainders.remainder, c="remainder", array="")
-fmod      = row("fmod",      math.fmod,      1, _quotient, kinks=lambda a, b: a != 0 and math.fmod(a, b) == 0,
-                subgradient=(), mpmath=limits.mpmath_fmod, formula=remainders.truncated, c="fmod")
+remainder = row("remainder", math.remainder, 1, _quotient, kinks=ties,
+                subgradient=(), mpmath=limits.mpmath_remainder, formula=remainders.remainder, c="remainder", array="", doc="a less the multiple of b nearest to it; at a tie the even one, as IEEE has it")
+fmod      = row("fmod",      math.fmod,      1, _quotient, kinks=multiples,
+                subgradient=(), mpmath=limits.mpmath_fmod, formula=remainders.truncated, c="fmod", doc="the remainder of a / b with the sign of a, as in C")
 maximum = row("maximum", None, lambda y, a, b: (a >= b) - (a == b) / 2, lambda y, a, b: (b >= a) - (a == b) / 2,
-              symbol="max", latex=r"\max\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="", total=True, formula=numerics.maximum)
+              symbol="max", latex=r"\max\left({0}, {1}\right)", kinks=lambda a, b: a == b, subgradient=(0.5, 0.5), mpmath="", total=True, formula=numerics.maximum)
 minimum = row("minimum", None, lambda y, a, b: (a <= b) - (a == b) / 2, lambda y, a, b: (b <= a) - (a == b) / 2,
-              symbol="min", latex=r"\min\left({0}, {1}\right)", kinks=operator.eq, subgradient=(0.5, 0.5), mpmath="", total=True, formula=numerics.minimum)
+              symbol="min", latex=r"\min\left({0}, {1}\right)", kinks=lambda a, b: a == b, subgradient=(0.5, 0.5), mpmath="", total=True, formula=numerics.minimum)
 clip  = row("clip",  numerics.clip, lambda y, x, a, b: (x >= a) * (x <= b), lambda y, x, a, b: x < a, lambda y, x, a, b: x > b,
-            kinks=lambda x, a, b: x in (a, b), subgradient=(1.0, 0.0, 0.0), mpmath="", formula=pieces.clip)
-where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: c != 0, lambda y, c, a, b: c == 0, mpmath="", total=True, c="{0} != 0.0 ? {1} : {2}", llvm="select", array="where", python="{1} if {0} else {2}")
+            kinks=lambda x, a, b: x in (a, b), subgradient=(1.0, 0.0, 0.0), mpmath="", formula=pieces.clip, doc="x, but at least a and at most b; NaN if one of the three is NaN")
+where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: c != 0, lambda y, c, a, b: c == 0, mpmath="", total=True, c="{0} != 0.0 ? {1} : {2}", llvm="select", array="where", python="{1} if {0} else {2}", doc="a where c is not 0, else b")
 copysign = row("copysign", numerics.copysign, lambda y, a, b: 1 * (y == a) - (y == -a), 0, kinks=lambda a, b: 0 in (a, b), subgradient=(), mpmath="", total=True, c="copysign", llvm="llvm.copysign")
 
 # ── exponentials and logarithms ───────────────────────────────────────────────────────────────
 exp   = row("exp",   math.exp,   lambda y, x: y, latex="e^{{{0}}}", formula=elementary.exp, c="exp")
 exp2  = row("exp2",  math.exp2,  lambda y, x: y * constant("ln2", x), latex="2^{{{0}}}", mpmath=lambda m, x: m.mpf(2) ** x, formula=elementary.exp2, c="exp2")
 expm1 = row("expm1", math.expm1, lambda y, x: exp(x), latex="e^{{{0}}} - 1", precedence=1, formula=elementary.expm1, c="expm1")
-log   = row("log",   math.log,   lambda y, x: 1 / x, pull=lambda g, y, x: g / x, domain=positive, latex=_function("log"), limit=limits.log, formula=elementary.log, c="log")
+log   = row("log",   math.log,   lambda y, x: 1 / x, pull=lambda g, y, x: g / x, domain=positive, latex=_function("log"), limit=limits.log, formula=elementary.log, c="log", doc="the natural logarithm of x")
 log2  = row("log2",  math.log2,  lambda y, x: 1 / constant("ln2", x) / x, pull=lambda g, y, x: g / constant("ln2", x) / x, domain=positive, latex=r"\log_2\left({0}\right)",
             limit=limits.log, mpmath=lambda m, x: m.log(x, 2), formula=elementary.log2, c="log2")
 log10 = row("log10", math.log10, lambda y, x: 1 / constant("ln10", x) / x, pull=lambda g, y, x: g / constant("ln10", x) / x, domain=positive, latex=r"\log_{{10}}\left({0}\right)",
@@ -148,14 +164,14 @@ log1mexp = row("log1mexp", None, lambda y, x: -exp(-x) / expm1(-x), domain=posit
 logit = row("logit", None, lambda y, x: 1 / (x * (1 - x)), domain=Interval(0.0, 1.0), mpmath=lambda m, x: m.log(x / (1 - x)),
             limit=lambda x: -INFINITY if x == 0 else INFINITY if x == 1 else math.nan, formula=logarithms.logit)
 xlogy = row("xlogy", None, lambda y, a, b: log(b), lambda y, a, b: a / b, domain=(REAL, positive), mpmath=lambda m, a, b: a * m.log(b) if a else 0 * b,
-            limit=lambda a, b: a * limits.log(b), formula=logarithms.xlogy)
+            limit=lambda a, b: a * limits.log(b), formula=logarithms.xlogy, doc="a · log b, and 0 where a is 0, whatever b is")
 
 # ── trigonometric and hyperbolic ──────────────────────────────────────────────────────────────
 sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"), spreading=1, c="sin")
 cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"), spreading=1, c="cos")
 degrees = row("degrees", None, lambda y, x: constant("180/π", x), total=True, spreading=1, formula=lambda x: x * 57.29577951308232)
 radians = row("radians", None, lambda y, x: constant("π/180", x), total=True, spreading=1, formula=lambda x: x * 0.017453292519943295)
-sinc  = row("sinc",  None, lambda y, x: _slope_of_sinc(y, x), mpmath="sinc", formula=logarithms.sinc)  # noqa: PLW0108 (defined below)
+sinc  = row("sinc",  None, lambda y, x: _slope_of_sinc(y, x), mpmath="sinc", formula=logarithms.sinc, derivatives=("(cos(x) - y) / x",))  # noqa: PLW0108 (defined below)
 tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"), c="tan")
 asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt((1 - x) * (1 + x)), pull=lambda g, y, x: g / sqrt((1 - x) * (1 + x)), domain=CLOSED_UNIT, latex=_function("arcsin"), c="asin", numpy=("arcsin",))
 acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt((1 - x) * (1 + x)), pull=lambda g, y, x: -(g / sqrt((1 - x) * (1 + x))), domain=CLOSED_UNIT, latex=_function("arccos"), c="acos", numpy=("arccos",))
@@ -165,7 +181,7 @@ _times_twice = lambda g, factor: g * factor * factor  # noqa: E731 (the square m
 atan  = row("atan",  math.atan,  lambda y, x: square(1 / hypot(1, x)), pull=lambda g, y, x: _over_square(g, hypot(1, x)), latex=_function("arctan"), total=True, c="atan", numpy=("arctan",))
 atan2 = row("atan2", math.atan2, lambda y, a, b: _over_square(b, hypot(a, b)), lambda y, a, b: -_over_square(a, hypot(a, b)),
             pull=(lambda g, y, a, b: _share(g, b, hypot(a, b)), lambda g, y, a, b: -_share(g, a, hypot(a, b))),
-            kinks=lambda a, b: a == 0 and b == 0, total=True, c="atan2", numpy=("arctan2",))
+            kinks=lambda a, b: a == 0 and b == 0, total=True, c="atan2", numpy=("arctan2",), doc="the angle of the point (b, a): the arc tangent of a / b, in radians, of the right quadrant")
 sinh  = row("sinh",  math.sinh,  lambda y, x: cosh(x), latex=_function("sinh"), limit=lambda x: math.copysign(INFINITY, x), c="sinh")
 cosh  = row("cosh",  math.cosh,  lambda y, x: sinh(x), latex=_function("cosh"), c="cosh")
 # 1 - y² has no digit left at x = 20, and cosh overflows
@@ -200,7 +216,7 @@ sigmoid    = row("sigmoid",    None, lambda y, x: y * sigmoid(-x), pull=lambda g
 silu       = row("silu",       None, lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x)), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True, formula=special.silu)
 gelu       = row("gelu",       None, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x), total=True, formula=special.gelu)
 gelu_tanh  = row("gelu_tanh",  None, lambda y, x: _slope_of_gelu_tanh(clip(x, -30, 30)),  # constant beyond: no 0·∞
-                 mpmath=limits.mpmath_gelu_tanh, total=True, formula=special.gelu_tanh)
+                 mpmath=limits.mpmath_gelu_tanh, total=True, formula=special.gelu_tanh, derivatives=("s * (1 + 2 * x * u′ * (1 - s)), where s = sigmoid(2 * u)",))
 
 
 def _slope_of_sinc(y: Any, x: Any) -> Any:
@@ -233,7 +249,7 @@ log_sigmoid = row("log_sigmoid", None, lambda y, x: sigmoid(-x), mpmath=lambda m
 softsign   = row("softsign",   None, lambda y, x: square(1 / (1 + abs(x))), mpmath=lambda m, x: x / (1 + abs(x)), total=True, formula=logarithms.softsign)
 hardtanh   = row("hardtanh",   None, lambda y, x: 1 - step(abs(x) - 1), kinks=(-1.0, 1.0), subgradient=(1.0,), mpmath="", total=True, formula=logarithms.hardtanh)
 mish       = row("mish",       None, lambda y, x: _slope_of_mish(x),
-                 mpmath=lambda m, x: x * m.tanh(m.log1p(m.exp(x))), total=True, formula=logarithms.mish)
+                 mpmath=lambda m, x: x * m.tanh(m.log1p(m.exp(x))), total=True, formula=logarithms.mish, derivatives=("t + x * sigmoid(x) * (1 - t * t), where t = tanh(softplus(x))",))
 selu       = row("selu",       None, lambda y, x: where(x > 0, constant("λ", x), constant("λα", x) * exp(x * (x <= 0))), kinks=(0.0,), subgradient=(),
                  mpmath=lambda m, x: x * m.mpf(logarithms.SELU) if x > 0 else m.mpf(logarithms.SELU) * m.mpf(logarithms.SELU_ALPHA) * m.expm1(x),
                  total=True, formula=logarithms.selu)
@@ -271,14 +287,14 @@ def _softmax_less_target(y: Any, *x: Any) -> list[Any]:
     return slopes + [rest + (near - a) for a in logits]
 
 
-sum  = row("sum",  None,      lambda y, *x: [1] * len(x), arity=None, symbol="Σ", latex=r"\sum\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.add_all(x))
-prod = row("prod", None, lambda y, *x: _products_of_the_others(1, x), pull=lambda g, y, *x: _products_of_the_others(g, x), arity=None, symbol="∏", latex=r"\prod\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.multiply_all(x))
-mean = row("mean", None, lambda y, *x: [Fraction(1, len(x))] * len(x), arity=None, mpmath="", total=True, formula=lambda *x: numerics.add_all(x) / len(x))
+sum  = row("sum",  None,      lambda y, *x: [1] * len(x), arity=None, symbol="Σ", latex=r"\sum\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.add_all(x), doc="x₁ + … + xₙ", derivatives=("1 by each",))
+prod = row("prod", None, lambda y, *x: _products_of_the_others(1, x), pull=lambda g, y, *x: _products_of_the_others(g, x), arity=None, symbol="∏", latex=r"\prod\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.multiply_all(x), doc="x₁ · … · xₙ", derivatives=("by each the product of the others",))
+mean = row("mean", None, lambda y, *x: [Fraction(1, len(x))] * len(x), arity=None, mpmath="", total=True, formula=lambda *x: numerics.add_all(x) / len(x), doc="(x₁ + … + xₙ) / n", derivatives=("1 / n by each",))
 dot  = row("dot",  None,      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], arity=None, symbol="·",
-           latex=r"\operatorname{{dot}}\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.dot_all(x))
+           latex=r"\operatorname{{dot}}\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.dot_all(x), doc="the first half of the operands times the second, added up", derivatives=("by each what it is multiplied with",))
 logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), _softmax, arity=None,
-                mpmath=lambda m, *x: m.log(m.fsum(m.exp(a) for a in x)), formula=special.logsumexp_formula)
-cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, mpmath=limits.mpmath_cross_entropy, formula=special.cross_entropy_formula)
+                mpmath=lambda m, *x: m.log(m.fsum(m.exp(a) for a in x)), formula=special.logsumexp_formula, doc="log(e^x₁ + … + e^xₙ), without overflow", derivatives=("softmax(x)",))
+cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, mpmath=limits.mpmath_cross_entropy, formula=special.cross_entropy_formula, doc="Σ t · (logsumexp − logit) over logits, the first half of the operands, and probabilities t", derivatives=("softmax · Σt − t by the logits, logsumexp − logit by the probabilities",))
 
 # ── parts of formulas, which nobody calls by name ─────────────────────────────────────────────
 bell = Primitive("bell", special.bell, (lambda y, x: -(2 * x * y),), arity=1, mpmath=lambda m, x: m.exp(-x * x), total=True, formula=special.bell)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.backward import backward
+from tinygrad_scalar.core.documentation import docstring
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.pickling import copied, deep_copied, flattened
 from tinygrad_scalar.core.primitive import Joint, Primitive
@@ -34,7 +35,8 @@ def _method(row: Primitive) -> Callable[[Any], Any]:
     def method(self: Value, *more: Any) -> Any:
         return row(self, *more) if more else _unary(row, self)  # the row refuses more
 
-    method.__name__, method.__doc__ = row.name, f"The function {row.name} of this."
+    method.__name__, method.__qualname__ = row.name, f"Value.{row.name}"
+    method.__doc__ = docstring(row, method=True)
     return method
 
 
