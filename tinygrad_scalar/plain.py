@@ -108,7 +108,7 @@ def modf(x: Any) -> tuple[Any, Any]:
     >>> modf(-2.5)
     (-0.5, -2.0)
     """
-    if not isinstance(x, Carrier):
+    if not _carried([x]):
         return math.modf(x)
     return functions.fmod(x, 1.0), functions.trunc(x)
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import accumulate
-from typing import Any
+from typing import Any, overload
 
 from tinygrad_scalar.compiler.arguments import (
     Argument,
@@ -457,6 +457,26 @@ class Compiled:
         return pickled(self)
 
 
+@overload
+def compile(
+    g: Callable[..., Any],
+    *,
+    argnums: int | Sequence[int] | None = None,
+    engine: str | None = None,
+    dtype: str = "float64",
+    threads: int = 1,
+    max_paths: int = 64,
+) -> Compiled: ...
+@overload
+def compile(
+    g: None = None,
+    *,
+    argnums: int | Sequence[int] | None = None,
+    engine: str | None = None,
+    dtype: str = "float64",
+    threads: int = 1,
+    max_paths: int = 64,
+) -> Callable[[Callable[..., Any]], Compiled]: ...
 def compile(
     g: Callable[..., Any] | None = None,
     *,

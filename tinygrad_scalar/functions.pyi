@@ -1,0 +1,520 @@
+"""Made by tools/stubs.py from the table of primitives; not to be edited."""
+
+# mypy: disable-error-code="overload-overlap"
+from collections.abc import Iterable
+from typing import Any, overload
+
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.value import Operand, Value
+
+__all__: list[str]
+
+def detach(x: Any) -> Any: ...
+def class_index(target: Any, classes: int) -> int: ...
+def softmax(logits: Iterable[Any]) -> list[Any]: ...
+def log_softmax(logits: Iterable[Any]) -> list[Any]: ...
+def where(c: Any, a: Any, b: Any) -> Any: ...
+
+class _Of1(Primitive):
+    @overload
+    def __call__(self, x0: Value, /) -> Value: ...
+    @overload
+    def __call__(self, x0: float, /) -> float: ...
+
+class _Of2(Primitive):
+    @overload
+    def __call__(self, x0: Value, x1: Operand, /) -> Value: ...
+    @overload
+    def __call__(self, x0: float, x1: Value, /) -> Value: ...
+    @overload
+    def __call__(self, x0: float, x1: float, /) -> float: ...
+
+abs: _Of1
+"""abs(x): |x|.
+
+Domain: x in (−∞, ∞).
+Derivative: sign(x).
+Kinks: x = 0; 0 there.
+"""
+acos: _Of1
+"""acos(x): the arc cosine (measured in radians) of x.
+
+Domain: x in [−1, 1].
+Derivative: (-1) / sqrt((1 - x) * (1 + x)).
+Kinks: none.
+"""
+acosh: _Of1
+"""acosh(x): the inverse hyperbolic cosine of x.
+
+Domain: x in [1, ∞).
+Derivative: 1 / (sqrt(x - 1) * sqrt(x + 1)).
+Kinks: none.
+"""
+asin: _Of1
+"""asin(x): the arc sine (measured in radians) of x.
+
+Domain: x in [−1, 1].
+Derivative: 1 / sqrt((1 - x) * (1 + x)).
+Kinks: none.
+"""
+asinh: _Of1
+"""asinh(x): the inverse hyperbolic sine of x.
+
+Domain: x in (−∞, ∞).
+Derivative: 1 / hypot(1, x).
+Kinks: none.
+"""
+atan: _Of1
+"""atan(x): the arc tangent (measured in radians) of x.
+
+Domain: x in (−∞, ∞).
+Derivative: square(1 / hypot(1, x)).
+Kinks: none.
+"""
+atan2: _Of2
+"""atan2(a, b): the angle of the point (b, a): the arc tangent of a / b, in radians, of the right quadrant.
+
+Domain: a in (−∞, ∞), b in (−∞, ∞).
+∂/∂a: b / hypot(a, b) / hypot(a, b).
+∂/∂b: -(a / hypot(a, b) / hypot(a, b)).
+Kinks: a == 0 and b == 0; 0, 0 there.
+"""
+atanh: _Of1
+"""atanh(x): the inverse hyperbolic tangent of x.
+
+Domain: x in (−1, 1).
+Derivative: 1 / ((1 - x) * (1 + x)).
+Kinks: none.
+"""
+cbrt: _Of1
+"""cbrt(x): the cube root of x.
+
+Domain: x in (−∞, ∞).
+Derivative: 1 / (3 * y * y), where y is the result.
+Kinks: none.
+"""
+ceil: _Of1
+"""ceil(x): ⌈x⌉, the smallest whole number that is not below x, in the type of x.
+
+Domain: x in (−∞, ∞).
+Derivative: 0.
+Kinks: x % 1 == 0; 0 there.
+"""
+@overload
+def clip(x: Value, lo: Operand, hi: Operand) -> Value: ...
+@overload
+def clip(x: float, lo: Value, hi: Operand) -> Value: ...
+@overload
+def clip(x: float, lo: float, hi: Value) -> Value: ...
+@overload
+def clip(x: float, lo: float, hi: float) -> float: ...
+copysign: _Of2
+"""copysign(a, b): |a| with the sign of b, −0.0 counting as negative, in the type of a.
+
+Domain: a in (−∞, ∞), b in (−∞, ∞).
+∂/∂a: (y == a) - (y == -a), where y is the result.
+∂/∂b: 0.
+Kinks: a == 0 or b == 0; that of one side there.
+"""
+cos: _Of1
+"""cos(x): the cosine of x (measured in radians).
+
+Domain: x in (−∞, ∞).
+Derivative: -sin(x).
+Kinks: none.
+"""
+cosh: _Of1
+"""cosh(x): the hyperbolic cosine of x.
+
+Domain: x in (−∞, ∞).
+Derivative: sinh(x).
+Kinks: none.
+"""
+@overload
+def cross_entropy(logits: Iterable[float], target: Any) -> float: ...
+@overload
+def cross_entropy(logits: Iterable[Operand], target: Any) -> Value: ...
+degrees: _Of1
+"""degrees(x): x * 57.2958.
+
+Domain: x in (−∞, ∞).
+Derivative: 57.2958.
+Kinks: none.
+"""
+digamma: _Of1
+"""digamma(x): ψ(x) = Γ′(x) / Γ(x).
+
+Domain: x in (−∞, ∞).
+Derivative: polygamma(1, x).
+Kinks: none.
+"""
+@overload
+def dot(a: Iterable[float], b: Iterable[float]) -> float: ...
+@overload
+def dot(a: Iterable[Operand], b: Iterable[Operand]) -> Value: ...
+@overload
+def elu(x: Value, alpha: float | None = ...) -> Value: ...
+@overload
+def elu(x: float, alpha: float | None = ...) -> float: ...
+erf: _Of1
+"""erf(x): error function at x.
+
+Domain: x in (−∞, ∞).
+Derivative: 1.12838 * bell(x).
+Kinks: none.
+"""
+erfc: _Of1
+"""erfc(x): complementary error function at x.
+
+Domain: x in (−∞, ∞).
+Derivative: (-1.12838) * bell(x).
+Kinks: none.
+"""
+exp: _Of1
+"""exp(x): e raised to the power of x.
+
+Domain: x in (−∞, ∞).
+Derivative: y, where y is the result.
+Kinks: none.
+"""
+exp2: _Of1
+"""exp2(x): 2 raised to the power of x.
+
+Domain: x in (−∞, ∞).
+Derivative: y * 0.693147, where y is the result.
+Kinks: none.
+"""
+expm1: _Of1
+"""expm1(x): exp(x)-1.
+
+Domain: x in (−∞, ∞).
+Derivative: exp(x).
+Kinks: none.
+"""
+floor: _Of1
+"""floor(x): ⌊x⌋, the largest whole number that is not above x, in the type of x.
+
+Domain: x in (−∞, ∞).
+Derivative: 0.
+Kinks: x % 1 == 0; 0 there.
+"""
+fmod: _Of2
+"""fmod(a, b): the remainder of a / b with the sign of a, as in C.
+
+Domain: a in (−∞, ∞), b in (−∞, ∞).
+∂/∂a: 1.
+∂/∂b: -round((a - y) / b), where y is the result.
+Kinks: a a multiple of b, but not 0; that of one side there.
+"""
+gamma: _Of1
+"""gamma(x): gamma function at x.
+
+Domain: x in (−∞, ∞).
+Derivative: y * digamma(x), where y is the result.
+Kinks: none.
+"""
+@overload
+def gelu(x: Value, approximate: str = ...) -> Value: ...
+@overload
+def gelu(x: float, approximate: str = ...) -> float: ...
+hardtanh: _Of1
+"""hardtanh(x): x, but at least −1 and at most 1.
+
+Domain: x in (−∞, ∞).
+Derivative: 1 - step(abs(x) - 1).
+Kinks: x = -1 or x = 1; 1 there.
+"""
+@overload
+def hypot(*coordinates: float) -> float: ...
+@overload
+def hypot(*coordinates: Operand) -> Value: ...
+@overload
+def leaky_relu(x: Value, slope: float | None = ...) -> Value: ...
+@overload
+def leaky_relu(x: float, slope: float | None = ...) -> float: ...
+lgamma: _Of1
+"""lgamma(x): log |Γ(x)|, as `math.lgamma`, with its relative precision kept at the zeros 1 and 2.
+
+Domain: x in (−∞, ∞).
+Derivative: digamma(x).
+Kinks: none.
+"""
+@overload
+def log(x: Value, base: float | None = ...) -> Value: ...
+@overload
+def log(x: float, base: float | None = ...) -> float: ...
+log1mexp: _Of1
+"""log1mexp(x): log(1 − e⁻ˣ).
+
+Domain: x in (0, ∞).
+Derivative: -exp(-x) / expm1(-x).
+Kinks: none.
+"""
+log1p: _Of1
+"""log1p(x): the natural logarithm of 1+x (base e).
+
+Domain: x in (−1, ∞).
+Derivative: 1 / (1 + x).
+Kinks: none.
+"""
+log2: _Of1
+"""log2(x): the base 2 logarithm of x.
+
+Domain: x in (0, ∞).
+Derivative: 1.4427 / x.
+Kinks: none.
+"""
+log10: _Of1
+"""log10(x): the base 10 logarithm of x.
+
+Domain: x in (0, ∞).
+Derivative: 0.434294 / x.
+Kinks: none.
+"""
+log_sigmoid: _Of1
+"""log_sigmoid(x): log σ(x) = −softplus(−x).
+
+Domain: x in (−∞, ∞).
+Derivative: sigmoid(-x).
+Kinks: none.
+"""
+logaddexp: _Of2
+"""logaddexp(a, b): log(eᵃ + eᵇ), without overflow.
+
+Domain: a in (−∞, ∞), b in (−∞, ∞).
+∂/∂a: sigmoid(a - b).
+∂/∂b: sigmoid(b - a).
+Kinks: none.
+"""
+logit: _Of1
+"""logit(x): log(x / (1 − x)), the inverse of σ; near ½ as 2 artanh(2x − 1), which does not cancel there.
+
+Domain: x in (0, 1).
+Derivative: 1 / (x * (1 - x)).
+Kinks: none.
+"""
+@overload
+def logsumexp(values: Iterable[float]) -> float: ...
+@overload
+def logsumexp(values: Iterable[Operand]) -> Value: ...
+maximum: _Of2
+"""maximum(a, b): the larger of a and b, the first of equals; NaN if either is NaN.
+
+Domain: a in (−∞, ∞), b in (−∞, ∞).
+∂/∂a: (a >= b) - (a == b) / 2.
+∂/∂b: (b >= a) - (a == b) / 2.
+Kinks: a == b; 0.5, 0.5 there.
+"""
+@overload
+def mean(values: Iterable[float]) -> float: ...
+@overload
+def mean(values: Iterable[Operand]) -> Value: ...
+minimum: _Of2
+"""minimum(a, b): the smaller of a and b, the first of equals; NaN if either is NaN.
+
+Domain: a in (−∞, ∞), b in (−∞, ∞).
+∂/∂a: (a <= b) - (a == b) / 2.
+∂/∂b: (b <= a) - (a == b) / 2.
+Kinks: a == b; 0.5, 0.5 there.
+"""
+mish: _Of1
+"""mish(x): x · tanh(log(1 + eˣ)).
+
+Domain: x in (−∞, ∞).
+Derivative: t + x * sigmoid(x) * (1 - t * t), where t = tanh(softplus(x)).
+Kinks: none.
+"""
+mod: _Of2
+"""mod(a, b): a % b.
+
+Domain: a in (−∞, ∞), b in (−∞, ∞).
+∂/∂a: 1.
+∂/∂b: -round((a - y) / b), where y is the result.
+Kinks: a % b == 0; that of one side there.
+"""
+normal_cdf: _Of1
+"""normal_cdf(x): Φ(x) = ½ erfc(−x/√2), the probability that a normal variable is at most x.
+
+Domain: x in (−∞, ∞).
+Derivative: normal_pdf(x).
+Kinks: none.
+"""
+normal_pdf: _Of1
+"""normal_pdf(x): φ(x) = e^(−x²/2) / √(2π), the density of the normal distribution.
+
+Domain: x in (−∞, ∞).
+Derivative: -x * y, where y is the result.
+Kinks: none.
+"""
+pow: _Of2
+"""pow(a, b): base to the power of exponent, as Python's `**` but never complex.
+
+Domain: a in (0, ∞), b in (−∞, ∞).
+∂/∂a: b * a ** (b - 1).
+∂/∂b: y * log(a), where y is the result.
+Kinks: a == 0 and b == 0; 0, 0 there.
+"""
+@overload
+def prod(values: Iterable[float]) -> float: ...
+@overload
+def prod(values: Iterable[Operand]) -> Value: ...
+radians: _Of1
+"""radians(x): x * 0.0174533.
+
+Domain: x in (−∞, ∞).
+Derivative: 0.0174533.
+Kinks: none.
+"""
+reciprocal: _Of1
+"""reciprocal(x): 1 / x.
+
+Domain: x in (−∞, ∞).
+Derivative: -y * y, where y is the result.
+Kinks: none.
+"""
+relu: _Of1
+"""relu(x): max(0, x): x where x > 0, else 0, in the type of x; NaN at NaN.
+
+Domain: x in (−∞, ∞).
+Derivative: step(x).
+Kinks: x = 0; 0 there.
+"""
+remainder: _Of2
+"""remainder(a, b): a less the multiple of b nearest to it; at a tie the even one, as IEEE has it.
+
+Domain: a in (−∞, ∞), b in (−∞, ∞).
+∂/∂a: 1.
+∂/∂b: -round((a - y) / b), where y is the result.
+Kinks: a halfway between two multiples of b; that of one side there.
+"""
+round: _Of1
+"""round(x): the whole number nearest to x, in the type of x; halves go to the even neighbour.
+
+Domain: x in (−∞, ∞).
+Derivative: 0.
+Kinks: x halfway between two whole numbers; 0 there.
+"""
+sech: _Of1
+"""sech(x): the hyperbolic secant 1 / cosh x = 2 e^−|x| / (1 + e^−2|x|), which never overflows.
+
+Domain: x in (−∞, ∞).
+Derivative: -y * tanh(x), where y is the result.
+Kinks: none.
+"""
+selu: _Of1
+"""selu(x): λ x where x > 0, else λ α (eˣ − 1), λ and α such that means 0 and variances 1 are kept.
+
+Domain: x in (−∞, ∞).
+Derivative: where(x > 0, 1.0507, 1.7581 * exp(x * (x <= 0))).
+Kinks: x = 0; that of one side there.
+"""
+sigmoid: _Of1
+"""sigmoid(x): σ(x) = 1 / (1 + e⁻ˣ).
+
+Domain: x in (−∞, ∞).
+Derivative: y * sigmoid(-x), where y is the result.
+Kinks: none.
+"""
+sign: _Of1
+"""sign(x): −1, 0 or 1 by the sign of x, in the type of x; 0 at both zeros, NaN at NaN.
+
+Domain: x in (−∞, ∞).
+Derivative: 0.
+Kinks: x = 0; 0 there.
+"""
+silu: _Of1
+"""silu(x): siLU: x · σ(x), also called swish.
+
+Domain: x in (−∞, ∞).
+Derivative: sigmoid(x) * (1 + x * sigmoid(-x)).
+Kinks: none.
+"""
+sin: _Of1
+"""sin(x): the sine of x (measured in radians).
+
+Domain: x in (−∞, ∞).
+Derivative: cos(x).
+Kinks: none.
+"""
+sinc: _Of1
+"""sinc(x): sin x / x, 1 at 0.
+
+Domain: x in (−∞, ∞).
+Derivative: (cos(x) - y) / x, where y is the result.
+Kinks: none.
+"""
+sinh: _Of1
+"""sinh(x): the hyperbolic sine of x.
+
+Domain: x in (−∞, ∞).
+Derivative: cosh(x).
+Kinks: none.
+"""
+softplus: _Of1
+"""softplus(x): softplus: log(1 + eˣ), the smooth relu.
+
+Domain: x in (−∞, ∞).
+Derivative: sigmoid(x).
+Kinks: none.
+"""
+softsign: _Of1
+"""softsign(x): x / (1 + |x|), the sign of x at ±inf.
+
+Domain: x in (−∞, ∞).
+Derivative: square(1 / (1 + abs(x))).
+Kinks: none.
+"""
+sqrt: _Of1
+"""sqrt(x): the square root of x.
+
+Domain: x in [0, ∞).
+Derivative: 1 / (2 * y), where y is the result.
+Kinks: none.
+"""
+square: _Of1
+"""square(x): x * x.
+
+Domain: x in (−∞, ∞).
+Derivative: 2 * x.
+Kinks: none.
+"""
+step: _Of1
+"""step(x): the unit step: 1 where x > 0, else 0, in the type of x; NaN at NaN.
+
+Domain: x in (−∞, ∞).
+Derivative: 0.
+Kinks: x = 0; 0 there.
+"""
+@overload
+def sum(values: Iterable[float]) -> float: ...
+@overload
+def sum(values: Iterable[Operand]) -> Value: ...
+tan: _Of1
+"""tan(x): the tangent of x (measured in radians).
+
+Domain: x in (−∞, ∞).
+Derivative: 1 + y * y, where y is the result.
+Kinks: none.
+"""
+tanh: _Of1
+"""tanh(x): the hyperbolic tangent of x.
+
+Domain: x in (−∞, ∞).
+Derivative: square(sech(x)).
+Kinks: none.
+"""
+trunc: _Of1
+"""trunc(x): the whole part of x, rounded toward zero, in the type of x.
+
+Domain: x in (−∞, ∞).
+Derivative: 0.
+Kinks: x != 0 and x % 1 == 0; 0 there.
+"""
+xlogy: _Of2
+"""xlogy(a, b): a · log b, and 0 where a is 0, whatever b is.
+
+Domain: a in (−∞, ∞), b in (0, ∞).
+∂/∂a: log(b).
+∂/∂b: a / b.
+Kinks: none.
+"""

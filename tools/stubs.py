@@ -1,0 +1,201 @@
+"""Writes the stubs of the package, from the table: what `x * y` and `sin(x)` are to a type checker.
+
+    python tools/stubs.py
+
+A test holds the files to what this gives.
+"""
+
+import inspect
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tinygrad_scalar import Value, functions
+from tinygrad_scalar.core.documentation import operands
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.primitives import TABLE
+
+PACKAGE = Path(functions.__file__).parent
+BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")
+UNARY = ("neg", "pos", "abs", "floor", "ceil", "trunc")
+TOLD = '"""Made by tools/stubs.py from the table of primitives; not to be edited."""'
+
+VALUE = f"""{TOLD}
+
+# mypy: disable-error-code="assignment, override, misc"
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from typing import Any
+
+from tinygrad_scalar.core.grad_table import GradTable
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.recorded import Recorded
+from tinygrad_scalar.core.undefined import Policy
+
+Operand = Value | float | Fraction
+COMPILED: bool
+
+def many(primitive: Primitive, operands: Sequence[Any]) -> Any: ...
+def node_of(
+    primitive: Primitive, data: Any, parents: tuple[Any, ...], values: tuple[Any, ...], y: Any
+) -> Any: ...
+
+class Value(Recorded):
+    def __init__(self, data: Any, *, label: str = ...) -> None: ...
+    def detach(self) -> Value: ...
+    def backward(
+        self,
+        seed: Any = ...,
+        *,
+        inputs: Value | Iterable[Value] | None = ...,
+        create_graph: bool = ...,
+        undefined: Policy = ...,
+    ) -> GradTable: ...
+    @property
+    def parents(self) -> tuple[Value, ...]: ...
+    @property
+    def operands(self) -> tuple[Any, ...]: ...
+    @property
+    def local_derivatives(self) -> tuple[Callable[[], Any], ...]: ...
+    def __copy__(self) -> Value: ...
+    def __deepcopy__(self, memo: dict[int, Any]) -> Value: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __ne__(self, other: object) -> bool: ...
+    def __lt__(self, other: Operand) -> bool: ...
+    def __le__(self, other: Operand) -> bool: ...
+    def __gt__(self, other: Operand) -> bool: ...
+    def __ge__(self, other: Operand) -> bool: ...
+    def __hash__(self) -> int: ...
+    # Refused when it runs, so that no gradient is lost without a word: math.sin(x), float(x)
+    __float__: None
+    __int__: None
+    __index__: None
+    __complex__: None
+    def __round__(self, digits: int | None = ...) -> Value: ...
+    def __divmod__(self, other: Operand) -> tuple[Value, Value]: ...
+    def __rdivmod__(self, other: Operand) -> tuple[Value, Value]: ...
+    def log(self, base: Operand | None = ...) -> Value: ...
+    def gelu(self, approximate: str = ...) -> Value: ...
+    def clip(self, lo: Operand, hi: Operand, out: None = ...) -> Value: ...
+    def conjugate(self) -> Value: ...
+    @property
+    def real(self) -> Value: ...
+    def rint(self) -> Value: ...
+"""
+
+FUNCTIONS = f"""{TOLD}
+
+# mypy: disable-error-code="overload-overlap"
+from collections.abc import Iterable
+from typing import Any, overload
+
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.value import Operand, Value
+
+__all__: list[str]
+
+def detach(x: Any) -> Any: ...
+def class_index(target: Any, classes: int) -> int: ...
+def softmax(logits: Iterable[Any]) -> list[Any]: ...
+def log_softmax(logits: Iterable[Any]) -> list[Any]: ...
+def where(c: Any, a: Any, b: Any) -> Any: ...
+"""
+WRITTEN_OUT = {"softmax", "log_softmax", "where"}
+
+
+def value_stub() -> str:
+    """The class Value: operators and methods, and what each gives."""
+    lines = [VALUE.rstrip()]
+    for name in BINARY:
+        lines += [
+            f"    def __{name}__(self, other: Operand) -> Value: ...",
+            f"    def __r{name}__(self, other: Operand) -> Value: ...",
+        ]
+    lines += [f"    def __{name}__(self) -> Value: ..." for name in UNARY]
+    for name, method in methods():
+        lines += [f"    def {name}({', '.join(['self', *method])}) -> Value: ..."]
+    return "\n".join(lines) + "\n"
+
+
+def methods() -> Iterator[tuple[str, list[str]]]:
+    """The methods of Value that are rows, under each of their names, with their other operands."""
+    for name in sorted(dir(Value)):
+        found = getattr(Value, name)
+        row = found if isinstance(found, Primitive) else TABLE.get(name)
+        if row is None or row.arity is None or f"    def {name}(" in VALUE:
+            continue
+        count = row.arity - len(row.defaults)
+        yield (
+            name,
+            [
+                f"{operand}: Operand{' = ...' if i >= count else ''}"
+                for i, operand in enumerate(operands(row))
+                if i
+            ],
+        )
+
+
+def functions_stub() -> str:
+    """The functions: floats give a float, a Value among them a Value."""
+    lines = [FUNCTIONS]
+    kinds = sorted({row_kind(f) for f in public().values() if isinstance(f, Primitive)})
+    for count in kinds:
+        lines.append(f"class _Of{count}(Primitive):")
+        lines += [f"    {line}" for line in overloads("__call__", [f"x{i}" for i in range(count)])]
+        lines.append("")
+    for name, function in public().items():
+        if isinstance(function, Primitive):
+            doc = (function.__doc__ or "").split("\n>>>")[0].rstrip()
+            lines += [f"{name}: _Of{row_kind(function)}", f'"""{doc}\n"""']
+        elif name not in WRITTEN_OUT:
+            lines += overloaded(name, inspect.signature(function))
+    return "\n".join(lines) + "\n"
+
+
+def public() -> dict[str, object]:
+    """The functions people call, by name."""
+    return {name: getattr(functions, name) for name in functions.__all__}
+
+
+def row_kind(row: object) -> int:
+    """The number of operands."""
+    return getattr(row, "arity", None) or 0
+
+
+def overloads(name: str, names: list[str], rest: Iterable[str] = ()) -> Iterator[str]:
+    """A Value in any place gives a Value, floats alone a float."""
+    method = name.startswith("__")
+    for first in [*range(len(names)), None]:
+        kinds = [
+            "float" if first is None or i < first else "Value" if i == first else "Operand"
+            for i in range(len(names))
+        ]
+        typed = [f"{x}: {kind}" for x, kind in zip(names, kinds, strict=True)]
+        inside = ", ".join([*["self"] * method, *typed, *(["/"] * method), *rest])
+        result = "float" if first is None else "Value"
+        yield "@overload"
+        yield f"def {name}({inside}) -> {result}: ..."
+
+
+def overloaded(name: str, signature: inspect.Signature) -> Iterator[str]:
+    """A function of functions.py: of numbers, of any number of them, or of iterables of them."""
+    parameters = list(signature.parameters.values())
+    lists = [p.name for p in parameters if "Iterable" in str(p.annotation)]
+    optional = [f"{p.name}: {p.annotation} = ..." for p in parameters if p.default is not p.empty]
+    optional = [each.replace(": Any", ": float | None") for each in optional]
+    others = [f"{p.name}: Any" for p in parameters if p.name not in lists]
+    if lists or parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
+        for kind, result in (("float", "float"), ("Operand", "Value")):
+            typed = [f"{each}: Iterable[{kind}]" for each in lists] + others
+            typed = typed if lists else [f"*{parameters[0].name}: {kind}"]
+            yield "@overload"
+            yield f"def {name}({', '.join(typed)}) -> {result}: ..."
+        return
+    required = [p.name for p in parameters if p.default is p.empty]
+    yield from overloads(name, required, optional)
+
+
+STUBS = {"core/value.pyi": value_stub, "functions.pyi": functions_stub}
+
+if __name__ == "__main__":
+    for place, made in STUBS.items():
+        (PACKAGE / place).write_text(made(), encoding="utf-8")
