@@ -1,4 +1,4 @@
-"""Where something undefined arises, the eager modes give one number, one kind of warning or error.
+"""Where something undefined arises, all modes give one number, one kind of warning or error.
 
 Reverse mode decides (the interface: policies, structural zeros and warnings hold alike).
 """
@@ -7,6 +7,7 @@ import math
 import warnings
 
 import pytest
+from modes_reference import flat
 
 import tinygrad_scalar as ts
 from tinygrad_scalar import UndefinedGradientError, Value
@@ -107,5 +108,140 @@ def test_a_policy_of_another_name_is_refused():
         lambda: ts.taylor(ts.sin, 1, undefined="no"),
         lambda: ts.derivative(ts.sin, undefined="no"),
     ):
+        with pytest.raises(ValueError, match="undefined is one of"):
+            call()
+
+
+# ── compiled functions at numbers ─────────────────────────────────────────────────────────────
+EVERY = pytest.mark.parametrize("engine", ts.engines())
+# a compiled function's method, and the eager mode that it stands for
+METHODS = {
+    "call": (lambda c, x: c(x), lambda f, x, u: f(Value(x))),
+    "grad": (lambda c, x: c.grad(x), lambda f, x, u: ts.grad(f, undefined=u)(x)),
+    "value_and_grad": (
+        lambda c, x: c.value_and_grad(x),
+        lambda f, x, u: ts.value_and_grad(f, undefined=u)(x),
+    ),
+    "jvp": (
+        lambda c, x: c.jvp((x,), (2.0,)),
+        lambda f, x, u: ts.jvp(f, (x,), (2.0,), undefined=u),
+    ),
+    "hvp": (
+        lambda c, x: c.hvp((x,), (2.0,)),
+        lambda f, x, u: ts.hvp(f, (x,), (2.0,), undefined=u),
+    ),
+    "jacobian": (lambda c, x: c.jacobian(x), lambda f, x, u: ts.jacobian(f, undefined=u)(x)),
+    "hessian": (lambda c, x: c.hessian(x), lambda f, x, u: ts.hessian(f, undefined=u)(x)),
+}
+# points at which a row raises, or a result is not finite without anything undefined
+MORE = {
+    "power": (lambda x: x * x**0.5, 0.0),
+    "square of a root": (lambda x: ts.sqrt(x) ** 2, 0.0),
+    "length": (lambda x: ts.hypot(x, x - x), 0.0),
+    "angle": (lambda x: ts.atan2(x, x), 0.0),
+    "end of the domain": (lambda x: ts.acos(ts.erf(x)), 700.0),
+    "silu at infinity": (ts.silu, math.inf),
+    "quotient": (lambda x: x / x, -1e-300),
+    "NaN": (lambda x: ts.exp(x) * x, math.nan),
+    "pole": (lambda x: 1 / x, 0.0),
+    "logarithm": (ts.log, -1.0),
+    "not used": (lambda x: (ts.log(x), x * 2.0)[1], -1.0),
+    "own derivative": (
+        ts.primitive("cube_by_parts", lambda x: x**3, lambda y, x: 3 * y / x),
+        0.0,
+    ),
+    "exception handled": (lambda x: handled(lambda: 1 / x, lambda: x + 7.0), 0.0),
+    "other exception handled": (lambda x: handled(lambda: ts.log(x), lambda: x * 0 - 1), -2.0),
+}
+
+
+def handled(attempt, otherwise):
+    try:
+        return attempt()
+    except (ZeroDivisionError, ValueError):
+        return otherwise()
+
+
+def seen(mode, *args):
+    """The numbers, or the error; and the warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = mode(*args)
+        except (ArithmeticError, ValueError) as error:
+            found = (type(error), str(error))
+        else:
+            found = [y.data if isinstance(y, Value) else y for y in flat(found)]
+            found = ["nan" if y != y else round(y, 12) for y in found]
+    return found, [(w.category, str(w.message)) for w in caught]
+
+
+@EVERY
+@pytest.mark.parametrize("undefined", POLICIES)
+@pytest.mark.parametrize("name", [*CASES, *MORE])
+def test_compiled_functions_are_as_their_eager_modes(name, undefined, engine):
+    f, x = (MORE.get(name) or CASES[name])[:2]
+    c = ts.compile(f, engine=engine, undefined=undefined)
+    for method, (compiled, eager) in METHODS.items():
+        expected = seen(eager, f, x, undefined)
+        for _ in range(3):  # the second call makes machine code, the third runs it
+            assert seen(compiled, c, x) == expected, method
+
+
+@EVERY
+def test_one_bad_point_changes_no_other(engine):
+    c = ts.compile(lambda x: handled(lambda: 1 / x, lambda: x + 7.0), engine=engine)
+    for _ in range(3):
+        assert (c(2.0), c(0.0), c.grad(2.0), c.grad(0.0)) == (0.5, 7.0, -0.25, 1.0)
+
+
+@EVERY
+def test_results_keep_their_structure_where_the_function_itself_is_run(engine):
+    def f(x, p):
+        return ts.sqrt(x * x) + p["a"][0] * p["a"][1] + ts.hypot(x, x)
+
+    c = ts.compile(f, engine=engine, argnums=(1,))
+    assert c.grad(0.0, {"a": [2.0, 3.0]}) == ({"a": [3.0, 2.0]},)
+    c = ts.compile(f, engine=engine, undefined="nan")
+    slopes = c.grad(0.0, {"a": [2.0, 3.0]})
+    assert math.isnan(slopes[0])
+    assert slopes[1] == {"a": [3.0, 2.0]}
+    rows = ts.compile(lambda x: {"a": ts.sqrt(x * x), "b": [x, 3 * x]}, engine=engine)
+    with pytest.warns(ts.UndefinedGradientWarning):
+        assert rows.jvp((0.0,), (1.0,)) == (
+            {"a": 0.0, "b": [0.0, 0.0]},
+            {"a": 0.0, "b": [1.0, 3.0]},
+        )
+    with pytest.warns(ts.UndefinedGradientWarning):
+        assert rows.jacobian(0.0) == [[0.0], [1.0], [3.0]]
+
+
+@EVERY
+@pytest.mark.parametrize("undefined", POLICIES)
+@pytest.mark.parametrize("name", CASES)
+def test_functions_from_files_keep_their_policy(name, undefined, engine, tmp_path):
+    f, x, _ = CASES[name]
+    c = ts.compile(f, engine=engine, undefined=undefined)
+    c(x)
+    c.save(tmp_path / "f.json")
+    loaded = ts.load_compiled(tmp_path / "f.json")
+    for method in ("grad", "jvp", "hessian"):
+        compiled, eager = METHODS[method]
+        assert seen(compiled, loaded, x)[0] == seen(eager, f, x, undefined)[0], method
+
+
+@EVERY
+def test_backward_goes_by_the_policy(engine):
+    w = Value(0.0)
+    c = ts.compile(lambda x: ts.abs(w) * x, engine=engine, undefined="raise")
+    with pytest.raises(UndefinedGradientError, match="abs"):
+        c.backward(2.0)
+    assert w.grad == 0.0
+    ts.compile(lambda x: ts.abs(w) * x, engine=engine).backward(2.0)
+    assert w.grad == 0.0
+
+
+def test_a_compiled_policy_of_another_name_is_refused():
+    for call in (lambda: ts.compile(ts.sin, undefined="no"), lambda: ts.compile(undefined="no")):
         with pytest.raises(ValueError, match="undefined is one of"):
             call()

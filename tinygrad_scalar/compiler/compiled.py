@@ -34,8 +34,10 @@ from tinygrad_scalar.compiler.results import (
     several,
 )
 from tinygrad_scalar.compiler.storage import load, pickled, save
+from tinygrad_scalar.compiler.uncompiled import flattened, replay, uncompiled
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.tree import like, mapped
+from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.modes.grad import positions
 
 DTYPES = ("float64", "float32")
@@ -52,17 +54,20 @@ class Compiled:
         dtype: str = "float64",
         threads: int = 1,
         max_paths: int = 64,
+        undefined: Policy = "subgradient",
     ) -> None:
         if function is not None and not callable(function):
             raise TypeError(f"compile: give a function, not {type(function).__name__}")
         if dtype not in DTYPES:
             raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
+        check_policy(undefined)
         counts: dict[str, Any] = {"threads": threads, "max_paths": max_paths}
         for name, number in counts.items():
             if not isinstance(number, int) or number < 1:
                 raise ValueError(f"compile: {name} is a whole number of at least 1, not {number!r}")
         self.function, self.argnums, self.dtype = function, argnums, dtype
         self.engine, self.threads, self.max_paths = check_engine(engine), threads, max_paths
+        self.undefined = undefined
         self._named = engine
         self._specialisations: dict[Any, Specialisation] = {}
         self._latest: Path | None = None
@@ -88,7 +93,7 @@ class Compiled:
     def _same(self, function: Callable[..., Any]) -> Compiled:
         """Another function compiled with the same settings."""
         settings = (self.argnums, self._named, self.dtype, self.threads, self.max_paths)
-        return Compiled(function, *settings)
+        return Compiled(function, *settings, self.undefined)
 
     # ── the face ──────────────────────────────────────────────────────────────────────────────
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -205,7 +210,7 @@ class Compiled:
         if call.size == 0:
             raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
         if call.size is None:
-            path, numbers = own.point(BACKWARD, call.columns)
+            path, numbers = self._point(own, BACKWARD, call)
             total, size, parts = numbers[0], 1, [(path, numbers[1:])]
         else:
             size = call.size
@@ -350,7 +355,12 @@ class Compiled:
                 )
             return traced(self.function, trees, point, options, decided)
 
-        own = Specialisation(trace, host_engine(self.engine), self.dtype, self.max_paths)
+        def eagerly(path: Path, request: Request, x: Sequence[float]) -> list[float]:
+            given = self.function
+            flat = replay(path) if given is None else flattened(given, trees, options, path)
+            return uncompiled(flat, path, request, x, self.undefined)
+
+        own = Specialisation(trace, eagerly, host_engine(self.engine), self.dtype, self.max_paths)
         own.widths = [width_of(key) for key in call.key]
         return own
 
@@ -359,7 +369,7 @@ class Compiled:
         if call.xp is not None:
             path, outputs = self._elsewhere(own, request, call)
         elif call.size is None:
-            path, outputs = own.point(request, call.columns)
+            path, outputs = self._point(own, request, call)
             if self.dtype == "float32":
                 outputs = rounded(outputs)
         elif self.engine == "cuda":
@@ -377,6 +387,14 @@ class Compiled:
                 "function there"
             )
         return path, outputs
+
+    def _point(
+        self, own: Specialisation, request: Request, call: Call
+    ) -> tuple[Path, Sequence[float]]:
+        """One point: by compiled code, unless every kink must be seen."""
+        if self.undefined == "subgradient" or request is VALUE:
+            return own.point(request, call.columns)
+        return own.judged(request, call.columns)
 
     def _elsewhere(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
         """On arrays that are not NumPy's: by a kernel on their device, or in their namespace."""
@@ -403,6 +421,7 @@ class Compiled:
             or host_engine(self.engine) != "llvm"
             or self.dtype != "float64"
             or path.leaves
+            or (request is not VALUE and self.undefined != "subgradient")
         ):
             return
         key = (mode, request)
@@ -485,6 +504,7 @@ def compile(
     dtype: str = "float64",
     threads: int = 1,
     max_paths: int = 64,
+    undefined: Policy = "subgradient",
 ) -> Any:
     """A scalar function as compiled code, with its derivatives; also a decorator.
 
@@ -522,13 +542,20 @@ def compile(
 
     A comparison is a bool and becomes a guard: points for which it turns out otherwise are traced
     on their own path, up to `max_paths`. Written as an operand itself, as in `where(x > 0, a, b)`
-    and `x * (x > 0)`, it is no branch. Numbers raise what the function itself raises; arrays give
-    NaN or ±inf at that point. Numbers read from `.data` of a leaf closed over are frozen. `dtype`
-    is "float64" or "float32", `threads` share a batch.
+    and `x * (x > 0)`, it is no branch. Numbers read from `.data` of a leaf closed over are frozen.
+    `dtype` is "float64" or "float32", `threads` share a batch.
+
+    At numbers where the compiled code raises, or a result is NaN or ±inf, the function itself is
+    run, in the eager mode (`tinygrad_scalar.grad`, `jvp`, `hessian` …): results, warnings and
+    errors are its own. `undefined` is the policy of that mode, see `Value.backward`; with "nan",
+    "warn" and "raise" derivatives at numbers are always taken eagerly, at the eager cost, because
+    every kink must be seen. A function loaded from a file, and `backward`, run their trace eagerly
+    instead. Arrays have no policy, raise nothing and warn of nothing: they hold NaN or ±inf there.
 
     Errors: TraceError for `.data` or float() of what is computed while tracing, more than
     `max_paths` paths, or a trace of ten million operations; TypeError and ValueError for arguments
-    of other kinds or lengths; ImportError for a named engine that is not installed.
+    of other kinds or lengths; ValueError for another `undefined`; ImportError for a named engine
+    that is not installed.
     Source: *Deep Learning*, Algorithms 6.1 and 6.2.
 
     >>> import tinygrad_scalar
@@ -538,9 +565,10 @@ def compile(
     >>> f(0.0, 3.0), f.grad(0.0, 3.0)
     (1.0, (4.0, 0.0))
     """
-    settings = (argnums, engine, dtype, threads, max_paths)
+    settings = (argnums, engine, dtype, threads, max_paths, undefined)
     if g is None:
         check_engine(engine)
+        check_policy(undefined)
         return lambda function: Compiled(function, *settings)
     return Compiled(g, *settings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +14,8 @@ from typing import Any
 from tinygrad_scalar.compiler.arguments import is_array
 from tinygrad_scalar.compiler.backends import interpreter, kernel
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
-from tinygrad_scalar.core import context
+from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
 from tinygrad_scalar.core.tree import same_structure
-from tinygrad_scalar.core.value import Value
 
 MANY = 10_000  # objects that take too long to look through
 SMALLEST_SHARE = 1024  # points for which a thread is worth starting
@@ -25,13 +24,20 @@ SMALLEST_SHARE = 1024  # points for which a thread is worth starting
 class Specialisation:
     """All paths of a function for arguments of one structure.
 
-    `trace` gives the path at a point; the limit on paths and the locks are kept here.
+    `trace` gives the path at a point, and `eagerly` the outputs by the function itself; the limit
+    on paths and the locks are kept here.
     """
 
     def __init__(
-        self, trace: Callable[[Sequence[float]], Path], engine: str, dtype: str, max_paths: int
+        self,
+        trace: Callable[[Sequence[float]], Path],
+        eagerly: Callable[[Path, Request, Sequence[float]], list[float]],
+        engine: str,
+        dtype: str,
+        max_paths: int,
     ) -> None:
-        self.trace, self.engine, self.dtype, self.max_paths = trace, engine, dtype, max_paths
+        self.trace, self.eagerly, self.engine = trace, eagerly, engine
+        self.dtype, self.max_paths = dtype, max_paths
         self.paths: list[Path] = []
         self.widths: list[int] = []  # how many numbers each argument holds
         self.lock = threading.RLock()
@@ -93,20 +99,25 @@ class Specialisation:
         path, _ = self.traced_at(x[: self._inputs(request, x)])
         numbers = self._outputs(path, request, x)
         if numbers is None:  # a guard so close that the engine's rounding turns it
-            numbers = exactly(path, request, x, path.parameters())
+            numbers = self.eagerly(path, request, x)
         return path, numbers
 
+    def judged(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
+        """The same, always by the eager mode, which sees every kink."""
+        path, _ = self.point(VALUE, x[: self._inputs(request, x)])
+        return path, self.eagerly(path, request, x)
+
     def _outputs(self, path: Path, request: Request, x: Sequence[float]) -> Sequence[float] | None:
-        p = path.parameters()
         made = self.kernel(path, request, None)
+        raised = False
         try:
-            numbers: Sequence[float] | None = made.point(x, p)
-        except (ArithmeticError, ValueError, IndexError):
-            return exactly(path, request, x, p)
-        if not numbers or not has_nan(numbers):
+            numbers: Sequence[float] | None = made.point(x, path.parameters())
+        except Exception:  # noqa: BLE001 (the function itself raises it again, or handles it)
+            raised = True
+        if not raised and (not numbers or all_finite(numbers)):
             return numbers
-        numbers = exactly(path, request, x, p)
-        if getattr(made, "retires", False) and not has_nan(numbers):
+        numbers = self.eagerly(path, request, x)
+        if not raised and getattr(made, "retires", False) and all_finite(numbers):
             path.write_out()
         return numbers
 
@@ -211,10 +222,9 @@ def _first(places: Any) -> Any:
     return np.zeros(1, dtype=int) if places is None else places[:1]
 
 
-def has_nan(numbers: Sequence[float]) -> bool:
-    """Whether a NaN is among the numbers; their sum tells at once that none is."""
-    total = sum(numbers)
-    return total != total and any(x != x for x in numbers)  # noqa: PLR0124 (NaN)
+def all_finite(numbers: Sequence[float]) -> bool:
+    """Whether no NaN and no ±inf is among the numbers; mostly their sum tells at once."""
+    return math.isfinite(sum(numbers)) or all(map(math.isfinite, numbers))
 
 
 @contextmanager
@@ -270,31 +280,3 @@ def _in_threads(
 
 def _summed(outputs: Any, mask: Any) -> tuple[Any, Any]:
     return (outputs if mask is None else outputs[:, mask]).sum(axis=1), mask
-
-
-def exactly(path: Path, request: Request, x: Sequence[float], p: Sequence[float]) -> list[float]:
-    """The outputs as eager evaluation has them, undefined products and exceptions included.
-
-    Modes without an eager counterpart here raise what the value raises and go on in IEEE
-    arithmetic.
-    """
-    inputs = [Value(number) for number in x[: path.inputs]]
-    leaves = [Value(number) for number in p]
-    with context.override(recording=True):  # as grad does, whoever calls it under no_grad
-        replayed = path.replayed(inputs, leaves)
-    outputs = [y if isinstance(y, Value) else Value(y) for y in replayed]
-    numbers = [y.data for y in outputs]
-    mode = request.mode
-    if mode == "value":
-        return numbers
-    if mode in ("grad", "both", "backward", "jacobian"):
-        wanted = leaves if mode == "backward" else [inputs[k] for k in request.inputs]
-        rows = []
-        for y in outputs:
-            table = y.backward(inputs=wanted)
-            rows += [table[node] for node in wanted]
-        return rows if mode in ("grad", "jacobian") else [*numbers, *rows]
-    from tinygrad_scalar.compiler.python.kernel import Kernel
-
-    made = Kernel(path.program(request))
-    return made.at_limits(x, p, guards=False) or []

@@ -98,6 +98,7 @@ def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
         "dtype": compiled.dtype,
         "threads": compiled.threads,
         "max_paths": compiled.max_paths,
+        "undefined": compiled.undefined,
         "leaves": [float(leaf.data) for leaf in leaves],
         "structures": structures,
     }
@@ -183,6 +184,7 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
         described["dtype"],
         described["threads"],
         described["max_paths"],
+        described.get("undefined", "subgradient"),
     )
     compiled.__name__ = str(described["name"])  # type: ignore[attr-defined]
     for structure in described["structures"]:

@@ -185,7 +185,7 @@ nothing:
         self.end_loop(k, top, after, length)
 
     def _call(self) -> None:
-        """Run the program, and give up where a guard failed or a result is NaN."""
+        """Run the program, and give up where a guard failed or a number is not finite."""
         self.lines.append("  store i8 1, ptr @m_buffer")
         self.lines.append("  store double 0.0, ptr @s_buffer")
         run = self.add(f"inttoptr i64 {self.point} to ptr")
@@ -199,7 +199,8 @@ nothing:
         k, top, after = self.loop()
         place = self.add(f"getelementptr inbounds double, ptr @out_buffer, i64 {k}")
         number = self.add(f"load double, ptr {place}")
-        self.go_on_if(self.add(f"fcmp ord double {number}, {number}"))
+        nothing = self.add(f"fsub double {number}, {number}")  # NaN for ±inf too
+        self.go_on_if(self.add(f"fcmp ord double {nothing}, {nothing}"))
         self.end_loop(k, top, after, self.outputs)
 
     def _float(self, position: str) -> str:
