@@ -73,6 +73,29 @@ def test_the_slope_of_the_error_function_is_precise(x):
             assert abs(sign * slope - expected) <= 4 * math.ulp(expected)
 
 
+def test_the_logarithm_of_a_product_of_densities_has_its_curvature():
+    """Σ (1 − 3 (a/s)²) at s = 1, although the square of the product, 1e-299, is 0."""
+    points = [0.5 * k for k in range(1, 25)]
+    expected = sum(1 - 3 * a * a for a in points)
+
+    def likelihood(s):
+        return ts.log(ts.prod([ts.exp(-(a * a) / (s * s) / 2) / s for a in points]))
+
+    assert likelihood(1.0) < -600
+    for mode, got in seconds(likelihood, 1.0):
+        assert abs(got - expected) <= 1e-9, mode  # 1e-12 of the terms, 1,800, that are summed
+
+
+def test_a_logarithm_to_a_base_has_the_precision_of_either():
+    """log 10 / log 3 to 50 digits, whichever of the two is the mpf, a leaf or a plain number."""
+    with mpmath.workdps(50):
+        ten, exact = mpmath.mpf(10), mpmath.log(10) / mpmath.log(3)
+        three = mpmath.mpf(3)
+        for x, base in ((ten, 3.0), (10, three), (Value(ten), 3), (10.0, Value(three))):
+            y = ts.log(x, base)
+            assert abs((y.data if isinstance(y, Value) else y) - exact) < mpmath.mpf("1e-48")
+
+
 @pytest.mark.parametrize("name", ["erfc", "normal_cdf", "gelu"])
 @pytest.mark.parametrize("engine", [engine for engine in ENGINES if engine != "python"])
 def test_tails_are_precise_in_arrays(engine, name):

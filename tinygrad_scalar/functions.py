@@ -75,7 +75,9 @@ from tinygrad_scalar.core.primitives import (
     trunc,
     xlogy,
 )
+from tinygrad_scalar.core.undefined import plain
 from tinygrad_scalar.core.value import many
+from tinygrad_scalar.numbers.precision import uncommon
 
 __all__ = [
     "abs",
@@ -160,12 +162,17 @@ __all__ = [
 def log(x: Any, base: Any = None) -> Any:
     """log x, the natural logarithm; with a base log x / log base.
 
-    Domain: x > 0. Cost O(1). Errors: ValueError for x ≤ 0. Source: dlog x/dx = 1/x.
+    Domain: x > 0. A plain number beside an mpf is one, so that both logarithms have its precision.
+    Cost O(1). Errors: ValueError for x ≤ 0. Source: dlog x/dx = 1/x.
 
     >>> log(1.0), log(8.0, 2.0)
     (0.0, 3.0)
     """
-    return table.log(x) if base is None else table.div(table.log(x), table.log(base))
+    if base is None:
+        return table.log(x)
+    kind = uncommon((plain(x), plain(base)))
+    over, under = (y if isinstance(y, Carrier) else table.log.checked(y, kind) for y in (x, base))
+    return table.div(table.log(over), table.log(under))
 
 
 def hypot(*coordinates: Any) -> Any:

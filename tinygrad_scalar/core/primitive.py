@@ -78,6 +78,9 @@ class Primitive:
     - `limit(*x)`: the value where `forward` raises, as IEEE arithmetic has it.
     - `total`: `forward` raises for no floats.
     - `spreading`: so many operands, the first ones, make the result inf or NaN where they are.
+    - `digits`: how many decimal digits its first and second derivatives keep, as far as the
+      rounding of the operands leaves them and no product on the way leaves the range of floats;
+      `scale(*x)`: the size of terms that cancel there, whose digits are meant, 0 where none do.
     - `opaque`: its partials run a user's code, which is not to be tried out with NaN.
     - `mpmath`: the name in mpmath of the same function, or a function `(mpmath, *x)`.
     - `whole`: the positions of the operands that are whole numbers, and no variables.
@@ -108,6 +111,7 @@ class Primitive:
         "cuda",
         "defaults",
         "derivatives",
+        "digits",
         "doc",
         "domain",
         "formula",
@@ -126,6 +130,7 @@ class Primitive:
         "precedence",
         "pulls",
         "python",
+        "scale",
         "scipy",
         "spreading",
         "subgradient",
@@ -166,6 +171,8 @@ class Primitive:
         spreading: int = 0,
         doc: str = "",
         derivatives: Sequence[str] = (),
+        digits: float = 14,
+        scale: Callable[..., float] = lambda *_: 0.0,
     ) -> None:
         self.name, self.forward, self.partials, self.arity = name, forward, tuple(partials), arity
         self.__qualname__ = name
@@ -188,6 +195,7 @@ class Primitive:
         self.mpmath = mpmath if mpmath is not None else name
         self.defaults = tuple(defaults)
         self.opaque, self.total, self.spreading = opaque, total, spreading
+        self.digits, self.scale = digits, scale
         self.joint: Joint | None = None  # the operation with several outputs this is one of
         self.index = 0
         self.templates: Any = None  # what the tape made of the partials, with these

@@ -101,8 +101,8 @@ reciprocal = row("reciprocal", None,  lambda y, x: -y * y, pull=lambda g, y, x: 
                  limit=lambda x: limits.divide(1.0, x), formula=lambda x: 1 / x)
 sqrt  = row("sqrt",  math.sqrt, lambda y, x: 1 / (2 * y + 0), pull=lambda g, y, x: g / (2 * y + 0), domain=Interval(0.0, closed_low=True), symbol="√", latex=r"\sqrt{{{0}}}", c="sqrt", llvm="llvm.sqrt")
 cbrt  = row("cbrt",  math.cbrt, lambda y, x: 1 / (3 * y * y), pull=lambda g, y, x: g / (3 * y * y), symbol="∛", latex=r"\sqrt[3]{{{0}}}", mpmath=limits.mpmath_cbrt, total=True, formula=elementary.cbrt, c="cbrt")
-hypot = row("hypot", math.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, kinks=lambda a, b: a == 0 and b == 0,
-            latex=r"\sqrt{{{{{0}}}^2 + {{{1}}}^2}}", total=True, c="hypot", doc="√(a² + b²), without overflow")
+hypot = row("hypot", math.hypot, lambda y, a, b: _share_of_length(a, b, y), lambda y, a, b: _share_of_length(b, a, y), kinks=lambda a, b: a == 0 and b == 0,
+            latex=r"\sqrt{{{{{0}}}^2 + {{{1}}}^2}}", total=True, c="hypot", derivatives=("a / y", "b / y"), doc="√(a² + b²), without overflow")
 
 
 def _slope_of_power(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -116,6 +116,11 @@ def _slope_of_power(g: Any, y: Any, a: Any, b: Any) -> Any:
     power = b * a ** (b - (1 - rounded - (b == 0) * (a == 0)))
     power = power if g.__class__ is int else g * power  # 1, from a partial
     return power / a**rounded if isinstance(rounded, Carrier) or rounded else power
+
+
+def _share_of_length(a: Any, b: Any, y: Any) -> Any:
+    """a / y with y = hypot(a, b), by the row that knows how it moves where that may be asked."""
+    return direction(a, b, y) if isinstance(y, Carrier) else a / y
 
 
 # ── branches and rounding ─────────────────────────────────────────────────────────────────────
@@ -173,8 +178,8 @@ degrees = row("degrees", None, lambda y, x: constant("180/π", x), total=True, s
 radians = row("radians", None, lambda y, x: constant("π/180", x), total=True, spreading=1, formula=lambda x: x * 0.017453292519943295)
 sinc  = row("sinc",  None, lambda y, x: _slope_of_sinc(y, x), mpmath="sinc", formula=logarithms.sinc, derivatives=("(cos(x) - y) / x",))  # noqa: PLW0108 (defined below)
 tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"), c="tan")
-asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt((1 - x) * (1 + x)), pull=lambda g, y, x: g / sqrt((1 - x) * (1 + x)), domain=CLOSED_UNIT, latex=_function("arcsin"), c="asin", numpy=("arcsin",))
-acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt((1 - x) * (1 + x)), pull=lambda g, y, x: -(g / sqrt((1 - x) * (1 + x))), domain=CLOSED_UNIT, latex=_function("arccos"), c="acos", numpy=("arccos",))
+asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt(one_minus_square(x)), pull=lambda g, y, x: g / sqrt(one_minus_square(x)), derivatives=("1 / sqrt(1 - x * x)",), domain=CLOSED_UNIT, latex=_function("arcsin"), c="asin", numpy=("arcsin",))
+acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt(one_minus_square(x)), pull=lambda g, y, x: -(g / sqrt(one_minus_square(x))), derivatives=("-1 / sqrt(1 - x * x)",), domain=CLOSED_UNIT, latex=_function("arccos"), c="acos", numpy=("arccos",))
 _over_square = lambda x, length: x / length / length  # noqa: E731 (the square may overflow)
 _share = lambda g, x, length: g * (x / length) / length  # noqa: E731 (the same times g)
 _times_twice = lambda g, factor: g * factor * factor  # noqa: E731 (the square may underflow)
@@ -189,7 +194,7 @@ tanh  = row("tanh",  math.tanh,  lambda y, x: square(sech(x)), pull=lambda g, y,
 sech  = row("sech",  None, lambda y, x: -y * tanh(x), latex=r"\operatorname{{sech}}\left({0}\right)", total=True, formula=special.sech)
 asinh = row("asinh", math.asinh, lambda y, x: 1 / hypot(1, x), pull=lambda g, y, x: g / hypot(1, x), total=True, c="asinh", numpy=("arcsinh",))
 acosh = row("acosh", math.acosh, lambda y, x: 1 / (sqrt(x - 1) * sqrt(x + 1)), pull=lambda g, y, x: g / (sqrt(x - 1) * sqrt(x + 1)), domain=Interval(1.0, closed_low=True), c="acosh", numpy=("arccosh",))
-atanh = row("atanh", math.atanh, lambda y, x: 1 / ((1 - x) * (1 + x)), pull=lambda g, y, x: g / ((1 - x) * (1 + x)), domain=Interval(-1.0, 1.0),
+atanh = row("atanh", math.atanh, lambda y, x: 1 / one_minus_square(x), pull=lambda g, y, x: g / one_minus_square(x), derivatives=("1 / (1 - x * x)",), domain=Interval(-1.0, 1.0),
             limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan, c="atanh", numpy=("arctanh",))
 
 # ── special functions ─────────────────────────────────────────────────────────────────────────
@@ -211,8 +216,7 @@ elu        = row("elu",        None, lambda y, x, alpha: where(x > 0, 1, alpha *
                  lambda y, x, alpha: expm1(minimum(x, 0)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
                  defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x), formula=numerics.elu)
 softplus   = row("softplus",   None, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)), total=True, formula=special.softplus)
-# y (1 - y) has no digit left at x = 40
-sigmoid    = row("sigmoid",    None, lambda y, x: y * sigmoid(-x), pull=lambda g, y, x: g * y * sigmoid(-x), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid)
+sigmoid    = row("sigmoid",    None, lambda y, x: logistic_pdf(x), derivatives=("sigmoid(x) * sigmoid(-x)",), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid)
 silu       = row("silu",       None, lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x)), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True, formula=special.silu)
 gelu       = row("gelu",       None, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x), total=True, formula=special.gelu)
 gelu_tanh  = row("gelu_tanh",  None, lambda y, x: _slope_of_gelu_tanh(clip(x, -30, 30)),  # constant beyond: no 0·∞
@@ -231,18 +235,17 @@ def _slope_of_sinc(y: Any, x: Any) -> Any:
 
 
 def _slope_of_mish(x: Any) -> Any:
-    """t + x σ(x) (1 − t²), where t = tanh softplus x = (1 − q²) / (1 + q²) with q = σ(−x)."""
-    q = sigmoid(-x)
-    whole = 1 + q * q
+    """t + x (1 − t²) σ(x), where t = tanh softplus x, and 1 − t² is sech² softplus x."""
+    rise = softplus(x)
     bounded = clip(x, -800, 800)  # no 0·∞: the term has vanished there
-    return sigmoid(x) / whole * (1 + q + 4 * bounded * q * q / whole)
+    return tanh(rise) + bounded * square(sech(rise)) * sigmoid(x)
 
 
 def _slope_of_gelu_tanh(x: Any) -> Any:
-    """σ(2u) (1 + 2x u′ (1 − σ(2u))) with u = √(2/π) (x + 0.044715 x³)."""
+    """σ(2u) + 2x u′ σ′(2u) with u = √(2/π) (x + 0.044715 x³)."""
     cubic, scaled = 44715 * (x * x) / 10**6, constant("√(8/π)", x) * x
-    s = sigmoid(scaled * (1 + cubic))
-    return s * (1 + scaled * (1 + 3 * cubic) * (1 - s))
+    twice = scaled * (1 + cubic)
+    return sigmoid(twice) + scaled * (1 + 3 * cubic) * logistic_pdf(twice)
 
 
 log_sigmoid = row("log_sigmoid", None, lambda y, x: sigmoid(-x), mpmath=lambda m, x: -m.log1p(m.exp(-x)), total=True, formula=logarithms.log_sigmoid)
@@ -292,14 +295,28 @@ prod = row("prod", None, lambda y, *x: _products_of_the_others(1, x), pull=lambd
 mean = row("mean", None, lambda y, *x: [Fraction(1, len(x))] * len(x), arity=None, mpmath="", total=True, formula=lambda *x: numerics.add_all(x) / len(x), doc="(x₁ + … + xₙ) / n", derivatives=("1 / n by each",))
 dot  = row("dot",  None,      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], arity=None, symbol="·",
            latex=r"\operatorname{{dot}}\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.dot_all(x), doc="the first half of the operands times the second, added up", derivatives=("by each what it is multiplied with",))
-logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), _softmax, arity=None,
+# the second derivative is p (1 - p) for the share p, and 1 - p has no digit left where p is near 1
+logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), _softmax, arity=None, scale=lambda *x: 1.0,
                 mpmath=lambda m, *x: m.log(m.fsum(m.exp(a) for a in x)), formula=special.logsumexp_formula, doc="log(e^x₁ + … + e^xₙ), without overflow", derivatives=("softmax(x)",))
-cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, mpmath=limits.mpmath_cross_entropy, formula=special.cross_entropy_formula, doc="Σ t · (logsumexp − logit) over logits, the first half of the operands, and probabilities t", derivatives=("softmax · Σt − t by the logits, logsumexp − logit by the probabilities",))
+# by a logit it is share · Σt - t, which cancels where the share is near t
+cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, scale=lambda *x: math.fsum(map(math.fabs, x[len(x) // 2 :])),
+                    mpmath=limits.mpmath_cross_entropy, formula=special.cross_entropy_formula, doc="Σ t · (logsumexp − logit) over logits, the first half of the operands, and probabilities t", derivatives=("softmax · Σt − t by the logits, logsumexp − logit by the probabilities",))
 
 # ── parts of formulas, which nobody calls by name ─────────────────────────────────────────────
-bell = Primitive("bell", special.bell, (lambda y, x: -(2 * x * y),), arity=1, mpmath=lambda m, x: m.exp(-x * x), total=True, formula=special.bell)
+bell = Primitive("bell", special.bell, (lambda y, x: -(2 * (x * y)),), arity=1, mpmath=lambda m, x: m.exp(-x * x), total=True, formula=special.bell)
+# a / y where y is hypot(a, b): 1/y - a²/y³ cancels, and y moves with a and b alone
+direction = Primitive("direction", lambda a, b, y: a / y, (lambda s, a, b, y: square(b / y) / y, lambda s, a, b, y: -(s * (b / y)) / y, 0), arity=3,
+                      mpmath="", formula=lambda a, b, y: a / y)
+# its slope, as a sum (1 - x) - (1 + x), has no digit left at x = 1e-17
+one_minus_square = Primitive("one_minus_square", lambda x: (1 - x) * (1 + x), (lambda y, x: -2 * x,), arity=1, mpmath="", total=True, formula=lambda x: (1 - x) * (1 + x))
+# σ(x) σ(-x), whose slope as σ(x) σ(-x) (σ(-x) - σ(x)) has no digit left at x = 1e-17
+logistic_pdf = Primitive("logistic_pdf", special.logistic_pdf, (lambda y, x: -y * tanh(x / 2),), arity=1, mpmath=lambda m, x: m.sech(x / 2) ** 2 / 4,
+                         total=True, formula=special.logistic_pdf)
 PARTS = {
     "bell": bell,
+    "logistic_pdf": logistic_pdf,
+    "direction": direction,
+    "one_minus_square": one_minus_square,
     "product_error": Primitive("product_error", parts.product_error, (0, 0, 0), arity=3, formula=parts.product_error,
                                c="fma({0}, {1}, -({2}))", array="", llvm="llvm.fma"),
     "power_of_two": Primitive("power_of_two", parts.power_of_two, (0,), arity=1, c="ldexp(1.0, (int){0})", array="", llvm="bits"),

@@ -34,6 +34,19 @@ def sigmoid(x: Any) -> Any:
     return where(x >= 0.0, 1.0, small) / (1.0 + small)
 
 
+def logistic_pdf(x: Any) -> Any:
+    """σ(x) σ(−x), the slope of the sigmoid and the density of the logistic distribution.
+
+    Domain: all reals. Types: float. O(1), error at most 4 ulps, no errors.
+    Written in e^−|x|, so that both tails keep their digits.
+
+    >>> logistic_pdf(0.0), f"{logistic_pdf(40.0):.12e}", logistic_pdf(-1000.0)
+    (0.25, '4.248354255292e-18', 0.0)
+    """
+    small = exp(-abs(x))
+    return small / ((1.0 + small) * (1.0 + small))
+
+
 def softplus(x: Any) -> Any:
     """Softplus: log(1 + eˣ), the smooth relu.
 

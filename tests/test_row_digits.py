@@ -1,0 +1,159 @@
+"""First and second derivatives of every row keep the digits that the row states, to the ends.
+
+The reference is the row's own rule in mpmath's numbers, of so many digits that cancellation is
+nothing; that the rule is the derivative of mpmath's function, `test_precision` tells. An operand
+is a float, as if it had been rounded: what half a unit in its last place changes is allowed.
+"""
+
+import itertools
+import math
+import random
+import warnings
+
+import mpmath
+import numpy as np
+import pytest
+from mpmath import mpf
+
+import tinygrad_scalar as ts
+from tinygrad_scalar import grad
+from tinygrad_scalar.core.primitives import TABLE
+
+LARGEST = 1.7976931348623157e308
+SIZES = (
+    5e-324, 3e-310, 2.3e-308, 1e-300, 1e-160, 1e-80, 1e-20, 1e-8, 1e-3, 0.3, 0.7, 1.3, 2.6, 7.1,
+    15.3, 27.9, 39.7, 150.3, 709.1, 1e4, 1e8, 1e17, 1e80, 1e160, 1e300, 1.7e308,
+)  # fmt: skip
+COUNTS = {"polygamma": (0, (0.0, 1.0, 2.0, 5.0)), "round_to": (1, (0.0, 2.0))}
+POINTS = 24
+SUBNORMAL = 1e-320  # where numbers lose their digits because they are subnormal, nothing is asked
+CONSTANT = {("polygamma", 0), ("round_to", 1), ("where", 0)}  # operands without a derivative
+# Within these, no product of a few factors leaves the range of floats on the way.
+FAR, NEAR = 1e60, 1e-60
+ENGINES = [engine for engine in ts.engines() if engine != "cuda"]
+
+
+def numbers(interval, several):
+    ends = [(interval.low, 1), (interval.high, -1)]
+    near = [e + side * d for e, side in ends if math.isfinite(e) for d in (1e-3, 1e-8, 1e-15)]
+    # what is multiplied by many others leaves the range of floats sooner
+    sizes = [size for size in SIZES if NEAR < size < FAR] if several else SIZES
+    inside = [sign * size for size in sizes for sign in (1, -1)]
+    return [x for x in dict.fromkeys([0.0, *inside, *near]) if interval.interior(x)]
+
+
+def points(row):
+    """Points of the open domain with a finite value, off the kinks; the same in every run."""
+    chosen = random.Random(row.name)
+    count = row.arity or 4
+    columns = [
+        numbers(row.domain[min(i, len(row.domain) - 1)], row.arity is None) for i in range(count)
+    ]
+    if row.name in COUNTS:
+        place, few = COUNTS[row.name]
+        columns[place] = list(few)
+    drawn = zip(columns[0]) if count == 1 else iter(lambda: tuple(map(chosen.choice, columns)), 0)
+    found = []
+    for point in itertools.islice(drawn, 20 * POINTS):
+        try:
+            y = row.forward(*point)
+        except (ArithmeticError, ValueError):
+            continue
+        if math.isfinite(y) and not row.kinks(*point):
+            found.append(point)
+    return found if count == 1 else found[:POINTS]
+
+
+def along(row, i, j=None):
+    """∂row/∂x_i, or ∂²row/∂x_i ∂x_j, as a function."""
+    f = lambda *x: row(*x)  # noqa: E731
+    first = grad(f, argnums=i)
+    return first if j is None else grad(lambda *x: first(*x), argnums=j)
+
+
+def settled(derivative, point):
+    """The derivative in mpmath's numbers, of so many digits that 30 stay; 0 below 1e-330."""
+    before = None
+    for digits in (40, 90, 700, 1400):
+        with mpmath.workdps(digits):
+            now = mpf(derivative(*map(mpf, point)))
+            small = before is not None and max(abs(now), abs(before)) < mpf("1e-330")
+            if small or (before is not None and abs(now - before) <= mpf("1e-30") * abs(now)):
+                return mpf(0) if small else now
+            before = now
+    return before
+
+
+def allowed(row, derivative, point, exact):
+    """The relative error that the row states, and what the rounding of the operands changes."""
+    bound = mpf(10) ** -row.digits
+    error = bound * (abs(exact) + row.scale(*point)) + SUBNORMAL
+    yield error
+    for i, x in enumerate(point):
+        if (row.name, i) not in CONSTANT and x:
+            with mpmath.workdps(60):
+                moved = [mpf(each) * (1 + (k == i) * mpf(2) ** -52) for k, each in enumerate(point)]
+            error += 2 * abs(settled(derivative, moved) - exact)
+    yield error
+
+
+def found(row, chosen):
+    """By mode the numbers and whether a warning came: the gradients and Hessians at all points."""
+    columns = [np.array(column) for column in zip(*chosen, strict=True)]
+    for engine in ENGINES:
+        compiled = ts.compile(lambda *x: row(*x), engine=engine)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if engine == "python":  # it takes no arrays: the function is rebuilt point by point
+                gradient, matrix = [], []
+                for point in chosen:
+                    slopes = compiled.grad(*point)
+                    gradient.append(slopes if isinstance(slopes, tuple) else (slopes,))
+                    matrix.append(compiled.hessian(*point))
+                gradient, matrix = np.array(gradient).T, np.array(matrix)
+            else:
+                gradient, matrix = compiled.grad(*columns), compiled.hessian(*columns)
+        gradient = gradient if isinstance(gradient, tuple) else np.atleast_2d(gradient)
+        yield engine, gradient, matrix
+
+
+@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
+def test_derivatives_keep_the_digits_that_the_row_states(row):
+    chosen = points(row)
+    modes = list(found(row, chosen))
+    for k, point in enumerate(chosen):
+        variable = [
+            i
+            for i, x in enumerate(point)
+            if (row.name, i) not in CONSTANT and not (row.name == "pow" and i and point[0] <= 0)
+        ]
+        for i in variable:
+            one = along(row, i)
+            check(row, one, point, 1, {e: g[i][k] for e, g, _ in modes})
+            for j in variable:
+                two = along(row, i, j)
+                check(row, two, point, 2, {e: h[k][i][j] for e, _, h in modes})
+
+
+def check(row, derivative, point, order, compiled):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            exact = settled(derivative, point)
+    except (ArithmeticError, UserWarning):  # a pole, or beyond what mpmath can do
+        return
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        got = {"eager": derivative(*point), **compiled}
+    sizes = [abs(x) for x in (*point, exact) if x]
+    ordinary = all(NEAR < size < FAR for size in sizes)
+    for mode, number in got.items():
+        what = f"{row.name}{point}, order {order}, {mode}: {number!r}, {mpmath.nstr(exact, 17)}"
+        if not math.isfinite(number) or abs(exact) > LARGEST or (mode == "eager" and warned):
+            # a factor, or the result, has left the range of floats
+            assert not ordinary, what
+            assert warned or abs(number) > 1e307 or math.isnan(number), what
+            continue
+        error = abs(mpf(float(number)) - exact)
+        bounds = allowed(row, derivative, point, exact)
+        assert error <= next(bounds) or error <= next(bounds), what
