@@ -190,7 +190,7 @@ def measured(rounds):
     """All of it, for the file of results."""
     return {
         "wide_graphs": wide_graphs(rounds),
-        "functions": functions(rounds),
+        "gradients_of_functions": functions(rounds),
         "create_graph": create_graph(rounds),
     }
 
@@ -206,7 +206,7 @@ def print_measured(results):
     print_table("Whole graphs: built, differentiated, released", header, rows)
     rows = [
         [f.replace("_", " "), *(x for way in row.values() for x in way.values())]
-        for f, row in results["functions"].items()
+        for f, row in results["gradients_of_functions"].items()
     ]
     header = ("function", "Values, µs", "times", "grad, µs", "times", "value_and_grad, µs", "times")
     print_table("Gradients of functions, against Values and backward by hand", header, rows)

@@ -13,12 +13,12 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.core.recorded import Recorded
 from tinygrad_scalar.core.undefined import by_rule
 from tinygrad_scalar.numbers.precision import evaluate, is_number
 
@@ -54,7 +54,6 @@ if hasattr(os, "register_at_fork"):  # a child has no other thread, which would 
     os.register_at_fork(
         before=running.acquire, after_in_parent=running.release, after_in_child=running.release
     )
-_set_grad = vars(Recorded)["grad"].__set__  # of the slot
 
 
 def sweep(
@@ -78,33 +77,37 @@ def sweep(
             return [], []
     inner.reverse()
     gradients = _fire(output, seed, inner, stamp)
-    order = inner + leaves
-    gradients += [node._sent for node in leaves]
-    received = [node._sent for node in wanted]
-    if [x for x in received if x != x]:  # noqa: PLR0124 (NaN)
+    order = inner
+    order += leaves
+    below = [node._sent for node in leaves]
+    received = below if inputs is None else [node._sent for node in wanted]
+    total = sum(received)
+    if total != total and any(x != x for x in received):  # noqa: PLR0124 (NaN)
         return None
     if keep:
-        totals = list(map(added, wanted, received))
+        totals = [
+            before + x if type(before := node.grad) is float is type(x) else added(node, x)
+            for node, x in zip(wanted, received, strict=True)
+        ]
         if inputs is None:
-            write(order, gradients[: len(inner)] + totals)
+            write(order, chain(gradients, totals))
         else:
             write(wanted, totals)
+    gradients += below
     return order, gradients
 
 
-def write(nodes: Sequence[Value], numbers: Sequence[Any]) -> None:
+def write(nodes: Sequence[Value], numbers: Iterable[Any]) -> None:
     """Set `.grad` of all of the nodes, or of none.
 
     One call of C that runs no Python code, so that Ctrl-C comes before it or after it.
-    """
-    deque(map(_set_grad, nodes, numbers), maxlen=0)
+    """  # setattr is quicker here than the `__set__` of the slot
+    deque(map(setattr, nodes, repeat("grad"), numbers), maxlen=0)
 
 
 def added(node: Value, gradient: Any) -> Any:
     """What stands in `.grad` with `gradient` added to it; TypeError if that is no number."""
     before = node.grad
-    if type(before) is float is gradient.__class__:
-        return before + gradient
     if not is_number(before):
         raise TypeError(
             f"backward: the grad of {node!r} is {type(before).__name__}, not a number to add to: "
@@ -138,8 +141,9 @@ def leaves_below(outputs: Sequence[Value]) -> list[Value]:
 def _parents_first(output: Value, stamp: object, inner: list[Value], leaves: list[Value]) -> None:
     """Gather the nodes below `output`, those that were computed after all of their parents.
 
-    Each gets this sweep's stamp, so that whatever another one left in it means nothing, and a
-    gradient of 0 to start from.
+    Depth first. Along a path that does not branch each node is looked at once, and the path is
+    taken over as it stands. Each gets this sweep's stamp, so that whatever another one left in it
+    means nothing, and a gradient of 0 to start from.
     """
     output._sweep = stamp
     output._sent = 0.0
@@ -148,9 +152,9 @@ def _parents_first(output: Value, stamp: object, inner: list[Value], leaves: lis
         return
     found = leaves.append
     done = inner.append
-    stack: list[Value] = []
-    push = stack.append
-    pop = stack.pop
+    path: list[Value] = []  # the nodes from the output down to `node`
+    push = path.append
+    branches: list[int] = []  # the places there of those with another parent to see
     rest: dict[int, Iterator[Value | None]] = {}  # of nodes of many operands
     node = output
     while True:
@@ -162,28 +166,37 @@ def _parents_first(output: Value, stamp: object, inner: list[Value], leaves: lis
             if a.primitive is None:
                 found(a)
             else:
+                if b is not None and b._sweep is not stamp:
+                    branches.append(len(path))
                 push(node)
                 node = a
                 continue
-        if b is not None and b._sweep is not stamp:
-            b._sweep = stamp
-            b._sent = 0.0
-            if b.primitive is None:
-                found(b)
-            else:
-                push(node)
-                node = b
-                continue
-        elif a is None and b is None:
+        if b is not None:
+            if b._sweep is not stamp:
+                b._sweep = stamp
+                b._sent = 0.0
+                if b.primitive is None:
+                    found(b)
+                else:
+                    push(node)
+                    node = b
+                    continue
+        elif a is None:
             parent = _next_inner(rest.setdefault(id(node), iter(node._y)), stamp, leaves)
             if parent is not None:
+                branches.append(len(path))
                 push(node)
                 node = parent
                 continue
         done(node)
-        if not stack:
+        if not branches:
+            path.reverse()
+            inner += path
             return
-        node = pop()
+        place = branches.pop()
+        while len(path) - 1 > place:
+            done(path.pop())
+        node = path.pop()
 
 
 def _next_inner(
@@ -228,11 +241,8 @@ def _fire(output: Value, seed: float, order: list[Value], stamp: object) -> list
     mul, add, sub, div, neg, relu, power = _MUL, _ADD, _SUB, _DIV, _NEG, _RELU, _POW
     on_floats = _ON_FLOATS if context.plain else {}  # else what they evaluate may be counted
     output._sent = seed
-    gradients: list[float] = []
-    final = gradients.append
     for node in order:
         gradient = node._sent
-        final(gradient)
         row: Any = node.primitive
         a = node._a
         b = node._b
@@ -278,7 +288,7 @@ def _fire(output: Value, seed: float, order: list[Value], stamp: object) -> list
             a._sent += to_a
         if b is not None:
             b._sent += to_b
-    return gradients
+    return [node._sent for node in order]
 
 
 def _by_rules(node: Value, gradient: float, stamp: object) -> tuple[float, float]:
