@@ -96,6 +96,23 @@ def test_a_logarithm_to_a_base_has_the_precision_of_either():
             assert abs((y.data if isinstance(y, Value) else y) - exact) < mpmath.mpf("1e-48")
 
 
+@pytest.mark.parametrize("f", [lambda x: x / (x * x), lambda x: 2 * (x / (x * x)) + x * x])
+def test_what_cancels_beyond_the_range_of_floats_is_never_a_wrong_number(f):
+    """2/x³ is 2e240 at 1e-80, but 3/u² at u = x² is 3e320: 0 with the warning, NaN, or an error."""
+    assert hessian(f)(1e-70) == pytest.approx(2 * f(1e-70) / 1e-140, rel=1e-14)
+    for mode in (lambda: hessian(f)(1e-80), lambda: hvp(f, (1e-80,), (1.0,)),
+                 lambda: grad(grad(f))(1e-80)):  # fmt: skip
+        with pytest.warns(ts.UndefinedGradientWarning, match="∞−∞"):
+            assert mode() == 0.0
+    assert math.isnan(hessian(f, undefined="nan")(1e-80))
+    with pytest.raises(ts.UndefinedGradientError, match="∞−∞"):
+        hessian(f, undefined="raise")(1e-80)
+    for engine in set(ENGINES) - {"python"}:
+        found = ts.compile(f, engine=engine).hessian(np.array([1e-80]))
+        assert not math.isfinite(found[0][0][0]), engine
+    assert ts.derivative(f, 2)(1e-80) == pytest.approx(2 * f(1e-80) / 1e-160, rel=1e-14)
+
+
 @pytest.mark.parametrize("name", ["erfc", "normal_cdf", "gelu"])
 @pytest.mark.parametrize("engine", [engine for engine in ENGINES if engine != "python"])
 def test_tails_are_precise_in_arrays(engine, name):

@@ -99,6 +99,22 @@ class Application:
             return judge.fault(self, i, "makes 0·∞ on the way", factor)
         return product(factor, partial)
 
+    def overflows(self, i: int, factor: Any) -> bool:
+        """Whether an infinite term of operand i is only too large for a float: no pole."""
+        several = isinstance(self.y, tuple)
+        y = tuple(map(plain, self.y)) if several else (plain(self.y),)
+        if not all(map(math.isfinite, (*y, *self.numbers, plain(factor)))):
+            return False
+        rule = None if self.primitive.arity is None else self.primitive.partials[i]
+        try:
+            if callable(rule):
+                rule(y if several else y[0], *self.numbers)
+        except OverflowError:
+            return True
+        except (ArithmeticError, ValueError):
+            return False
+        return True
+
     def share(self, factor: Any) -> None:
         """All operands get the same factor: a row of any number of them pulls once."""
         row = self.primitive

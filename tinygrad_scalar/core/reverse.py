@@ -45,15 +45,10 @@ def _propagate(
     graph: bool,
 ) -> list[Any]:
     table = dict(seeds)
-    clashes: set[int] = set()  # nodes where ∞−∞ arose
-    finite: dict[int, Any] = {}  # what else came to nodes that an infinity came to
+    infinities = _Infinities(judge)
     gradients = []
     for node in order:
-        gradient = table.pop(id(node), None)
-        if id(node) in clashes:
-            gradient = judge.fault(node, None, "is ∞−∞")
-            rest = finite.get(id(node))
-            gradient = gradient if rest is None else rest + gradient
+        gradient = infinities.settled(node, table.pop(id(node), None))
         gradients.append(gradient)
         if gradient is None or node.primitive is None or id(node) in cut:
             continue
@@ -64,19 +59,61 @@ def _propagate(
                 continue
             term = use.term(i, gradient, judge)
             before = table.get(id(parent))
+            if term is not None and (infinities.lost or plain(term) in _INFINITE):
+                infinities.follow(id(node), id(parent), term, use, i, gradient)
             if term is None or before is None:
                 table[id(parent)] = before if term is None else term
                 continue
             table[id(parent)] = total = before + term
             if plain(total) in _INFINITE or is_nan(plain(total)):
-                _keep_finite(finite, id(parent), before, term)
-            if is_nan(plain(total)) and not (is_nan(plain(before)) or is_nan(plain(term))):
-                clashes.add(id(parent))
+                infinities.added(id(parent), before, term)
     return gradients
 
 
-def _keep_finite(finite: dict[int, Any], key: int, before: Any, term: Any) -> None:
-    """Note what is finite of a sum that is not: it stays where the infinities cancel."""
-    for part in (before, term):
-        if not (plain(part) in _INFINITE or is_nan(plain(part))):
-            finite[key] = finite[key] + part if key in finite else part
+class _Infinities:
+    """Where infinite terms came from, and what stays where they cancel; nodes are told by id.
+
+    An infinite slope leaves what else came to a node. A term that is only too large for a float
+    does not: what the sum would be is not known, nor anything below it.
+    """
+
+    __slots__ = ("clashes", "finite", "judge", "lost", "overflowed")
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self.clashes: set[int] = set()  # nodes where ∞−∞ arose
+        self.finite: dict[int, Any] = {}  # what else came to nodes that an infinity came to
+        self.overflowed: set[int] = set()  # nodes to which came what is too large for a float
+        self.lost: set[int] = set()  # nodes where such terms cancel, and those below
+
+    def settled(self, node: Any, gradient: Any) -> Any:
+        """The gradient of a node to which all has come."""
+        key = id(node)
+        if key in self.clashes:
+            gradient = self.judge.fault(node, None, "is ∞−∞")
+            rest = self.finite.get(key)
+            if key in self.overflowed:
+                self.lost.add(key)
+            elif rest is not None:
+                gradient = rest + gradient
+        elif key in self.lost and self.judge.policy != "nan":  # NaN gets there by itself
+            gradient = 0.0
+        return gradient
+
+    def follow(
+        self, node: int, parent: int, term: Any, use: Application, i: int, gradient: Any
+    ) -> None:
+        """Note what comes from a node where a term was, or is, too large for a float."""
+        if node in self.lost:
+            self.lost.add(parent)
+        if plain(term) in _INFINITE and (node in self.overflowed or use.overflows(i, gradient)):
+            self.overflowed.add(parent)
+
+    def added(self, key: int, before: Any, term: Any) -> None:
+        """Note what is finite of a sum that is not: it stays where the infinities cancel."""
+        parts = [part for part in (before, term) if not is_nan(plain(part))]
+        if len(parts) == 2 and is_nan(plain(before) + plain(term)):
+            self.clashes.add(key)
+        for part in parts:
+            if plain(part) not in _INFINITE:
+                self.finite[key] = self.finite[key] + part if key in self.finite else part
