@@ -8,19 +8,26 @@ import pytest
 import tinygrad_scalar as tg
 from tinygrad_scalar import (
     Value,
+    checkpoint,
     compile,
     derivative,
     engines,
     exp,
     grad,
     hessian,
+    hvp,
+    jacobian,
     jvp,
     log,
     primitive,
     sin,
     sqrt,
+    taylor,
+    value_and_grad,
+    vjp,
     where,
 )
+from tinygrad_scalar.testing import check_primitive
 
 
 def wave(x):
@@ -146,3 +153,41 @@ def test_the_precision_of_a_row_is_checked_by_its_formula_in_mpmath():
     )
     with pytest.raises(GradientError, match=r"partial\(.*lost digits"):
         check_primitive(partial)
+
+
+MODES = {
+    "value_and_grad": lambda f: value_and_grad(f)(0.75, 1.5),
+    "vjp": lambda f: vjp(f, 0.75, 1.5)[1](2.0),
+    "hvp": lambda f: hvp(f, (0.75, 1.5), (1.0, -2.0)),
+    "jacobian, forward": lambda f: jacobian(f, mode="forward")(0.75, 1.5),
+    "jacobian, reverse": lambda f: jacobian(f, mode="reverse")(0.75, 1.5),
+    "taylor": lambda f: taylor(lambda t: f(t, t * t), 5)(0.75),
+    "checkpoint": lambda f: grad(lambda x, y: checkpoint(f, x, y) * y)(0.75, 1.5),
+    "create_graph": lambda f: grad(lambda x, y: grad(f)(x, y)[0])(0.75, 1.5),
+    "compiled hessian": lambda f: compile(f).hessian(0.75, 1.5),
+    "compiled jvp": lambda f: compile(f).jvp((0.75, 1.5), (1.0, -2.0)),
+}
+
+
+def flat(structure):
+    if isinstance(structure, (list, tuple)):
+        return [x for part in structure for x in flat(part)]
+    return [structure]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_gives_what_it_gives_for_the_formula_inline(mode):
+    found, inline = MODES[mode](CELL), MODES[mode](cell)
+    assert flat(found) == pytest.approx(flat(inline), rel=1e-12)
+
+
+@pytest.mark.parametrize("target", ["c", "cuda"])
+def test_in_c_and_cuda_it_is_written_inline(target):
+    f = compile(lambda x, y: CELL(x, y), engine="python")
+    f(0.75, 1.5)
+    assert "sin(" in f.source_for(target)
+
+
+def test_the_check_of_rows_holds_it_to_its_own_digits():
+    row = primitive("damped", formula=lambda x: exp(-x) * sin(x))
+    assert check_primitive(row).precision == "checked"
