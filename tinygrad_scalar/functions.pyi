@@ -40,7 +40,7 @@ acos: _Of1
 """acos(x): the arc cosine (measured in radians) of x.
 
 Domain: x in [−1, 1].
-Derivative: (-1) / sqrt((1 - x) * (1 + x)).
+Derivative: -1 / sqrt(1 - x * x).
 Kinks: none.
 """
 acosh: _Of1
@@ -54,7 +54,7 @@ asin: _Of1
 """asin(x): the arc sine (measured in radians) of x.
 
 Domain: x in [−1, 1].
-Derivative: 1 / sqrt((1 - x) * (1 + x)).
+Derivative: 1 / sqrt(1 - x * x).
 Kinks: none.
 """
 asinh: _Of1
@@ -83,7 +83,7 @@ atanh: _Of1
 """atanh(x): the inverse hyperbolic tangent of x.
 
 Domain: x in (−1, 1).
-Derivative: 1 / ((1 - x) * (1 + x)).
+Derivative: 1 / (1 - x * x).
 Kinks: none.
 """
 cbrt: _Of1
@@ -213,10 +213,12 @@ Domain: x in (−∞, ∞).
 Derivative: y * digamma(x), where y is the result.
 Kinks: none.
 """
-@overload
-def gelu(x: Value, approximate: str = ...) -> Value: ...
-@overload
-def gelu(x: float, approximate: str = ...) -> float: ...
+class _gelu:
+    @overload
+    def __call__(self, x: Value, /, approximate: str = ...) -> Value: ...
+    @overload
+    def __call__(self, x: float, /, approximate: str = ...) -> float: ...
+gelu: _gelu
 hardtanh: _Of1
 """hardtanh(x): x, but at least −1 and at most 1.
 
@@ -412,7 +414,7 @@ sigmoid: _Of1
 """sigmoid(x): σ(x) = 1 / (1 + e⁻ˣ).
 
 Domain: x in (−∞, ∞).
-Derivative: y * sigmoid(-x), where y is the result.
+Derivative: sigmoid(x) * sigmoid(-x).
 Kinks: none.
 """
 sign: _Of1

@@ -8,6 +8,7 @@ A test holds the files to what this gives.
 import inspect
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tinygrad_scalar import Value, functions
 from tinygrad_scalar.core.documentation import operands
@@ -146,12 +147,17 @@ def functions_stub() -> str:
         if isinstance(function, Primitive):
             doc = (function.__doc__ or "").split("\n>>>")[0].rstrip()
             lines += [f"{name}: _Of{row_kind(function)}", f'"""{doc}\n"""']
+        elif getattr(function, "__module__", "") != functions.__name__:
+            # Griffe, which reads the stubs for the documentation, merges no overloads into imports
+            lines.append(f"class _{name}:")
+            made = overloaded("__call__", inspect.signature(function))
+            lines += [f"    {line}" for line in made] + [f"{name}: _{name}"]
         elif name not in WRITTEN_OUT:
             lines += overloaded(name, inspect.signature(function))
     return "\n".join(lines) + "\n"
 
 
-def public() -> dict[str, object]:
+def public() -> dict[str, Any]:
     """The functions people call, by name."""
     return {name: getattr(functions, name) for name in functions.__all__}
 
@@ -177,7 +183,7 @@ def overloads(name: str, names: list[str], rest: Iterable[str] = ()) -> Iterator
 
 
 def overloaded(name: str, signature: inspect.Signature) -> Iterator[str]:
-    """A function of functions.py: of numbers, of any number of them, or of iterables of them."""
+    """A function: of numbers, of any number of them, or of iterables of them."""
     parameters = list(signature.parameters.values())
     lists = [p.name for p in parameters if "Iterable" in str(p.annotation)]
     optional = [f"{p.name}: {p.annotation} = ..." for p in parameters if p.default is not p.empty]
