@@ -171,6 +171,9 @@ def test_tangents_that_are_values_count_as_what_they_are():
 # Rows that are more than their n − 1 operations on n numbers: a function of a quotient, a multiple
 # of a function (their gradients by both operands cost 5 and 7), and sums of a function of each.
 TWO_IN_ONE, ONE_FOR_EACH = ("atan2", "elu"), ("logsumexp", "cross_entropy")
+# Rows that are functions of functions: log of a sum of two exp, x times the tanh of a softplus,
+# sin over x, x times the sigmoid of a cubic; and the logarithm behind a sum of exp.
+NESTED = {"logaddexp": 2, "mish": 3, "sinc": 2, "gelu_tanh": 2}
 
 
 def operations(*results):
@@ -180,7 +183,11 @@ def operations(*results):
 
 def weight(node):
     name, count = node.primitive.name, len(node.operands)
-    return count if name in TWO_IN_ONE + ONE_FOR_EACH else max(1, count - 1)
+    if name in NESTED:
+        return NESTED[name]
+    if name in TWO_IN_ONE + ONE_FOR_EACH:
+        return count + (name == "cross_entropy")
+    return max(1, count - 1)
 
 
 def back(z):

@@ -268,7 +268,7 @@ def test_hvp_of_random_programs_costs_at_most_ten_functions(program):
 # What `hvp` of one row alone costs where that is more than ten of it: their partials are several
 # operations each, by which they keep their digits, and every one of these is differentiated.
 ALONE = {
-    "div": 17, "pow": 29, "cbrt": 11, "hypot": 20, "mod": 19, "remainder": 19, "fmod": 19,
+    "div": 17, "pow": 30, "cbrt": 11, "hypot": 20, "mod": 19, "remainder": 19, "fmod": 19,
     "asin": 14, "acos": 14, "atan2": 28, "sech": 14, "acosh": 16, "atanh": 12, "erf": 12,
     "erfc": 12, "gamma": 11, "leaky_relu": 12, "elu": 22, "sigmoid": 13, "silu": 19, "gelu": 14,
     "gelu_tanh": 39, "prod": 15, "logaddexp": 20, "log1mexp": 17, "xlogy": 13, "softsign": 12,

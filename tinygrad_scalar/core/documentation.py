@@ -112,7 +112,7 @@ def _domain(row: Primitive, names: Sequence[str]) -> str:
 
 def _derivatives(row: Primitive, names: Sequence[str]) -> Iterator[str]:
     if row.arity is None:
-        yield f"Derivative: {row.derivatives[0]}."
+        yield f"Derivative: {row.derivatives[0] if row.derivatives else 'by a rule of its own'}."
         return
     for i, (rule, name) in enumerate(zip(row.partials, names, strict=False)):
         text = row.derivatives[i] if row.derivatives else _text(rule, ("y", *names))

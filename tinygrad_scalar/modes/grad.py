@@ -107,7 +107,7 @@ def vjp(
             run.pull(output, seed, undefined) for output, seed in zip(outputs, seeds, strict=True)
         ]
         return run.mirrored(
-            [summed(column, [1.0] * len(column), undefined) for column in zip(*parts, strict=True)]
+            [summed(column, [1] * len(column), undefined) for column in zip(*parts, strict=True)]
         )
 
     return mapped(run.finished, run.output), pull
