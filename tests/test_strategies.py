@@ -440,7 +440,7 @@ def test_importing_hypothesis_stays_light(installed):
 def test_without_hypothesis_the_extra_is_named():
     code = "import sys; sys.modules['hypothesis'] = None; import tinygrad_scalar.strategies"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert 'strategies need Hypothesis: pip install "tinygrad_scalar[test]"' in done.stderr
+    assert 'strategies need Hypothesis: pip install "tinygrad_scalar[hypothesis]"' in done.stderr
 
 
 def test_annotations_are_enough():

@@ -452,7 +452,8 @@ def edits_its_argument(x):
     ("f", "message"),
     [
         (lambda x: None, r"returned None \(is a return missing\?\), not one number"),
-        (lambda x: [x, x], "returned a list of 2, not one number; .* one output at a time"),
+        (lambda x: [x, "y"], "returned a list of 2, not one number; .* lists, tuples, dicts"),
+        (lambda x: [], "returned a list of 0, not one number"),
         (lambda x: "x", "returned a str, not one number"),
         (lambda x: x > 1, "returned a bool, not one number"),
         (lambda x: log(-x), r"\(x=1.5\) is outside the domain of f: log\(-1.5\).*points_for"),

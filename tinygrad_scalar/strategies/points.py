@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import math
 import random
-from collections.abc import Callable
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.tree import leaves
+from tinygrad_scalar.core.tree import like as filled_like
 from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import is_number
 from tinygrad_scalar.strategies.requirement import st
 from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
 from tinygrad_scalar.testing.examination import examine, undefined_gradients_ignored
-from tinygrad_scalar.testing.recording import Flat
+from tinygrad_scalar.testing.recording import Flat, SeveralOutputs, finite
+from tinygrad_scalar.testing.structures import again, as_arrays, as_lists, is_array
 
-Point = tuple[float, ...]
+Point = tuple[Any, ...]
+_FAR = 1e4  # how far points go where no bound is given
 _TRIES = 5000
 _COMMON = 0.5  # of the tries: then points are drawn directly, which shrinks best
 _WANTED = 32
@@ -33,82 +40,188 @@ def values(min_value: float = -100.0, max_value: float = 100.0) -> Any:
     return numbers.map(Value)
 
 
-def points_for(f: Callable[..., Any], n: int | None = None) -> Any:
-    """Points, as tuples of floats, where f has a value and no kink is within 1e-6.
+def points_for(
+    f: Callable[..., Any],
+    n: int | None = None,
+    *,
+    like: Any = None,
+    min_value: float | None = None,
+    max_value: float | None = None,
+) -> Any:
+    """Points, as tuples of arguments, where f has a value and no kink is within 1e-6.
 
-    `n` is the number of arguments; if None, it is read from the signature. The domain is found by
-    trying: what cannot be drawn directly is drawn around points that a search found.
-    Errors: TypeError where the signature does not tell n, ValueError for a wrong one; when drawing,
-    OutsideDomainError if no point is found, UncheckableError if f returns no number, is random, or
-    keeps state.
+    `n` is the number of arguments, floats all; if None, it is read from the signature. `like` is
+    an example point instead, in the structure of the arguments: a list, dict, array or number for
+    the one argument of f, a tuple of arguments for several. Every number lies between `min_value`
+    and `max_value`, which are included. The domain is found by trying: what cannot be drawn
+    directly is drawn around points that a search found.
+    Errors: TypeError where the signature does not tell n, or for `like` with n or without numbers,
+    ValueError for a wrong n and bounds in the wrong order; when drawing, OutsideDomainError if no
+    point is found, UncheckableError if f returns no number, is random, or keeps state.
 
     >>> from hypothesis import find
     >>> from tinygrad_scalar import log
     >>> (x,) = find(points_for(lambda x: log(x - 2.0)), lambda point: point[0] > 5.0)
     >>> x > 5.0
     True
+    >>> def f(v):
+    ...     return v[0] * v[1]
+    >>> find(points_for(f, like=[0.0, 0.0], min_value=1.0, max_value=2.0), lambda point: True)
+    ([1.0, 1.0],)
     """
     if not callable(f):
         raise TypeError(f"points_for: f must be callable, not {type(f).__name__}")
     if n is not None and (n.__class__ is not int or n < 1):
         raise ValueError(f"points_for: n is a whole number from 1 up, not {n!r}")
-    return _points(f, n or _arity(f))
+    low, high = _bound("min_value", min_value, -_FAR), _bound("max_value", max_value, _FAR)
+    if not low <= high:
+        raise ValueError(f"points_for: min_value={min_value!r} is above max_value={max_value!r}")
+    if like is None:
+        return _points(_Domain(f, (0.0,) * (n or _arity(f)), low, high))
+    if n is not None:
+        raise TypeError("points_for: give n= or like=, which tells the number of arguments itself")
+    example = _arguments_of(f, like)
+    numbers = leaves(as_lists(example))
+    if not numbers or not all(map(is_number, numbers)):
+        raise TypeError(f"points_for: like is a point of numbers, not {like!r}")
+    return _points(_Domain(f, example, low, high))
+
+
+def _bound(name: str, given: Any, default: float) -> float:
+    if given is None:
+        return default
+    if not is_number(given) or not finite(given):
+        raise TypeError(f"points_for: {name} is a finite number, not {given!r}")
+    return float(given)
+
+
+def _arguments_of(f: Callable[..., Any], like: Any) -> tuple[Any, ...]:
+    """The example as a tuple of arguments: a tuple is one argument only where f takes just one."""
+    if not isinstance(like, tuple):
+        return (like,)
+    try:
+        single = _arity(f) == 1
+    except TypeError:
+        single = False
+    return (like,) if single and len(like) != 1 else like
+
+
+@dataclass(frozen=True, eq=False)
+class _Domain:
+    """A function and the box in which its points are: an example point, and bounds."""
+
+    f: Callable[..., Any]
+    example: tuple[Any, ...]
+    low: float
+    high: float
+
+    @cached_property
+    def _key(self) -> tuple[Any, ...]:
+        return self.f, repr(self.example), self.low, self.high
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Domain) and self._key == other._key
+
+    @cached_property
+    def size(self) -> int:
+        """How many numbers make a point."""
+        return len(leaves(as_lists(self.example)))
+
+    def arguments(self, numbers: Sequence[float]) -> tuple[Any, ...]:
+        """The numbers in the structure of the arguments, arrays of the example's type."""
+        filled = filled_like(as_lists(self.example), numbers)
+        return _typed(self.example, as_arrays(self.example, filled))  # type: ignore[no-any-return]
+
+    def suits(self, numbers: Sequence[float]) -> bool:
+        """Whether f has a value and a derivative there; what is no function at all is raised."""
+        try:
+            with undefined_gradients_ignored():
+                return _smooth(self.f, self.arguments(numbers))
+        except OutsideDomainError:
+            return False
+        except UncheckableError:
+            raise
+        except GradientError:
+            return True  # the check is to find that, not the strategy
+
+    def held(self, x: float) -> float:
+        """The nearest number within the bounds."""
+        return min(max(x, self.low), self.high)
+
+
+def _smooth(f: Callable[..., Any], point: tuple[Any, ...]) -> bool:
+    try:
+        return not examine(Flat(f, point)).reasons
+    except SeveralOutputs as several:
+        paths = several.paths
+    return not any(examine(Flat(f, point, path)).reasons for path in paths)
+
+
+def _typed(example: Any, filled: Any) -> Any:
+    """Arrays of objects as arrays of the example's type."""
+    if is_array(example):
+        return filled.astype(example.dtype if example.dtype.kind == "f" else float)
+    if isinstance(example, dict):
+        return {key: _typed(branch, filled[key]) for key, branch in example.items()}
+    if isinstance(example, (list, tuple)):
+        return again(example, map(_typed, example, filled))
+    return filled
 
 
 @st.composite
-def _points(draw: Any, f: Callable[..., Any], n: int) -> Point:
-    known = _known_points(f, n)
+def _points(draw: Any, domain: _Domain) -> Point:
+    known = _known_points(domain)
     if known.common:
-        return draw(st.tuples(*[_numbers()] * n).filter(partial(_suits, f)))  # type: ignore[no-any-return]
+        numbers = st.tuples(*[_numbers(domain)] * domain.size)
+        return domain.arguments(draw(numbers.filter(domain.suits)))
     point = draw(st.sampled_from(known.points))
-    moved = tuple(x * (1 + draw(st.integers(-99, 99)) / 1000) for x in point)
-    return moved if _suits(f, moved) else point
+    moved = tuple(domain.held(x * (1 + draw(st.integers(-99, 99)) / 1000)) for x in point)
+    return domain.arguments(moved if domain.suits(moved) else point)
 
 
-def _numbers() -> Any:
-    ranges = ((-1.0, 1.0), (0.0, 10.0), (-100.0, 100.0), (-1e4, 1e4))
-    floats = (st.floats(low, high, allow_subnormal=False) for low, high in ranges)
-    return st.one_of(st.integers(-10, 10).map(float), *floats).map(
-        lambda x: x if abs(x) > _NEAR_ZERO else 0.0
+def _numbers(domain: _Domain) -> Any:
+    """Numbers within the bounds: small whole ones first, which is what points shrink to."""
+    low, high = domain.low, domain.high
+    ranges = [(-1.0, 1.0), (0.0, 10.0), (-100.0, 100.0), (low, high)]
+    cut = {(max(a, low), min(b, high)): None for a, b in ranges if max(a, low) <= min(b, high)}
+    whole = max(math.ceil(low), -10), min(math.floor(high), 10)
+    integers = [st.integers(*whole).map(float)] if whole[0] <= whole[1] else []
+    floats = (st.floats(a, b, allow_nan=False, allow_infinity=False) for a, b in cut)
+    return st.one_of(*integers, *floats).map(
+        lambda x: x if abs(x) > _NEAR_ZERO else domain.held(0.0)
     )
-
-
-def _suits(f: Callable[..., Any], point: Point) -> bool:
-    """Whether f has a value and a derivative there; what is no function at all is raised."""
-    try:
-        with undefined_gradients_ignored():
-            return not examine(Flat(f, point)).reasons
-    except OutsideDomainError:
-        return False
-    except UncheckableError:
-        raise
-    except GradientError:
-        return True  # the check is to find that, not the strategy
 
 
 class Known(NamedTuple):
     """Some points of a domain, simple ones first, and whether such points are easily hit."""
 
-    points: list[Point]
+    points: list[tuple[float, ...]]
     common: bool
 
 
 @lru_cache
-def _known_points(f: Callable[..., Any], n: int) -> Known:
+def _known_points(domain: _Domain) -> Known:
     """Points found by trying, the same in every run."""
     chosen, tries = random.Random(0), 0
-    found: list[Point] = []
+    found: list[tuple[float, ...]] = []
     while len(found) < _WANTED and tries < _TRIES:
         digits, size = tries % 4, chosen.choice((1.0, 3.0, 10.0, 100.0))
-        low = chosen.choice((-size, 0.0))
-        point = tuple(round(chosen.uniform(low, size), digits) for _ in range(n))
-        if _suits(f, point):
+        low, high = domain.held(chosen.choice((-size, 0.0))), domain.held(size)
+        if low == high:  # the bounds are far from 0
+            low, high = domain.low, domain.high
+        point = tuple(
+            domain.held(round(chosen.uniform(low, high), digits)) for _ in range(domain.size)
+        )
+        if domain.suits(point):
             found.append(point)
         tries += 1
     if not found:
         raise OutsideDomainError(
-            f"points_for: {getattr(f, '__name__', f)!r} has no derivative at any of {_TRIES} "
-            "points tried; draw from its domain yourself, such as st.floats(2.0, 3.0)"
+            f"points_for: {getattr(domain.f, '__name__', domain.f)!r} has no derivative at any of "
+            f"{_TRIES} points tried; draw from its domain yourself, such as st.floats(2.0, 3.0)"
         )
     simple = sorted(found, key=lambda point: sum(map(len, map(str, point))))
     return Known(simple, len(found) > _COMMON * tries)

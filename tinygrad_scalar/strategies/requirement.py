@@ -3,6 +3,8 @@
 try:
     from hypothesis import strategies as st
 except ImportError:
-    raise ImportError('strategies need Hypothesis: pip install "tinygrad_scalar[test]"') from None
+    raise ImportError(
+        'strategies need Hypothesis: pip install "tinygrad_scalar[hypothesis]"'
+    ) from None
 
 __all__ = ["st"]

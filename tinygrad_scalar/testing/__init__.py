@@ -19,6 +19,7 @@ Where Hypothesis is installed, importing this package registers the profiles `de
 `pytest --hypothesis-profile=thorough`.
 """
 
+from tinygrad_scalar.testing.by_hand import check_derivative
 from tinygrad_scalar.testing.checks import GradientCheck, check_grad
 from tinygrad_scalar.testing.closeness import assert_grads_close
 from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
@@ -31,6 +32,7 @@ __all__ = [
     "OutsideDomainError",
     "UncheckableError",
     "assert_grads_close",
+    "check_derivative",
     "check_grad",
     "check_primitive",
 ]

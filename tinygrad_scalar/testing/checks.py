@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,8 +20,9 @@ from tinygrad_scalar.testing.examination import (
 )
 from tinygrad_scalar.testing.faults import BETWEEN_MODES, alone, wrong_sum
 from tinygrad_scalar.testing.modes import MODES
-from tinygrad_scalar.testing.recording import Flat, Recording, finite
+from tinygrad_scalar.testing.recording import Flat, Recording, SeveralOutputs, finite
 from tinygrad_scalar.testing.report import explained, verdict
+from tinygrad_scalar.testing.tracebacks import shown_without_ours
 
 _CARRIED = ("forward", "tape")  # the modes that push something other than Values through f
 _CALLS = 10  # before anything is said about f: what is random may look like a kink or a fault
@@ -38,6 +39,7 @@ class GradientCheck:
       only higher derivatives have kinks or no reference, the lower ones were.
     - `modes`: those compared.
     - `derivatives`: by the reference; (0, 1) is ∂²f/∂x₀∂x₁, numbers counted through structures.
+    - `outputs`: where f has several outputs, what was found of each, whose derivatives stand there.
     """
 
     reference: str
@@ -45,6 +47,7 @@ class GradientCheck:
     kinks: tuple[str, ...]
     modes: tuple[str, ...]
     derivatives: dict[Index, Number]
+    outputs: tuple[GradientCheck, ...] = ()
 
 
 class _Check(NamedTuple):
@@ -56,6 +59,7 @@ class _Check(NamedTuple):
     rtol: float | None
 
 
+@shown_without_ours
 def check_grad(
     f: Callable[..., Any],
     *point: Any,
@@ -65,8 +69,8 @@ def check_grad(
 ) -> GradientCheck:
     """Check the derivatives of f at a point, up to `order`, in every mode.
 
-    f takes numbers (or lists, tuples and dicts of them) and returns one number; `modes` is a
-    subset of ("reverse", "forward", "graph", "tape"), by default all. The reference is chosen by
+    f takes and returns numbers, or lists, tuples, dicts and arrays of them; `modes` is a subset
+    of ("reverse", "forward", "graph", "tape"), by default all. The reference is chosen by
     the program: exact rational arithmetic, the complex step, differentiation in mpmath, or
     Richardson extrapolation. The tolerance follows the conditioning of the program; `rtol`, of
     each derivative, replaces the 1e-12 in it. Points near a kink are reported, not failed.
@@ -84,15 +88,32 @@ def check_grad(
     """
     if order.__class__ is not int or order < 1:
         raise ValueError(f"check_grad: order is a whole number from 1 up, not {order!r}")
-    flat, asked = Flat(f, point), None if modes is None else _chosen(modes)
+    asked = None if modes is None else _chosen(modes)
     with undefined_gradients_ignored():
-        found = _found(flat, order, asked, rtol)
-        if isinstance(found, GradientError) or found.kinks:
-            repeatable(flat, _CALLS)
+        try:
+            return _checked(Flat(f, point), order, asked, rtol)
+        except SeveralOutputs as several:
+            paths = several.paths
+        return _together([_checked(Flat(f, point, path), order, asked, rtol) for path in paths])
+
+
+def _checked(
+    flat: Flat, order: int, asked: tuple[str, ...] | None, rtol: float | None
+) -> GradientCheck:
+    """One output checked; the error that was found is raised."""
+    found = _found(flat, order, asked, rtol)
+    if isinstance(found, GradientError) or found.kinks:
+        repeatable(flat, _CALLS)
     if isinstance(found, GradientError):
-        # from one place, so that Hypothesis sees one failure and shrinks all into it
-        raise found.with_traceback(None)
+        raise found
     return found
+
+
+def _together(found: Sequence[GradientCheck]) -> GradientCheck:
+    """What was found of several outputs: the worst, and all that is in the way."""
+    kinks = tuple(dict.fromkeys(kink for check in found for kink in check.kinks))
+    worst = max(found, key=lambda check: check.error)
+    return GradientCheck(worst.reference, worst.error, kinks, worst.modes, {}, tuple(found))
 
 
 def _chosen(modes: Collection[str]) -> tuple[str, ...]:
@@ -195,7 +216,7 @@ def _disagreement(check: _Check, recording: Recording) -> GradientError | None:
         ]
         if wrong:
             where = "every operation may be right on its own: the point is near a kink"
-            text = explained(check.flat.at(), check.flat.names, wrong, f"mode {first}", where)
+            text = explained(check.flat, wrong, f"mode {first}", where)
             return GradientError(text)
     return None
 
@@ -207,6 +228,5 @@ def _failure(check: _Check, recording: Recording, comparison: Comparison) -> Gra
     local = alone(recording, check.order, modes, check.rtol)
     fault = next((fault for _, fault in local if fault is not None), None)
     where = wrong_sum(recording, gradients, modes) if fault is None else verdict(fault)
-    names = check.flat.names
-    text = explained(check.flat.at(), names, comparison.wrong, comparison.reference, where)
+    text = explained(check.flat, comparison.wrong, comparison.reference, where)
     return GradientError(text, fault and fault.node)

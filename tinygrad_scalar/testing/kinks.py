@@ -70,10 +70,10 @@ def _kink_along(
     x = others[k]
     if not finite(x):
         return False
-    return _at_edge(along, x) or _bends(along, x, margin) or (stated and not _straight(along, x))
+    return at_edge(along, x) or bends(along, x, margin) or (stated and not _straight(along, x))
 
 
-def _at_edge(g: Callable[[float], Any], x: float) -> bool:
+def at_edge(g: Callable[[float], Any], x: float) -> bool:
     """Whether the domain ends here: the next number on one side, or on both, is outside."""
     return any(_fails(g, math.nextafter(x, side)) for side in (-math.inf, math.inf))
 
@@ -86,7 +86,7 @@ def _fails(g: Callable[[float], Any], x: float) -> bool:
     return False
 
 
-def _bends(g: Callable[[float], float], x: float, margin: float) -> bool:
+def bends(g: Callable[[float], float], x: float, margin: float = MARGIN) -> bool:
     """Whether the slope of g jumps near x: a jump stays as the interval shrinks, curvature goes."""
     margin = max(margin, _SPACINGS * math.ulp(x))
     try:

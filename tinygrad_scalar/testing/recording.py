@@ -19,6 +19,7 @@ from tinygrad_scalar.core.tree import leaves, like
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import Number, is_number, number
 from tinygrad_scalar.testing.errors import OutsideDomainError, UncheckableError
+from tinygrad_scalar.testing.structures import as_arrays, as_lists, outputs, paths_of_outputs
 
 _FLOAT32 = 2.0**29  # roundings of a float32 in those of a float
 
@@ -118,16 +119,26 @@ class Recording:
         return operation, tuple(seen[k] for k in varying)
 
 
+class SeveralOutputs(UncheckableError):  # noqa: N818 (asked, not raised at anyone)
+    """f returned several numbers; `paths` lead to them."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        super().__init__(f"check_grad: f has {len(paths)} outputs, {', '.join(paths[:3])} …")
+        self.paths = paths
+
+
 class Flat:
     """A function of structures as a function of the numbers in them, each with a name.
 
-    Errors: UncheckableError if it returns no single number or leaves its domain.
+    `path` is that of the output that counts, where f has several.
+    Errors: UncheckableError if it returns no single number or leaves its domain; SeveralOutputs.
     """
 
-    def __init__(self, f: Callable[..., Any], point: Sequence[Any]) -> None:
+    def __init__(self, f: Callable[..., Any], point: Sequence[Any], path: str = "") -> None:
         if not callable(f):
             raise UncheckableError(f"check_grad: f must be callable, not {type(f).__name__}")
-        self.f, self.given = f, tuple(point)
+        self.f, self.point_given, self.path = f, tuple(point), path
+        self.given = as_lists(self.point_given)
         for x in leaves(self.given):
             if not is_number(x):
                 raise UncheckableError(
@@ -139,7 +150,23 @@ class Flat:
 
     def __call__(self, *numbers: Any) -> Any:
         """The function of its numbers, put back into their structures."""
-        return self.f(*like(self.given, numbers))
+        return self._chosen(self.f(*self.arguments(numbers)))
+
+    def arguments(self, numbers: Sequence[Any]) -> tuple[Any, ...]:
+        """The numbers in the structures of the arguments."""
+        return as_arrays(self.point_given, like(self.given, numbers))  # type: ignore[no-any-return]
+
+    def _chosen(self, output: Any) -> Any:
+        """The output that counts."""
+        if not self.path:
+            return output
+        found = dict(outputs(output))
+        if self.path not in found:
+            raise UncheckableError(
+                f"check_grad: f gives an output {self.path} and then none at the same point: it is "
+                "random or keeps state"
+            )
+        return found[self.path]
 
     def at(self) -> str:
         """The point as text, `x=1.5, y=2.0`."""
@@ -149,10 +176,12 @@ class Flat:
     def recorded(self, point: Sequence[Any]) -> Recording:
         """The recording of one call on fresh labelled leaves."""
         inputs = [Value(x, label=name) for x, name in zip(point, self.names, strict=True)]
-        arguments = like(self.given, inputs)
+        arguments = self.arguments(inputs)
         try:
             with trace_lines():
-                output = self.f(*arguments)
+                output = self._chosen(self.f(*arguments))
+        except UncheckableError:
+            raise
         except (ArithmeticError, ValueError) as error:
             raise OutsideDomainError(
                 f"check_grad: ({self.at()}) is outside the domain of f: {error}; draw points with "
@@ -161,12 +190,14 @@ class Flat:
         except Exception as error:
             error.add_note(f"check_grad: raised by f at ({self.at()})")
             raise
+        if paths := paths_of_outputs(output):
+            raise SeveralOutputs(paths)
         if isinstance(output, bool) or not (isinstance(output, Value) or is_number(output)):
             raise UncheckableError(
                 f"check_grad: f returned {_what(output)}, not one number; let it return a Value, "
-                "one output at a time"
+                "or lists, tuples, dicts and arrays of them"
             )
-        left = leaves(arguments)
+        left = leaves(as_lists(arguments))
         if len(left) != len(inputs) or any(map(operator.is_not, left, inputs)):
             raise UncheckableError(
                 "check_grad: f changes the lists that it is given (mutates state); let it work on "

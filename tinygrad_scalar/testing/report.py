@@ -10,6 +10,7 @@ from tinygrad_scalar.drawing import tree
 from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.comparison import Disagreement
 from tinygrad_scalar.testing.derivatives import Index
+from tinygrad_scalar.testing.recording import Flat
 
 _ROWS = 8
 _DEPTH = 3
@@ -27,8 +28,7 @@ class Fault(NamedTuple):
 
 
 def explained(
-    where: str,
-    names: Sequence[str],
+    flat: Flat,
     wrong: Sequence[Disagreement],
     reference: str,
     verdict: str,
@@ -36,8 +36,8 @@ def explained(
     """The message of a GradientError, whose last part is the verdict on where the fault lies."""
     return "\n".join(
         [
-            f"check_grad: the derivative is wrong at {where}\n",
-            *table("f", names, wrong),
+            f"check_grad: the derivative is wrong at {flat.at()}\n",
+            *table(f"f{flat.path}", flat.names, wrong),
             f"reference: {reference}\n",
             verdict,
         ]

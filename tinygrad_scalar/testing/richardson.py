@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 
+from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.derivatives import Derivative, Index, Unsuitable, central
 from tinygrad_scalar.testing.recording import Recording, finite
 
@@ -14,7 +15,14 @@ _SMALL = 1e-5  # numbers whose neighbourhood the usual steps jump over
 
 def by_richardson(recording: Recording) -> Callable[[Index], Derivative]:
     """Derivatives of any recording, each with an estimate of its error."""
-    point, noise = [float(x) for x in recording.point], _noise(recording)
+    return by_differences(recording.in_floats, recording.point, _noise(recording))
+
+
+def by_differences(
+    f: Callable[[Sequence[float]], Number], at: Sequence[Number], noise: float
+) -> Callable[[Index], Derivative]:
+    """Derivatives of a function of floats, whose own rounding is about `noise`."""
+    point = [float(x) for x in at]
 
     def derivative(index: Index) -> Derivative:
         sizes = [abs(point[i]) for i in index]
@@ -24,7 +32,7 @@ def by_richardson(recording: Recording) -> Callable[[Index], Derivative]:
         near = [first * least for first in (0.01, 0.1) if least < _SMALL]
         for first in (*near, *(first * scale for first in (1e-7, 1e-5, 0.001, 0.01, 0.1))):
             try:
-                found = _extrapolated(recording, point, index, first, noise)
+                found = _extrapolated(f, point, index, first, noise)
             except (ArithmeticError, ValueError):
                 continue
             # stairs look like a slope from afar: a wider look must confirm what a closer one saw
@@ -46,7 +54,11 @@ def _noise(recording: Recording) -> float:
 
 
 def _extrapolated(
-    recording: Recording, point: Sequence[float], index: Index, step: float, noise: float
+    function: Callable[[Sequence[float]], Number],
+    point: Sequence[float],
+    index: Index,
+    step: float,
+    noise: float,
 ) -> Derivative:
     """Ridders' tableau: the entry that differs least from its neighbours, rounding included."""
     best, row = Derivative(math.nan, math.inf), list[float]()
@@ -54,7 +66,7 @@ def _extrapolated(
 
     def f(inputs: list[float]) -> float:
         nonlocal largest
-        y = float(recording.in_floats(inputs))
+        y = float(function(inputs))
         largest = max(largest, abs(y))
         return y
 

@@ -32,6 +32,7 @@ from tinygrad_scalar.testing.row_points import (
     stated_but_outside,
     value,
 )
+from tinygrad_scalar.testing.tracebacks import shown_without_ours
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class PrimitiveCheck:
     precision: str
 
 
+@shown_without_ours
 def check_primitive(row: Any) -> PrimitiveCheck:
     """Check a row: its value and derivatives in every mode, at edges and kinks, and its precision.
 
