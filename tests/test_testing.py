@@ -361,7 +361,7 @@ def test_a_thousandth_is_found_whatever_the_reference():
         (relu, (0.0,), "relu(0.0)"),
         (relu, (1e-9,), "relu(1e-09)"),
         (lambda x: relu(x * x - 1), (1.0,), "relu(0.0)"),
-        (maximum, (0.5, 0.5), "maximum(0.5, 0.5) of x0, x1"),
+        (maximum, (0.5, 0.5), "maximum(0.5, 0.5) of a, b"),
         (maximum, (0.5, 0.5 + 1e-8), "maximum"),
         (tinygrad_scalar.floor, (3.0000001,), "floor"),
         (sqrt, (0.0,), "sqrt(0.0)"),
