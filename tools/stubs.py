@@ -87,11 +87,13 @@ FUNCTIONS = f"""{TOLD}
 
 # mypy: disable-error-code="overload-overlap"
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any, overload
 
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.core.value import Operand, Value
+from tinygrad_scalar.core.value import Value
 
+Operand = Value | float | Fraction
 __all__: list[str]
 
 def detach(x: Any) -> Any: ...
