@@ -11,3 +11,6 @@ settings.register_profile("suite", settings.get_profile("explore"), derandomize=
 
 # `--hypothesis-profile` is read after this line and has the last word.
 settings.load_profile("suite")
+
+# Programs for type checkers, wrong ones among them: test_typing.py hands them over.
+collect_ignore = ["typing"]

@@ -6,6 +6,7 @@ library's own Algorithm 6.2 by the book against the fast sweep.
 
 import math
 import warnings
+from collections import Counter
 from fractions import Fraction
 
 import autograd.numpy as anp
@@ -205,6 +206,8 @@ def test_the_fast_sweep_is_algorithm_6_2_by_the_book(program, seed, data):
 @given(programs(("add", "sub", "mul", "neg", "pow", "constant"), max_steps=15))
 def test_the_two_sweeps_agree_to_the_last_bit_on_sums_and_products(program):
     z = program.run()
+    uses = Counter(id(parent) for node in topological_order(z) for parent in node.parents)
+    assume(max(uses.values(), default=0) <= 2)  # of three terms the order of the sum shows
     fast, book = z.backward(), z.backward(undefined="warn")
     assert set(fast) == set(book)
     assert all(fast[node] == book[node] for node in book)
