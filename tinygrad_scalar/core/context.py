@@ -45,7 +45,6 @@ silent = 0  # open blocks, in any thread, in which nothing is recorded
 runs = (
     0  # calls of grad and the like so far: a leaf notes the number, and so tells what it predates
 )
-own_rows = False  # whether there are rows whose rules may raise, or ask for derivatives themselves
 _default = Settings()
 _lock = threading.RLock()  # a handler of signals may use the library
 

@@ -8,7 +8,7 @@ from typing import Any
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.float_functions import float_function
-from tinygrad_scalar.core.primitive import Interval, Joint, Primitive, Rule, at_points, own
+from tinygrad_scalar.core.primitive import Interval, Joint, Primitive, Rule, at_points
 from tinygrad_scalar.core.primitives import where
 from tinygrad_scalar.core.undefined import by_rule, plain
 from tinygrad_scalar.numbers.precision import is_number
@@ -99,8 +99,8 @@ def primitive(
         )
     about["subgradient"] = () if subgradient is None else subgradient
     if not several:
-        return own(Primitive(name, forward, partials, arity=len(partials), **about))
-    return own(Joint(name, forward, partials, about))
+        return Primitive(name, forward, partials, arity=len(partials), **about)
+    return Joint(name, forward, partials, about)
 
 
 class ByFormula:

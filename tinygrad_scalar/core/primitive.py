@@ -303,12 +303,6 @@ class Primitive:
         raise TypeError(f"{self.name} takes {needed}, got {count}")
 
 
-def own(row: Primitive) -> Primitive:
-    """A row that is not the library's: sweeps save what such a rule could spoil."""
-    context.own_rows = True
-    return row
-
-
 class Joint(Primitive):
     """An operation with several outputs: a row per output, sharing one forward rule."""
 

@@ -135,7 +135,7 @@ round_to  = row("round_to", numerics.round_to, 0, 0, symbol="round", mpmath=lamb
 floordiv  = row("floordiv", operator.floordiv, 0, 0, symbol="//", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", precedence=1.9,
                 kinks=lambda a, b: a % b == 0, mpmath=lambda m, a, b: m.floor(a / b), formula=remainders.floordiv, numpy=("floor_divide",))
 # (a - y) / b is the integer quotient, up to rounding: round makes it exact
-_quotient = lambda y, a, b: -round((a - y) / b)  # noqa: E731 (one rule, three rows)
+_quotient = lambda y, a, b: 0 - round((a - y) / b)  # noqa: E731 (one rule, three rows)
 mod       = row("mod",       operator.mod,   1, _quotient, symbol="%", latex=r"{0} \bmod {1}", precedence=1.9,
                 kinks=lambda a, b: a % b == 0, subgradient=(), mpmath="", formula=remainders.mod, numpy=("remainder",))
 remainder = row("remainder", math.remainder, 1, _quotient, kinks=ties,

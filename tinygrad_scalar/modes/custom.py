@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.primitive import Primitive, own
+from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.undefined import plain
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.forward import Tagged, check_function
@@ -57,7 +57,7 @@ def custom(f: Callable[..., Any], derivative: Callable[..., Any]) -> Callable[..
                 )
         return found
 
-    return own(Primitive(name, f, (partials,), arity=None, mpmath="", opaque=True))
+    return Primitive(name, f, (partials,), arity=None, mpmath="", opaque=True)
 
 
 def implicit(solve: Callable[..., Any], residual: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,7 +81,7 @@ def implicit(solve: Callable[..., Any], residual: Callable[..., Any]) -> Callabl
     check_function(solve, "implicit: solve")
     check_function(residual, "implicit: residual")
 
-    return own(_Implicit(solve, residual))
+    return _Implicit(solve, residual)
 
 
 class _Implicit(Primitive):
