@@ -180,8 +180,11 @@ def test_tabs_are_walked_by_keyboard(playground):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_sticks_out(playground, width):
     playground.set_window_size(width, 1000)
-    assert playground.execute_script(
-        "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    until(  # the page answers a resize with its own scripts, after the window has its size
+        playground,
+        lambda: playground.execute_script(
+            "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        ),
     )
 
 
