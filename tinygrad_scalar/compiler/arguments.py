@@ -2,14 +2,14 @@
 
 The first axis of an array is the batch: (N,) is a batch of numbers, (N, d) of lists of d numbers.
 What stands beside arrays is the same for every point. Arrays may be those of another library,
-all of the same one; its arrays without axes are numbers.
+all of the same one; its arrays without axes are numbers. Some are constants, see `constants`.
 """
 
 from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.arrays.namespaces import (
@@ -19,6 +19,7 @@ from tinygrad_scalar.compiler.arrays.namespaces import (
     shared_namespace,
     stacked,
 )
+from tinygrad_scalar.compiler.constants import Constant, known_as
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import leaves, like
 from tinygrad_scalar.numbers.precision import is_number
@@ -55,12 +56,22 @@ class Call(NamedTuple):
     xp: Any = None  # the namespace of the arrays if they are not NumPy's
 
 
-def taken_apart(args: Sequence[Any], name: str = "compile") -> Call:
-    """The arguments of a call, checked; TypeError or ValueError names the one that is wrong."""
+def taken_apart(
+    args: Sequence[Any], name: str = "compile", constants: Collection[int] = ()
+) -> Call:
+    """The arguments of a call, checked; TypeError or ValueError names the one that is wrong.
+
+    Those at the positions `constants` have no columns.
+    """
     xp = shared_namespace(args, name)
     if xp is None:
         args = [as_numpy(arg) for arg in args]
-    arguments = [argument(arg, f"{name}: argument {i}", xp) for i, arg in enumerate(args)]
+    arguments = [
+        Argument(("constant", known_as(arg)), Constant(arg), ())
+        if i in constants
+        else argument(arg, f"{name}: argument {i}", xp)
+        for i, arg in enumerate(args)
+    ]
     if len(arguments) == 1:
         columns = arguments[0].columns
     else:
@@ -140,7 +151,8 @@ def _number(x: Any, what: str) -> Any:
     if namespace(x) and _is_real(x):
         return x
     raise TypeError(
-        f"{what}: give numbers, a list of numbers, or arrays of them, not {type(x).__name__}"
+        f"{what}: give numbers, a list of numbers, or arrays of them, not {type(x).__name__}; "
+        "what is no number is a constant by keyword, or outside argnums if it is hashable"
     )
 
 
@@ -168,6 +180,8 @@ def width_of(key: Key) -> int:
     """
     if key == 0:
         return 1
+    if key[0] == "constant":
+        return 0
     if key[0] == "dict":
         return sum(width_of(branch) for _, branch in key[1:])
     if len(key) == 2 and isinstance(key[1], int):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from typing import Any, overload
@@ -19,6 +19,7 @@ from tinygrad_scalar.compiler.arguments import (
 )
 from tinygrad_scalar.compiler.arrays.namespaces import on_host
 from tinygrad_scalar.compiler.backends import check_engine, host_engine
+from tinygrad_scalar.compiler.constants import is_constant, known_as, no_slope
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.listing import Listing
@@ -148,9 +149,16 @@ class Compiled:
         return outputs[0], self._mirrored(call, chosen, outputs[1:])
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        """The value and its slope along the tangents, which have the structure of the primals."""
-        call, own = self._prepared(several(primals, "jvp: primals"), {})
-        along = taken_apart(several(tangents, "jvp: tangents"), "jvp")
+        """The value and its slope along the tangents, which have the structure of the primals.
+
+        What is a constant outside `argnums` has 0 or None for a tangent; with another one it is a
+        number.
+        """
+        primals, tangents = several(primals, "jvp: primals"), several(tangents, "jvp: tangents")
+        constants = {i for i in self._constants(primals) if no_slope(tangents[i : i + 1])}
+        call, own = self._prepared(primals, {}, constants)
+        given = [primals[i] if i in constants else t for i, t in enumerate(tangents)]
+        along = taken_apart(given, "jvp", constants)
         check_alike(call, along, range(len(call.arguments)), "jvp: tangents")
         both = joined(call, along)
         if both.size == 0:
@@ -325,10 +333,15 @@ class Compiled:
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────
     def _prepared(
-        self, args: Sequence[Any], options: dict[str, Any]
+        self,
+        args: Sequence[Any],
+        options: dict[str, Any],
+        constants: Collection[int] | None = None,
     ) -> tuple[Call, Specialisation]:
-        call = taken_apart(args, getattr(self, "__name__", "compile"))
-        key = (call.key, tuple(sorted(options.items())) if options else ())
+        if constants is None:
+            constants = self._constants(args)
+        call = taken_apart(args, getattr(self, "__name__", "compile"), constants)
+        key = (call.key, known_as(tuple(sorted(options.items()))) if options else ())
         try:
             own = self._specialisations.get(key)
         except TypeError:
@@ -342,6 +355,13 @@ class Compiled:
                 self._specialisations[key] = own
         self._latest_own = own
         return call, own
+
+    def _constants(self, args: Sequence[Any]) -> Collection[int]:
+        """The positions of the arguments that are constants of the compiled code."""
+        if self.argnums is None:
+            return ()
+        chosen = positions(self.argnums, len(args), "compile")
+        return {i for i, x in enumerate(args) if i not in chosen and is_constant(x)}
 
     def _specialise(self, call: Call, options: dict[str, Any]) -> Specialisation:
         trees = [argument.tree for argument in call.arguments]
@@ -542,8 +562,14 @@ def compile(
 
     A comparison is a bool and becomes a guard: points for which it turns out otherwise are traced
     on their own path, up to `max_paths`. Written as an operand itself, as in `where(x > 0, a, b)`
-    and `x * (x > 0)`, it is no branch. Numbers read from `.data` of a leaf closed over are frozen.
-    `dtype` is "float64" or "float32", `threads` share a batch.
+    and `x * (x > 0)`, it is no branch. Numbers read from `.data` or `.grad` of a leaf closed over
+    are frozen: what they are changed to later is not seen. `dtype` is "float64" or "float32",
+    `threads` share a batch.
+
+    Keyword arguments, and outside `argnums` whole numbers, strings and all else that is hashable
+    and no float or tuple of floats, are constants: `range(n)`, `v[i]`, `if how == "mean"` see them
+    as they are. The function is traced anew for each other constant; 1, 1.0 and True are three.
+    Pass what takes many values as a float. Files and pickles hold no trace with constants.
 
     At numbers where the compiled code raises, or a result is NaN or ±inf, the function itself is
     run, in the eager mode (`tinygrad_scalar.grad`, `jvp`, `hessian` …): results, warnings and

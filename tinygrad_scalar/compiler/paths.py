@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.backends import engines
+from tinygrad_scalar.compiler.constants import arguments_like
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
 from tinygrad_scalar.compiler.ir.program import Program, pruned
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, PARAMETER, TraceError
 from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
 from tinygrad_scalar.compiler.llvm.slots import Slots
 from tinygrad_scalar.core import context
-from tinygrad_scalar.core.tree import leaves, like, rebuild
+from tinygrad_scalar.core.tree import leaves, like
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 
@@ -178,7 +179,7 @@ def _path(
 ) -> Path:
     inner_grads_on(recording)
     inputs = _inputs(recording)
-    args = [rebuild(tree, inputs) for tree in trees]
+    args = arguments_like(trees, inputs)
     count = recording.tape.inputs = len(recording.tape)
     with context.override(tracer=tracer(recording), recording=True):
         result = function(*args, **options)

@@ -79,8 +79,8 @@ def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
     numbers: dict[int, int] = {}
     structures = []
     for key, own in compiled._specialisations.items():
-        if key[1]:
-            continue  # keyword arguments stay with the source
+        if key[1] or any(k and k[0] == "constant" for k in key[0]):
+            continue  # constants, as keyword arguments are, stay with the source
         paths = []
         for path in own.paths:
             for leaf in path.leaves:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from tinygrad_scalar.compiler.constants import arguments_like
 from tinygrad_scalar.compiler.paths import Path, Request
 from tinygrad_scalar.core import context
-from tinygrad_scalar.core.tree import leaves, like, rebuild, same_structure
+from tinygrad_scalar.core.tree import leaves, like, same_structure
 from tinygrad_scalar.core.undefined import Policy
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.directional import jvp
@@ -29,8 +30,7 @@ def flattened(
     """The function of its numbers in one list; what it returns has the structure of the path's."""
 
     def flat(numbers: Sequence[Any]) -> Any:
-        remaining = iter(numbers)
-        result = function(*[rebuild(tree, remaining) for tree in trees], **options)
+        result = function(*arguments_like(trees, iter(numbers)), **options)
         if not same_structure(path.tree, result):
             raise TypeError(
                 "compile: the branches of the function return different structures; "

@@ -51,6 +51,8 @@ def template(
             result = rule(*operands)
     except (IndexError, ValueError, ArithmeticError):  # there are none
         return None
+    finally:
+        context.settings()  # lets go of the block, which holds the recording
     traced = isinstance(result, Traced)
     if recording.leaves or not recording.settled() or (isinstance(result, Value) and not traced):
         return None  # the numbers of leaves come from the tape that it is copied to
