@@ -5,9 +5,11 @@ import linecache
 import random
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
+import tinygrad_scalar
 from tinygrad_scalar import (
     Value,
     checkpoint,
@@ -131,6 +133,9 @@ def test_an_interrupted_block_is_closed(interrupted, name):
     assert hits
 
 
+PACKAGE = str(Path(tinygrad_scalar.__file__).parent)
+
+
 def line_of(frame):
     """The source of the line that is run."""
     return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
@@ -142,7 +147,7 @@ def at_line(action, number):
 
     def trace(frame, event, _):
         nonlocal count
-        if "tinygrad_scalar" not in frame.f_code.co_filename or "tests" in frame.f_code.co_filename:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
             return trace
         # Python looks for signals after calls: never on the way back to a `with`, to leave it
         if event == "line" and not line_of(frame).startswith("with "):
