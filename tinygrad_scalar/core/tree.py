@@ -1,7 +1,12 @@
-"""Arguments and results that are lists, tuples and dicts of numbers: apart and together."""
+"""Arguments and results that are lists, tuples, dicts and arrays of numbers: apart and together.
+
+An array is one of NumPy's; a column or frame of pandas is read as one. Neither is imported here:
+an array of theirs can only come in after its module was loaded.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -12,27 +17,122 @@ from tinygrad_scalar.numbers.precision import number
 _NUMBERS = frozenset((float, int, type(None)))
 
 
+# ── apart ─────────────────────────────────────────────────────────────────────────────────────
+def array_in(tree: Any) -> Any:
+    """The NumPy array of one axis or more that `tree` is, or holds as pandas does; else None."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return None
+    if isinstance(tree, numpy.ndarray):
+        return tree if tree.ndim else None
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(tree, (pandas.Series, pandas.DataFrame, pandas.Index)):
+        return tree.to_numpy()
+    return None
+
+
+def is_structure(tree: Any) -> bool:
+    """Whether this is a list, tuple, dict or array of numbers, and not one number."""
+    return isinstance(tree, (list, tuple, dict)) or array_in(tree) is not None
+
+
 def leaves(tree: Any) -> list[Any]:
-    """The numbers of a structure, in order: lists and tuples by position, dicts by insertion."""
-    if isinstance(tree, (list, tuple)):
-        return [leaf for branch in tree for leaf in leaves(branch)]
+    """The numbers of a structure in order: by position, dicts by insertion, arrays row by row."""
+    if tree.__class__ is float or isinstance(tree, Carrier):
+        return [tree]
+    if isinstance(tree, (list, tuple)) and _NUMBERS.issuperset(map(type, tree)):  # as most lists
+        return list(tree)
+    branches = _branches(tree)
+    if branches is not None:
+        return [leaf for branch in branches for leaf in leaves(branch)]
+    array = array_in(tree)
+    return [_unboxed(tree)] if array is None else _numbers_of(array)
+
+
+def _branches(tree: Any) -> Sequence[Any] | None:
+    """What stands in a list, tuple or dict; None for anything else."""
     if isinstance(tree, dict):
-        return [leaf for branch in tree.values() for leaf in leaves(branch)]
-    return [tree]
+        return list(tree.values())
+    return tree if isinstance(tree, (list, tuple)) else None
+
+
+def _unboxed(leaf: Any) -> Any:
+    """A number; one in an array without axes, as NumPy's functions may give it, taken out."""
+    numpy = sys.modules.get("numpy")
+    return leaf[()] if numpy is not None and isinstance(leaf, numpy.ndarray) else leaf
+
+
+def _numbers_of(array: Any) -> list[Any]:
+    """The numbers of an array as Python's, a float32 as NumPy's, which is carried as it is."""
+    return list(array.ravel()) if _is_single(array) else array.ravel().tolist()
+
+
+def _is_single(array: Any) -> bool:
+    return array.dtype.name == "float32"  # type: ignore[no-any-return]
+
+
+def placed(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The numbers of a structure, each with the subscripts that lead to it.
+
+    >>> list(placed([1.0, {"a": (2.0,)}]))
+    [('[0]', 1.0), ("[1]['a'][0]", 2.0)]
+    """
+    tree = as_lists(tree)
+    if not isinstance(tree, (list, tuple, dict)):
+        yield path, tree
+        return
+    for key, branch in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield from placed(branch, f"{path}[{key!r}]")
+
+
+# ── together ──────────────────────────────────────────────────────────────────────────────────
+def _again(tree: Any, branches: list[Any]) -> Any:
+    """The same list, tuple, named tuple or dict of other branches."""
+    if isinstance(tree, dict):
+        return dict(zip(tree, branches, strict=True))
+    if isinstance(tree, list):
+        return branches
+    return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)
+
+
+def as_lists(tree: Any) -> Any:
+    """The structure with a nested list for every array.
+
+    >>> import numpy as np
+    >>> as_lists({"w": np.ones((2, 1)), "b": (0.5,)})
+    {'w': [[1.0], [1.0]], 'b': (0.5,)}
+    """
+    branches = _branches(tree)
+    if branches is not None:
+        return _again(tree, [as_lists(branch) for branch in branches])
+    array = array_in(tree)
+    if array is None:
+        return tree
+    return _numbers_of(array) if array.ndim == 1 else [as_lists(row) for row in array]
 
 
 def rebuild(tree: Any, values: Iterator[Any]) -> Any:
     """The structure of `tree` with its numbers taken from `values`."""
-    if isinstance(tree, dict):
-        return {key: rebuild(branch, values) for key, branch in tree.items()}
-    if isinstance(tree, list):
-        if _NUMBERS.issuperset(map(type, tree)):  # as most lists
-            return list(islice(values, len(tree)))
-        return [rebuild(branch, values) for branch in tree]
-    if isinstance(tree, tuple):
-        branches = [rebuild(branch, values) for branch in tree]
-        return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)
-    return next(values)
+    if isinstance(tree, list) and _NUMBERS.issuperset(map(type, tree)):  # as most lists
+        return list(islice(values, len(tree)))
+    branches = _branches(tree)
+    if branches is not None:
+        return _again(tree, [rebuild(branch, values) for branch in branches])
+    array = array_in(tree)
+    if array is None:
+        return next(values)
+    return array_of(list(islice(values, array.size)), array.shape, single=_is_single(array))
+
+
+def array_of(values: list[Any], shape: tuple[int, ...], *, single: bool = False) -> Any:
+    """An array of plain numbers, in `single` precision if asked for; of anything else as it is."""
+    import numpy as np
+
+    kinds = set(map(type, values))
+    if kinds <= {float, int, bool, np.float64, np.float32}:
+        single = single or (np.float32 in kinds and np.float64 not in kinds)
+        return np.array(values, np.float32 if single else np.float64).reshape(shape)
+    return np.fromiter(values, object, len(values)).reshape(shape)
 
 
 def like(tree: Any, values: Sequence[Any]) -> Any:
@@ -49,6 +149,54 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     return like(tree, [function(leaf) for leaf in leaves(tree)])
 
 
+def nested(outside: Any, inside: Any, rows: Sequence[Sequence[Any]]) -> Any:
+    """One structure within another, as a Jacobian has the inputs within the outputs.
+
+    `rows` holds, for every number of `outside`, one for every number of `inside`. Where one of the
+    two is an array, and the other an array, a number, or a flat list or tuple, the result is one
+    array with the axes of both; all other containers stay, and hold such arrays.
+
+    >>> import numpy as np
+    >>> nested([1, 2], {"a": 0.0}, [[10], [20]])
+    [{'a': 10}, {'a': 20}]
+    >>> nested(np.zeros(2), {"a": 0.0, "b": np.zeros(1)}, [[10, 11], [20, 21]])
+    {'a': array([10., 20.]), 'b': array([[11.],
+           [21.]])}
+    """
+    if not is_structure(outside):
+        return like(inside, rows[0])
+    arrays = [array_in(outside), array_in(inside)]
+    axes = _axes(outside), _axes(inside)
+    if any(array is not None for array in arrays) and None not in axes:
+        numbers, single = [x for row in rows for x in row], arrays[1] is not None
+        single = single and _is_single(arrays[1])
+        return array_of(numbers, axes[0] + axes[1], single=single)  # type: ignore[operator]
+    start, found = 0, []
+    branches, inner = _branches(outside), _branches(inside)
+    if branches is not None:
+        for branch in branches:
+            end = start + len(leaves(branch))
+            found.append(nested(branch, inside, rows[start:end]))
+            start = end
+        return _again(outside, found)
+    for branch in inner or ():
+        end = start + len(leaves(branch))
+        found.append(nested(outside, branch, [row[start:end] for row in rows]))
+        start = end
+    return _again(inside, found)
+
+
+def _axes(tree: Any) -> tuple[int, ...] | None:
+    """The axes that a structure has in an array: one for a flat list or tuple; None for none."""
+    array = array_in(tree)
+    if array is not None:
+        return array.shape  # type: ignore[no-any-return]
+    if tree.__class__ in (list, tuple):
+        return None if any(map(is_structure, tree)) else (len(tree),)
+    return None if is_structure(tree) else ()
+
+
+# ── checked ───────────────────────────────────────────────────────────────────────────────────
 def carried(leaf: Any, what: str) -> Any:
     """One number of an argument as it is carried; a TypeError names the argument."""
     if isinstance(leaf, Carrier):
@@ -59,20 +207,37 @@ def carried(leaf: Any, what: str) -> Any:
         raise TypeError(f"{what}: {error}") from None
 
 
+def carried_leaves(tree: Any, what: str) -> list[Any]:
+    """All numbers of an argument as they are carried; a TypeError names argument and place."""
+    try:
+        return [carried(leaf, what) for leaf in leaves(tree)]
+    except TypeError:
+        for path, leaf in placed(tree):
+            carried(leaf, f"{what}: at {path}")
+        raise
+
+
 def aligned(tree: Any, other: Any, what: str) -> list[Any]:
-    """The numbers of `other` in the order of `tree`, dicts by key; ValueError if they differ."""
+    """The numbers of `other` in the order of `tree`, dicts by key; ValueError if they differ.
+
+    A list of the same shape stands for an array, and an array for a list.
+    """
+    tree, other = as_lists(tree), as_lists(other)
     if not same_structure(tree, other):
         raise ValueError(f"{what} has another structure; give a number for every number")
+    return _in_order(tree, other)
+
+
+def _in_order(tree: Any, other: Any) -> list[Any]:
     if isinstance(tree, dict):
-        return [x for key, branch in tree.items() for x in aligned(branch, other[key], what)]
+        return [x for key, branch in tree.items() for x in _in_order(branch, other[key])]
     if isinstance(tree, (list, tuple)):
-        pairs = zip(tree, other, strict=True)
-        return [x for branch, twin in pairs for x in aligned(branch, twin, what)]
-    return [other]
+        return [x for pair in zip(tree, other, strict=True) for x in _in_order(*pair)]
+    return [_unboxed(other)]
 
 
 def same_structure(a: Any, b: Any) -> bool:
-    """Whether two structures have the same containers, keys and lengths."""
+    """Whether two structures have the same containers, keys, lengths and axes."""
     if isinstance(a, dict):
         return (
             isinstance(b, dict)
@@ -85,4 +250,7 @@ def same_structure(a: Any, b: Any) -> bool:
             and len(a) == len(b)
             and all(same_structure(x, y) for x, y in zip(a, b, strict=True))
         )
-    return not isinstance(b, (dict, list, tuple))
+    arrays = [array_in(a), array_in(b)]
+    if arrays[0] is not None and arrays[1] is not None:
+        return arrays[0].shape == arrays[1].shape  # type: ignore[no-any-return]
+    return not is_structure(a) and not is_structure(b)

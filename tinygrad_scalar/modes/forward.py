@@ -20,7 +20,7 @@ from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier, resolved
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.provenance import NOTHING, current
-from tinygrad_scalar.core.tree import aligned, carried, leaves, like
+from tinygrad_scalar.core.tree import aligned, carried, carried_leaves, like
 from tinygrad_scalar.core.undefined import (
     Judge,
     Policy,
@@ -251,9 +251,10 @@ def dual_arguments(primals: Any, tangents: Any, level: float, name: str) -> list
     arguments = []
     for i, (primal, tangent) in enumerate(zip(primals, tangents, strict=True)):
         numbers = aligned(primal, tangent, f"{name}: the tangent of argument {i}")
+        given = carried_leaves(primal, f"{name}: primal {i}")
         duals = [
-            dual(carried(p, f"{name}: primal {i}"), carried(t, f"{name}: tangent {i}"), level)
-            for p, t in zip(leaves(primal), numbers, strict=True)
+            dual(p, carried(t, f"{name}: tangent {i}"), level)
+            for p, t in zip(given, numbers, strict=True)
         ]
         arguments.append(like(primal, duals))
     return arguments

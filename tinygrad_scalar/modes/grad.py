@@ -1,6 +1,6 @@
 """Derivatives of functions: `grad`, `value_and_grad`, `vjp`, `jacobian`, `hessian`, `hvp`.
 
-Functions take and return numbers, lists, tuples and dicts of them; results mirror that structure.
+Functions take and return numbers, lists, tuples, dicts and arrays of them; results mirror that.
 All of it is reverse mode on fresh leaves; where an argument is itself carried by an outer mode
 (a `Value`, a `Dual`, a `Series`), the leaf is put at its core and the result is carried too.
 """
@@ -12,16 +12,25 @@ import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial as bind
-from functools import wraps
 from typing import Any
 
 from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.application import Application, product, zero_times_infinity
 from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.carrier import Carrier, resolved
-from tinygrad_scalar.core.tree import aligned, carried, leaves, like, mapped
+from tinygrad_scalar.core.tree import (
+    aligned,
+    carried,
+    carried_leaves,
+    is_structure,
+    leaves,
+    like,
+    mapped,
+    nested,
+)
 from tinygrad_scalar.core.undefined import Judge, Policy, check_policy, is_nan, noted, plain
 from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.modes.derived import Derived
 from tinygrad_scalar.modes.forward import (
     Tagged,
     check_function,
@@ -44,14 +53,22 @@ def value_and_grad(
     """
     check_function(f, "grad: f")
     check_policy(undefined)
+    return Derived(value_and_gradient, f, argnums, undefined, "grad")
 
-    @wraps(f)
-    def value_and_gradient(*args: Any, **options: Any) -> tuple[Any, Any]:
-        run = Run(f, args, options, argnums, "grad")
-        output = run.single_output("grad")
-        return run.finished(output), run.mirrored(run.pull(output, 1.0, undefined))
 
-    return value_and_gradient
+def value_and_gradient(
+    f: Callable[..., Any],
+    argnums: Argnums,
+    undefined: Policy,
+    name: str,
+    /,
+    *args: Any,
+    **options: Any,
+) -> tuple[Any, Any]:
+    """f's value and gradient at a point; errors speak for the function `name`."""
+    run = Run(f, args, options, argnums, name)
+    output = run.single_output(name)
+    return run.finished(output), run.mirrored(run.pull(output, 1.0, undefined))
 
 
 def grad(
@@ -60,10 +77,12 @@ def grad(
     """The gradient of a function with one number as its result, as a function.
 
     By default over all positional arguments: one argument gives its gradient bare, several give a
-    tuple; `argnums`, an int or several, narrows it. Lists, tuples and dicts are mirrored; keyword
-    arguments pass through undifferentiated. Nesting gives higher orders. Where f depends on Values
-    made before the call (arguments, or closed over), the gradient is a Value too, connected to
-    them; else a number. Cost: a small multiple of f's, whatever the number of inputs.
+    tuple; `argnums`, an int or several, narrows it. Lists, tuples, dicts and NumPy arrays are
+    mirrored (in f, an array of Values; float32 stays float32; a column of pandas gives an array);
+    keyword arguments pass through undifferentiated. Nesting gives higher orders. Where f depends on
+    Values made before the call (arguments, or closed over), the gradient is a Value too, connected
+    to them; else a number. It can be pickled where f can.
+    Cost: a small multiple of f's, whatever the number of inputs.
     Errors: TypeError if f returns no single number or an argument is none; ValueError for argnums
     out of range or another `undefined`. Source: *Deep Learning*, section 6.5.
 
@@ -72,13 +91,14 @@ def grad(
     >>> grad(lambda p: p["a"] * p["b"][0])({"a": 2.0, "b": [3.0, 4.0]})
     {'a': 3.0, 'b': [2.0, 0.0]}
     """
-    both = value_and_grad(f, argnums, undefined=undefined)
+    check_function(f, "grad: f")
+    check_policy(undefined)
+    return Derived(gradient, f, argnums, undefined, "grad")
 
-    @wraps(f)
-    def gradient(*args: Any, **options: Any) -> Any:
-        return both(*args, **options)[1]
 
-    return gradient
+def gradient(f: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """f's gradient at a point; arguments as `value_and_gradient`."""
+    return value_and_gradient(f, *args, **options)[1]
 
 
 def vjp(
@@ -123,7 +143,8 @@ def jacobian(
     """The Jacobian of a function as a function: the output's structure outside, the inputs' inside.
 
     `mode` is "forward" (one pass per input), "reverse" (one backward per output) or None, which
-    takes the cheaper of the two. Several arguments give a tuple inside.
+    takes the cheaper of the two. Several arguments give a tuple inside. Where arrays meet arrays,
+    numbers, or flat lists and tuples, the result is one array with the axes of both, (m, n).
     Errors: ValueError for another mode; else as `grad`.
     Source: *Deep Learning*, section 6.5.2 and equation 6.46.
 
@@ -134,22 +155,28 @@ def jacobian(
     check_policy(undefined)
     if mode not in ("forward", "reverse", None):
         raise ValueError(f'jacobian: mode is "forward", "reverse" or None, not {mode!r}')
+    return Derived(rows_of_gradients, f, argnums, mode, undefined, "jacobian")
 
-    @wraps(f)
-    def jacobian_at(*args: Any, **options: Any) -> Any:
-        if mode != "forward":
-            run = Run(f, args, options, argnums, "jacobian")
-            outputs = leaves(run.output)
-            if mode == "reverse" or len(outputs) <= len(run.inputs) or not run.inputs:
-                return mapped(
-                    lambda y: run.mirrored(
-                        run.pull(carried(y, "jacobian: what f returned"), 1.0, undefined)
-                    ),
-                    run.output,
-                )
-        return _forward_jacobian(f, args, options, argnums, undefined)
 
-    return jacobian_at
+def rows_of_gradients(
+    f: Callable[..., Any],
+    argnums: Argnums,
+    mode: str | None,
+    undefined: Policy,
+    name: str,
+    /,
+    *args: Any,
+    **options: Any,
+) -> Any:
+    """The Jacobian of f at a point; errors speak for the function `name`."""
+    if mode != "forward":
+        run = Run(f, args, options, argnums, name)
+        outputs = leaves(run.output)
+        if mode == "reverse" or len(outputs) <= len(run.inputs) or not run.inputs:
+            found = [carried(y, f"{name}: what f returned") for y in outputs]
+            rows = [run.pull(y, 1.0, undefined) for y in found]
+            return nested(run.output, run.mirrored([0.0] * len(run.inputs)), rows)
+    return _forward_jacobian(f, args, options, argnums, undefined)
 
 
 def _forward_jacobian(
@@ -161,7 +188,7 @@ def _forward_jacobian(
 ) -> Any:
     """One pass of Duals per number in the chosen arguments."""
     chosen = positions(argnums, len(args), "jacobian")
-    numbers = [carried(x, f"jacobian: argument {i}") for i in chosen for x in leaves(args[i])]
+    numbers = [x for i in chosen for x in carried_leaves(args[i], f"jacobian: argument {i}")]
     if not numbers:
         return jacobian(f, argnums, "reverse", undefined=undefined)(*args, **options)
 
@@ -178,8 +205,8 @@ def _forward_jacobian(
             columns.append(column)
     if faults:
         return jacobian(f, argnums, "reverse", undefined=undefined)(*args, **options)
-    rows = [_mirrored(args, chosen, argnums, list(row)) for row in zip(*columns, strict=True)]
-    return like(output, rows)
+    rows = list(zip(*columns, strict=True))
+    return nested(output, _mirrored(args, chosen, argnums, [0.0] * len(numbers)), rows)
 
 
 def summed(slopes: Sequence[Any], factors: Sequence[Any], undefined: Policy) -> Any:
@@ -216,7 +243,7 @@ class Run:
         context.runs += 1
         self.started = context.runs
         self.chosen = positions(argnums, len(args), name)
-        given = [carried(x, f"{name}: argument {i}") for i in self.chosen for x in leaves(args[i])]
+        given = [x for i in self.chosen for x in carried_leaves(args[i], f"{name}: argument {i}")]
         self._given = given
         cores = [_at_core(x) for x in given]
         self.inputs: list[Any] = [leaf for leaf, _ in cores]
@@ -235,12 +262,13 @@ class Run:
 
     def single_output(self, name: str) -> Any:
         """What f returned, which must be one number."""
-        if isinstance(self.output, (list, tuple, dict)):
+        if is_structure(self.output):
+            instead = "take one output at a time" if name == "hessian" else "use jacobian"
             raise TypeError(
                 f"{name}: f must return one number, not {type(self.output).__name__}; "
-                "use jacobian for several outputs"
+                f"{instead} for several outputs"
             )
-        return carried(self.output, f"{name}: what f returned")
+        return carried(leaves(self.output)[0], f"{name}: what f returned")
 
     def pull(self, output: Any, seed: Any, undefined: Policy) -> list[Any]:
         """The gradient of one output with respect to every input, part by part of a carrier."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import topological_order
-from tinygrad_scalar.core.tree import carried, leaves
+from tinygrad_scalar.core.tree import carried, is_structure, leaves
 from tinygrad_scalar.core.undefined import Policy, check_policy, note_unless_finite, noted
+from tinygrad_scalar.modes.derived import Derived
 from tinygrad_scalar.modes.directional import slope_by_reverse
 from tinygrad_scalar.modes.forward import (
     Tagged,
@@ -21,7 +21,7 @@ from tinygrad_scalar.modes.forward import (
     policy,
     tangent_of,
 )
-from tinygrad_scalar.modes.grad import Argnums, Run, grad, jacobian, positions
+from tinygrad_scalar.modes.grad import Argnums, Run, grad, gradient, rows_of_gradients
 
 
 def hvp(
@@ -50,9 +50,9 @@ def hvp(
     def slope(level: float, x: tuple[Any, ...]) -> Any:
         """The derivative of f in the direction of the tangents."""
         y = f(*dual_arguments(x, tangents, level, "hvp"))
-        if isinstance(y, (list, tuple, dict)):
+        if is_structure(y):
             raise TypeError(f"hvp: f must return one number, not {type(y).__name__}")
-        return tangent_of(carried(y, "hvp: what f returned"), level)
+        return tangent_of(carried(leaves(y)[0], "hvp: what f returned"), level)
 
     with noted() as faults, policy(undefined):
         found = grad(lambda *x: in_new_pass(lambda level: slope(level, x)), undefined=undefined)(
@@ -78,10 +78,10 @@ def hessian(
 ) -> Callable[..., Any]:
     """The matrix of second derivatives of f as a function: the Jacobian of its gradient.
 
-    Dense in nested structures, one backward through the derivative graph per input. With
-    `sparse=True` as `(rows, cols, values)`, `sparse="scipy"` as a `coo_array`: the pattern is read
-    off the graph, columns that share no row are recovered together, so that a band costs as many
-    products as it is wide. Both triangles and structural zeros are kept.
+    Dense in nested structures, (n, n) for an array of n numbers, one backward through the graph of
+    derivatives per input. With `sparse=True` as `(rows, cols, values)`, `sparse="scipy"` as a
+    `coo_array`: the pattern is read off the graph, columns sharing no row are recovered together,
+    so that a band costs as many products as it is wide. Both triangles and structural zeros stay.
     Errors: ValueError for another `sparse`; else as `grad`.
     Source: Curtis, Powell and Reid 1974 (groups of columns).
 
@@ -95,45 +95,42 @@ def hessian(
     if sparse not in (False, True, "scipy"):
         raise ValueError(f'hessian: sparse is False, True or "scipy", not {sparse!r}')
     if sparse:
-        return _sparse_hessian(f, argnums, undefined, as_array=sparse == "scipy")
-    rows = jacobian(grad(f, argnums, undefined=undefined), argnums, "reverse", undefined=undefined)
-
-    @wraps(f)
-    def hessian_at(*args: Any, **options: Any) -> Any:
-        positions(argnums, len(args), "hessian")
-        return rows(*args, **options)
-
-    return hessian_at
+        return Derived(sparse_hessian, f, argnums, undefined, sparse == "scipy")
+    slopes = Derived(gradient, f, argnums, undefined, "hessian")
+    return Derived(rows_of_gradients, slopes, argnums, "reverse", undefined, "hessian")
 
 
-def _sparse_hessian(
-    f: Callable[..., Any], argnums: Argnums, undefined: Policy, *, as_array: bool
-) -> Callable[..., Any]:
-    @wraps(f)
-    def hessian_at(*args: Any, **options: Any) -> Any:
-        run = Run(f, args, options, argnums, "hessian")
-        output = run.single_output("hessian")
-        if isinstance(output, Tagged):  # inside a forward mode: all of it
-            return _every_entry(hessian(f, argnums, undefined=undefined)(*args, **options))
-        nested, run.graph = run.graph, True
-        slopes = run.pull(output, 1.0, undefined)
-        pattern = _pattern(slopes, run.inputs)
-        rows, columns, values = [], [], []
-        for group in _groups(pattern):
-            chosen = [slopes[i] for i in group]
-            product = gradients(
-                chosen, [1.0] * len(group), run.inputs, graph=nested, undefined=undefined, cut=True
-            )
-            for column in group:
-                for row in pattern[column]:
-                    rows.append(row)
-                    columns.append(column)
-                    values.append(product[row])
-        order = sorted(range(len(rows)), key=lambda k: (rows[k], columns[k]))
-        found = tuple([each[k] for k in order] for each in (rows, columns, values))
-        return _coo_array(found, len(run.inputs)) if as_array else found
-
-    return hessian_at
+def sparse_hessian(
+    f: Callable[..., Any],
+    argnums: Argnums,
+    undefined: Policy,
+    as_array: bool,
+    /,
+    *args: Any,
+    **options: Any,
+) -> Any:
+    """The Hessian at a point as coordinates and values."""
+    run = Run(f, args, options, argnums, "hessian")
+    output = run.single_output("hessian")
+    if isinstance(output, Tagged):  # inside a forward mode: all of it
+        return _every_entry(hessian(f, argnums, undefined=undefined)(*args, **options))
+    nested, run.graph = run.graph, True
+    slopes = run.pull(output, 1.0, undefined)
+    pattern = _pattern(slopes, run.inputs)
+    rows, columns, values = [], [], []
+    for group in _groups(pattern):
+        chosen = [slopes[i] for i in group]
+        product = gradients(
+            chosen, [1.0] * len(group), run.inputs, graph=nested, undefined=undefined, cut=True
+        )
+        for column in group:
+            for row in pattern[column]:
+                rows.append(row)
+                columns.append(column)
+                values.append(product[row])
+    order = sorted(range(len(rows)), key=lambda k: (rows[k], columns[k]))
+    found = tuple([each[k] for k in order] for each in (rows, columns, values))
+    return _coo_array(found, len(run.inputs)) if as_array else found
 
 
 def _every_entry(dense: Any) -> tuple[list[int], list[int], list[Any]]:

@@ -28,6 +28,7 @@ from tinygrad_scalar.core.undefined import (
     plain,
 )
 from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.modes.derived import Derived
 from tinygrad_scalar.modes.forward import Tagged, check_function, in_new_pass, policy
 from tinygrad_scalar.modes.grad import Run, recorded
 from tinygrad_scalar.numbers.precision import like
@@ -197,21 +198,23 @@ def taylor(
     """
     _check(f, n, "taylor")
     check_policy(undefined)
+    return Derived(derivatives, f, n, undefined)
 
-    def derivatives(x: Any, level: float) -> list[Any]:
-        x = carried(x, "taylor: x")
-        y = carried(f(Series([x, like(1, plain(x))][: n + 1], level, n)), "taylor: what f returned")
-        if not (isinstance(y, Series) and y.level == level):
-            y = Series([y], level, n)
-        found = [math.factorial(k) * y.coefficient(k) for k in range(n + 1)]
-        return [c if isinstance(c, Carrier) else like(c, plain(found[0])) for c in found]
 
-    def judged(x: Any) -> list[Any]:
-        with noted() as faults, policy(undefined):
-            found: list[Any] = in_new_pass(lambda level: derivatives(x, level))
-        return _by_reverse(f, n, x, undefined) if faults else found
+def derivatives(f: Callable[[Any], Any], n: int, undefined: Policy, x: Any) -> list[Any]:
+    """All derivatives up to the n-th at a number."""
+    x = carried(x, "taylor: x")
+    with noted() as faults, policy(undefined):
+        found: list[Any] = in_new_pass(lambda level: _by_series(f, n, x, level))
+    return _by_reverse(f, n, x, undefined) if faults else found
 
-    return judged
+
+def _by_series(f: Callable[[Any], Any], n: int, x: Any, level: float) -> list[Any]:
+    y = carried(f(Series([x, like(1, plain(x))][: n + 1], level, n)), "taylor: what f returned")
+    if not (isinstance(y, Series) and y.level == level):
+        y = Series([y], level, n)
+    found = [math.factorial(k) * y.coefficient(k) for k in range(n + 1)]
+    return [c if isinstance(c, Carrier) else like(c, plain(found[0])) for c in found]
 
 
 def _by_reverse(f: Callable[[Any], Any], n: int, x: Any, undefined: Policy) -> list[Any]:
@@ -241,8 +244,13 @@ def derivative(
     12.0
     """
     _check(f, n, "derivative")
-    derivatives = taylor(f, n, undefined=undefined)
-    return lambda x: derivatives(x)[n]
+    check_policy(undefined)
+    return Derived(last_derivative, f, n, undefined)
+
+
+def last_derivative(f: Callable[[Any], Any], n: int, undefined: Policy, x: Any) -> Any:
+    """The n-th derivative at a number."""
+    return derivatives(f, n, undefined, x)[n]
 
 
 def _check(f: Any, n: Any, name: str) -> None:

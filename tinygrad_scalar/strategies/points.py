@@ -19,7 +19,6 @@ from tinygrad_scalar.strategies.requirement import st
 from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
 from tinygrad_scalar.testing.examination import examine, undefined_gradients_ignored
 from tinygrad_scalar.testing.recording import Flat, SeveralOutputs, finite
-from tinygrad_scalar.testing.structures import again, as_arrays, as_lists, is_array
 
 Point = tuple[Any, ...]
 _FAR = 1e4  # how far points go where no bound is given
@@ -81,7 +80,7 @@ def points_for(
     if n is not None:
         raise TypeError("points_for: give n= or like=, which tells the number of arguments itself")
     example = _arguments_of(f, like)
-    numbers = leaves(as_lists(example))
+    numbers = leaves(example)
     if not numbers or not all(map(is_number, numbers)):
         raise TypeError(f"points_for: like is a point of numbers, not {like!r}")
     return _points(_Domain(f, example, low, high))
@@ -128,12 +127,11 @@ class _Domain:
     @cached_property
     def size(self) -> int:
         """How many numbers make a point."""
-        return len(leaves(as_lists(self.example)))
+        return len(leaves(self.example))
 
     def arguments(self, numbers: Sequence[float]) -> tuple[Any, ...]:
-        """The numbers in the structure of the arguments, arrays of the example's type."""
-        filled = filled_like(as_lists(self.example), numbers)
-        return _typed(self.example, as_arrays(self.example, filled))  # type: ignore[no-any-return]
+        """The numbers in the structure of the arguments, arrays of the example's precision."""
+        return filled_like(self.example, numbers)  # type: ignore[no-any-return]
 
     def suits(self, numbers: Sequence[float]) -> bool:
         """Whether f has a value and a derivative there; what is no function at all is raised."""
@@ -158,17 +156,6 @@ def _smooth(f: Callable[..., Any], point: tuple[Any, ...]) -> bool:
     except SeveralOutputs as several:
         paths = several.paths
     return not any(examine(Flat(f, point, path)).reasons for path in paths)
-
-
-def _typed(example: Any, filled: Any) -> Any:
-    """Arrays of objects as arrays of the example's type."""
-    if is_array(example):
-        return filled.astype(example.dtype if example.dtype.kind == "f" else float)
-    if isinstance(example, dict):
-        return {key: _typed(branch, filled[key]) for key, branch in example.items()}
-    if isinstance(example, (list, tuple)):
-        return again(example, map(_typed, example, filled))
-    return filled
 
 
 @st.composite

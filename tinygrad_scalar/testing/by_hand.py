@@ -19,7 +19,6 @@ from tinygrad_scalar.testing.recording import Flat, SeveralOutputs, finite
 from tinygrad_scalar.testing.references import expected
 from tinygrad_scalar.testing.report import table
 from tinygrad_scalar.testing.richardson import by_differences
-from tinygrad_scalar.testing.structures import as_lists
 from tinygrad_scalar.testing.tracebacks import shown_without_ours
 
 _ROUNDINGS = 64 * sys.float_info.epsilon  # of the largest entry: what an entry that cancels keeps
@@ -90,7 +89,7 @@ def _failure(flat: Flat, wrong: Sequence[Disagreement], reference: str) -> Gradi
 
 def _given(flat: Flat, derivative: Callable[..., Any]) -> list[Number]:
     """The numbers of the derivative by hand, in the order of those of the point."""
-    found: Any = as_lists(derivative(*flat.point_given))
+    found: Any = derivative(*flat.given)
     structure: Any = flat.given if len(flat.given) > 1 else flat.given[0]
     try:
         entries = aligned(structure, found, "what derivative returned")

@@ -9,17 +9,16 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.core.graph import active_nodes, topological_order
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.provenance import trace_lines
-from tinygrad_scalar.core.tree import leaves, like
+from tinygrad_scalar.core.tree import is_structure, leaves, like, placed
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import Number, is_number, number
 from tinygrad_scalar.testing.errors import OutsideDomainError, UncheckableError
-from tinygrad_scalar.testing.structures import as_arrays, as_lists, outputs, paths_of_outputs
 
 _FLOAT32 = 2.0**29  # roundings of a float32 in those of a float
 
@@ -137,8 +136,7 @@ class Flat:
     def __init__(self, f: Callable[..., Any], point: Sequence[Any], path: str = "") -> None:
         if not callable(f):
             raise UncheckableError(f"check_grad: f must be callable, not {type(f).__name__}")
-        self.f, self.point_given, self.path = f, tuple(point), path
-        self.given = as_lists(self.point_given)
+        self.f, self.given, self.path = f, tuple(point), path
         for x in leaves(self.given):
             if not is_number(x):
                 raise UncheckableError(
@@ -154,13 +152,13 @@ class Flat:
 
     def arguments(self, numbers: Sequence[Any]) -> tuple[Any, ...]:
         """The numbers in the structures of the arguments."""
-        return as_arrays(self.point_given, like(self.given, numbers))  # type: ignore[no-any-return]
+        return like(self.given, numbers)  # type: ignore[no-any-return]
 
     def _chosen(self, output: Any) -> Any:
         """The output that counts."""
         if not self.path:
             return output
-        found = dict(outputs(output))
+        found = dict(placed(output))
         if self.path not in found:
             raise UncheckableError(
                 f"check_grad: f gives an output {self.path} and then none at the same point: it is "
@@ -190,14 +188,14 @@ class Flat:
         except Exception as error:
             error.add_note(f"check_grad: raised by f at ({self.at()})")
             raise
-        if paths := paths_of_outputs(output):
+        if paths := _several(output):
             raise SeveralOutputs(paths)
         if isinstance(output, bool) or not (isinstance(output, Value) or is_number(output)):
             raise UncheckableError(
                 f"check_grad: f returned {_what(output)}, not one number; let it return a Value, "
                 "or lists, tuples, dicts and arrays of them"
             )
-        left = leaves(as_lists(arguments))
+        left = leaves(arguments)
         if len(left) != len(inputs) or any(map(operator.is_not, left, inputs)):
             raise UncheckableError(
                 "check_grad: f changes the lists that it is given (mutates state); let it work on "
@@ -227,19 +225,19 @@ def _names(f: Callable[..., Any], given: Sequence[Any]) -> list[str]:
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     names = names[: len(given)]
     names += [f"x{i}" for i in range(len(names), len(given))]
-    return [path for pair in zip(names, given, strict=True) for path in _paths(*pair)]
+    pairs = zip(names, given, strict=True)
+    return [name + path for name, argument in pairs for path, _ in placed(argument)]
 
 
-def _paths(name: str, argument: Any) -> Iterator[str]:
-    """The name of each number of an argument, with the subscripts that lead to it."""
-    if isinstance(argument, dict):
-        for key, branch in argument.items():
-            yield from _paths(f"{name}[{key!r}]", branch)
-    elif isinstance(argument, (list, tuple)):
-        for i, branch in enumerate(argument):
-            yield from _paths(f"{name}[{i}]", branch)
-    else:
-        yield name
+def _several(output: Any) -> list[str]:
+    """The paths where a result has several numbers; empty where it is anything else."""
+    if not is_structure(output):
+        return []
+    found = list(placed(output))
+    numbers = all(
+        (isinstance(y, Value) or is_number(y)) and y.__class__ is not bool for _, y in found
+    )
+    return [path for path, _ in found] if numbers else []
 
 
 def _is_float32(x: Number) -> bool:
