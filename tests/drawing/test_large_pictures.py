@@ -8,8 +8,9 @@ import re
 
 import pytest
 
-from tinygrad_scalar import Value, nn, scope
+from tinygrad_scalar import Value, nn, scope, topological_order
 from tinygrad_scalar.drawing import draw, steps, to_dot, to_latex
+from tinygrad_scalar.drawing.sections import cuts
 
 
 def newton(steps=30):
@@ -85,9 +86,50 @@ def test_by_default_a_picture_fits_a_page(make, shown):
     assert shown in texts(svg)
 
 
-def test_what_cannot_fold_wraps():
-    width, _ = size(draw(deep(120)).svg())
-    assert width <= 1.1 * 1600
+def wide(leaves):
+    """Sums of products over many leaves, without a loop in it."""
+    source = random.Random(1)
+    xs = [Value(source.random(), label=f"x{i}") for i in range(leaves)]
+    products = [source.choice(xs) * source.choice(xs) for _ in xs]
+    pairs = [(source.choice(products) + source.choice(products)).tanh() for _ in xs]
+    return sum(pairs)
+
+
+@pytest.mark.parametrize(
+    "make", [*(lambda n=n: deep(n, seed=n) for n in (41, 60, 90, 120, 200, 490)), lambda: wide(100)]
+)
+def test_what_cannot_fold_wraps_and_is_cut_into_sections_until_it_fits(make):
+    z = make()
+    z.backward()
+    drawing = draw(z, max_nodes=1000)
+    width, height = size(drawing.svg())
+    assert width <= 1600
+    assert height <= 1000
+    smallest = min(map(float, re.findall(r"scale\(([\d.]+)", drawing.svg())), default=1.0)
+    assert smallest >= 0.7  # letters of ten points are still to be read
+    assert drawing.svg().count('class="node') <= 100
+
+
+def test_a_picture_in_sections_says_how_to_see_the_rest():
+    z = deep(490)
+    source = draw(z, max_nodes=1000).source
+    boxes = len(re.findall(r"^  [ub]\d+ \[", source, re.MULTILINE))
+    assert f"490 Values in {boxes} boxes; focus=node shows what surrounds one" in source
+    assert " Values in " not in draw(z, max_nodes=None).source
+    assert " Values in " not in draw(deep(41)).source
+
+
+def test_sections_are_cut_where_few_numbers_pass():
+    x = Value(0.5, label="x")
+    for _ in range(4):  # blocks of 20 operations with much in common, joined by one Value
+        inside = [x]
+        for _ in range(19):
+            inside.append(inside[-1] * inside[0] + inside[len(inside) // 2])
+        x = inside[-1].tanh()
+    nodes = topological_order(x)
+    before = {id(node) for section in cuts(nodes, 4)[:1] for node in section}
+    passing = {id(p) for node in nodes if id(node) not in before for p in node.parents} & before
+    assert len(passing) == 1
 
 
 def test_layers_are_columns_in_order(tmp_path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,11 +16,13 @@ from tinygrad_scalar.drawing.arguments import Look
 from tinygrad_scalar.drawing.colour import GradientColours
 from tinygrad_scalar.drawing.gradients import Gradients
 from tinygrad_scalar.drawing.labels import html_text, number_text, width_of
+from tinygrad_scalar.drawing.lines import edge, turned
 from tinygrad_scalar.drawing.looks import kind_of, role_colours
 from tinygrad_scalar.drawing.scene import Box, Scene, slopes
 from tinygrad_scalar.drawing.terms import operation_text
 
 _PLACES = 8  # operands that have a place of their own
+_KINDS = 3  # of operations that a closed scope names
 _INPUTS = 4  # plain numbers that a closed scope shows
 _DIGITS = re.compile(r"[0-9]+")
 _NET = 24  # edges between closed scopes that make a net
@@ -71,25 +73,25 @@ class Boxes:
 
     def edges(self) -> Iterator[str]:
         """Edges go to the place of their operand."""
-        side = "w" if self._look.direction == "LR" else "n"
-        turned = reversed if self._upwards else iter
-        for node in turned(self._seen.nodes):
+        entered = SIDES[self._look.direction]
+        ordered = reversed if self._upwards else iter
+        for node in ordered(self._seen.nodes):
             target = self._seen.key(node)
             placed = self._placed(node)
-            for i, parent, _ in turned(self._slopes[id(node)]):
+            side = entered[0 if turned(self._seen, target) else 1]
+            for i, parent, _ in ordered(self._slopes[id(node)]):
                 if id(parent) in self._seen.shown:
                     source = self._seen.key(parent)
-                    port = f":p{i}:{side}" if placed else ""
+                    port = f":p{i}{side}" if placed else ""
                     name = f"id=e{target[1:]}_{i}" if self._ids else ""
-                    gap = self._gap(source, target)
-                    inside = (name + gap + across(self._seen, source, target)).strip()
-                    yield f"  {source} -> {target}{port}{f' [{inside}]' if inside else ''}\n"
+                    inside = f"{name}{self._gap(source, target)}".strip()
+                    yield edge(self._seen, source, target, inside, "", port)
         turning = {
             box.key: self._seen.numbers[id(box.nodes[-1])]
             for box in self._seen.boxes
             if box.group is not None and box.group.turns
         }
-        for bundle in turned(self._seen.bundles):
+        for bundle in ordered(self._seen.bundles):
             back = (
                 bundle.target in turning
                 and bundle.source in turning
@@ -97,13 +99,11 @@ class Boxes:
             )
             name = f"id=e{bundle.source}_{bundle.target} " if self._ids else ""
             turn = " style=dashed constraint=false" if back else ""
-            between = across(self._seen, bundle.source, bundle.target) if not back else ""
             tip = f'tooltip="{len(bundle.edges)} edge{"s" * (len(bundle.edges) > 1)}"'
             gap = "" if back else self._gap(bundle.source, bundle.target)
-            inside = f"{name}class=bundle {tip}{turn}{gap}{between}"
+            inside = f"{name}class=bundle {tip}{turn}{gap}"
             sides = SIDES[self._look.direction] if self._net else ("", "")
-            ends = f"{bundle.source}{sides[0]} -> {bundle.target}{sides[1]}"
-            yield f"  {ends} [{inside}]\n"
+            yield edge(self._seen, bundle.source, bundle.target, inside, *sides)
 
     def _columns(self) -> Iterator[tuple[Any, str]]:
         """Like things of a scope one below the other, in their order: neurons[0], neurons[1]."""
@@ -177,10 +177,11 @@ class Boxes:
             text = f'<FONT COLOR="{ink}">{text}</FONT>'
         width = max(map(_width, lines), default=0)
         body = f'<TD CELLPADDING="3" WIDTH="{width:.0f}">{text}</TD>'
-        if places and self._look.direction == "TB":
-            rows = f"<TR><TD>{places}</TD></TR><TR>{body}</TR>"
-        else:
-            rows = f"<TR>{f'<TD>{places}</TD>' if places else ''}{body}</TR>"
+        cells = [f"<TD>{places}</TD>", body] if places else [body]
+        if turned(self._seen, key):
+            cells.reverse()
+        joined = "</TR><TR>" if self._look.direction == "TB" else ""
+        rows = f"<TR>{joined.join(cells)}</TR>"
         opening = (
             f'<TABLE BORDER="{border}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" '
             f'STYLE="ROUNDED" COLOR="{line}" BGCOLOR="{fill}">'
@@ -228,6 +229,7 @@ class Boxes:
                 yield from filter(None, map(html_text, self._caption(outputs[0], "").split("\\n")))
             else:
                 yield f"{len(box.nodes)} nodes"
+                yield html_text(_operations(box))
             return
         joined = " → " if box.group.turns else " … "
         if self._look.values:
@@ -247,7 +249,7 @@ class Boxes:
 def net(seen: Scene) -> bool:
     """Whether closed scopes are joined by so many edges that straight lines show them best."""
     boxes = any(box.group is None and box.name for box in seen.boxes)
-    return seen.compact and boxes and len(seen.bundles) > _NET
+    return seen.compact and boxes and not seen.lines and len(seen.bundles) > _NET
 
 
 def stem(name: str) -> str:
@@ -290,6 +292,15 @@ def _outputs(seen: Scene, box: Box) -> list[Any]:
     return list(found.values())
 
 
+def _operations(box: Box) -> str:
+    """The commonest operations of a box, with how often they stand in it."""
+    names = Counter(
+        node.primitive.symbol or node.primitive.name for node in box.nodes if node.primitive
+    )
+    texts = [name if n == 1 else f"{n} {name}" for name, n in names.most_common(_KINDS)]
+    return ", ".join(texts) + ", …" * (len(names) > _KINDS)
+
+
 def _plain_inputs(box: Box) -> list[Any]:
     """The plain numbers among the operands of an operation of many: the inputs of a module."""
     for node in box.nodes:
@@ -297,10 +308,3 @@ def _plain_inputs(box: Box) -> list[Any]:
         if len(slots) > 2 and len(node.parents) < len(slots):
             return [x for p, x in zip(slots, node._seen()[1], strict=True) if p is None]
     return []
-
-
-def across(seen: Scene, source: str, target: str) -> str:
-    """What an edge between two lines of a wrapped picture has, so that it moves neither."""
-    if not seen.lines or seen.lines.get(source) == seen.lines.get(target):
-        return ""
-    return " constraint=false"

@@ -22,9 +22,10 @@ from tinygrad_scalar.drawing.arguments import (
     checked_look,
 )
 from tinygrad_scalar.drawing.colour import GradientColours
-from tinygrad_scalar.drawing.compact import Boxes, across, box_name, net
+from tinygrad_scalar.drawing.compact import Boxes, box_name, net
 from tinygrad_scalar.drawing.gradients import Gradients, recorded_gradients
 from tinygrad_scalar.drawing.labels import dot_text, number_text, width_of
+from tinygrad_scalar.drawing.lines import beginnings, by_line, edge
 from tinygrad_scalar.drawing.looks import caption_of, coloured, look_of, symbol_of
 from tinygrad_scalar.drawing.scene import Box, Bundle, Scene, scene, slopes
 from tinygrad_scalar.drawing.scopes import Scope, nested
@@ -110,9 +111,10 @@ def scene_dot(
 ) -> str:
     """The DOT text of a scene; `caption` gives a Value's text, `ids` ask for ids in the SVG."""
     shown = gradients or seen.gradients or recorded_gradients(seen)
-    note = ""
+    notes = [seen.note]
     if gradients is None and seen.gradients is None and look.gradients:
         shown, note = sums_of_calls(seen, shown)
+        notes.append(note)
     colours = _colours(seen, shown.of) if color == "grad" else None
     paint = painted(look.theme)
     text = caption or caption_of(look, shown)
@@ -122,9 +124,9 @@ def scene_dot(
     else:
         blocks, edges = _detailed(seen, look, shown, text, colours, focus, paint, ids)
     legend = [] if colours is None else [colours.legend()]
-    lined = [_lines(seen)] if seen.lines else []
-    clusters = _rows_of(blocks, seen) if seen.lines else _clusters(seen, blocks, paint)
-    header = [paint(_header(seen, look)), _titled(look, note)]
+    lined = [beginnings(seen)] if seen.lines else []
+    clusters = by_line(blocks, seen, _OPERATIONS) if seen.lines else _clusters(seen, blocks, paint)
+    header = [paint(_header(seen, look)), _titled(look, notes)]
     return "".join(("digraph {\n", *header, *clusters, *lined, *legend, *edges, "}\n"))
 
 
@@ -137,6 +139,8 @@ def _header(seen: Scene, look: Look) -> str:
     header = _HEADER.replace("RANKSEP", ranksep).replace("DIRECTION", look.direction)
     if look.theme == "dark":
         header = f'  bgcolor="#fffffe"\n{header}'
+    if seen.page:
+        header += '  size="{:.2f},{:.2f}"\n'.format(*(points / 72 for points in seen.page))
     if seen.compact or len(seen.nodes) > _LARGE:
         header += _QUICK
     if seen.compact:
@@ -150,9 +154,9 @@ def _header(seen: Scene, look: Look) -> str:
 _LARGE = 120  # Values with their operations, from which Graphviz is told to hurry
 
 
-def _titled(look: Look, note: str) -> str:
-    """The title above the picture, or a note below it; both above, where there are both."""
-    lines = [dot_text(line) for line in (look.title, note) if line]
+def _titled(look: Look, notes: Sequence[str]) -> str:
+    """The title above the picture, or notes below it; both above, where there are both."""
+    lines = [dot_text(line) for line in (look.title, *notes) if line]
     if not lines:
         return ""
     place = "t" if look.title else "b"
@@ -220,8 +224,8 @@ def _blocks(
         if node.primitive is not None:
             mark = f" id=f{number}" if ids else ""
             operations.append(f'  f{number} [label="{symbol(node)}"{mark}]\n')
-            mark = f" [id=r{number}]" if ids else ""
-            results.append(f"  f{number} -> u{number}{mark}\n")
+            mark = f"id=r{number}" if ids else ""
+            results.append(edge(seen, f"f{number}", f"u{number}", mark))
     return blocks, results
 
 
@@ -272,61 +276,12 @@ def _clusters(seen: Scene, blocks: Blocks, paint: Callable[[str], str]) -> Itera
             yield from (operations_of, *operations, "}\n")
 
 
-def _rows_of(blocks: Blocks, seen: Scene) -> Iterator[str]:
-    """The blocks of a wrapped picture by line; frames of scopes would run over several."""
-    lines: dict[int, list[str]] = {}
-    for values, operations in blocks.values():
-        for text in values:
-            lines.setdefault(_line_of(seen, text), []).append(text)
-        for text in operations:
-            inside = (_OPERATIONS, text, "}\n")
-            lines.setdefault(_line_of(seen, text), []).extend(inside)
-    for line, texts in sorted(lines.items()):
-        yield from (f"subgraph cluster_{line} {{\n  graph [style=invis]\n", *texts, "}\n")
-
-
-def _line_of(seen: Scene, text: str) -> int:
-    """The line that a node stands in, from its text in DOT."""
-    key = text.split(maxsplit=1)[0]
-    return seen.lines.get(key.replace("f", "u"), 0)
-
-
-def _lines(seen: Scene) -> str:
-    """What keeps the lines of a wrapped picture below each other and flush on the left."""
-    lines = max(seen.lines.values()) + 1
-    heads: dict[int, list[str]] = {line: [] for line in range(lines)}
-    fed = {*_fed_in_line(seen)}
-    computed = {seen.key(node) for node in seen.nodes if node.primitive and not seen.compact}
-    for key, line in seen.lines.items():
-        if key not in fed:
-            heads[line].append(f"f{key[1:]}" if key in computed else key)
-    chain = " -> ".join(f"line{line}" for line in range(lines))
-    text = [f"  {{rank=same node [shape=point style=invis width=0.01]\n  {chain} [style=invis]}}\n"]
-    for line, keys in heads.items():
-        text += [f"  line{line} -> {key} [style=invis weight=4]\n" for key in keys]
-    return "".join(text)
-
-
-def _fed_in_line(seen: Scene) -> Iterator[str]:
-    """What stands to the right of another thing in its own line."""
-    for node in seen.nodes:
-        key = seen.key(node)
-        if any(
-            id(p) in seen.shown and seen.lines.get(seen.key(p)) == seen.lines.get(key)
-            for p in node.parents
-        ):
-            yield key
-    for bundle in seen.bundles:
-        if seen.lines.get(bundle.source) == seen.lines.get(bundle.target):
-            yield bundle.target
-
-
 # ── edges ─────────────────────────────────────────────────────────────────────────────────────
 def _edges(
     seen: Scene, look: Look, label: str, paint: Callable[[str], str], ids: bool
 ) -> Iterator[str]:
     """From each Value shown to the operations that it goes into."""
-    numbers, shown, wrapped = seen.numbers, seen.shown, bool(seen.lines)
+    numbers, shown = seen.numbers, seen.shown
     violet = paint(' color="#c297ff" class=beside')
     for node in seen.nodes:
         target = numbers[id(node)]
@@ -336,9 +291,8 @@ def _edges(
                 source = numbers[id(parent)]
                 text = f'{label}="{number_text(slope, look.digits)}"' if look.derivatives else ""
                 name = f" id=e{target}_{i}" if ids else ""
-                between = across(seen, f"u{source}", f"u{target}") if wrapped else ""
-                inside = f"{text}{mark}{name}{between}".strip()
-                yield f"  u{source} -> f{target}{f' [{inside}]' if inside else ''}\n"
+                inside = f"{text}{mark}{name}".strip()
+                yield edge(seen, f"u{source}", f"f{target}", inside)
 
 
 def _bundles(seen: Scene, look: Look, label: str, ids: bool) -> Iterator[str]:
@@ -348,8 +302,8 @@ def _bundles(seen: Scene, look: Look, label: str, ids: bool) -> Iterator[str]:
         text = _bundle_text(seen, bundle, look)
         mark = f'{label}="{text}" ' if text else ""
         name = f" id=e{bundle.source}_{bundle.target}" if ids else ""
-        between = across(seen, bundle.source, bundle.target)
-        yield f"  {bundle.source} -> {target} [{mark}style=dashed class=bundle{name}{between}]\n"
+        inside = f"{mark}style=dashed class=bundle{name}"
+        yield edge(seen, bundle.source, target, inside)
 
 
 def _bundle_text(seen: Scene, bundle: Bundle, look: Look) -> str:

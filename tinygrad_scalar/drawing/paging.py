@@ -1,6 +1,6 @@
-"""How large a picture will be, before it is laid out, and the rows of one too wide for a page.
+"""How large a picture will be, before it is laid out, and the lines of one too wide for a page.
 
-Columns are ranks: a Value stands one to the right of the last of its operands, a leaf one to the
+Columns are ranks: a thing stands one to the right of the last of its operands, a leaf one to the
 left of the first operation that it goes into.
 """
 
@@ -13,29 +13,52 @@ from typing import Any
 PAGE = 1600.0, 1000.0  # points
 SMALL = 40  # Values that are drawn one by one, with operations as circles, on any page
 _COLUMN, _ROW, _FRAME = 140.0, 50.0, 30.0  # points that a thing takes, and the frame of a scope
+_BETWEEN, _CROSSING = 70.0, 10.0  # between the lines of a wrapped picture, for each edge there
+_SHRUNK = 0.8  # of their size at which the letters of a picture can still be read
+
+Place = Any  # the id of an open Value, the number of a group, or a closed scope
 
 
 def fits_page(
-    shown: Sequence[Any],
-    home: Mapping[int, Any],
+    nodes: Sequence[Any],
+    home: Mapping[int, Place],
     page: tuple[float, float] | None,
     scopes: Mapping[int, Any] | None = None,
 ) -> bool:
     """Whether a picture of these things will probably fit; a small one always does."""
-    if page is None or len(shown) <= SMALL:
+    rank = {} if page is None else ranks(nodes, home)
+    if page is None or len(rank) <= SMALL:
         return True
-    rank = ranks(shown, home)
     columns = Counter(rank.values())
     frames: dict[int, set[Any]] = defaultdict(set)
-    for node in shown:
-        scope = (scopes or {}).get(id(node), ())
-        place = home.get(id(node))
-        scope = place[:-1] if isinstance(place, tuple) else scope
+    for node in nodes:
+        place = home.get(id(node), id(node))
+        scope = place[:-1] if isinstance(place, tuple) else (scopes or {}).get(id(node), ())
         if scope:
-            frames[rank[id(node)]].add(scope)
+            frames[rank[place]].add(scope)
     width = _COLUMN * len(columns)
     height = max(_ROW * n + _FRAME * len(frames[r]) for r, n in columns.items())
     return width <= page[0] and height <= page[1]
+
+
+def fits_wrapped(
+    nodes: Sequence[Any], home: Mapping[int, Place], page: tuple[float, float]
+) -> bool:
+    """Whether a picture of these things will probably fit as lines, a little smaller if need be."""
+    rank = ranks(nodes, home)
+    line = {place: r // columns_of(page[0], compact=True) for place, r in rank.items()}
+    rows: dict[int, int] = defaultdict(int)
+    for r, n in Counter(rank.values()).items():
+        of = r // columns_of(page[0], compact=True)
+        rows[of] = max(rows[of], n)
+    ends = (
+        (home.get(id(parent), id(parent)), home.get(id(node), id(node)))
+        for node in nodes
+        for parent in node.parents
+    )
+    crossing = {(a, b) for a, b in ends if a in line and line[a] != line[b]}
+    height = sum(_ROW * n + _BETWEEN for n in rows.values()) + _CROSSING * len(crossing)
+    return height <= page[1] / _SHRUNK
 
 
 def columns_of(width: float, compact: bool) -> int:
@@ -43,21 +66,27 @@ def columns_of(width: float, compact: bool) -> int:
     return max(2, int(width / (_COLUMN if compact else 2 * _COLUMN)))
 
 
-def ranks(shown: Sequence[Any], home: Mapping[int, Any]) -> dict[int, int]:
-    """The column of each thing, by the id of the node that stands for it. O(nodes + edges).
+def ranks(nodes: Sequence[Any], home: Mapping[int, Place]) -> dict[Place, int]:
+    """The column of each thing, from the nodes in it, operands first. O(nodes + edges).
 
     Edges that come from a later thing, in a loop or between closed scopes, are left out.
     """
-    stands = {home.get(id(node), id(node)): id(node) for node in shown}
-    above: dict[int, list[int]] = defaultdict(list)
-    rank: dict[int, int] = {}
-    for node in shown:
-        places = (home.get(id(p), id(p)) for p in node.parents)
-        found = [stands[place] for place in places if place in stands]
-        above[id(node)] = [key for key in found if key in rank]
-        rank[id(node)] = 1 + max((rank[key] for key in above[id(node)]), default=-1)
-    first: dict[int, int] = {}
-    for node in shown:
-        for key in above[id(node)]:
-            first[key] = min(first.get(key, rank[id(node)] - 1), rank[id(node)] - 1)
-    return {key: first.get(key, r) if not above[key] else r for key, r in rank.items()}
+    rank: dict[Place, int] = {}
+    used: set[Place] = set()
+    fed: set[Place] = set()
+    for node in nodes:
+        here = home.get(id(node), id(node))
+        rank.setdefault(here, 0)
+        for there in {home.get(id(parent), id(parent)) for parent in node.parents}:
+            if there != here and there in rank and here not in used:
+                rank[here] = max(rank[here], rank[there] + 1)
+                fed.add(here)
+                used.add(there)
+    first: dict[Place, int] = {}
+    for node in nodes:
+        before = rank[home.get(id(node), id(node))] - 1
+        for parent in node.parents:
+            there = home.get(id(parent), id(parent))
+            if there in rank and there not in fed:
+                first[there] = min(first.get(there, before), before)
+    return {place: r if place in fed else max(first.get(place, r), 0) for place, r in rank.items()}

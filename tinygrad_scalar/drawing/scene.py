@@ -6,7 +6,7 @@ the number it bears in Algorithm 6.1, u(1)…u(n), in every view of the same gra
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,21 +16,14 @@ from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.undefined import by_rule
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import check_count, checked_roots
-from tinygrad_scalar.drawing.folding import Folds, Group, folded_calls, folded_loops
+from tinygrad_scalar.drawing.choice import Choice, chosen, cut
+from tinygrad_scalar.drawing.folding import Group
 from tinygrad_scalar.drawing.gradients import Gradients, table_gradients
-from tinygrad_scalar.drawing.paging import SMALL, columns_of, fits_page, ranks
-from tinygrad_scalar.drawing.scopes import (
-    Scope,
-    chosen_scopes,
-    closed_scopes,
-    outermost,
-    scopes_of,
-)
+from tinygrad_scalar.drawing.paging import SMALL, columns_of, ranks
+from tinygrad_scalar.drawing.scopes import Scope, scopes_of
 from tinygrad_scalar.drawing.terms import operation_text
 from tinygrad_scalar.numbers.precision import like
 
-_FEWEST = 4  # things that closing scopes for the page leaves
-_WORTH = 0.6  # of a picture is left where folding its loops is worth while
 _NEIGHBOURHOOD = 3  # how many edges away from `focus` a picture reaches
 
 
@@ -68,7 +61,10 @@ class Scene:
     titles: Mapping[Scope, str] = field(default_factory=dict)  # of folded scopes: MLP × 20
     gradients: Gradients | None = None  # of the table that is drawn
     compact: bool = False  # operations stand in their Value's box
+    note: str = ""  # what the picture leaves out, and how to see it
     lines: Mapping[str, int] = field(default_factory=dict)  # of a wrapped picture: key to line
+    columns: int = 0  # of a line
+    page: tuple[float, float] | None = None  # the width and height that it is made to keep
     derivative: set[int] = field(default_factory=set)  # the ids below the derivative roots only
 
     def key(self, node: Any) -> str:
@@ -90,10 +86,12 @@ def scene(
     derivative: Any = None,
     fold: bool = True,
     page: tuple[float, float] | None = None,
+    sections: bool = False,
 ) -> Scene:
     """What a picture of `z` shows under these options; see `draw`. O(nodes + edges).
 
-    `page` is a width and a height in points that the picture should fit.
+    `page` is a width and a height in points that the picture should fit; with `sections`, what
+    neither folds nor closes is closed in sections, so that it does.
     """
     table = z if isinstance(z, GradTable) else None
     roots = checked_roots(z if table is None else next(iter(table), None), caller)
@@ -105,23 +103,30 @@ def scene(
     numbers = {id(node): number for number, node in enumerate(order, start=1)}
     kept = order if focus is None else _neighbourhood(order, focus, max_nodes, caller)
     scopes = scopes_of(order)
-    choice = _chosen(kept, scopes, depth, max_nodes, fold and focus is None, page)
-    total = len(choice.shown)
+    choice = chosen(kept, scopes, depth, max_nodes, fold and focus is None, page)
+    total = choice.shown
     if max_nodes is not None and total > max_nodes:
         raise ValueError(
             f"{caller}: {total} nodes are left with every scope closed, more than "
             f"max_nodes={max_nodes}: group nodes by `with scope(name):` so that depth= can close "
             "them, show what surrounds one node with focus=, or allow more with max_nodes="
         )
+    paged = sections and max_nodes is not None and depth is None and focus is None
+    if paged and page is not None:
+        choice = cut(choice, numbers, roots, page)
     nodes = [node for node in kept if id(node) not in choice.home]
     made = Scene(roots, order, numbers, nodes, {id(node) for node in nodes}, choice.scopes)
     made.titles = choice.folds.titles
+    if choice.sections:
+        made.note = _note(made, choice)
     made.gradients = None if table is None else table_gradients(table)
     if len(nodes) < len(order):
         _put_away(made, kept, choice)
     if page is not None and len(order) > SMALL:
         made.compact = max_nodes is not None and (depth is None or total > SMALL)
-        made.lines = _wrapped(made, choice, page[0])
+        made.columns = columns_of(page[0], made.compact)
+        made.lines = _wrapped(made, choice)
+        made.page = page if paged and made.compact else None
     if gradients:
         made.derivative = set(numbers) - {id(node) for node in forward}
         made.names = _gradient_names(made, gradients)
@@ -174,98 +179,7 @@ def _neighbourhood(
     return kept
 
 
-class _Choice(NamedTuple):
-    """What is drawn as one: closed scopes and groups."""
-
-    scopes: Mapping[int, Scope]
-    folds: Folds
-    home: Mapping[int, Any]  # by id: the closed scope or the number of the group a node is in
-    shown: Sequence[Any]  # one node for each thing that is drawn
-
-
-def _chosen(
-    kept: Sequence[Any],
-    scopes: dict[int, Scope],
-    depth: int | None,
-    max_nodes: int | None,
-    fold: bool,
-    page: tuple[float, float] | None,
-) -> _Choice:
-    """Calls fold; scopes close until it fits; where that is not enough, loops fold too."""
-    folds = folded_calls(kept, scopes) if fold else Folds([], {})
-    choice = _closed(kept, scopes, folds, depth, max_nodes, page)
-    fits = max_nodes is None or len(choice.shown) <= max_nodes
-    if fold and max_nodes is not None and not (fits and fits_page(choice.shown, choice.home, page)):
-        grouped = {id(node) for group in folds.groups for node in group.nodes}
-        loops = folded_loops([node for node in kept if id(node) not in grouped], scopes)
-        if loops.groups:
-            both = Folds(folds.groups + loops.groups, folds.titles | loops.titles)
-            inside = {id(node): g.scope for g in loops.groups for node in g.nodes}
-            folded = _closed(kept, scopes | inside, both, depth, max_nodes, page)
-            if len(folded.shown) <= _WORTH * len(choice.shown):
-                return folded
-    return choice
-
-
-def _closed(
-    kept: Sequence[Any],
-    scopes: Mapping[int, Scope],
-    folds: Folds,
-    depth: int | None,
-    max_nodes: int | None,
-    page: tuple[float, float] | None,
-) -> _Choice:
-    """The scopes to close, given the groups."""
-    one = {id(node): i for i, group in enumerate(folds.groups) for node in group.nodes}
-    again = {id(node) for group in folds.groups for node in group.nodes[1:]}
-    heads = [node for node in kept if id(node) not in again]
-
-    def choice(closed: set[Scope]) -> _Choice:
-        if not closed:
-            return _Choice(scopes, folds, one, heads)
-        return _hidden(kept, heads, scopes, folds, one, closed)
-
-    closed, _ = chosen_scopes(heads, scopes, depth, max_nodes)
-    found = choice(closed)
-    if page is None or depth is not None or max_nodes is None or not scopes:
-        return found
-    level = max(len(scopes.get(id(node), ())) for node in heads)
-    sizes = Counter(scopes.get(id(node), ()) for node in heads)
-    while level > 1 and not fits_page(found.shown, found.home, page, found.scopes):
-        level -= 1
-        less = choice(closed | closed_scopes(sizes, level, max_nodes)[0])
-        if len(less.shown) < _FEWEST:
-            break
-        found = less
-    return found
-
-
-def _hidden(
-    kept: Sequence[Any],
-    heads: Sequence[Any],
-    scopes: Mapping[int, Scope],
-    folds: Folds,
-    one: Mapping[int, int],
-    closed: set[Scope],
-) -> _Choice:
-    """What is drawn where these scopes are closed."""
-    hidden = {scope: outermost(scope, closed) for scope in set(scopes.values())}
-    home: dict[int, Any] = dict(one)
-    for node in kept:
-        scope = hidden.get(scopes.get(id(node), ()))
-        if scope is not None:
-            home[id(node)] = scope
-    seen: set[Any] = set()
-    shown = []
-    for node in heads:
-        place = home.get(id(node), id(node))
-        if not (isinstance(place, tuple) and place in seen):
-            seen.add(place)
-            shown.append(node)
-    return _Choice(scopes, folds, home, shown)
-
-
-def _put_away(made: Scene, kept: Sequence[Any], choice: _Choice) -> None:
+def _put_away(made: Scene, kept: Sequence[Any], choice: Choice) -> None:
     """Fill in the boxes, and the bundles of edges that begin or end in one."""
     members: dict[Any, list[Any]] = {}
     for node in kept:
@@ -293,14 +207,22 @@ def _put_away(made: Scene, kept: Sequence[Any], choice: _Choice) -> None:
     made.boxes = boxes + _left_out(made.bundles)
 
 
-def _wrapped(made: Scene, choice: _Choice, width: float) -> dict[str, int]:
+def _note(made: Scene, choice: Choice) -> str:
+    """What a picture cut into sections says below it."""
+    return (
+        f"{len(made.order)} Values in {choice.shown} boxes; focus=node shows what surrounds one, "
+        "max_nodes=None every one"
+    )
+
+
+def _wrapped(made: Scene, choice: Choice) -> dict[str, int]:
     """The line of each thing where the picture is too wide for one."""
-    rank = ranks(choice.shown, choice.home)
-    columns = columns_of(width, made.compact)
-    if max(rank.values(), default=0) < columns:
+    rank = ranks(choice.nodes, choice.home)
+    if max(rank.values(), default=0) < made.columns:
         return {}
-    boxes = {id(node): box.key for box in made.boxes for node in box.nodes}
-    return {boxes.get(key) or f"u{made.numbers[key]}": r // columns for key, r in rank.items()}
+    boxes = {choice.home[id(box.nodes[0])]: box.key for box in made.boxes if box.name}
+    keys = ((boxes.get(place) or f"u{made.numbers[place]}", r) for place, r in rank.items())
+    return {key: r // made.columns for key, r in keys}
 
 
 def _group_name(group: Group) -> str:
