@@ -21,7 +21,6 @@ from tinygrad_scalar import Value
 from tinygrad_scalar.compiler import TraceError, compile, engines, load_compiled, take
 from tinygrad_scalar.compiler.ir.tape import ieee
 from tinygrad_scalar.core.primitives import TABLE
-from tinygrad_scalar.core.tree import leaves
 
 EVERY = pytest.mark.parametrize("engine", engines())
 
@@ -43,6 +42,11 @@ def xp(request):
     if request.param == "jax.numpy":
         importlib.import_module("jax").config.update("jax_enable_x64", True)
     return module
+
+
+def leaves(tree):
+    """The arrays of a structure in order, NumPy's too."""
+    return [x for part in tree for x in leaves(part)] if type(tree) in (list, tuple) else [tree]
 
 
 def same(actual, expected, rtol=1e-13):

@@ -3,10 +3,12 @@
 The first axis of an array is the batch: (N,) is a batch of numbers, (N, d) of lists of d numbers.
 What stands beside arrays is the same for every point. Arrays may be those of another library,
 all of the same one; its arrays without axes are numbers. Some are constants, see `constants`.
+Where nothing is a batch, an array is a structure like a list, with a shape.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from array import array
 from collections.abc import Collection, Sequence
@@ -21,7 +23,7 @@ from tinygrad_scalar.compiler.arrays.namespaces import (
 )
 from tinygrad_scalar.compiler.constants import Constant, known_as
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.tree import leaves, like
+from tinygrad_scalar.core.tree import array_in, holds_array, is_structure, leaves, like
 from tinygrad_scalar.numbers.precision import is_number
 
 Key = Any  # what the structure of an argument is known by
@@ -34,6 +36,7 @@ class Argument(NamedTuple):
     tree: Any  # the structure to mirror, with anything in the places
     columns: Any  # a sequence of floats, or of arrays of one number per point
     rows: bool = False  # an (N, d) array, whose results are (N, d) too
+    single: bool = False  # float32, at a point whose results keep that
 
     def mirrored(self, entries: Sequence[Any], xp: Any = None) -> Any:
         """Results, one per place, in the structure of the argument."""
@@ -54,22 +57,33 @@ class Call(NamedTuple):
     columns: Sequence[Any]
     size: int | None  # None for a single point
     xp: Any = None  # the namespace of the arrays if they are not NumPy's
+    single: bool = False  # whether results are float32 as arguments are
 
 
 def taken_apart(
-    args: Sequence[Any], name: str = "compile", constants: Collection[int] = ()
+    args: Sequence[Any],
+    name: str = "compile",
+    constants: Collection[int] = (),
+    *,
+    batch: bool = True,
 ) -> Call:
     """The arguments of a call, checked; TypeError or ValueError names the one that is wrong.
 
-    Those at the positions `constants` have no columns.
+    Those at the positions `constants` have no columns. Without `batch` all are one point.
     """
+    if not batch:
+        arguments = [
+            _constant(arg) if i in constants else point(arg, f"{name}: argument {i}")
+            for i, arg in enumerate(args)
+        ]
+        columns = [column for one in arguments for column in one.columns]
+        single = any(one.single for one in arguments)
+        return Call(arguments, tuple(one.key for one in arguments), columns, None, None, single)
     xp = shared_namespace(args, name)
     if xp is None:
         args = [as_numpy(arg) for arg in args]
     arguments = [
-        Argument(("constant", known_as(arg)), Constant(arg), ())
-        if i in constants
-        else argument(arg, f"{name}: argument {i}", xp)
+        _constant(arg) if i in constants else argument(arg, f"{name}: argument {i}", xp)
         for i, arg in enumerate(args)
     ]
     if len(arguments) == 1:
@@ -90,6 +104,25 @@ def taken_apart(
     return Call(arguments, tuple(one.key for one in arguments), columns, size, xp)
 
 
+def batches(call: Call) -> str:
+    """What was taken as a batch, in words; empty if nothing was."""
+    told = []
+    for i, one in enumerate(call.arguments):
+        first = one.columns[0] if len(one.columns) else None
+        shape = getattr(first.array if isinstance(first, RowColumn) else first, "shape", ())
+        if not shape:
+            continue
+        count, width = shape[0], len(one.columns)
+        whole = f"({count}, {width})" if one.rows else f"({count},)"
+        points = f"lists of {width} numbers" if one.rows else "numbers"
+        told.append(f"argument {i}, of shape {whole}, was taken as a batch of {count} {points}")
+    return "; ".join(told)
+
+
+def _constant(arg: Any) -> Argument:
+    return Argument(("constant", known_as(arg)), Constant(arg), ())
+
+
 def _length(arg: Any) -> int | None:
     return int(arg.shape[0]) if getattr(arg, "ndim", 0) and namespace(arg) else None
 
@@ -99,9 +132,8 @@ def has_carrier(args: Sequence[Any]) -> bool:
     for arg in args:
         if isinstance(arg, Carrier):
             return True
-        if isinstance(arg, (list, tuple, dict)) and any(
-            isinstance(x, Carrier) for x in leaves(arg)
-        ):
+        objects = isinstance(arg, (list, tuple, dict)) or (is_array(arg) and arg.dtype == object)
+        if objects and any(isinstance(x, Carrier) for x in leaves(arg)):
             return True
     return False
 
@@ -135,17 +167,33 @@ def argument(arg: Any, what: str, xp: Any = None) -> Argument:
     if is_array(arg) or namespace(arg):
         return _array(arg, what, xp)
     if isinstance(arg, (list, tuple, dict)):
+        if holds_array(arg):
+            raise _arrays_inside(what)
         numbers = [_number(leaf, what) for leaf in leaves(arg)]
         return Argument(_key(arg), arg, numbers)
     return Argument(0, None, (_number(arg, what),))
 
 
+def point(arg: Any, what: str) -> Argument:
+    """One argument of a call without batches taken apart, arrays as structures."""
+    if arg.__class__ is float or (arg.__class__ is list and not any(map(is_structure, arg))):
+        return argument(arg, what)
+    for x in leaves(arg):
+        if getattr(x, "ndim", 0):
+            raise TypeError(f"{what} is an array of {type(x).__module__}: give one of NumPy")
+    whole = array_in(arg)
+    if whole is not None and whole.dtype.kind in "biuf":
+        columns, single = array("d", whole.astype(float).tobytes()), whole.dtype.name == "float32"
+        return Argument(_key(whole), whole, columns, single=single)
+    numbers = leaves(arg)
+    single = any(type(x).__name__ == "float32" for x in numbers)
+    return Argument(_key(arg), arg, [_number(x, what) for x in numbers], single=single)
+
+
 def _number(x: Any, what: str) -> Any:
     """A number as a float; an array without axes of another library as it is."""
     if getattr(x, "ndim", 0) and namespace(x):
-        raise TypeError(
-            f"{what} is a list with arrays in it: give one (N, d) array, or a list of numbers"
-        )
+        raise _arrays_inside(what)
     if is_number(x) or (is_array(x) and _is_real(x)):
         return float(x)
     if namespace(x) and _is_real(x):
@@ -153,6 +201,13 @@ def _number(x: Any, what: str) -> Any:
     raise TypeError(
         f"{what}: give numbers, a list of numbers, or arrays of them, not {type(x).__name__}; "
         "what is no number is a constant by keyword, or outside argnums if it is hashable"
+    )
+
+
+def _arrays_inside(what: str) -> TypeError:
+    return TypeError(
+        f"{what} is a list with arrays in it: give one (N, d) array, or a list of numbers, or let "
+        "batch=False take all of it as one point"
     )
 
 
@@ -169,7 +224,8 @@ def _key(tree: Any) -> Key:
         name = "list" if isinstance(tree, list) else type(tree).__qualname__
         inner = [_key(branch) for branch in tree]
         return (name, len(inner)) if not any(inner) else (name, *inner)
-    return 0
+    whole = array_in(tree)
+    return 0 if whole is None else ("array", *whole.shape)
 
 
 def width_of(key: Key) -> int:
@@ -182,6 +238,8 @@ def width_of(key: Key) -> int:
         return 1
     if key[0] == "constant":
         return 0
+    if key[0] == "array":
+        return math.prod(key[1:])
     if key[0] == "dict":
         return sum(width_of(branch) for _, branch in key[1:])
     if len(key) == 2 and isinstance(key[1], int):

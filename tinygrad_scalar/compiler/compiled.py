@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import accumulate
 from typing import Any, overload
 
 from tinygrad_scalar.compiler.arguments import (
     Argument,
     Call,
+    batches,
     has_carrier,
     taken_apart,
     width_of,
@@ -31,17 +32,20 @@ from tinygrad_scalar.compiler.results import (
     joined,
     matrix,
     places_in,
+    returned,
     rounded,
     several,
+    singles,
 )
 from tinygrad_scalar.compiler.storage import load, pickled, save
 from tinygrad_scalar.compiler.uncompiled import flattened, replay, uncompiled
 from tinygrad_scalar.core import context
-from tinygrad_scalar.core.tree import like, mapped
+from tinygrad_scalar.core.tree import mapped, nested
 from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.modes.grad import positions
 
 DTYPES = ("float64", "float32")
+_TOLD_ANEW = (TypeError, ValueError, IndexError, AttributeError, TraceError)
 
 
 class Compiled:
@@ -56,11 +60,13 @@ class Compiled:
         threads: int = 1,
         max_paths: int = 64,
         undefined: Policy = "subgradient",
+        batch: bool = True,
     ) -> None:
         if function is not None and not callable(function):
             raise TypeError(f"compile: give a function, not {type(function).__name__}")
-        if dtype not in DTYPES:
-            raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
+        if batch not in (True, False):
+            raise TypeError(f"compile: batch is True or False, not {batch!r}")
+        dtype = dtype_named(dtype)
         check_policy(undefined)
         counts: dict[str, Any] = {"threads": threads, "max_paths": max_paths}
         for name, number in counts.items():
@@ -68,7 +74,7 @@ class Compiled:
                 raise ValueError(f"compile: {name} is a whole number of at least 1, not {number!r}")
         self.function, self.argnums, self.dtype = function, argnums, dtype
         self.engine, self.threads, self.max_paths = check_engine(engine), threads, max_paths
-        self.undefined = undefined
+        self.undefined, self.batch = undefined, bool(batch)
         self._named = engine
         self._specialisations: dict[Any, Specialisation] = {}
         self._latest: Path | None = None
@@ -94,7 +100,7 @@ class Compiled:
     def _same(self, function: Callable[..., Any]) -> Compiled:
         """Another function compiled with the same settings."""
         settings = (self.argnums, self._named, self.dtype, self.threads, self.max_paths)
-        return Compiled(function, *settings, self.undefined)
+        return Compiled(function, *settings, self.undefined, self.batch)
 
     # ── the face ──────────────────────────────────────────────────────────────────────────────
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -112,7 +118,7 @@ class Compiled:
         path, outputs = self._outputs(own, VALUE, call)
         if call.size is None and not options:
             self._make_entry("value", call, own, VALUE, path, path.tree)
-        return like(path.tree, list(outputs))
+        return returned(path.tree, outputs, call)
 
     def grad(self, *args: Any, **options: Any) -> Any:
         """The gradient, in the structure of the arguments; see `tinygrad_scalar.grad`."""
@@ -158,20 +164,21 @@ class Compiled:
         constants = {i for i in self._constants(primals) if no_slope(tangents[i : i + 1])}
         call, own = self._prepared(primals, {}, constants)
         given = [primals[i] if i in constants else t for i, t in enumerate(tangents)]
-        along = taken_apart(given, "jvp", constants)
+        along = taken_apart(given, "jvp", constants, batch=self.batch)
         check_alike(call, along, range(len(call.arguments)), "jvp: tangents")
         both = joined(call, along)
         if both.size == 0:
             return empty(both, self.dtype), empty(both, self.dtype)
         path, outputs = self._outputs(own, Request("jvp"), both)
         numbers, count = list(outputs), len(path.outputs)
-        return like(path.tree, numbers[:count]), like(path.tree, numbers[count:])
+        halves = numbers[:count], numbers[count:]
+        return returned(path.tree, halves[0], both), returned(path.tree, halves[1], both)
 
     def hvp(self, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
         """The Hessian times the vectors, in the structure of the gradient."""
         call, own = self._prepared(several(primals, "hvp: primals"), {})
         chosen, places = self._chosen(call)
-        along = taken_apart(several(vectors, "hvp: vectors"), "hvp")
+        along = taken_apart(several(vectors, "hvp: vectors"), "hvp", batch=self.batch)
         check_alike(call, along, chosen, "hvp: vectors")
         both = joined(call, along)
         if both.size == 0:
@@ -180,23 +187,36 @@ class Compiled:
         return self._mirrored(both, chosen, outputs)
 
     def hessian(self, *args: Any, **options: Any) -> Any:
-        """The matrix of second derivatives: n rows of n, or an array (N, n, n)."""
+        """The matrix of second derivatives: n rows of n, or an array (N, n, n).
+
+        With `batch=False` in the structure of `tinygrad_scalar.hessian`.
+        """
         call, own = self._prepared(args, options)
-        _, places = self._chosen(call)
+        chosen, places = self._chosen(call)
         if call.size == 0:
             return empty(call, self.dtype, len(places), len(places))
         _, outputs = self._outputs(own, Request("hessian", places), call)
-        return matrix(outputs, len(places), call.size, call.xp)
+        rows = matrix(outputs, len(places), call.size, call.xp)
+        if self.batch:
+            return rows
+        inside = self._mirrored(call, chosen, [0.0] * len(places))
+        return nested(inside, inside, rows)
 
     def jacobian(self, *args: Any, **options: Any) -> Any:
-        """The matrix of first derivatives: m rows of n, or an array (N, m, n)."""
+        """The matrix of first derivatives: m rows of n, or an array (N, m, n).
+
+        With `batch=False` in the structure of `tinygrad_scalar.jacobian`.
+        """
         call, own = self._prepared(args, options)
-        _, places = self._chosen(call)
+        chosen, places = self._chosen(call)
         if call.size == 0:
             count = len(own.paths[0].outputs) if own.paths else 1
             return empty(call, self.dtype, count, len(places))
-        _, outputs = self._outputs(own, Request("jacobian", places), call)
-        return matrix(outputs, len(places), call.size, call.xp)
+        path, outputs = self._outputs(own, Request("jacobian", places), call)
+        rows = matrix(outputs, len(places), call.size, call.xp)
+        if self.batch:
+            return rows
+        return nested(path.tree, self._mirrored(call, chosen, [0.0] * len(places)), rows)
 
     def backward(self, *args: Any, **options: Any) -> float:
         """The mean loss; adds the mean gradient to `.grad` of the leaves closed over.
@@ -222,7 +242,8 @@ class Compiled:
             total, size, parts = numbers[0], 1, [(path, numbers[1:])]
         else:
             size = call.size
-            total, parts = own.sums(call.columns, size, self.threads)
+            with self._batches_told(own, call):
+                total, parts = own.sums(call.columns, size, self.threads)
         self._latest = own.paths[0]
         for path, gradients in parts:
             path.add_gradients(gradients, 1 / size)
@@ -340,14 +361,16 @@ class Compiled:
     ) -> tuple[Call, Specialisation]:
         if constants is None:
             constants = self._constants(args)
-        call = taken_apart(args, getattr(self, "__name__", "compile"), constants)
+        name = getattr(self, "__name__", "compile")
+        call = taken_apart(args, name, constants, batch=self.batch)
         key = (call.key, known_as(tuple(sorted(options.items()))) if options else ())
         try:
             own = self._specialisations.get(key)
         except TypeError:
             raise TypeError(
                 "compile: keyword arguments are constants of the compiled code and must be "
-                "hashable; pass numbers to differentiate by position"
+                f"hashable, not {', '.join(type(x).__name__ for x in options.values())}; pass "
+                "numbers to differentiate by position"
             ) from None
         if own is None:
             with self._lock:
@@ -384,13 +407,34 @@ class Compiled:
         own.widths = [width_of(key) for key in call.key]
         return own
 
+    @contextmanager
+    def _batches_told(self, own: Specialisation, call: Call) -> Iterator[None]:
+        """An error of the function says what was taken for a batch, and may be a vector."""
+        try:
+            yield
+        except Exception as error:
+            told = batches(call)
+            if own.paths or not told:
+                raise
+            hint = f"{told}: for one vector give a list or batch=False"
+            if type(error) in _TOLD_ANEW:
+                raise type(error)(f"{error}; {hint}") from error
+            error.add_note(f"{self._about()}: {hint}")
+            raise
+
     def _outputs(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
+        with self._batches_told(own, call):
+            return self._computed(own, request, call)
+
+    def _computed(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
         outputs: Any
         if call.xp is not None:
             path, outputs = self._elsewhere(own, request, call)
         elif call.size is None:
             path, outputs = self._point(own, request, call)
-            if self.dtype == "float32":
+            if call.single or (self.dtype == "float32" and not self.batch):
+                outputs = singles(outputs)
+            elif self.dtype == "float32":
                 outputs = rounded(outputs)
         elif self.engine == "cuda":
             from tinygrad_scalar.compiler.c.kernel import host_batch
@@ -496,15 +540,26 @@ class Compiled:
         return pickled(self)
 
 
+def dtype_named(dtype: Any) -> str:
+    """The name of a type of numbers: of a name, a type of NumPy's, or `float`."""
+    name = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
+    name = "float64" if dtype is float else name
+    if name not in DTYPES:
+        raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
+    return str(name)
+
+
 @overload
 def compile(
     g: Callable[..., Any],
     *,
     argnums: int | Sequence[int] | None = None,
     engine: str | None = None,
-    dtype: str = "float64",
+    dtype: Any = "float64",
     threads: int = 1,
     max_paths: int = 64,
+    undefined: Policy = "subgradient",
+    batch: bool = True,
 ) -> Compiled: ...
 @overload
 def compile(
@@ -512,19 +567,22 @@ def compile(
     *,
     argnums: int | Sequence[int] | None = None,
     engine: str | None = None,
-    dtype: str = "float64",
+    dtype: Any = "float64",
     threads: int = 1,
     max_paths: int = 64,
+    undefined: Policy = "subgradient",
+    batch: bool = True,
 ) -> Callable[[Callable[..., Any]], Compiled]: ...
 def compile(
     g: Callable[..., Any] | None = None,
     *,
     argnums: int | Sequence[int] | None = None,
     engine: str | None = None,
-    dtype: str = "float64",
+    dtype: Any = "float64",
     threads: int = 1,
     max_paths: int = 64,
     undefined: Policy = "subgradient",
+    batch: bool = True,
 ) -> Any:
     """A scalar function as compiled code, with its derivatives; also a decorator.
 
@@ -563,8 +621,12 @@ def compile(
     A comparison is a bool and becomes a guard: points for which it turns out otherwise are traced
     on their own path, up to `max_paths`. Written as an operand itself, as in `where(x > 0, a, b)`
     and `x * (x > 0)`, it is no branch. Numbers read from `.data` or `.grad` of a leaf closed over
-    are frozen: what they are changed to later is not seen. `dtype` is "float64" or "float32",
-    `threads` share a batch.
+    are frozen: what they are changed to later is not seen. `dtype` is "float64" or "float32" (or
+    NumPy's type), `threads` share a batch.
+
+    With `batch=False` nothing is a batch: an array of NumPy's is one point, in f an array of its
+    shape, and results have the shapes of `tinygrad_scalar.grad`, `jacobian`, `hessian`:
+    `minimize(f.value_and_grad, x0, jac=True)`.
 
     Keyword arguments, and outside `argnums` whole numbers, strings and all else that is hashable
     and no float or tuple of floats, are constants: `range(n)`, `v[i]`, `if how == "mean"` see them
@@ -591,7 +653,7 @@ def compile(
     >>> f(0.0, 3.0), f.grad(0.0, 3.0)
     (1.0, (4.0, 0.0))
     """
-    settings = (argnums, engine, dtype, threads, max_paths, undefined)
+    settings = (argnums, engine, dtype, threads, max_paths, undefined, batch)
     if g is None:
         check_engine(engine)
         check_policy(undefined)

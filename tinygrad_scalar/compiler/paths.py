@@ -17,7 +17,7 @@ from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, PARAMETER,
 from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
 from tinygrad_scalar.compiler.llvm.slots import Slots
 from tinygrad_scalar.core import context
-from tinygrad_scalar.core.tree import leaves, like
+from tinygrad_scalar.core.tree import is_structure, leaves, like
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 
@@ -84,10 +84,11 @@ class Path:
 
     def scalar(self, what: str) -> int:
         """The line of the single output; TypeError if there are several."""
-        if self.tree.__class__ in (list, tuple, dict):
+        if is_structure(self.tree):
+            instead = "take one output at a time" if what == "hessian" else "use jacobian"
             raise TypeError(
                 f"{what}: the function must return one number, not {type(self.tree).__name__}; "
-                "use jacobian for several outputs"
+                f"{instead} for several outputs"
             )
         return self.outputs[0]
 

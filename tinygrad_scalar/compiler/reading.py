@@ -48,6 +48,8 @@ def _count(key: Any) -> int:
     name, *inner = key
     if not isinstance(name, str):
         raise TypeError(f"{name!r} is no structure")
+    if name == "array" and all(type(size) is int and size >= 0 for size in inner):
+        return math.prod(inner)
     if name == "dict":
         return sum(_count(branch) for _, branch in inner)
     if len(inner) == 1 and type(inner[0]) is int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tinygrad_scalar.compiler.arguments import Call
 from tinygrad_scalar.compiler.arrays.namespaces import converted, stacked
+from tinygrad_scalar.core.tree import like, rebuild
 
 
 def places_in(tree: Any, count: Iterator[int]) -> Any:
@@ -47,7 +48,7 @@ def joined(call: Call, along: Call) -> Call:
         first, second = (xp.__name__ if xp else "numpy" for xp in kinds)
         raise TypeError(f"primals of {first} and tangents of {second}: give arrays of one library")
     columns, size = [*call.columns, *along.columns], sizes.pop() if sizes else None
-    return Call(call.arguments, call.key, columns, size, kinds[0] if kinds else None)
+    return call._replace(columns=columns, size=size, xp=kinds[0] if kinds else None)
 
 
 def empty(call: Call, dtype: str, *shape: int) -> Any:
@@ -71,6 +72,29 @@ def matrix(outputs: Any, width: int, size: int | None, xp: Any = None) -> Any:
 
     count = len(outputs)
     return np.ascontiguousarray(outputs.T).reshape(size, count // max(width, 1), width)
+
+
+def returned(tree: Any, outputs: Sequence[Any], call: Call) -> Any:
+    """What the function returned, in its structure; arrays of a batch with the batch first."""
+    if call.size is None:
+        return like(tree, list(outputs))
+
+    def make(columns: list[Any], shape: tuple[int, ...], **_: Any) -> Any:
+        if call.xp is not None:
+            return stacked(call.xp, columns, *shape)
+        import numpy as np
+
+        return np.array(columns).T.reshape(call.size, *shape)
+
+    return rebuild(tree, iter(list(outputs)), make)
+
+
+def singles(numbers: Sequence[float]) -> list[Any]:
+    """Numbers as NumPy's float32."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        return list(np.array(numbers, float).astype(np.float32))
 
 
 def rounded(numbers: Sequence[float]) -> list[float]:

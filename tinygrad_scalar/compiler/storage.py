@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import Argument, Call
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, ROWS
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, LIMIT, ROWS
 from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.reading import path_restored
 from tinygrad_scalar.core.primitive import Primitive, importable
 from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.core.tree import array_in, array_of
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.files import DEFECTS, read_regular, write_atomically
 
@@ -99,6 +101,7 @@ def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
         "threads": compiled.threads,
         "max_paths": compiled.max_paths,
         "undefined": compiled.undefined,
+        "batch": compiled.batch,
         "leaves": [float(leaf.data) for leaf in leaves],
         "structures": structures,
     }
@@ -151,7 +154,8 @@ def _tree_described(tree: Any) -> Any:
     if isinstance(tree, (list, tuple)):
         kind = "list" if isinstance(tree, list) else "tuple"
         return {kind: [_tree_described(branch) for branch in tree]}
-    return None
+    whole = array_in(tree)
+    return None if whole is None else {"array": list(whole.shape)}
 
 
 def _tree_restored(described: Any) -> Any:
@@ -160,6 +164,12 @@ def _tree_restored(described: Any) -> Any:
     ((kind, branches),) = described.items()
     if kind == "dict":
         return {key: _tree_restored(branch) for key, branch in branches}
+    if kind == "array":
+        if not all(type(size) is int and size >= 0 for size in branches):
+            raise ValueError(f"{branches!r} is no shape")
+        if math.prod(branches) > LIMIT:
+            raise ValueError(f"an array of shape {branches!r} is no result of a trace")
+        return array_of([None] * math.prod(branches), tuple(branches))
     inner = [_tree_restored(branch) for branch in branches]
     return inner if kind == "list" else tuple(inner)
 
@@ -185,6 +195,7 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
         described["threads"],
         described["max_paths"],
         described.get("undefined", "subgradient"),
+        described.get("batch", True),
     )
     compiled.__name__ = str(described["name"])  # type: ignore[attr-defined]
     for structure in described["structures"]:

@@ -36,6 +36,14 @@ def is_structure(tree: Any) -> bool:
     return isinstance(tree, (list, tuple, dict)) or array_in(tree) is not None
 
 
+def holds_array(tree: Any) -> bool:
+    """Whether an array stands in a list, tuple or dict."""
+    branches = _branches(tree)
+    if branches is None:
+        return array_in(tree) is not None
+    return not _NUMBERS.issuperset(map(type, branches)) and any(map(holds_array, branches))
+
+
 def leaves(tree: Any) -> list[Any]:
     """The numbers of a structure in order: by position, dicts by insertion, arrays row by row."""
     if tree.__class__ is float or isinstance(tree, Carrier):
@@ -111,17 +119,18 @@ def as_lists(tree: Any) -> Any:
     return _numbers_of(array) if array.ndim == 1 else [as_lists(row) for row in array]
 
 
-def rebuild(tree: Any, values: Iterator[Any]) -> Any:
-    """The structure of `tree` with its numbers taken from `values`."""
+def rebuild(tree: Any, values: Iterator[Any], make: Callable[..., Any] | None = None) -> Any:
+    """The structure of `tree` with its numbers taken from `values`; `make` makes its arrays."""
     if isinstance(tree, list) and _NUMBERS.issuperset(map(type, tree)):  # as most lists
         return list(islice(values, len(tree)))
     branches = _branches(tree)
     if branches is not None:
-        return _again(tree, [rebuild(branch, values) for branch in branches])
+        return _again(tree, [rebuild(branch, values, make) for branch in branches])
     array = array_in(tree)
     if array is None:
         return next(values)
-    return array_of(list(islice(values, array.size)), array.shape, single=_is_single(array))
+    numbers = list(islice(values, array.size))
+    return (make or array_of)(numbers, array.shape, single=_is_single(array))
 
 
 def array_of(values: list[Any], shape: tuple[int, ...], *, single: bool = False) -> Any:

@@ -31,7 +31,8 @@ _FIX = {
     "Decimal": "convert it with float(...), or with fractions.Fraction(...) to stay exact",
     "list": "build one Value per number: [Value(x) for x in ...]",
     "tuple": "build one Value per number: [Value(x) for x in ...]",
-    "ndarray": "build one Value per number: [Value(x) for x in array.tolist()]",
+    "ndarray": "build one Value per number: [Value(x) for x in array.tolist()], or compile the "
+    "function around it: tinygrad_scalar.compile(f) takes arrays",
     "Value": "it is a Value already; copy.copy(v) gives a second node, v.detach() a leaf",
 }
 
