@@ -8,8 +8,9 @@ import re
 
 import pytest
 
-from tinygrad_scalar import Value, nn, scope, topological_order
+from tinygrad_scalar import Value, maximum, nn, scope, topological_order
 from tinygrad_scalar.drawing import draw, steps, to_dot, to_latex
+from tinygrad_scalar.drawing.clearance import cleared
 from tinygrad_scalar.drawing.sections import cuts
 
 
@@ -108,6 +109,16 @@ def test_what_cannot_fold_wraps_and_is_cut_into_sections_until_it_fits(make):
     smallest = min(map(float, re.findall(r"scale\(([\d.]+)", drawing.svg())), default=1.0)
     assert smallest >= 0.7  # letters of ten points are still to be read
     assert drawing.svg().count('class="node') <= 100
+
+
+def test_a_chain_of_few_values_wraps_with_its_operations_as_circles():
+    drawing = draw(chain(18))
+    width, _ = size(drawing.svg())
+    assert width <= 1.25 * 1600
+    assert drawing.svg().count('class="node operation"') == 36
+    knotted = draw(deep(30)).source  # a wrapped one would be in knots
+    assert "dir=back" in drawing.source
+    assert "dir=back" not in knotted
 
 
 def test_a_picture_in_sections_says_how_to_see_the_rest():
@@ -290,6 +301,36 @@ def pictures():
     return [draw(z) for z in graphs]
 
 
+def tangled(nodes, seed, named):
+    """A program whose operands come from near or from anywhere, with short names or long ones."""
+    source = random.Random(seed)
+    leaf, inner = {
+        "": ("", ""),
+        "short": ("x", "v"),
+        "long": ("weight_of_input_", "a_longer_name_"),
+    }[named]
+    made = [Value(round(source.uniform(-2, 2), 2), label=leaf and f"{leaf}{i}") for i in range(4)]
+    while len(made) < nodes:
+        a = made[-1] if source.random() < 0.6 else source.choice(made)
+        b = source.choice(made[-(3, 6, 12, 40)[seed % 4] :])
+        operation = source.choice("+*-mst2")
+        z = {
+            "+": lambda a, b: a + b,
+            "*": lambda a, b: a * b,
+            "-": lambda a, b: a - b,
+            "m": maximum,
+            "s": lambda a, b: a.sin(),
+            "t": lambda a, b: b.tanh(),
+            "2": lambda a, b: a * 2.0,
+        }[operation](a, b)
+        z.label = inner and f"{inner}{len(made)}"
+        made.append(z)
+    used = {id(parent) for node in made for parent in node.parents}
+    z = sum(node for node in made if id(node) not in used)
+    z.backward()
+    return z
+
+
 _MEASURE = """
 const boxes = [], faults = [];
 for (const node of document.querySelectorAll('.node:not(.legend):not(.omitted)')) {
@@ -324,18 +365,46 @@ return faults;
 """
 
 
+def faults_of(drawings, browser, tmp_path):
+    found = {}
+    for name, drawing in drawings.items():
+        page = tmp_path / "picture.html"
+        page.write_text(f"<!doctype html><meta charset=utf-8>{drawing.svg()}", encoding="utf-8")
+        browser.get(page.as_uri())
+        faults = browser.execute_script(_MEASURE)
+        if faults:
+            found[name] = sorted(set(faults))[:5]
+    return found
+
+
 def test_nothing_overlaps_in_thirty_pictures(browser, tmp_path):
     drawings = pictures()
     assert len(drawings) == 30
-    faults = {}
-    for i, drawing in enumerate(drawings):
-        page = tmp_path / f"{i}.html"
-        page.write_text(f"<!doctype html><meta charset=utf-8>{drawing.svg()}", encoding="utf-8")
-        browser.get(page.as_uri())
-        found = browser.execute_script(_MEASURE)
-        if found:
-            faults[i] = sorted(set(found))[:5]
-    assert faults == {}
+    assert faults_of(dict(enumerate(drawings)), browser, tmp_path) == {}
+
+
+@pytest.mark.parametrize("named", ["", "short", "long"])
+def test_nothing_overlaps_in_tangled_pictures(browser, tmp_path, named):
+    sizes = (12, 18, 22, 25, 28, 30, 33, 36, 40, 44)
+    drawings = {n: draw(tangled(n, seed, named)) for seed, n in enumerate(sizes)}
+    assert faults_of(drawings, browser, tmp_path) == {}
+
+
+def test_a_label_in_the_way_of_a_line_is_moved_and_no_other():
+    def edge(i, line, label):
+        return (
+            f'<g id="edge{i}" class="edge"><title>a&#45;&gt;b</title><path fill="none" d="{line}"/>'
+            f'<text text-anchor="middle" {label} font-size="9.00" fill="#59636e">1.0</text></g>'
+        )
+
+    free = edge(1, "M0,0C30,0 60,0 90,0", 'x="45" y="-5"')
+    crossed = edge(2, "M0,40C30,40 60,40 90,40", 'x="45" y="42"')
+    moved = cleared(free + crossed)
+    assert moved.startswith(free)
+    x, y = map(float, re.search(r'x="([\d.-]+)" y="([\d.-]+)"', moved[len(free) :]).groups())
+    assert x == 45
+    assert 3 <= abs(y - 42) <= 12
+    assert cleared(moved) == moved
 
 
 def test_a_light_page_shows_a_light_picture_to_a_reader_in_the_dark(browser, tmp_path):

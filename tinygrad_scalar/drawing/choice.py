@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.drawing.folding import Folds, folded_calls, folded_loops
-from tinygrad_scalar.drawing.paging import fits_page, fits_wrapped
+from tinygrad_scalar.drawing.paging import SMALL, columns_of, fits_page, fits_wrapped
 from tinygrad_scalar.drawing.scopes import Scope, chosen_scopes, closed_scopes, outermost
 from tinygrad_scalar.drawing.sections import sections
 
@@ -113,10 +113,17 @@ def cut(
     choice: Choice, numbers: Mapping[int, int], roots: Sequence[Any], page: tuple[float, float]
 ) -> Choice:
     """The same with what is still open closed in sections, as many as fit the page."""
+    if choice.shown <= SMALL:
+        return choice
     kept = {id(root) for root in roots} | choice.home.keys()
     open_ = [node for node in choice.nodes if id(node) not in kept]
     found, count = choice, _SECTIONS
-    while not fits_wrapped(found.nodes, found.home, page) and count > 1 and len(open_) > count:
+    columns = columns_of(open_, page[0], compact=True)
+    while (
+        not fits_wrapped(found.nodes, found.home, columns, page[1])
+        and count > 1
+        and len(open_) > count
+    ):
         into = sections(open_, choice.scopes, numbers, count)
         home = {**choice.home, **into}
         found = Choice({**choice.scopes, **into}, choice.folds, home, choice.nodes, sections=True)

@@ -10,11 +10,16 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tinygrad_scalar.drawing.labels import width_of
+
 PAGE = 1600.0, 1000.0  # points
 SMALL = 40  # Values that are drawn one by one, with operations as circles, on any page
 _COLUMN, _ROW, _FRAME = 140.0, 50.0, 30.0  # points that a thing takes, and the frame of a scope
 _BETWEEN, _CROSSING = 70.0, 10.0  # between the lines of a wrapped picture, for each edge there
 _SHRUNK = 0.8  # of their size at which the letters of a picture can still be read
+
+_BOX, _SLOPES, _CIRCLES = 90.0, 60.0, 110.0  # the width of a box, and what stands between two
+_SIZE, _LETTERS = 10.0, 28  # of a name
 
 Place = Any  # the id of an open Value, the number of a group, or a closed scope
 
@@ -42,28 +47,36 @@ def fits_page(
 
 
 def fits_wrapped(
-    nodes: Sequence[Any], home: Mapping[int, Place], page: tuple[float, float]
+    nodes: Sequence[Any], home: Mapping[int, Place], columns: int, height: float
 ) -> bool:
     """Whether a picture of these things will probably fit as lines, a little smaller if need be."""
     rank = ranks(nodes, home)
-    line = {place: r // columns_of(page[0], compact=True) for place, r in rank.items()}
+    line = {place: r // columns for place, r in rank.items()}
     rows: dict[int, int] = defaultdict(int)
     for r, n in Counter(rank.values()).items():
-        of = r // columns_of(page[0], compact=True)
-        rows[of] = max(rows[of], n)
+        rows[r // columns] = max(rows[r // columns], n)
+    crossing = between_lines(nodes, home, line)
+    high = sum(_ROW * n + _BETWEEN for n in rows.values()) + _CROSSING * len(crossing)
+    return high <= height / _SHRUNK
+
+
+def between_lines(
+    nodes: Sequence[Any], home: Mapping[int, Place], lines: Mapping[Place, int]
+) -> set[tuple[Place, Place]]:
+    """The ends of edges that lead from one line to another."""
     ends = (
         (home.get(id(parent), id(parent)), home.get(id(node), id(node)))
         for node in nodes
         for parent in node.parents
     )
-    crossing = {(a, b) for a, b in ends if a in line and line[a] != line[b]}
-    height = sum(_ROW * n + _BETWEEN for n in rows.values()) + _CROSSING * len(crossing)
-    return height <= page[1] / _SHRUNK
+    return {(a, b) for a, b in ends if a in lines and lines[a] != lines[b]}
 
 
-def columns_of(width: float, compact: bool) -> int:
-    """How many columns fit; a column with its operations as circles takes twice as much."""
-    return max(2, int(width / (_COLUMN if compact else 2 * _COLUMN)))
+def columns_of(nodes: Sequence[Any], width: float, compact: bool) -> int:
+    """How many columns fit; a column with its operations as circles takes more."""
+    widths = (width_of(node.label[:_LETTERS], _SIZE) if node.label else 0.0 for node in nodes)
+    box = sum(max(_BOX, wide) for wide in widths) / max(len(nodes), 1)
+    return max(2, int(width / (box + (_SLOPES if compact else _CIRCLES))))
 
 
 def ranks(nodes: Sequence[Any], home: Mapping[int, Place]) -> dict[Place, int]:

@@ -19,11 +19,13 @@ from tinygrad_scalar.drawing.arguments import check_count, checked_roots
 from tinygrad_scalar.drawing.choice import Choice, chosen, cut
 from tinygrad_scalar.drawing.folding import Group
 from tinygrad_scalar.drawing.gradients import Gradients, table_gradients
-from tinygrad_scalar.drawing.paging import SMALL, columns_of, ranks
+from tinygrad_scalar.drawing.paging import SMALL, between_lines, columns_of, ranks
 from tinygrad_scalar.drawing.scopes import Scope, scopes_of
 from tinygrad_scalar.drawing.terms import operation_text
 from tinygrad_scalar.numbers.precision import like
 
+_OVER = 1.5  # times a page, up to which a small picture is left in one line
+_KNOTS = 1.5  # edges between lines, for each line, that a small picture bears
 _NEIGHBOURHOOD = 3  # how many edges away from `focus` a picture reaches
 
 
@@ -122,9 +124,10 @@ def scene(
     made.gradients = None if table is None else table_gradients(table)
     if len(nodes) < len(order):
         _put_away(made, kept, choice)
-    if page is not None and len(order) > SMALL:
-        made.compact = max_nodes is not None and (depth is None or total > SMALL)
-        made.columns = columns_of(page[0], made.compact)
+    if page is not None:
+        large = len(order) > SMALL and (depth is None or total > SMALL)
+        made.compact = large and max_nodes is not None
+        made.columns = columns_of(nodes, page[0], made.compact)
         made.lines = _wrapped(made, choice)
         made.page = page if paged and made.compact else None
     if gradients:
@@ -216,13 +219,21 @@ def _note(made: Scene, choice: Choice) -> str:
 
 
 def _wrapped(made: Scene, choice: Choice) -> dict[str, int]:
-    """The line of each thing where the picture is too wide for one."""
+    """The line of each thing where the picture is too wide for one.
+
+    A small picture stays in one line where it is little wider than a page, or would be in knots.
+    """
     rank = ranks(choice.nodes, choice.home)
-    if max(rank.values(), default=0) < made.columns:
+    last = max(rank.values(), default=0)
+    small = len(made.order) <= SMALL
+    if last < made.columns * (_OVER if small else 1.0):
+        return {}
+    lines = {place: r // made.columns for place, r in rank.items()}
+    knots = _KNOTS * (1 + last // made.columns)
+    if small and len(between_lines(choice.nodes, choice.home, lines)) > knots:
         return {}
     boxes = {choice.home[id(box.nodes[0])]: box.key for box in made.boxes if box.name}
-    keys = ((boxes.get(place) or f"u{made.numbers[place]}", r) for place, r in rank.items())
-    return {key: r // made.columns for key, r in keys}
+    return {boxes.get(key) or f"u{made.numbers[key]}": line for key, line in lines.items()}
 
 
 def _group_name(group: Group) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tinygrad_scalar.drawing.clearance import cleared
 from tinygrad_scalar.drawing.labels import html_text
 from tinygrad_scalar.drawing.theme import style
 
@@ -23,4 +24,4 @@ def styled(svg: str, description: str, theme: str = "auto") -> str:
     name = f'class="tinygrad-scalar" role="img" aria-label="{html_text(description)}"'
     body = _ANONYMOUS_TITLE.sub("", svg[opening.end() :], count=1)
     body = _SLOPE.sub(r'<text class="slope" \1', body)
-    return f"{opening.group()[:-1]} {name}>\n<style>{style(theme)}</style>{body}"
+    return f"{opening.group()[:-1]} {name}>\n<style>{style(theme)}</style>{cleared(body)}"
