@@ -82,7 +82,7 @@ class Compiled:
         self._entries: dict[str, Any] = {}  # machine code for numbers, by mode
         self._lock = threading.RLock()
         if function is not None:
-            functools.update_wrapper(self, function)
+            functools.update_wrapper(self, function, updated=())
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self, '__name__', 'function')} by {self.engine}>"
@@ -99,8 +99,12 @@ class Compiled:
 
     def _same(self, function: Callable[..., Any]) -> Compiled:
         """Another function compiled with the same settings."""
+        return Compiled(function, *self._settings())
+
+    def _settings(self) -> tuple[Any, ...]:
+        """The arguments of `Compiled` behind the function."""
         settings = (self.argnums, self._named, self.dtype, self.threads, self.max_paths)
-        return Compiled(function, *settings, self.undefined, self.batch)
+        return (*settings, self.undefined, self.batch)
 
     # ── the face ──────────────────────────────────────────────────────────────────────────────
     def __call__(self, *args: Any, **options: Any) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import Argument, Call
@@ -13,6 +14,7 @@ from tinygrad_scalar.compiler.ir.tape import CONSTANT, LIMIT, ROWS
 from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.reading import path_restored
+from tinygrad_scalar.core.named import found_by_name, functions_by_value, pickles
 from tinygrad_scalar.core.primitive import Primitive, importable
 from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.core.tree import array_in, array_of
@@ -59,22 +61,30 @@ def _check(found: Any, expected: Any, what: str) -> None:
 
 
 def pickled(compiled: Compiled) -> Any:
-    """By name where it can be imported, else its traces with the leaves as they are."""
-    import sys
+    """By name where it can be imported, as its function and settings where that can be pickled.
 
-    module = sys.modules.get(getattr(compiled, "__module__", ""))
-    thing: Any = module
-    for part in getattr(compiled, "__qualname__", "?").split("."):
-        thing = getattr(thing, part, None)
-    if thing is compiled:
-        return compiled.__qualname__
-    if not compiled._specialisations:
+    Else, and where a function that is only named closes over Values, whose numbers are to go along,
+    its traces with the leaves as they are.
+    """
+    if found_by_name(compiled):
+        return compiled.__qualname__  # type: ignore[attr-defined]
+    function = compiled.function
+    named = isinstance(function, FunctionType) and found_by_name(function)
+    with_code = function is not None and functions_by_value() and not named
+    paths = [path for own in compiled._specialisations.values() for path in own.paths]
+    if with_code or (not any(path.leaves for path in paths) and pickles(function)):
+        return _made, (type(compiled), function, *compiled._settings())
+    if not paths:
         raise TypeError(
             "this compiled function cannot be pickled yet: call it once, or give it a name in an "
             "importable module"
         )
     leaves: list[Value] = []
     return restored, (type(compiled), _described(compiled, leaves), leaves)
+
+
+def _made(kind: type[Compiled], *settings: Any) -> Compiled:
+    return kind(*settings)
 
 
 def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:

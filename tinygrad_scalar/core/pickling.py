@@ -8,9 +8,7 @@ they stand in the same columns. A deep copy shares whatever is copied together.
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Iterator, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core import context
@@ -150,31 +148,3 @@ def _graph(
         node._y = y if i not in wide else tuple([None if p is None else nodes[p] for p in wide[i]])
         nodes.append(node)
     return nodes[-1]  # type: ignore[no-any-return]
-
-
-def found_by_name(thing: Any) -> bool:
-    """Whether the name that a wrapper took from its function leads to it, here and in a pickle.
-
-    Not in a pickle of cloudpickle's where it was defined in a script or a notebook: the process
-    that reads it has another `__main__`, and the function has to go along.
-    """
-    home = getattr(thing, "__module__", None)
-    found: Any = sys.modules.get(home or "")
-    for part in getattr(thing, "__qualname__", "?").split("."):
-        found = getattr(found, part, None)
-    return found is thing and not (home == "__main__" and functions_by_value())
-
-
-def functions_by_value() -> bool:
-    """Whether what is being pickled is pickled by cloudpickle, or by joblib's copy of it.
-
-    It carries the code of a function that has no name elsewhere. A pickler has no way to say so to
-    the objects that it meets, but its own `dump` is always among the callers.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        home = frame.f_globals.get("__name__", "")
-        if frame.f_code.co_name == "dump" and home.endswith("cloudpickle"):
-            return True
-        frame = frame.f_back
-    return False

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.documentation import Docstring, Signature
+from tinygrad_scalar.core.named import functions_by_value
 from tinygrad_scalar.numbers.precision import Number, evaluate, number, uncommon
 
 Rule = Any  # a number (a constant partial), or a function (y, *x) -> partial; see Primitive
@@ -335,19 +336,35 @@ class Joint(Primitive):
 
 
 def importable(row: Primitive) -> tuple[Any, ...]:
-    """How a row is pickled: by the module-level name under which it can be imported."""
+    """How a row is pickled: by the module-level name under which it can be imported.
+
+    By cloudpickle with its functions, where there is none but in a script or a notebook.
+    """
     owner = row.joint or row
     home = getattr(owner.forward, "__module__", "")
     likely = ("tinygrad_scalar.core.primitives", home)
     modules = [name for name in likely if name in sys.modules]
-    modules += [name for name in list(sys.modules) if name != "__main__"] + ["__main__"]
+    modules += [name for name in list(sys.modules) if name != "__main__"]
+    if by_value := functions_by_value():  # to a process that has another `__main__`
+        main = sys.modules["__main__"]  # which may have another name too
+        modules = [name for name in modules if sys.modules[name] is not main]
+    else:
+        modules.append("__main__")
     for module in modules:
         for name, thing in list(getattr(sys.modules[module], "__dict__", {}).items()):
             if thing is owner:
                 return _imported, (module, name, None if owner is row else row.index)
+    if by_value:
+        names = {name for kind in type(row).__mro__ for name in getattr(kind, "__slots__", ())}
+        known = {name: getattr(row, name) for name in names - {"templates"} if hasattr(row, name)}
+        return _blank, (type(row),), (None, known | {"templates": None})
     raise TypeError(
         f"primitive {owner.name!r} cannot be pickled: assign it to a name of an importable module"
     )
+
+
+def _blank(kind: type[Primitive]) -> Primitive:
+    return kind.__new__(kind)
 
 
 def _imported(module: str, name: str, index: int | None) -> Primitive:

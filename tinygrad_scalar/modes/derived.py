@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
-from tinygrad_scalar.core.pickling import found_by_name
+from tinygrad_scalar.core.named import found_by_name
 
 
 class Derived:
