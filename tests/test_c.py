@@ -188,6 +188,31 @@ def test_an_index_out_of_range_is_on_no_path(tmp_path):
 
 
 @compiled_c
+def test_tables_are_loads_whatever_their_order(tmp_path):
+    rows = [[Value(float(3 * k + c)) for c in range(3)] for k in range(12)]
+    squares = [float(k * k) for k in range(12)]
+    w, mixed = Value(0.5), [*[row[1] for row in rows[::-1]], 7.0, rows[2][2]]
+
+    def looked_up(i, j, x):
+        total = w * take(rows, i)[2] * x
+        for _ in range(40):
+            total = total * 0.5 + take(rows, j)[0] * x
+        backwards = take([row[1] for row in rows[::-1]], i)
+        return total + take(squares, i) * x + take(mixed, j) * rows[3][1] + backwards * x
+
+    f = compile(looked_up)
+    f(3.0, 5.0, 2.0)
+    library = Library(f, tmp_path, "value_and_grad")
+    assert library.source.count("\n") < 200
+    leaves = [*[leaf for row in rows for leaf in row], w]
+    for i, j in ((3.0, 5.0), (11.0, 0.0), (0.0, 11.0)):
+        value, slopes = f.value_and_grad(i, j, 2.0)
+        status, out = library([i, j, 2.0], [leaf.data for leaf in leaves])
+        assert status == 0
+        assert ulps(out, [value, *slopes]) <= 16  # forty steps, fused here and not there
+
+
+@compiled_c
 @pytest.mark.parametrize("mode", ["value", "value_and_grad"])
 def test_loops_give_what_straight_lines_give(mode, tmp_path):
     w = [Value(0.01 * k) for k in range(60)]

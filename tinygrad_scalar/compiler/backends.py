@@ -80,10 +80,21 @@ def kernel(engine: str, program: Program, dtype: str, varying: Sequence[bool] | 
     return PythonKernel(program)
 
 
+def index_kernel(program: Program, *, batch: bool) -> Any:
+    """A kernel for what a table is looked up by, at one point or in batches."""
+    if batch:
+        from tinygrad_scalar.compiler.arrays.kernel import Kernel as NumpyKernel
+
+        return NumpyKernel(program, "float64")
+    from tinygrad_scalar.compiler.python.kernel import Kernel as PythonKernel
+
+    return PythonKernel(program)
+
+
 def interpreter(engine: str, code: Sequence[Line], sizes: tuple[int, int], asked: Any) -> Any:
     """A kernel for one point that need not write out all of a trace; None where another is better.
 
-    `asked` are the lines of values, the line to differentiate, and along which markers.
+    `asked` are the lines of values, the line to differentiate, and by what of all that comes in.
     """
     if engine != "llvm" or len(code) < MEDIUM or asked is None:
         return None

@@ -234,8 +234,8 @@ class Compiled:
         if call.xp is not None and call.size and applies(call):
             with suppress(NoFormulaError):
                 total, parts = sums(own, call)
-                for path, gradients in parts:
-                    path.add_gradients(gradients, 1 / call.size)
+                for path, gradients, looked_up in parts:
+                    path.add_gradients(gradients, 1 / call.size, looked_up)
                 return total / call.size
         if call.xp is not None:
             call, own = self._prepared([mapped(on_host, x) for x in args], options)
@@ -243,14 +243,15 @@ class Compiled:
             raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
         if call.size is None:
             path, numbers = self._point(own, BACKWARD, call)
-            total, size, parts = numbers[0], 1, [(path, numbers[1:])]
+            total, size = numbers[0], 1
+            parts = [path.gradients(call.columns, numbers[1:])]
         else:
             size = call.size
             with self._batches_told(own, call):
                 total, parts = own.sums(call.columns, size, self.threads)
         self._latest = own.paths[0]
-        for path, gradients in parts:
-            path.add_gradients(gradients, 1 / size)
+        for path, gradients, looked_up in parts:
+            path.add_gradients(gradients, 1 / size, looked_up)
         return float(total / size)
 
     # ── what was made ─────────────────────────────────────────────────────────────────────────
@@ -293,6 +294,7 @@ class Compiled:
 
         self._made()
         own = self._own()
+        own.look_through_tables()
         return source_for(target, own, self._places(own.widths)[1], self.dtype, self._about())
 
     def to_c(self, path: Any, *, mode: str = "value_and_grad", name: str | None = None) -> None:
@@ -330,6 +332,7 @@ class Compiled:
 
         self._made()
         own = self._own()
+        own.look_through_tables()
         request = request_for(mode, self._places(own.widths)[1])
         write_library(own.paths, request, path, name, self._about())
 
@@ -408,6 +411,7 @@ class Compiled:
             return uncompiled(flat, path, request, x, self.undefined)
 
         own = Specialisation(trace, eagerly, host_engine(self.engine), self.dtype, self.max_paths)
+        own.decided = decided
         own.widths = [width_of(key) for key in call.key]
         return own
 
@@ -448,7 +452,11 @@ class Compiled:
             path, outputs = own.batch(request, call.columns, call.size, self.threads)
             outputs = outputs.astype(self.dtype, copy=False)
         self._latest = path
-        if path.leaves and not context.plain and context.settings().tracer is not None:
+        if (
+            (path.leaves or path.lookups)
+            and not context.plain
+            and context.settings().tracer is not None
+        ):
             raise TraceError(
                 "a derivative of a compiled function that closes over Values, taken inside another "
                 "compiled function, would freeze their numbers: take grad, jvp or hvp of the plain "
@@ -489,6 +497,7 @@ class Compiled:
             or host_engine(self.engine) != "llvm"
             or self.dtype != "float64"
             or path.leaves
+            or path.lookups
             or (request is not VALUE and self.undefined != "subgradient")
         ):
             return

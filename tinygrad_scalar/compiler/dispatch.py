@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import math
 import threading
@@ -9,16 +10,44 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from tinygrad_scalar.compiler.arguments import is_array
 from tinygrad_scalar.compiler.backends import interpreter, kernel
+from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
 from tinygrad_scalar.core.tree import same_structure
 
 MANY = 10_000  # objects that take too long to look through
 SMALLEST_SHARE = 1024  # points for which a thread is worth starting
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class Share(NamedTuple):
+    """What one path gives for the points that are left when it is its turn."""
+
+    path: Path
+    columns: Any  # with what is looked up
+    places: Any  # of these points in the batch, None for all
+    results: Any
+    mask: Any  # where its guards hold, None for everywhere
+
+
+def _whole_tables_at_need(method: Method) -> Method:
+    """Once more with tables line by line, where a row holds something else than those before it."""
+
+    @functools.wraps(method)
+    def run(self: Specialisation, *args: Any) -> Any:
+        try:
+            return method(self, *args)
+        except UnevenError:
+            self.write_tables_out()
+            return method(self, *args)
+
+    return run  # type: ignore[return-value]
 
 
 class Specialisation:
@@ -39,6 +68,7 @@ class Specialisation:
         self.trace, self.eagerly, self.engine = trace, eagerly, engine
         self.dtype, self.max_paths = dtype, max_paths
         self.paths: list[Path] = []
+        self.decided: set[Any] = set()  # what traces are told, see `traced`
         self.widths: list[int] = []  # how many numbers each argument holds
         self.lock = threading.RLock()
 
@@ -79,14 +109,33 @@ class Specialisation:
 
     def _made(self, path: Path, request: Request, varying: tuple[bool, ...] | None) -> Any:
         if varying is None and path.interpreted:
-            code, sizes = path.recording.tape.code, (path.inputs, len(path.leaves))
+            code, sizes = path.recording.tape.code, (path.width, len(path.leaves))
             made = interpreter(self.engine, code, sizes, path.asked(request))
             if made is not None:
                 return made
         program = path.program(request, single=varying is None)
         return kernel(self.engine, program, self.dtype, varying)
 
+    def look_through_tables(self) -> None:
+        """See what stands in all rows of all tables: outside of this process all are at hand."""
+        try:
+            for table in (table for path in self.paths for table in tables_of(path.lookups)):
+                for i in range(len(table)):
+                    table.entries(i)
+        except UnevenError:
+            self.write_tables_out()
+
+    def write_tables_out(self) -> None:
+        """Trace all paths anew, with every entry of a table an operand."""
+        with self.lock:
+            self.decided.add(WHOLE)
+            points = [path.recording.point[: path.inputs] for path in self.paths]
+            self.paths.clear()
+            for point in points:
+                self.traced_at(point)
+
     # ── one point ─────────────────────────────────────────────────────────────────────────────
+    @_whole_tables_at_need
     def point(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
         """The path for a point and its outputs; raises what the function itself raises."""
         tried = 0
@@ -108,10 +157,10 @@ class Specialisation:
         return path, self.eagerly(path, request, x)
 
     def _outputs(self, path: Path, request: Request, x: Sequence[float]) -> Sequence[float] | None:
-        made = self.kernel(path, request, None)
+        made, given = self.kernel(path, request, None), path.complete(x)
         raised = False
         try:
-            numbers: Sequence[float] | None = made.point(x, path.parameters())
+            numbers: Sequence[float] | None = made.point(given, path.parameters())
         except Exception:  # noqa: BLE001 (the function itself raises it again, or handles it)
             raised = True
         if not raised and (not numbers or all_finite(numbers)):
@@ -127,6 +176,7 @@ class Specialisation:
         return len(x) - len(request.inputs) if request.mode == "hvp" else len(x)
 
     # ── a batch ───────────────────────────────────────────────────────────────────────────────
+    @_whole_tables_at_need
     def batch(self, request: Request, columns: Any, size: int, threads: int) -> tuple[Path, Any]:
         """Some path, and the outputs of all points as an array (m, size)."""
         if size == 1 and self.engine == "llvm":
@@ -135,7 +185,9 @@ class Specialisation:
                 return alone
         results: Any = None
         first: Path | None = None
-        for path, places, outputs, mask in self._shares(request, columns, size, threads, "batch"):
+        for path, _, places, outputs, mask in self._shares(
+            request, columns, size, threads, "batch"
+        ):
             first = first or path
             if mask is None and places is None:
                 return path, outputs
@@ -155,24 +207,32 @@ class Specialisation:
         else:
             x = array("d", [c if isinstance(c, float) else c[0] for c in columns])
         for path in self.paths:
-            numbers = self.kernel(path, request, None).limits(x, path.parameters())
+            numbers = self.kernel(path, request, None).limits(path.complete(x), path.parameters())
             if numbers is not None:
                 return path, np.frombuffer(numbers).reshape(-1, 1)
         return None
 
-    def sums(self, columns: Any, size: int, threads: int) -> tuple[float, list[tuple[Path, Any]]]:
-        """The sum of the loss over the batch, and the sums of the gradients for each path taken."""
-        total, gradients = 0.0, []
-        for path, _, sums, _ in self._shares(BACKWARD, columns, size, threads, "sums"):
+    @_whole_tables_at_need
+    def sums(self, columns: Any, size: int, threads: int) -> tuple[float, list[Any]]:
+        """The sum of the loss over the batch, and for each path taken (path, gradients, looked_up).
+
+        Gradients are sums too; what was looked up is as `Path.add_gradients` takes it.
+        """
+        total, parts = 0.0, []
+        for share in self._shares(BACKWARD, columns, size, threads, "sums"):
+            path, (sums, each), mask = share.path, share.results, share.mask
+            given = share.columns
+            if path.lookups and mask is not None:
+                each = each[:, mask]
+                given = [c if isinstance(c, float) else c[mask] for c in given]
             total += float(sums[0])
-            gradients.append((path, sums[1:]))
-        return total, gradients
+            parts.append((path, sums[1:], path.parted(given, each) if path.lookups else ()))
+        return total, parts
 
     def _shares(self, request: Request, columns: Any, size: int, threads: int, how: str) -> Any:
-        """(path, its points or None for all, results, mask or None) until no point is left."""
+        """What each path gives, until no point is left."""
         import numpy as np
 
-        varying = tuple(not isinstance(column, float) for column in columns)
         places: Any = None
         tried, left = 0, size
         while left:
@@ -188,32 +248,36 @@ class Specialisation:
             results: Any = None
             mask: Any = np.zeros(left, dtype=bool)
             if new:
+                given = path.complete_columns(columns)
+                varying = tuple([not isinstance(column, float) for column in given])
                 made = self.kernel(path, request, varying)
-                results, mask = _in_threads(made, how, columns, path.parameters(), left, threads)
+                results, mask = _in_threads(made, how, given, path.parameters(), left, threads)
             if mask is not None and mask.all():
                 mask = None
             if results is not None:
-                yield path, places, results, mask
+                yield Share(path, given, places, results, mask)
             if mask is None:
                 return
             if fresh and not mask[0]:  # a guard so close that the engine's rounding turns it
-                numbers = self._settled(path, request, point)
-                outputs = numbers[:, 0] if how == "sums" else numbers
-                yield path, _first(places), outputs, None
+                x = path.complete(point)
+                outputs = self._settled(path, request, x)
+                if how == "sums":
+                    outputs, _ = _summed(outputs, None, path.program(request).apart)
+                yield Share(path, x, _first(places), outputs, None)
                 mask[0] = True
             failing = np.flatnonzero(~mask)
             places = failing if places is None else places[failing]
             columns = [c if isinstance(c, float) else c[failing] for c in columns]
             left = len(failing)
 
-    def _settled(self, path: Path, request: Request, point: Sequence[float]) -> Any:
+    def _settled(self, path: Path, request: Request, x: Sequence[float]) -> Any:
         """The outputs where a path was traced, as a column; its guards hold there."""
         import numpy as np
 
         from tinygrad_scalar.compiler.python.kernel import Kernel
 
         made = Kernel(path.program(request))
-        return np.array([made.at_limits(point, path.parameters(), guards=False)]).T
+        return np.array([made.at_limits(x, path.parameters(), guards=False)]).T
 
 
 def _first(places: Any) -> Any:
@@ -256,7 +320,8 @@ def _in_threads(
 ) -> tuple[Any, Any]:
     run = getattr(made, how) if hasattr(made, how) else None
     if run is None:
-        return _summed(*_in_threads(made, "batch", columns, p, size, threads))
+        results = _in_threads(made, "batch", columns, p, size, threads)
+        return _summed(*results, made.program.apart)
     count = min(threads, max(1, size // SMALLEST_SHARE))
     if count <= 1:
         return run(columns, p, size)  # type: ignore[no-any-return]
@@ -274,9 +339,13 @@ def _in_threads(
         parts = list(pool.map(share, ends, ends[1:]))
     masks = None if parts[0][1] is None else np.concatenate([mask for _, mask in parts])
     if how == "sums":
-        return np.sum([r for r, _ in parts], axis=0), masks
+        totals = np.sum([total for (total, _), _ in parts], axis=0)
+        return (totals, np.concatenate([each for (_, each), _ in parts], axis=1)), masks
     return np.concatenate([r for r, _ in parts], axis=1) if room is None else room, masks
 
 
-def _summed(outputs: Any, mask: Any) -> tuple[Any, Any]:
-    return (outputs if mask is None else outputs[:, mask]).sum(axis=1), mask
+def _summed(outputs: Any, mask: Any, apart: int) -> tuple[Any, Any]:
+    """The sums of outputs over the points, and the last ones as they are for every point."""
+    count = len(outputs) - apart
+    counted = outputs[:count] if mask is None else outputs[:count, mask]
+    return (counted.sum(axis=1), outputs[count:]), mask

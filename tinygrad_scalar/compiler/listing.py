@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.core.value import Value
@@ -43,10 +44,18 @@ class Listing:
 
     def __repr__(self) -> str:
         code = self._path.recording.tape.code
+        tables = tables_of(self._path.lookups)
+        looked_up = {
+            one.position + k: f"take(table {tables.index(one.table)}, u{one.line + 1})[{k}]"
+            for one in self._path.lookups
+            for k in range(one.table.count)
+        }
         lines = []
         for i, (row, operands) in enumerate(code[:SHOWN]):
             if row is CONSTANT:
                 text = repr(operands[0])
+            elif row is INPUT and operands[0] in looked_up:
+                text = looked_up[operands[0]]
             elif row in (INPUT, PARAMETER):
                 text = f"{row.name} {operands[0]}"
             else:

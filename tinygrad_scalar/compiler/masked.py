@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from tinygrad_scalar.compiler.arguments import Call
 from tinygrad_scalar.compiler.arrays.kernel import Kernel
 from tinygrad_scalar.compiler.arrays.namespaces import converted, holds_somewhere, number, unknown
+from tinygrad_scalar.compiler.ir.tape import INPUT
 from tinygrad_scalar.compiler.paths import Path, Request
 from tinygrad_scalar.core.arithmetic import Arithmetic
 
@@ -35,7 +36,8 @@ def evaluated(own: Specialisation, request: Request, call: Call) -> tuple[Path, 
             path = own.paths[tried]
         tried += 1
         kernel = _kernel(own, path, request, xp)
-        outputs, held = kernel.everywhere(columns, path.parameters(), ones)
+        given = _complete(own, path, columns, ones, xp)
+        outputs, held = kernel.everywhere(given, path.parameters(), ones)
         if held is None and not results:
             return path, outputs
         held = everyone if held is None else everyone & held
@@ -56,6 +58,29 @@ def _kernel(own: Specialisation, path: Path, request: Request, xp: Any) -> Kerne
             path.kernels[key] = Kernel(path.program(request), own.dtype, xp)
     made: Kernel = path.kernels[key]
     return made
+
+
+def _complete(own: Specialisation, path: Path, columns: list[Any], ones: Any, xp: Any) -> list[Any]:
+    """The columns, and behind them what they look up: of whole tables, on their device."""
+    full = list(columns)
+    for one in path.lookups:
+        row, operands = path.recording.tape.code[one.line]
+        if row is INPUT:
+            index = full[operands[0]]
+        else:
+            kernel = Kernel(path.index_program(one.line), own.dtype, xp)
+            ((index,), _) = kernel.everywhere(full, path.parameters(), ones)
+        if isinstance(index, float):
+            full += [float(leaf.data) for leaf in one.table.at(index)]
+            continue
+        numbers = one.table.numbers(range(len(one.table)))
+        inside = (index >= 0) & (index < len(one.table))
+        places = xp.where(inside, index, 0 * ones)
+        places = xp.astype(places, xp.int64) if hasattr(xp, "astype") else places.to(xp.int64)
+        for column in numbers.T:
+            whole = xp.asarray(column.tolist(), dtype=ones.dtype, device=ones.device)
+            full.append(xp.reshape(xp.take(whole, xp.reshape(places, (-1,))), places.shape))
+    return full
 
 
 # ── one point of the batch ────────────────────────────────────────────────────────────────────

@@ -6,17 +6,27 @@ import functools
 import itertools
 import math
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.backends import engines
+from tinygrad_scalar.compiler.backends import engines, index_kernel
 from tinygrad_scalar.compiler.constants import arguments_like
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
 from tinygrad_scalar.compiler.ir.program import Program, pruned
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, PARAMETER, TraceError
+from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, in_memory, leaves_in_order
+from tinygrad_scalar.compiler.ir.tape import (
+    CONSTANT,
+    GUARDS,
+    INPUT,
+    PARAMETER,
+    Tape,
+    TraceError,
+)
 from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
 from tinygrad_scalar.compiler.llvm.slots import Slots
 from tinygrad_scalar.core import context
+from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import is_structure, leaves, like
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
@@ -40,6 +50,9 @@ class Path:
     def __init__(self, recording: Recording, outputs: list[int], tree: Any, inputs: int) -> None:
         self.recording, self.outputs, self.tree, self.inputs = recording, outputs, tree, inputs
         self.leaves = recording.leaves
+        self.lookups = recording.lookups or []
+        self.width = inputs + sum(one.table.count for one in self.lookups)  # numbers that come in
+        self._indices: dict[int, Any] = {}  # kernels for indices that are computed
         self.kernels: dict[Any, Any] = {}
         self.called: set[Any] = set()  # modes that were called with plain numbers
         self.entries: dict[Any, Any] = {}  # machine code for these, by mode
@@ -53,6 +66,11 @@ class Path:
             mine.tape.code == theirs.tape.code
             and self.outputs == other.outputs
             and list(map(id, mine.leaves)) == list(map(id, theirs.leaves))
+            and [one.line for one in self.lookups] == [one.line for one in other.lookups]
+            and all(
+                one.table.same(two.table.source, two.table.rows)
+                for one, two in zip(self.lookups, other.lookups, strict=True)
+            )
         )
 
     def parameters(self) -> Sequence[float]:
@@ -62,6 +80,66 @@ class Path:
         numbers = self.slots.read("data") if self.slots is not None else None
         return array("d", [leaf.data for leaf in self.leaves]) if numbers is None else numbers
 
+    # ── what is looked up ─────────────────────────────────────────────────────────────────────
+    def complete(self, x: Sequence[float]) -> Sequence[float]:
+        """The numbers of a point, and behind the inputs what they look up."""
+        if not self.lookups:
+            return x
+        full = array("d", x[: self.inputs])
+        for one in self.lookups:
+            full.extend([leaf.data for leaf in one.table.at(self._index(one.line, full))])
+        full.extend(x[self.inputs :])
+        return full
+
+    def complete_values(self, x: Sequence[Any]) -> Sequence[Any]:
+        """The same for numbers that something carries: the leaves themselves are looked up."""
+        if not self.lookups:
+            return x
+        full, numbers = list(x[: self.inputs]), array("d", map(_core, x[: self.inputs]))
+        for one in self.lookups:
+            found = one.table.at(self._index(one.line, numbers))
+            full += found
+            numbers.extend([leaf.data for leaf in found])
+        return [*full, *x[self.inputs :]]
+
+    def complete_columns(self, columns: Sequence[Any]) -> Sequence[Any]:
+        """The same for columns: a float each, or an array of one number per point."""
+        if not self.lookups:
+            return columns
+        import numpy as np
+
+        full = list(columns[: self.inputs])
+        for one in self.lookups:
+            index = self._index(one.line, full)
+            if isinstance(index, float):
+                full += [float(leaf.data) for leaf in one.table.at(index)]
+            else:
+                rows, which = np.unique(one.table.places(index), return_inverse=True)
+                full += list(np.ascontiguousarray(one.table.numbers(rows).T[:, which]))
+        return [*full, *columns[self.inputs :]]
+
+    def _index(self, line: int, full: Any) -> Any:
+        """An index at a point, or at all points, from the inputs in front of it."""
+        row, operands = self.recording.tape.code[line]
+        if row is INPUT:
+            return full[operands[0]]
+        size = next((len(column) for column in full if not isinstance(column, float)), None)
+        key = line if size is None else ~line
+        if key not in self._indices:
+            self._indices[key] = index_kernel(self.index_program(line), batch=size is not None)
+        if size is None:
+            return self._indices[key].at_limits(full, self.parameters(), guards=False)[0]
+        return self._indices[key].batch(full, self.parameters(), size)[0][0]
+
+    def index_program(self, line: int) -> Program:
+        """The program of a line that a table is looked up by; it decides nothing."""
+        tape = Tape()
+        tape.code = [
+            (CONSTANT, (0.0,)) if row in GUARDS else (row, operands)
+            for row, operands in self.recording.tape.code[: line + 1]
+        ]
+        return pruned(tape, [line], inputs=self.width, parameters=len(self.leaves))
+
     @functools.cached_property
     def slots(self) -> Slots | None:
         """The leaves' numbers at once, where machine code is at hand and it pays."""
@@ -69,15 +147,48 @@ class Path:
             return None
         return Slots.of(self.leaves)
 
-    def add_gradients(self, gradients: Any, scale: float) -> None:
-        """Add gradients, one per leaf, to what stands in `.grad`."""
+    def add_gradients(self, gradients: Any, scale: float, looked_up: Any = ()) -> None:
+        """Add gradients, one per leaf, to what stands in `.grad`.
+
+        `looked_up` are, for each lookup, its index or the indices of points, and their gradients.
+        """
+        self._add_to_leaves(gradients, scale)
+        for one, (index, parts) in zip(self.lookups, looked_up, strict=True):
+            if isinstance(index, float):
+                one.table.add_at(index, parts, scale)
+            else:
+                one.table.add_gradients(one.table.places(index), parts, scale)
+
+    def gradients(self, x: Sequence[float], numbers: Any) -> tuple[Path, Any, Any]:
+        """The path with its gradients at one point, as `add_gradients` takes them."""
+        count = len(self.leaves)
+        if not self.lookups:
+            return self, numbers, ()
+        return self, numbers[:count], self.parted(self.complete(x), numbers[count:])
+
+    def parted(self, x: Sequence[Any], gradients: Any) -> list[tuple[Any, Any]]:
+        """Gradients of all that was looked up, one behind the other, by lookups; see above.
+
+        A number each, or for batches an array of one number per point.
+        """
+        parts, start = [], 0
+        for one in self.lookups:
+            index, stop = self._index(one.line, x), start + one.table.count
+            part = gradients[start:stop]
+            if isinstance(index, float) and getattr(part, "ndim", 1) > 1:
+                part = part.sum(axis=1)
+            parts.append((index, part if isinstance(index, float) else part.T))
+            start = stop
+        return parts
+
+    def _add_to_leaves(self, gradients: Any, scale: float) -> None:
         if self.slots is not None:
             before = self.slots.read("grad")
             if before is not None:
                 import numpy as np
 
                 total = np.frombuffer(before) + np.asarray(gradients, float) * scale
-                if self.slots.write("grad", total):
+                if self.slots.write("grad", total, checked=True):
                     return
         for leaf, gradient in zip(self.leaves, gradients, strict=True):
             leaf.grad += float(gradient) * scale
@@ -98,32 +209,50 @@ class Path:
         self.kernels.clear()
         self.entries = {}
 
-    def asked(self, request: Request) -> tuple[list[int], int | None, Any] | None:
-        """Lines asked for, the line to differentiate, and along which markers; None for others."""
+    def asked(self, request: Request) -> tuple[list[int], int | None, Sequence[int]] | None:
+        """Lines asked for, the line to differentiate, and by what of all that comes in, or None.
+
+        First come the inputs, then the parameters.
+        """
         mode, places = request.mode, request.inputs
         if mode == "value":
-            return self.outputs, None, (INPUT, ())
+            return self.outputs, None, ()
         if mode == "backward":
             output = self.scalar("backward")
-            return [output], output, (PARAMETER, range(len(self.leaves)))
+            leaves = range(self.width, self.width + len(self.leaves))
+            return [output], output, [*leaves, *range(self.inputs, self.width)]
         if mode not in ("grad", "both"):
             return None
         output = self.scalar("grad")
-        return [output] if mode == "both" else [], output, (INPUT, places)
+        return [output] if mode == "both" else [], output, places
 
     def program(self, request: Request, *, single: bool = False) -> Program:
         """The program for a request; for a `single` point all that may raise is kept."""
         key = (request, single)
         if key not in self._programs:
             recording, lines, inputs = WRITERS[request.mode](self, request.inputs)
-            self._programs[key] = pruned(
+            made = pruned(
                 recording.tape,
                 lines,
                 inputs=inputs,
                 parameters=len(self.leaves),
                 raising=len(self.recording.tape) if single else 0,
             )
+            apart = self.width - self.inputs if request.mode == "backward" else 0
+            self._programs[key] = replace(made, apart=apart)
         return self._programs[key]
+
+    def program_in_memory(self, request: Request, places: Mapping[int, int]) -> Program:
+        """The program that fetches what it looks up; `places` are those of leaves, by their id."""
+        recording, lines, _ = WRITERS[request.mode](self, request.inputs)
+        own = [places[id(leaf)] for leaf in self.leaves]
+        code = recording.tape.code
+        tape, lines = in_memory(code, lines, self.lookups, self.inputs, own, places)
+        return pruned(tape, lines, inputs=self.inputs, parameters=len(places))
+
+    def all_leaves(self) -> list[Value]:
+        """The leaves, in the order of their first use; those of tables too, row by row."""
+        return leaves_in_order(self.leaves, self.lookups)
 
     def input_lines(self, places: Sequence[int]) -> list[int]:
         """The lines that read the inputs at these places."""
@@ -164,6 +293,8 @@ def traced(
         recording = Recording(point, bools)
         try:
             path = _path(recording, function, trees, options or {})
+        except UnevenError:
+            recording.decided.add(WHOLE)
         except Exception:
             if recording.settled():
                 raise
@@ -179,6 +310,7 @@ def _path(
     recording: Recording, function: Callable[..., Any], trees: Sequence[Any], options: Any
 ) -> Path:
     inner_grads_on(recording)
+    recording.lookups = []
     inputs = _inputs(recording)
     args = arguments_like(trees, inputs)
     count = recording.tape.inputs = len(recording.tape)
@@ -223,17 +355,23 @@ def _shown(result: Any) -> str:
     return text if len(text) < 40 else type(result).__name__
 
 
+def _core(x: Any) -> float:
+    """The plain number in what carries it."""
+    x = x.detach() if isinstance(x, Carrier) else x
+    return float(x.data if isinstance(x, Value) else x)
+
+
 # ── what is written below the trace for each mode ─────────────────────────────────────────────
 Written = tuple[Recording, list[int], int]
 
 
 def _value(path: Path, _: Sequence[int]) -> Written:
-    return path.recording, path.outputs, path.inputs
+    return path.recording, path.outputs, path.width
 
 
 def _gradient(path: Path, places: Sequence[int]) -> Written:
     output, derivation = path.scalar("grad"), Derivation(path.recording)
-    return derivation.recording, derivation.reverse(output, path.input_lines(places)), path.inputs
+    return derivation.recording, derivation.reverse(output, path.input_lines(places)), path.width
 
 
 def _both(path: Path, places: Sequence[int]) -> Written:
@@ -243,16 +381,17 @@ def _both(path: Path, places: Sequence[int]) -> Written:
 
 def _backward(path: Path, _: Sequence[int]) -> Written:
     output, derivation = path.scalar("backward"), Derivation(path.recording)
-    parameters = [derivation.tape.parameter(k) for k in range(len(path.leaves))]
-    return derivation.recording, [output, *derivation.reverse(output, parameters)], path.inputs
+    wanted = [derivation.tape.parameter(k) for k in range(len(path.leaves))]
+    wanted += path.input_lines(range(path.inputs, path.width))
+    return derivation.recording, [output, *derivation.reverse(output, wanted)], path.width
 
 
 def _jvp(path: Path, _: Sequence[int]) -> Written:
     derivation = Derivation(path.recording)
     tape, inputs = derivation.tape, path.input_lines(range(path.inputs))
-    tangents = {line: tape.input(path.inputs + k) for k, line in enumerate(inputs)}
+    tangents = {line: tape.input(path.width + k) for k, line in enumerate(inputs)}
     slopes = derivation.forward(path.outputs, tangents)
-    return derivation.recording, [*path.outputs, *slopes], 2 * path.inputs
+    return derivation.recording, [*path.outputs, *slopes], path.width + path.inputs
 
 
 def _hvp(path: Path, places: Sequence[int]) -> Written:
@@ -260,8 +399,8 @@ def _hvp(path: Path, places: Sequence[int]) -> Written:
     inputs = path.input_lines(places)
     gradient = derivation.reverse(path.scalar("hvp"), inputs)
     tape = derivation.tape
-    tangents = {line: tape.input(path.inputs + k) for k, line in enumerate(inputs)}
-    return derivation.recording, derivation.forward(gradient, tangents), path.inputs + len(places)
+    tangents = {line: tape.input(path.width + k) for k, line in enumerate(inputs)}
+    return derivation.recording, derivation.forward(gradient, tangents), path.width + len(places)
 
 
 def _hessian(path: Path, places: Sequence[int]) -> Written:
@@ -270,7 +409,7 @@ def _hessian(path: Path, places: Sequence[int]) -> Written:
     gradient = derivation.reverse(path.scalar("hessian"), inputs)
     one = derivation.tape.constant(1.0)
     columns = [derivation.forward(gradient, {line: one}) for line in inputs]
-    return derivation.recording, [k for row in zip(*columns, strict=True) for k in row], path.inputs
+    return derivation.recording, [k for row in zip(*columns, strict=True) for k in row], path.width
 
 
 def _jacobian(path: Path, places: Sequence[int]) -> Written:
@@ -278,10 +417,10 @@ def _jacobian(path: Path, places: Sequence[int]) -> Written:
     inputs = path.input_lines(places)
     if len(path.outputs) <= len(inputs):
         rows = [derivation.reverse(output, inputs) for output in path.outputs]
-        return derivation.recording, [k for row in rows for k in row], path.inputs
+        return derivation.recording, [k for row in rows for k in row], path.width
     one = derivation.tape.constant(1.0)
     columns = [derivation.forward(path.outputs, {line: one}) for line in inputs]
-    return derivation.recording, [k for row in zip(*columns, strict=True) for k in row], path.inputs
+    return derivation.recording, [k for row in zip(*columns, strict=True) for k in row], path.width
 
 
 WRITERS: dict[str, Callable[[Path, Sequence[int]], Written]] = {

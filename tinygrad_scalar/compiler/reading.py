@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tinygrad_scalar.compiler.ir.tables import Lookup, Table
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, MARKERS, PARAMETER, Tape
 from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording
 from tinygrad_scalar.compiler.paths import Path
@@ -24,9 +25,15 @@ def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) 
     if len(point) != inputs or described["inputs"] != inputs:
         raise ValueError(f"its point has {len(point)} numbers, and its arguments have {inputs}")
     recording = Recording(point)
+    recording.lookups = _lookups(described, inputs, leaves)
+    width = inputs + sum(one.table.count for one in recording.lookups)
     tape = recording.tape
     for row, operands in described["code"]:
-        _write(tape, row, operands, inputs)
+        _write(tape, row, operands, (inputs, width))
+    if tape.inputs > width or any(
+        one.line >= len(tape) or _any_guard(tape, [one.line]) for one in recording.lookups
+    ):
+        raise ValueError("it looks up what it does not compute")
     if len(tape) < inputs:
         raise ValueError("lines that read arguments are missing")
     places = described["leaves"]
@@ -59,13 +66,34 @@ def _count(key: Any) -> int:
     return sum(map(_count, inner))
 
 
-def _write(tape: Tape, row: Primitive, operands: Any, inputs: int) -> None:
+def _lookups(described: dict[str, Any], inputs: int, leaves: Sequence[Value]) -> list[Lookup]:
+    """What the path looks up, around these leaves."""
+    tables = []
+    for width, after, rows in described.get("tables", ()):
+        entries = [[_entry(x, leaves) for x in row] for row in rows]
+        source = entries if width else [x for (x,) in entries]
+        tables.append(Table(source, source, _place(after, len(described["leaves"]) + 1)))
+        if tables[-1].width != width or any(len(row) != tables[-1].count for row in entries):
+            raise ValueError("a table has rows of different lengths")
+    found: list[Lookup] = []
+    for table, line in described.get("lookups", ()):
+        one = tables[_place(table, len(tables))]
+        found.append(Lookup(one, _place(line, len(described["code"])), inputs))
+        inputs += one.count
+    return found
+
+
+def _entry(x: Any, leaves: Sequence[Value]) -> Any:
+    return float.fromhex(x) if isinstance(x, str) else leaves[_place(x, len(leaves))]
+
+
+def _write(tape: Tape, row: Primitive, operands: Any, sizes: tuple[int, int]) -> None:
     """One line, as tracing could have written it: the inputs first, no constant twice."""
-    line = len(tape)
-    if (row is INPUT) != (line < inputs):
+    line, (inputs, width) = len(tape), sizes
+    if line < inputs and row is not INPUT:
         raise ValueError(f"line {line + 1} is {row.name}, and the first {inputs} read arguments")
-    if row is INPUT and operands == [line]:
-        written = tape.input(line)
+    if row is INPUT and operands == [line if line < inputs else tape.inputs] < [width]:
+        written = tape.input(operands[0])
     elif row is PARAMETER and operands == [tape.parameters]:
         written = tape.parameter(tape.parameters)
     elif row is CONSTANT:

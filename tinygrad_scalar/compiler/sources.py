@@ -26,6 +26,8 @@ def source_for(
         return library(own.paths, request, "compiled", "compiled", about)[0]
     program = path.program(request)
     if target == "cuda":
+        places = {id(leaf): k for k, leaf in enumerate(path.all_leaves())}
+        program = path.program_in_memory(request, places)
         from tinygrad_scalar.compiler.c.cuda import columns, kernel_source
 
         return kernel_source(program, columns(program), "double" if dtype == "float64" else "float")

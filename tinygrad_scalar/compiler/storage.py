@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import Argument, Call
+from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, LIMIT, ROWS
 from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF
 from tinygrad_scalar.compiler.paths import Path
@@ -94,13 +95,13 @@ def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
         if key[1] or any(k and k[0] == "constant" for k in key[0]):
             continue  # constants, as keyword arguments are, stay with the source
         paths = []
+        own.look_through_tables()
         for path in own.paths:
-            for leaf in path.leaves:
+            for leaf in path.all_leaves():
                 if id(leaf) not in numbers:
                     numbers[id(leaf)] = len(leaves)
                     leaves.append(leaf)
-            places = [numbers[id(leaf)] for leaf in path.leaves]
-            paths.append(_path_described(path, places))
+            paths.append(_path_described(path, numbers))
         structures.append({"key": key[0], "paths": paths})
     argnums = compiled.argnums
     return {
@@ -117,7 +118,7 @@ def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
     }
 
 
-def _path_described(path: Path, places: list[int]) -> dict[str, Any]:
+def _path_described(path: Path, numbers: dict[int, int]) -> dict[str, Any]:
     code = [
         [_row_name(row), [float(operands[0]).hex()] if row is CONSTANT else list(operands)]
         for row, operands in path.recording.tape.code
@@ -127,8 +128,30 @@ def _path_described(path: Path, places: list[int]) -> dict[str, Any]:
         "outputs": path.outputs,
         "tree": _tree_described(path.tree),
         "inputs": path.inputs,
-        "point": [x.hex() for x in map(float, path.recording.point)],
-        "leaves": places,
+        "point": [x.hex() for x in map(float, path.recording.point[: path.inputs])],
+        "leaves": [numbers[id(leaf)] for leaf in path.leaves],
+        **_lookups_described(path, numbers),
+    }
+
+
+def _lookups_described(path: Path, numbers: dict[int, int]) -> dict[str, Any]:
+    """The tables, an entry the number of a leaf or a text; and which line looks up which table."""
+    tables = tables_of(path.lookups)
+    place = {id(table): k for k, table in enumerate(tables)}
+
+    def entry(x: Any) -> Any:
+        return numbers[id(x)] if isinstance(x, Value) else float(x).hex()
+
+    return {
+        "tables": [
+            [
+                table.width,
+                table.after,
+                [list(map(entry, table.entries(i))) for i in range(len(table))],
+            ]
+            for table in tables
+        ],
+        "lookups": [[place[id(one.table)], one.line] for one in path.lookups],
     }
 
 

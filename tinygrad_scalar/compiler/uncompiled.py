@@ -44,7 +44,7 @@ def flattened(
 def replay(path: Path) -> Flat:
     """The same of a path alone, for a function without its source."""
     p = path.parameters()
-    return lambda numbers: like(path.tree, path.replayed(numbers, p))
+    return lambda numbers: like(path.tree, path.replayed(path.complete_values(numbers), p))
 
 
 def uncompiled(
@@ -94,8 +94,9 @@ def _derivatives(flat: Flat, request: Request, x: list[float], undefined: Policy
 
 def _backward(path: Path, x: Sequence[float], undefined: Policy) -> list[float]:
     """The value and its gradient for the leaves that the path closes over."""
-    own = list(map(Value, path.parameters()))
-    (y,) = path.replayed(list(map(Value, x)), own)
+    own, given = list(map(Value, path.parameters())), list(map(Value, path.complete(x)))
+    (y,) = path.replayed(given, own)
+    own += given[path.inputs :]
     if not isinstance(y, Value):
         return [float(y), *[0.0] * len(own)]
     table = y.backward(inputs=own, undefined=undefined)

@@ -45,9 +45,6 @@ class Places:
     real, language = "double", "c"
     table = "static const"  # how a table of numbers begins that stands before the function
 
-    def __init__(self, parameters: Sequence[int]) -> None:
-        self.parameters = parameters  # where each parameter of the program stands
-
     def read(self, position: int) -> str:
         """An input."""
         return f"x[{position}]"
@@ -198,9 +195,11 @@ class Body:
         index = f"(long){self.number(given[0])}"
         entries = [self.program.code[k] if k.__class__ is int else (None, ()) for k in given[1:]]
         if all(row is PARAMETER for row, _ in entries):
-            positions = [self.places.parameters[place[0]] for _, place in entries]
+            positions = [place[0] for _, place in entries]
             if positions == list(range(positions[0], positions[0] + len(positions))):
                 return f"p[{positions[0]} + {index}]"
+            listed = self._table("int", ", ".join(map(str, positions)), len(positions))
+            return f"p[{listed}[{index}]]"
         text = ", ".join(self.number(k) for k in given[1:])
         if all(row is CONSTANT for row, _ in entries):
             return f"{self._table(self.real, text, len(entries))}[{index}]"
@@ -232,7 +231,7 @@ class Body:
         if row is CONSTANT:
             return literal(given[0], self.real)
         if row is PARAMETER:
-            return f"p[{self.places.parameters[given[0]]}]"
+            return f"p[{given[0]}]"
         return self.places.read(given[0]) if row is INPUT else f"s[{self.slots[line]}]"
 
     # ── loops ─────────────────────────────────────────────────────────────────────────────────
@@ -296,7 +295,7 @@ class Body:
         if kind == "line":
             return f"s[{self._indexed(numbers)}]"
         if kind == "parameter":
-            return f"p[{self._indexed([self.places.parameters[k] for k in numbers])}]"
+            return f"p[{self._indexed(numbers)}]"
         index = self._indexed(numbers)
         found = self.places.read_at(numbers, index)
         return found if found is not None else f"x[{index}]"

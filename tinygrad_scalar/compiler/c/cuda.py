@@ -53,8 +53,7 @@ class _Kernel(Places):
 
     language, table = "cuda", "static __device__ const"
 
-    def __init__(self, program: Program, layout: Layout, real: str) -> None:
-        super().__init__(range(program.parameters))
+    def __init__(self, layout: Layout, real: str) -> None:
         self.layout, self.real = layout, real
 
     def read(self, position: int) -> str:
@@ -117,7 +116,7 @@ def kernel_source(program: Program, layout: Layout, real: str = "double") -> str
     `left` (or null) tells the points that are still wanted; where all guards hold it is made 0,
     and elsewhere `first` becomes the least such k. A point alike to `point` is on the path.
     """
-    places = _Kernel(program, layout, real)
+    places = _Kernel(layout, real)
     body = Body(program, places)
     sums = not layout.outputs
     pointers = [f"const {real} *__restrict__ x{i}" for i in _arrays(layout.inputs)]

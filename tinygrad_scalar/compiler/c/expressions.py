@@ -6,12 +6,12 @@ import math
 import struct
 from collections.abc import Sequence
 
-from tinygrad_scalar.compiler.ir.tape import COMPARISONS, GUARDS, TAKE
+from tinygrad_scalar.compiler.ir.tape import COMPARISONS, GUARDS, LOAD, TAKE
 from tinygrad_scalar.core import primitives as p
 
 _ROWS = (*p.TABLE.values(), *p.PARTS.values(), *COMPARISONS.values())
-NATIVE = frozenset((*(row for row in _ROWS if row.c), TAKE, *GUARDS))
-CUDA = frozenset((*(row for row in _ROWS if row.cuda), TAKE, *GUARDS))
+NATIVE = frozenset((*(row for row in _ROWS if row.c), TAKE, LOAD, *GUARDS))
+CUDA = frozenset((*(row for row in _ROWS if row.cuda), TAKE, LOAD, *GUARDS))
 
 
 def expression(pattern: str, operands: Sequence[str]) -> str:

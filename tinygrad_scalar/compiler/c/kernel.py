@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_scalar.compiler.arguments import Call
 from tinygrad_scalar.compiler.arrays.namespaces import RowColumn, kind
 from tinygrad_scalar.compiler.c import device
+from tinygrad_scalar.compiler.c.body import NoFormulaError
 from tinygrad_scalar.compiler.c.cuda import COPIES, Column, Layout, kernel_source
 from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
 
@@ -120,7 +121,7 @@ def _results(
     return taken, results, groups
 
 
-def sums(own: Specialisation, call: Call) -> tuple[float, list[tuple[Path, Any]]]:
+def sums(own: Specialisation, call: Call) -> tuple[float, list[tuple[Path, Any, Any]]]:
     """The sum of the loss over the batch, and the sums of the gradients for each path taken."""
     import cupy
 
@@ -128,13 +129,15 @@ def sums(own: Specialisation, call: Call) -> tuple[float, list[tuple[Path, Any]]
         batch = Batch(call.columns, call.size or 0, own.dtype)
 
         def made(path: Path) -> list[Any]:
+            if path.lookups:
+                raise NoFormulaError("gradients of tables are added up on the host")
             return [cupy.zeros((COPIES, 1 + len(path.leaves)))]
 
         total, parts = 0.0, []
         for path, (found,) in _runs(own, BACKWARD, batch, Layout(batch.inputs), made):
             numbers = found.sum(axis=0).get()
             total += float(numbers[0])
-            parts.append((path, numbers[1:]))
+            parts.append((path, numbers[1:], ()))
         return total, parts
 
 
@@ -159,7 +162,7 @@ def _runs(own: Specialisation, request: Request, batch: Batch, layout: Layout, m
             left = cupy.ones(batch.size, "uint8")
         if left is not None:
             first = cupy.full(1, NOWHERE, "uint64")
-        parameters = cupy.asarray(list(path.parameters()) or [0.0], batch.dtype)
+        parameters = cupy.asarray(_numbers(path), batch.dtype)
         results = made(path)
         run = _kernel(own, path, request, layout, batch.dtype)
         device.launch(run, batch.size, [*batch.arrays, parameters, point, left, first, *results])
@@ -171,12 +174,20 @@ def _runs(own: Specialisation, request: Request, batch: Batch, layout: Layout, m
             return
 
 
+def _numbers(path: Path) -> list[float]:
+    """What the kernel reads as parameters: at least one number."""
+    if not path.lookups:
+        return list(path.parameters()) or [0.0]
+    return [float(leaf.data) for leaf in path.all_leaves()] or [0.0]
+
+
 def _kernel(own: Specialisation, path: Path, request: Request, layout: Layout, dtype: str) -> Any:
     key = (request, layout, dtype, "cuda")
     if key not in path.kernels:
         with own.lock:
             real = "double" if dtype == "float64" else "float"
-            source = kernel_source(path.program(request), layout, real)
+            places = {id(leaf): k for k, leaf in enumerate(path.all_leaves())}
+            source = kernel_source(path.program_in_memory(request, places), layout, real)
             path.kernels[key] = device.compiled(source)
     return path.kernels[key]
 

@@ -25,14 +25,10 @@ def request_for(mode: str, inputs: Sequence[int]) -> Request:
     return Request(MODES[mode], () if mode == "value" else inputs)
 
 
-def parameters_of(paths: Sequence[Path]) -> tuple[list[Any], list[list[int]]]:
-    """The leaves of all paths, in the order of their first use, and where each path's stand."""
-    leaves: dict[int, Any] = {}
-    for path in paths:
-        for leaf in path.leaves:
-            leaves.setdefault(id(leaf), leaf)
-    places = {key: place for place, key in enumerate(leaves)}
-    return list(leaves.values()), [[places[id(leaf)] for leaf in path.leaves] for path in paths]
+def parameters_of(paths: Sequence[Path]) -> dict[int, int]:
+    """Where the leaves of all paths stand, by their id: in the order of their first use."""
+    leaves = dict.fromkeys(id(leaf) for path in paths for leaf in path.all_leaves())
+    return {key: place for place, key in enumerate(leaves)}
 
 
 def write_library(
@@ -54,12 +50,12 @@ def library(
     paths: Sequence[Path], request: Request, name: str, stem: str, about: str
 ) -> tuple[str, str]:
     """The texts of the C file and of its header."""
-    leaves, places = parameters_of(paths)
+    places = parameters_of(paths)
     bodies = [
-        Body(path.program(request), Places(places[k]), prefix=f"{name}_{k}_")
+        Body(path.program_in_memory(request, places), Places(), prefix=f"{name}_{k}_")
         for k, path in enumerate(paths)
     ]
-    sizes = (paths[0].inputs, len(leaves), len(bodies[0].program.outputs))
+    sizes = (paths[0].inputs, len(places), len(bodies[0].program.outputs))
     functions = [_function(f"{name}_path{k}", body) for k, body in enumerate(bodies)]
     source = f"""/* {about}. Written by tinygrad_scalar. */
 #include "{stem}.h"

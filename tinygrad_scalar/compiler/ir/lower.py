@@ -115,7 +115,7 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
     result = pruned(tape, [*outputs, *checked], **sizes)
     count = len(outputs)
     outputs, checked = result.outputs[:count], sorted(result.outputs[count:])
-    return replace(result, outputs=outputs, checked=checked)
+    return replace(result, outputs=outputs, checked=checked, apart=program.apart)
 
 
 def alone(row: Primitive, native: Collection[Primitive]) -> Program:

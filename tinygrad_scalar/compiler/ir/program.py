@@ -38,7 +38,8 @@ class Program:
     """Lines of code, the lines of the outputs, and how many numbers come in.
 
     `checked` are lines of rows that raise where their result is not finite. With `guards`, the
-    outputs count only where all of these hold.
+    outputs count only where all of these hold. Where outputs are summed over points, the last
+    `apart` are not: they are wanted for every point.
     """
 
     code: list[Line]
@@ -46,6 +47,7 @@ class Program:
     inputs: int
     parameters: int
     checked: list[int] = field(default_factory=list)
+    apart: int = 0
 
     @property
     def markers(self) -> int:

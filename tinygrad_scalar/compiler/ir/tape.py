@@ -80,6 +80,8 @@ def _chosen(i: Any, *table: Any) -> Any:
 
 
 TAKE = Primitive("take", _taken, (_take_partials,), arity=None, formula=_chosen)
+# In C: the entry at an index, of a table that begins at a parameter, with a distance of entries.
+LOAD = Primitive("load", _no_forward, (0, 0, 0), arity=3, c="(&{1})[(long)({0} * {2})]")
 ROWS: dict[str, Primitive] = {
     row.name: row for row in (INPUT, PARAMETER, CONSTANT, HOLDS, FAILS, TAKE, *COMPARISONS.values())
 }
@@ -87,7 +89,7 @@ ROWS: dict[str, Primitive] = {
 
 def index_of(i: Any, length: int) -> int:
     """An index into a table, checked: an integer, or a float without a fraction."""
-    if isinstance(i, bool) or i != i or i != math.floor(i):  # noqa: PLR0124 (NaN)
+    if isinstance(i, bool) or i % 1 != 0:  # NaN and ±inf too
         raise ValueError(f"take: index {i!r} is no whole number; give 0 to {length - 1}")
     if not 0 <= i < length:
         raise IndexError(f"take: index {i!r} of a table of {length}; give 0 to {length - 1}")

@@ -11,10 +11,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Collection, Sequence
 from functools import partial as bind
-from types import CodeType
 from typing import Any, NoReturn
 
 from tinygrad_scalar.compiler.ir.sites import Site, caller, reached, site
+from tinygrad_scalar.compiler.ir.tables import WHOLE, Lookup, Table
 from tinygrad_scalar.compiler.ir.tape import (
     COMPARISONS,
     EQ,
@@ -54,9 +54,7 @@ class Recording:
     Numbers are worked out only where a branch asks for them, in IEEE arithmetic.
     """
 
-    def __init__(
-        self, point: Sequence[float] = (), decided: Collection[tuple[CodeType, int]] = ()
-    ) -> None:
+    def __init__(self, point: Sequence[float] = (), decided: Collection[Any] = ()) -> None:
         self.tape = Tape()
         self.point = list(point)
         # where in the code comparisons are bools, since something there looked at them closely
@@ -74,6 +72,8 @@ class Recording:
         # and noting what the partials of an own row branch on
         self.branches: Callable[[Any, int], None] | None = None
         self._kept: list[Value] = []  # a Value met is kept, so that its id stays its own
+        # what traced indices look up, in the function itself; None in what is written below it
+        self.lookups: list[Lookup] | None = None
 
     def copy(self) -> Recording:
         """The same lines, to go on from: derivatives are written below the function."""
@@ -140,6 +140,28 @@ class Recording:
         made.recording = self
         made.index = line
         return made
+
+    def looked_up(self, source: Any, rows: Sequence[Any], i: Traced) -> Any:
+        """What a traced index looks up in a table of leaves and numbers, as further inputs.
+
+        None for a table that is short, or of what is computed: there every entry is an operand.
+        """
+        line = self.line(i)
+        if self.lookups is None or WHOLE in self.decided or line in self.tape.constants:
+            return None
+        table = next((one.table for one in self.lookups if one.table.same(source, rows)), None)
+        table = table or Table.of(source, rows, len(self.leaves))
+        if table is None:
+            return None
+        known = (one for one in self.lookups if one.table is table and one.line == line)
+        found = next(known, None)
+        if found is None:
+            found = Lookup(table, line, self.tape.inputs)
+            self.point += [float(x.data) for x in table.at(self.number(line))]
+            self.lookups.append(found)
+        inputs = range(found.position, found.position + table.count)
+        entries = [Traced(self, self.tape.input(k)) for k in inputs]
+        return entries if table.width else entries[0]
 
     def number(self, line: int) -> float:
         """The number of a line at the point of the trace. O(1) per line, over all calls."""
@@ -556,20 +578,26 @@ def take(table: Sequence[Any], i: Any) -> Any:
     """table[i], where `i` is an int, a whole float or a Value, traced or not.
 
     `table` is a sequence of numbers or Values, or of rows of them of one length. No gradient flows
-    to `i`. Cost O(1), compiled O(len(table)).
+    to `i`. Cost O(1); compiled it is O(1) too for what the function closes over, and O(len(table))
+    for a table of arguments or of what is computed.
     Errors: IndexError out of range, ValueError for a fractional or negative index or ragged rows.
 
     >>> take([10.0, 20.0, 30.0], 1.0), take([[1.0, 2.0], [3.0, 4.0]], 1)
     (20.0, [3.0, 4.0])
     """
-    rows = list(table)
+    rows = table if isinstance(table, list) else list(table)
     tracing = context.settings().tracer
+    if isinstance(i, Carrier) and not isinstance(i, (Value, Plain)):
+        i = i.detach()  # no derivative goes to an index
     if isinstance(i, Value) and tracing is not None:
         i = tracing(i)
     if not isinstance(i, Traced) or getattr(i, "kind", None) is bool:
         entry = rows[index_of(i.data if isinstance(i, Value) else operator.pos(i), len(rows))]
         return list(entry) if isinstance(entry, (list, tuple)) else entry
     i.checked_index(len(rows))
+    found = i.recording.looked_up(table, rows, i)
+    if found is not None:
+        return found
     if rows and isinstance(rows[0], (list, tuple)):
         lengths = sorted({len(row) for row in rows})
         if len(lengths) > 1:

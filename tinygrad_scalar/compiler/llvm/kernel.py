@@ -268,24 +268,29 @@ class Kernel:
         return room
 
     def sums(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any]:
-        """The sums of the outputs over the points where the guards hold, and where they do."""
+        """The sums of outputs over the points where the guards hold, and where they do.
+
+        With the sums come those outputs that are wanted for every point.
+        """
         import numpy as np
 
-        total, masks = 0.0, []
+        total, rest, masks = 0.0, list[Any](), []
         for start in range(0, size, SHORT):
             count = min(SHORT, size - start)
             part = columns
             if count < size:
                 part = [c if isinstance(c, float) else c[start : start + count] for c in columns]
             space = self._workspace(count)
-            total = total + space.sums(part, p)
+            sums, each = space.sums(part, p)
+            total, rest = total + sums, [*rest, each]
             self.callbacks.check()
             masks.append(space.mask[:count].tobytes())
             with LOCK:
                 self.workspaces = [space, *self.workspaces[:3]]
+        each = rest[0] if len(rest) == 1 else np.concatenate(rest, axis=1)
         if not any(b"\0" in mask for mask in masks):
-            return total, None
-        return total, np.frombuffer(b"".join(masks), bool).copy()
+            return (total, each), None
+        return (total, each), np.frombuffer(b"".join(masks), bool).copy()
 
     def _workspace(self, size: int) -> Workspace:
         with LOCK:
@@ -293,7 +298,9 @@ class Kernel:
                 if space.size == size:
                     return self.workspaces.pop(place)
         run, slots = self._made("sums")
-        lengths = (self.program.parameters, len(self.program.outputs), slots)
+        program = self.program
+        summed = len(program.outputs) - program.apart
+        lengths = (program.parameters, summed, program.apart, slots)
         return Workspace(run, size, self._lanes(), self.varying or (), lengths, self.dtype)
 
     @staticmethod

@@ -41,7 +41,9 @@ class RollingWriter(writer.Writer):
         for loop in found:
             for place in range(loop.period):
                 lines = [line for line in loop.lines(place) if line in self.outputs]
-                if len(lines) < loop.iterations or any(len(self.outputs[k]) > 1 for k in lines):
+                positions = [position for line in lines for position in self.outputs[line]]
+                single = len(lines) == len(positions) == loop.iterations
+                if not single or len(set(map(self._apart, positions))) > 1:
                     late += lines
         return late
 
@@ -123,8 +125,9 @@ class RollingWriter(writer.Writer):
             index = self._indexed([self.slots[k] * self.lanes for k in lines])
             self._store(self.operand(line), "%s", index)
         if line in self.outputs and line not in self.late:
-            index = self._indexed([self.outputs[k][0] for k in lines])
-            self._write_output_at(index, self.operand(line))
+            positions = [self.outputs[k][0] for k in lines]
+            apart = self._apart(positions[0])
+            self._write_output_at(self._indexed(positions), self.operand(line), apart=apart)
         if not self.checked.isdisjoint(lines):
             self.finite.append(self.operand(line))
 

@@ -53,13 +53,19 @@ define i64 @scatter(ptr %leaves, i64 %n, i64 %offset, ptr %numbers, ptr %room) n
 entry:
   %make = inttoptr i64 {make} to ptr
   %drop = inttoptr i64 {drop} to ptr
-  %floats = call i64 @gather(ptr %leaves, i64 %n, i64 %offset, ptr %room)
+  %known = icmp eq ptr %room, null
+  br i1 %known, label %checked, label %check
+check:
+  %found = call i64 @gather(ptr %leaves, i64 %n, i64 %offset, ptr %room)
+  br label %checked
+checked:
+  %floats = phi i64 [ %n, %entry ], [ %found, %check ]
   %all = icmp eq i64 %floats, %n
   %some = icmp sgt i64 %n, 0
   %go = and i1 %all, %some
   br i1 %go, label %loop, label %done
 loop:
-  %i = phi i64 [ 0, %entry ], [ %next, %end ]
+  %i = phi i64 [ 0, %checked ], [ %next, %end ]
   %place = getelementptr inbounds ptr, ptr %leaves, i64 %i
   %leaf = load ptr, ptr %place
   %slot = getelementptr inbounds i8, ptr %leaf, i64 %offset
@@ -120,6 +126,43 @@ def _offset(name: str) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
+def addresses(leaves: Sequence[Value]) -> list[int] | None:
+    """Where leaves stand, to be kept alive; None if their slots cannot be reached here."""
+    if _functions() is None:
+        return None
+    at = ctypes.c_ssize_t.from_address
+    for name in ("data", "grad"):
+        offset = _offset(name)
+        if offset is None:
+            return None
+        for leaf in leaves:
+            if at(id(leaf) + offset).value != id(getattr(leaf, name)):
+                return None
+    return list(map(id, leaves))
+
+
+def read(places: int, count: int, name: str) -> array[float] | None:
+    """An attribute of the leaves whose addresses stand at `places`; None if one is no float."""
+    functions: Any = _functions()
+    numbers = array("d", bytes(8 * count))
+    found = functions[0](places, count, _offset(name), numbers.buffer_info()[0])
+    return numbers if found == count else None
+
+
+def write(places: int, count: int, name: str, numbers: Any, *, checked: bool = False) -> bool:
+    """Set an attribute of these leaves from a buffer of doubles; False if one is no float.
+
+    After a `read` of all of them that is `checked` already.
+    """
+    if memoryview(numbers).nbytes != 8 * count:
+        return False
+    functions: Any = _functions()
+    start = ctypes.addressof((ctypes.c_char * (8 * count)).from_buffer(numbers))
+    room = None if checked else array("d", bytes(8 * count))  # read only to see that it is a float
+    unread = None if room is None else room.buffer_info()[0]
+    return bool(functions[1](places, count, _offset(name), start, unread) == count)
+
+
 class Slots:
     """The leaves of a closure, held together so that all their numbers are read or written at once.
 
@@ -127,47 +170,24 @@ class Slots:
     has changed nothing.
     """
 
-    def __init__(self, leaves: Sequence[Value]) -> None:
+    def __init__(self, leaves: Sequence[Value], places: Sequence[int]) -> None:
         self.leaves = list(leaves)  # kept alive: their addresses are used
-        self.addresses = array("q", map(id, self.leaves))
+        self._addresses = array("q", places)
         self.zeros = array("d", bytes(8 * len(self.leaves)))
-        self._base, self._count = self.addresses.buffer_info()
-        self._unread = self.zeros[:]  # what is read only to see that it is a float
-        self._buffer = ctypes.c_char * (8 * self._count)
-        self._offsets: dict[str, Any] = {name: _offset(name) for name in ("data", "grad")}
-        functions: Any = _functions()
-        self._gather, self._scatter, _ = functions
 
     @classmethod
     def of(cls, leaves: Sequence[Value]) -> Slots | None:
         """The slots of these leaves, None if they cannot be reached here."""
-        offsets = [_offset("data"), _offset("grad")] if _functions() else [None]
-        if None in offsets or not leaves:
-            return None
-        read = ctypes.c_ssize_t.from_address
-        for leaf in leaves:
-            if read(id(leaf) + (offsets[0] or 0)).value != id(leaf.data):
-                return None
-            if read(id(leaf) + (offsets[1] or 0)).value != id(leaf.grad):
-                return None
-        return cls(leaves)
+        places = addresses(leaves) if leaves else None
+        return None if places is None else cls(leaves, places)
 
     def read(self, name: str) -> array[float] | None:
         """The numbers of an attribute, None if one of them is no float."""
-        count, numbers = self._count, self.zeros[:]
-        if self._gather(self._base, count, self._offsets[name], numbers.buffer_info()[0]) != count:
-            return None
-        return numbers
+        return read(*self._addresses.buffer_info(), name)
 
-    def write(self, name: str, numbers: Any) -> bool:
+    def write(self, name: str, numbers: Any, *, checked: bool = False) -> bool:
         """Set an attribute of every leaf from a buffer of doubles; False if it cannot."""
-        count = self._count
-        if memoryview(numbers).nbytes != 8 * count:
-            return False
-        start = ctypes.addressof(self._buffer.from_buffer(numbers))
-        unread = self._unread.buffer_info()[0]
-        written = self._scatter(self._base, count, self._offsets[name], start, unread)
-        return bool(written == count)
+        return write(*self._addresses.buffer_info(), name, numbers, checked=checked)
 
     def __reduce__(self) -> Any:
         return Slots.of, (self.leaves,)

@@ -24,28 +24,34 @@ class Workspace:
         size: int,
         lanes: int,
         varying: Sequence[bool],
-        lengths: tuple[int, int, int],
+        lengths: tuple[int, int, int, int],
         dtype: str,
     ) -> None:
         import numpy as np
 
-        parameters, outputs, scratch = lengths
+        parameters, outputs, apart, scratch = lengths
         self.run, self.size = run, size
         whole = size + -size % lanes
         self.columns = [np.empty(whole if several else 1, dtype) for several in varying]
         self.parameters = np.empty(parameters, dtype)
-        self.totals = np.empty((outputs, lanes), dtype)
+        results = np.empty(outputs * lanes + apart * whole, dtype)
+        self.totals = results[: outputs * lanes].reshape(outputs, lanes)
+        # outputs that are not summed: a block for each time all lanes are through
+        self._blocks = results[outputs * lanes :].reshape(whole // lanes, apart, lanes)
         self.mask = np.empty(whole, np.uint8)
         self._ones = np.ones(lanes, dtype)
         self._scratch = np.zeros(scratch * lanes + 1, dtype)
         self._places = array("q", map(address, self.columns))  # kept alive: the code reads it
         self._arguments = (
-            size, self._places.buffer_info()[0], address(self.parameters), address(self.totals),
+            size, self._places.buffer_info()[0], address(self.parameters), address(results),
             address(self._scratch), address(self.mask),
         )  # fmt: skip
 
-    def sums(self, columns: Sequence[Any], parameters: Sequence[float]) -> Any:
-        """The sums of the outputs over the points where the guards hold; `mask` says where."""
+    def sums(self, columns: Sequence[Any], parameters: Sequence[float]) -> tuple[Any, Any]:
+        """The sums of outputs over the points where the guards hold, and the last of each point.
+
+        `mask` says where they hold.
+        """
         size = self.size
         for own, column in zip(self.columns, columns, strict=True):
             if isinstance(column, float):
@@ -57,4 +63,6 @@ class Workspace:
         self.totals.fill(0.0)
         self.mask.fill(1)
         self.run(*self._arguments)
-        return self.totals @ self._ones
+        blocks, apart, lanes = self._blocks.shape
+        each = self._blocks.swapaxes(0, 1).reshape(apart, blocks * lanes)[:, :size]
+        return self.totals @ self._ones, each

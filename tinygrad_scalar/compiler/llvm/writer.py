@@ -167,9 +167,13 @@ class Writer(Assembly):
     # ── results ───────────────────────────────────────────────────────────────────────────────
     def _write_output(self, line: int, name: str) -> None:
         for k in self.outputs[line]:
-            self._write_output_at(k, name)
+            self._write_output_at(k, name, apart=self._apart(k))
 
-    def _write_output_at(self, position: int | str, name: str) -> None:
+    def _apart(self, position: int) -> bool:
+        """Whether an output is wanted for every point, where others are summed."""
+        return self.how == "sums" and position >= len(self.program.outputs) - self.program.apart
+
+    def _write_output_at(self, position: int | str, name: str, *, apart: bool = False) -> None:
         if self.how == "point":
             self._store(name, "%out", position)
         elif self.how == "batch":
@@ -177,6 +181,11 @@ class Writer(Assembly):
             column = self.add(f"load ptr, ptr {pointer}, !invariant.load !0")
             place = self.add(f"getelementptr inbounds {self.t}, ptr {column}, i64 %i")
             self.lines.append(f"  store {self.v} {name}, ptr {place}, align {self.bytes}")
+        elif apart:  # in blocks of so many lanes of each
+            block = self.add(f"mul i64 %i, {self.program.apart}")
+            first = self.add(f"mul i64 {position}, {self.lanes}")
+            place = self.add(f"add i64 {block}, {first}")
+            self._store(name, "%out", place)
         else:
             counted = self._counted()
             place = self.add(f"getelementptr {self.v}, ptr %out, i64 {position}")

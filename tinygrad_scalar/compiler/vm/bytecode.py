@@ -44,8 +44,8 @@ SUM = 0  # the body of sums of any length
 class Stream:
     """The instructions for a trace: (body, iterations, where its indices begin), in order.
 
-    `outputs` are the lines that are read at the end, `wanted` the markers to differentiate for,
-    `sizes` the numbers of inputs and parameters. Unsupported: see `superinstructions`.
+    `outputs` are the lines that are read at the end, `wanted` what is differentiated by of all that
+    comes in, `sizes` the numbers of inputs and parameters. Unsupported: see `superinstructions`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Stream:
         wanted: Wanted,
         sizes: tuple[int, int],
     ) -> None:
-        self.code, self.trace = code, operations(code, wanted)
+        self.code, self.trace = code, operations(code, wanted, sizes[0])
         if any(row.joint is not None for row in self.trace.rows):
             raise Unsupported
         # what makes each body, once it is clear that the stream is run; the sum is there already
@@ -63,7 +63,7 @@ class Stream:
         self._known: dict[Any, int] = {}
         self.pattern = patterns(self.trace)
         runs = self._runs()
-        kept = dear(self.trace, self.pattern) & bool(len(wanted[1]))
+        kept = dear(self.trace, self.pattern) & bool(len(wanted))
         self.cells = Cells(self.trace, runs, outputs, kept, sizes)
         self._starts = [np.empty(0, int)]
         self._instructions = [np.empty((0, 3), int)]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_scalar.compiler.ir.program import PARAMETER, Program
+from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.jit import Module, machine
 from tinygrad_scalar.compiler.llvm.kernel import Callbacks, Kernel
@@ -29,7 +29,7 @@ from tinygrad_scalar.compiler.vm.sweeps import Writer
 class Interpreter(Kernel):
     """A trace for one point: the values of some lines, and gradients of one with respect to some.
 
-    The outputs are the `values`, then the slopes of `loss` along the `wanted` markers of a kind.
+    The outputs are the `values`, then the slopes of `loss` along the `wanted` of what comes in.
     """
 
     retires = True  # where it gives NaN and the function does not, code written out may do better
@@ -44,8 +44,8 @@ class Interpreter(Kernel):
     ) -> None:
         inputs, parameters = sizes
         cells = stream.cells
-        first = cells.count + (inputs if wanted[0] is PARAMETER else 0)
-        outputs = [cells.of_line[np.asarray(values, int)], first + np.asarray(wanted[1], int)]
+        slopes = cells.count + np.asarray(wanted, int)
+        outputs = [cells.of_line[np.asarray(values, int)], slopes]
         self.outputs = np.concatenate(outputs).astype(np.int32)
         self.loss = None if loss is None else int(cells.of_line[loss])
         self.program = Program([], [0] * len(self.outputs), inputs, parameters)

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_scalar.compiler.ir.lower import POWERS, alone
 from tinygrad_scalar.compiler.ir.program import Line
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, MARKERS
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, MARKERS, PARAMETER
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE
 from tinygrad_scalar.core import primitives
 from tinygrad_scalar.core.primitive import Primitive
@@ -26,7 +26,7 @@ _INLINE = NATIVE - LIBRARY.keys() | MARKERS  # what machine code does without a 
 _ROW, _FORM = 44, 36  # bits of a pattern: from here the row, from here its exponent or its length
 
 Array = Any
-Wanted = tuple[Primitive, Sequence[int]]  # a kind of markers, and which of them
+Wanted = Sequence[int]  # which numbers that come in: the inputs, and then the parameters
 
 
 class Operations(NamedTuple):
@@ -42,8 +42,8 @@ class Operations(NamedTuple):
     markers: dict[Primitive, tuple[Array, Array]]  # their lines, and what they say
 
 
-def operations(code: Sequence[Line], wanted: Wanted) -> Operations:
-    """The operations of a trace; gradients are asked for markers of a kind. O(operands)."""
+def operations(code: Sequence[Line], wanted: Wanted, inputs: int) -> Operations:
+    """The operations of a trace with so many inputs; gradients are asked for some. O(operands)."""
     kinds = list(map(itemgetter(0), code))
     numbers = {kind: k for k, kind in enumerate(dict.fromkeys(kinds))}
     rows = list(numbers)
@@ -66,8 +66,9 @@ def operations(code: Sequence[Line], wanted: Wanted) -> Operations:
         lines = np.flatnonzero(row == numbers[kind])
         told = np.array([code[k][1][0] for k in lines.tolist()])
         markers[kind] = lines, told
-        if kind is wanted[0]:
-            passive[lines[np.isin(told, wanted[1])]] = False
+        if kind is not CONSTANT:
+            own = told + (inputs if kind is PARAMETER else 0)
+            passive[lines[np.isin(own, wanted)]] = False
     return Operations(rows, row[line], line, start, operands, place, passive, markers)
 
 

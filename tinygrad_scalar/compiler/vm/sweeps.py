@@ -101,7 +101,8 @@ class Writer(writer.Writer):
         if not (self.backwards and row is CONSTANT and operands[0] == 0.0):
             super()._write_output(line, name)
 
-    def _write_output_at(self, position: int | str, name: str) -> None:
+    def _write_output_at(self, position: int | str, name: str, *, apart: bool = False) -> None:
+        del apart  # nothing is summed over points
         assert isinstance(position, int)  # noqa: S101 (straight lines of code)
         if not self.backwards:
             place = self._cell(self.body.operands + position, "%v")

@@ -1,0 +1,253 @@
+"""Tables that a traced index looks up: what stands where it points, and gradients added there."""
+
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_scalar as tg
+from tinygrad_scalar import TraceError, Value, engines, grad, hessian, hvp, jvp, load_compiled, take
+
+compiled = tg.compile
+EVERY = pytest.mark.parametrize("engine", [name for name in engines() if name != "cuda"])
+# sums of a few products, in another order than eagerly
+CLOSE = {"rtol": 1e-13, "atol": 1e-15}
+
+
+def table_of(rows, width, seed=0):
+    draw = random.Random(seed).gauss
+    return [[Value(draw(0, 1)) for _ in range(width)] for _ in range(rows)]
+
+
+def flat_of(count, seed=0):
+    return [row[0] for row in table_of(count, 1, seed)]
+
+
+def collected(leaves):
+    """The gradients of some leaves, which are 0 from now on."""
+    found = [leaf.grad for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = 0.0
+    return found
+
+
+ROWS, FLAT, WEIGHTS = table_of(30, 3), flat_of(40, seed=1), flat_of(3, seed=2)
+LEAVES = [*itertools.chain.from_iterable(ROWS), *FLAT, *WEIGHTS]
+
+
+def scored(i, x):
+    row = take(ROWS, i)
+    score = sum(a * b for a, b in zip(row, WEIGHTS, strict=True))
+    return tg.tanh(score * x) * row[0] + take(FLAT, i) * x * x
+
+
+def computed_index(i, x):
+    return take(FLAT, i * 2 + 1) * tg.sin(take(ROWS, 29 - i)[2] * x)
+
+
+def index_of_an_index(i, x):
+    following = [float(k * 7 % 30) for k in range(30)]
+    return take(ROWS, take(following, take(following, i)))[1] * x * x
+
+
+def tied(i, x):
+    return take(ROWS, i)[1] * ROWS[3][1] * x + ROWS[3][0] * x * x
+
+
+def behind_a_branch(i, x):
+    return take(ROWS, i)[0] * x * x if x > 0 else -take(FLAT, i) * x * x
+
+
+def numbers_among_leaves(i, x):
+    padded = [[0.0, ROWS[0][1]], *[row[:2] for row in ROWS[1:]]]
+    a, b = take(padded, i)
+    return (a + b * x) * x
+
+
+FUNCTIONS = [scored, computed_index, index_of_an_index, tied, behind_a_branch, numbers_among_leaves]
+EACH = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+INDICES = np.array([0, 3, 3, 14, 7, 3, 14, 1, 10, 3])
+POINTS = np.linspace(-1.5, 1.5, 10)
+
+
+@EVERY
+@EACH
+def test_values_and_gradients_are_those_of_the_function(engine, function):
+    f = compiled(function, engine=engine)
+    assert f(3.0, 0.7) == pytest.approx(function(3.0, 0.7).data, rel=1e-14)
+    for i, x in ((3.0, 0.7), (14.0, -0.4), (3.0, 0.9)):
+        np.testing.assert_allclose(f.grad(i, x), [0.0, grad(function, 1)(i, x).data], **CLOSE)
+        _, slope = jvp(function, (i, x), (0.0, 1.0))
+        np.testing.assert_allclose(f.jvp((i, x), (0.0, 1.0))[1], slope.data, **CLOSE)
+        curved = [[getattr(y, "data", y) for y in row] for row in hessian(function)(i, x)]
+        np.testing.assert_allclose(f.hessian(i, x), curved, **CLOSE)
+        along = hvp(function, (i, x), (0.0, 2.0))
+        np.testing.assert_allclose(
+            f.hvp((i, x), (0.0, 2.0)), [getattr(y, "data", y) for y in along], **CLOSE
+        )
+
+
+@EVERY
+@EACH
+def test_batches_are_what_their_points_are(engine, function):
+    f = compiled(function, engine=engine)
+    expected = [function(int(i), float(x)).data for i, x in zip(INDICES, POINTS, strict=True)]
+    np.testing.assert_allclose(f(INDICES, POINTS), expected, **CLOSE)
+    slopes = [f.grad(float(i), float(x))[1] for i, x in zip(INDICES, POINTS, strict=True)]
+    np.testing.assert_allclose(f.grad(INDICES, POINTS)[1], slopes, **CLOSE)
+    # an index for all of them
+    np.testing.assert_allclose(
+        f(3.0, POINTS), [function(3, float(x)).data for x in POINTS], **CLOSE
+    )
+
+
+@EVERY
+@EACH
+def test_gradients_are_added_where_the_index_points(engine, function):
+    f = compiled(function, engine=engine)
+    collected(LEAVES)
+    loss = f.backward(INDICES, POINTS)
+    given = collected(LEAVES)
+    mean = sum(function(int(i), float(x)) for i, x in zip(INDICES, POINTS, strict=True)) / 10
+    mean.backward()
+    np.testing.assert_allclose(loss, mean.data, **CLOSE)
+    np.testing.assert_allclose(given, collected(LEAVES), **CLOSE)
+    for i, x in ((3.0, 0.7), (14.0, -0.4), (3.0, 0.9)):
+        f.backward(i, x)
+        given = collected(LEAVES)
+        function(i, x).backward()
+        np.testing.assert_allclose(given, collected(LEAVES), **CLOSE)
+    f.backward(3.0, POINTS)
+    given = collected(LEAVES)
+    (sum(function(3, float(x)) for x in POINTS) / 10).backward()
+    np.testing.assert_allclose(given, collected(LEAVES), **CLOSE)
+
+
+@EVERY
+def test_what_stands_in_a_table_is_read_anew_at_each_call(engine):
+    table = table_of(20, 2)
+    f = compiled(lambda i: take(table, i)[0] * 2, engine=engine)
+    f(4.0), f(np.array([4.0, 5.0]))
+    table[4][0].data = 7.0
+    assert f(4.0) == 14.0
+    assert f(np.array([4.0, 4.0])).tolist() == [14.0, 14.0]
+
+
+@EVERY
+@pytest.mark.parametrize("table", [FLAT, ROWS], ids=["numbers", "rows"])
+def test_an_index_that_is_none_raises_as_uncompiled(engine, table):
+    f = compiled(lambda i: tg.sum([take(table, i)] if table is FLAT else take(table, i)),
+                 engine=engine)  # fmt: skip
+    f(1.0)
+    last = len(table) - 1
+    collected(LEAVES)
+    for index in (last + 1.0, -1.0, 0.5, math.nan, math.inf):
+        with pytest.raises((IndexError, ValueError)) as error:
+            take(table, index)
+        for call in (f, f.grad, f.backward):
+            for given_index in (index, np.array([1.0, index, 2.0])):
+                with pytest.raises(error.type, match=f"take: index .* give 0 to {last}"):
+                    call(given_index)
+    assert not any(collected(LEAVES))
+
+
+@EVERY
+def test_rows_that_are_computed_are_found_when_they_are_read(engine):
+    inner = Value(3.0) * Value(2.0)
+
+    def mixed(i, x):
+        rows = [[Value(2.0), x * x] if k == 9 else [Value(1.0), Value(5.0)] for k in range(12)]
+        rows[4] = [Value(1.0), inner]
+        return take(rows, i)[1] * x
+
+    f = compiled(mixed, engine=engine)
+    assert (f(3.0, 2.0), f(4.0, 2.0), f(9.0, 2.0)) == (10.0, 12.0, 8.0)
+    assert f.grad(9.0, 2.0) == (0.0, 12.0)
+    assert f(np.array([9.0, 4.0]), np.array([3.0, 1.0])).tolist() == [27.0, 6.0]
+    ragged = [[Value(1.0)] * (3 if k == 5 else 2) for k in range(10)]
+    g = compiled(lambda i: take(ragged, i)[0], engine=engine)
+    assert g(1.0) == 1.0
+    with pytest.raises(ValueError, match="rows of 2 and of 3 numbers"):
+        g(5.0)
+
+
+@EVERY
+@EACH
+def test_files_and_pickles_hold_tables(engine, function, tmp_path):
+    f = compiled(lambda i, x: function(i, x), engine=engine)
+    f(3.0, 0.7), f(3.0, -0.7)
+    f.save(tmp_path / "f.json")
+    loaded = load_compiled(tmp_path / "f.json")
+    assert [loaded(i, x) for i, x in ((3.0, 0.7), (9.0, -0.7))] == [f(3.0, 0.7), f(9.0, -0.7)]
+    np.testing.assert_array_equal(loaded(INDICES, POINTS), f(INDICES, POINTS))
+    assert loaded.grad(9.0, 0.3) == f.grad(9.0, 0.3)
+    assert loaded.backward(INDICES, POINTS) == pytest.approx(f.backward(INDICES, POINTS), rel=1e-14)
+    collected(LEAVES)
+    with pytest.raises(TraceError, match="loaded without its source"):
+        loaded(99.0, 0.7)
+
+
+def test_a_table_is_looked_through_before_it_leaves_the_process(tmp_path):
+    rows = [[Value(1.0), Value(5.0)] for _ in range(12)]
+    rows[7] = [Value(1.0), Value(2.0) * Value(4.0)]
+    f = compiled(lambda i, x: take(rows, i)[1] * x)
+    f(3.0, 2.0)
+    f.save(tmp_path / "f.json")
+    assert load_compiled(tmp_path / "f.json")(7.0, 2.0) == f(7.0, 2.0) == 16.0
+
+
+def test_a_derivative_by_the_table_itself_inside():
+    def inner(i, x):
+        return grad(lambda rows: (take(rows, i)[1] * x) ** 2)(ROWS)[3][1]
+
+    f = compiled(inner)
+    for i in (3.0, 4.0):
+        assert f(i, 1.5) == pytest.approx(inner(i, 1.5), rel=1e-14)
+
+
+def test_no_derivative_goes_to_an_index():
+    assert jvp(lambda i, x: take(FLAT, i) * x, (1.0, 2.0), (1.0, 1.0))[1].data == FLAT[1].data
+
+
+def test_neither_code_nor_calls_know_the_length():
+    """A table of 50,000 rows of 16 gives the code that one of 50 gives."""
+    sizes = {}
+    for count in (50, 50_000):
+        table = [[0.5] * 16 for _ in range(count - 1)] + [[Value(1.0)] * 16]
+        table[0] = [Value(2.0)] * 16
+        f = compiled(lambda i, x, table=table: tg.dot(take(table, i), [x] * 16))
+        f.backward(count - 1.0, 2.0)
+        sizes[count] = len(f.tape), len(f.source)
+    assert sizes[50][0] == sizes[50_000][0]
+    assert abs(sizes[50][1] - sizes[50_000][1]) <= 6  # the digits of the last index
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 4), st.sampled_from("+*-")), min_size=1, max_size=12),
+    seed=st.integers(0, 2**16),
+)
+def test_programs_that_look_up_again_and_again(steps, seed):
+    """An index of its own for every step, as an argument; every engine against the function."""
+    table, draw = table_of(11, 2, seed), random.Random(seed)
+
+    def program(indices, x):
+        for (k, sign), i in zip(steps, indices, strict=True):
+            a, b = take(table, i)
+            x = a + b * x if sign == "+" else a * x if sign == "*" else tg.sin(x - a * b + k)
+        return x
+
+    indices = [float(draw.randrange(11)) for _ in steps]
+    leaves = list(itertools.chain.from_iterable(table))
+    program(indices, 0.5).backward()
+    expected = collected(leaves)
+    for engine in (name for name in engines() if name != "cuda"):
+        f = compiled(program, engine=engine)
+        assert f(indices, 0.5) == pytest.approx(program(indices, 0.5).data, rel=1e-12, abs=1e-14)
+        f.backward(indices, 0.5)
+        # up to a dozen steps, each rounded once more or less
+        np.testing.assert_allclose(collected(leaves), expected, rtol=1e-11, atol=1e-13)

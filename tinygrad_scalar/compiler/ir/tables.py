@@ -1,0 +1,246 @@
+"""Tables that a traced index looks up: memory, read where the index points and nowhere else.
+
+A trace notes which table is looked up, and by which line. What stands there is a further input of
+the code: it is fetched before the code is run, and gradients for it are added to where it was
+fetched. So the length of a table costs nothing, neither compiled nor run, and code that is
+differentiated, rolled up or run in lanes knows of no tables. C and CUDA, which stand alone, fetch
+it themselves (`in_memory`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tinygrad_scalar.compiler.ir.tape import (
+    CONSTANT,
+    INPUT,
+    LOAD,
+    MARKERS,
+    PARAMETER,
+    TAKE,
+    Tape,
+)
+from tinygrad_scalar.compiler.llvm import slots
+from tinygrad_scalar.compiler.llvm.workspace import address
+from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import is_number
+
+FEWEST = 8  # rows; among fewer a comparison for each is chosen quicker
+WHOLE = "tables line by line"  # what a trace is told where a table must be written out
+
+
+class UnevenError(Exception):
+    """A row holds what the rows seen before it do not: something computed, or another length."""
+
+
+def leaf_or_number(x: Any) -> bool:
+    """Whether an entry is a leaf closed over or a plain number; nothing that was computed."""
+    if type(x) is float:
+        return True
+    # what is traced calls itself a Value, and is none
+    return (isinstance(x, Value) and issubclass(type(x), Value) and x.primitive is None) or (
+        not isinstance(x, Value) and is_number(x)
+    )
+
+
+class Table:
+    """The rows of a sequence as they stood when it was first looked up; `width` 0 if it has none.
+
+    A row is looked at when an index first points to it. A plain number is the leaf of nobody.
+    """
+
+    def __init__(self, source: Any, rows: Sequence[Any], after: int = 0) -> None:
+        self.source = source  # kept, so that its id stays its own
+        self.rows, self.after = list(rows), after  # how many leaves the trace has met before
+        self.width = len(rows[0]) if isinstance(rows[0], (list, tuple)) else 0
+        self.count = self.width or 1  # numbers in a row
+        self._leaves: dict[Any, tuple[Value, ...]] = {}
+        self._addresses: Any = None  # of the leaves of rows that an array pointed to
+        self._reachable = True
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def of(cls, source: Any, rows: Sequence[Any], after: int) -> Table | None:
+        """The table; None for one that is short, or whose first row holds what is computed."""
+        if len(rows) < FEWEST:
+            return None
+        made = cls(source, rows, after)
+        try:
+            made.entries(0)
+        except UnevenError:
+            return None
+        return made
+
+    def same(self, source: Any, rows: Sequence[Any]) -> bool:
+        """Whether a sequence is this one, with its rows as they were."""
+        if source is not self.source or len(rows) != len(self.rows):
+            return False
+        return all(a is b for a, b in zip(rows, self.rows, strict=True))
+
+    def entries(self, i: int) -> tuple[Any, ...]:
+        """What stands in a row. UnevenError: see there."""
+        row = self.rows[i]
+        if isinstance(row, (list, tuple)) != bool(self.width):
+            raise UnevenError
+        entries = tuple(row) if self.width else (row,)
+        if len(entries) != self.count or not all(map(leaf_or_number, entries)):
+            raise UnevenError
+        return entries
+
+    def leaves(self, i: int) -> tuple[Value, ...]:
+        """The leaves of a row."""
+        found = self._leaves.get(i)
+        if found is None:
+            row = [x if isinstance(x, Value) else Value(x) for x in self.entries(i)]
+            found = self._leaves[i] = tuple(row)
+        return found
+
+    def at(self, index: float) -> tuple[Value, ...]:
+        """The leaves that an index points to; of row 0 for one that is none, and fails a guard."""
+        found = self._leaves.get(index)
+        return self.leaves(self.place(index)) if found is None else found
+
+    def place(self, index: float) -> int:
+        """The row that an index points to, 0 for one that is none."""
+        return int(index) if 0 <= index < len(self.rows) and index == math.floor(index) else 0
+
+    # ── many rows at once ─────────────────────────────────────────────────────────────────────
+    def places(self, indices: Any) -> Any:
+        """The same for an array of indices."""
+        import numpy as np
+
+        with np.errstate(invalid="ignore"):
+            valid = (indices >= 0) & (indices < len(self.rows)) & (indices == np.floor(indices))
+        return np.where(valid, indices, 0).astype(np.int64)
+
+    def _reached(self, rows: Any) -> Any:
+        """The addresses of the leaves of rows, an array (rows, count); None if they have none."""
+        import numpy as np
+
+        if self._addresses is None:
+            self._addresses = np.zeros((len(self.rows), self.count), np.int64)
+        for i in rows[self._addresses[rows, 0] == 0].tolist():
+            found = slots.addresses(self.leaves(i)) if self._reachable else None
+            if found is None:
+                self._reachable = False
+                return None
+            self._addresses[i] = found
+        return self._addresses[rows]
+
+    def numbers(self, rows: Any) -> Any:
+        """What stands in rows, an array (rows, count)."""
+        import numpy as np
+
+        rows = np.asarray(rows)
+        places = self._reached(rows)
+        if places is not None:
+            found = slots.read(address(places), places.size, "data")
+            if found is not None:
+                return np.frombuffer(found).reshape(-1, self.count)
+        listed = [[float(leaf.data) for leaf in self.leaves(i)] for i in rows.tolist()]
+        return np.array(listed).reshape(-1, self.count)
+
+    def add_gradients(self, places: Any, gradients: Any, scale: float) -> None:
+        """Add gradients (n, count) to the `.grad` of the leaves in these rows: a scatter-add."""
+        import numpy as np
+
+        rows, which = np.unique(places, return_inverse=True)
+        entries = which[:, None] * self.count + np.arange(self.count)
+        sums = np.bincount(entries.ravel(), gradients.ravel(), len(rows) * self.count)
+        total = sums.reshape(-1, self.count) * scale
+        found = self._reached(rows)
+        if found is not None:
+            before = slots.read(address(found), found.size, "grad")
+            if before is not None:
+                after = np.frombuffer(before) + total.ravel()
+                slots.write(address(found), found.size, "grad", after, checked=True)
+                return
+        for i, row in zip(rows.tolist(), total.tolist(), strict=True):
+            self.add_at(i, row, 1.0)
+
+    def add_at(self, index: float, gradients: Sequence[float], scale: float) -> None:
+        """The same for one row."""
+        for leaf, gradient in zip(self.at(index), gradients, strict=True):
+            leaf.grad += float(gradient) * scale
+
+
+class Lookup(NamedTuple):
+    """A row of a table looked up by a line: the inputs from `position` on are what stands there."""
+
+    table: Table
+    line: int
+    position: int
+
+
+def tables_of(lookups: Sequence[Lookup]) -> list[Table]:
+    """The tables that are looked up, each once, in the order of their first use."""
+    return list({id(one.table): one.table for one in lookups}.values())
+
+
+# ── C and CUDA ────────────────────────────────────────────────────────────────────────────────
+def leaves_in_order(leaves: Sequence[Value], lookups: Sequence[Lookup]) -> list[Value]:
+    """All leaves, each once, in the order of their first use; a table's row by row."""
+    found: list[Value] = []
+    met = 0
+    for table in tables_of(lookups):
+        found += leaves[met : table.after]
+        met = table.after
+        found += [x for i in range(len(table)) for x in table.entries(i) if isinstance(x, Value)]
+    found += leaves[met:]
+    return list({id(leaf): leaf for leaf in found}.values())
+
+
+def in_memory(
+    code: Sequence[Any],
+    lines: Sequence[int],
+    lookups: Sequence[Lookup],
+    inputs: int,
+    places: Sequence[int] | Mapping[int, int],
+    place_of: Mapping[int, int],
+) -> tuple[Tape, list[int]]:
+    """Code that fetches what it looks up from the parameters: O(lines + entries of tables).
+
+    `places` says where the parameters of the code stand there, `place_of` where a leaf does by its
+    id. A table whose leaves do not stand row behind row is an entry of a list of them.
+    """
+    loads = {one.position + k: (one, k) for one in lookups for k in range(one.table.count)}
+    tape, at = Tape(), list[int]()
+    made: dict[tuple[int, int], tuple[int, ...]] = {}
+    for row, operands in code:
+        if row is INPUT and operands[0] >= inputs:
+            one, k = loads[operands[0]]
+            key = id(one.table), k
+            if key not in made:
+                made[key] = _column(tape, one.table, k, place_of)
+            column = made[key]
+            strided = len(column) == 2
+            at.append(tape.line((LOAD if strided else TAKE, (at[one.line], *column))))
+        elif row is PARAMETER:
+            at.append(tape.parameter(places[operands[0]]))
+        elif row is CONSTANT:
+            at.append(tape.constant(operands[0]))
+        else:
+            at.append(
+                tape.line((row, operands if row in MARKERS else tuple([at[k] for k in operands])))
+            )
+    return tape, [at[line] for line in lines]
+
+
+def _column(tape: Tape, table: Table, k: int, place_of: Mapping[int, int]) -> tuple[int, ...]:
+    """The lines of its first entry and of the distance between entries, or of all entries."""
+    entries = [table.entries(i)[k] for i in range(len(table))]
+    places = [place_of[id(x)] if isinstance(x, Value) else -1 for x in entries]
+    first, step = places[0], places[1] - places[0]
+    if min(places) >= 0 and places == [first + step * i for i in range(len(places))]:
+        return tape.parameter(first), tape.constant(float(step))
+    return tuple(
+        tape.parameter(place) if place >= 0 else tape.constant(float(x))
+        for place, x in zip(places, entries, strict=True)
+    )
+
+
+__all__ = ["Lookup", "Table", "UnevenError", "in_memory", "leaves_in_order"]
