@@ -51,7 +51,7 @@ class Boxes:
         self._kind = kind_of(seen)
         self._net = net(seen)
         # Graphviz stacks columns from the bottom to the top.
-        self._upwards = look.direction == "LR" and not seen.lines and not self._net
+        self._upwards = look.direction == "LR" and not seen.ranks and not self._net
         self._scope_of = {seen.key(node): seen.scopes.get(id(node), ()) for node in seen.nodes} | {
             box.key: box.scope for box in seen.boxes
         }
@@ -212,7 +212,7 @@ class Boxes:
     def _title(self, box: Box) -> str:
         if box.group is None:
             return box_name(self._seen, box)
-        framed = not self._seen.lines and any(
+        framed = not self._seen.ranks and any(
             box.scope[:level] in self._seen.titles for level in range(1, len(box.scope) + 1)
         )
         return box.name if framed else f"{box.name} × {len(box.nodes)}"
@@ -249,7 +249,7 @@ class Boxes:
 def net(seen: Scene) -> bool:
     """Whether closed scopes are joined by so many edges that straight lines show them best."""
     boxes = any(box.group is None and box.name for box in seen.boxes)
-    return seen.compact and boxes and not seen.lines and len(seen.bundles) > _NET
+    return seen.compact and boxes and not seen.ranks and len(seen.bundles) > _NET
 
 
 def stem(name: str) -> str:

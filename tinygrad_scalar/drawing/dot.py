@@ -25,7 +25,7 @@ from tinygrad_scalar.drawing.colour import GradientColours
 from tinygrad_scalar.drawing.compact import Boxes, box_name, net
 from tinygrad_scalar.drawing.gradients import Gradients, recorded_gradients
 from tinygrad_scalar.drawing.labels import dot_text, number_text, width_of
-from tinygrad_scalar.drawing.lines import beginnings, by_line, edge
+from tinygrad_scalar.drawing.lines import by_line, edge, margin
 from tinygrad_scalar.drawing.looks import caption_of, coloured, look_of, symbol_of
 from tinygrad_scalar.drawing.scene import Box, Bundle, Scene, scene, slopes
 from tinygrad_scalar.drawing.scopes import Scope, nested
@@ -124,8 +124,8 @@ def scene_dot(
     else:
         blocks, edges = _detailed(seen, look, shown, text, colours, focus, paint, ids)
     legend = [] if colours is None else [colours.legend()]
-    lined = [beginnings(seen)] if seen.lines else []
-    clusters = by_line(blocks, seen, _OPERATIONS) if seen.lines else _clusters(seen, blocks, paint)
+    lined = [margin(seen)] if seen.ranks else []
+    clusters = by_line(blocks, seen, _OPERATIONS) if seen.ranks else _clusters(seen, blocks, paint)
     header = [paint(_header(seen, look)), _titled(look, notes)]
     return "".join(("digraph {\n", *header, *clusters, *lined, *legend, *edges, "}\n"))
 
@@ -144,7 +144,7 @@ def _header(seen: Scene, look: Look) -> str:
     if seen.compact or len(seen.nodes) > _LARGE:
         header += _QUICK
     if seen.compact:
-        order = "" if seen.lines or net(seen) else " ordering=in"
+        order = "" if seen.ranks or net(seen) else " ordering=in"
         splines = " splines=line remincross=false" if net(seen) else ""
         header += "  edge [arrowsize=0.4 penwidth=0.7]\n" if splines else ""
         header += f"  graph [nodesep={0.07 if splines else 0.14}{splines}{order}]\n"
@@ -191,7 +191,7 @@ def _detailed(
         text = paint(_box(seen, box)) if colours is None else _coloured_box(seen, box, colours, of)
         blocks.setdefault(box.scope, ([], []))[0].append(text)
     label = "xlabel" if _dense(seen) else "label"
-    if len(seen.nodes) > _LARGE and not _dense(seen) and seen.lines:
+    if len(seen.nodes) > _LARGE and not _dense(seen) and seen.ranks:
         label = "headlabel"
     return blocks, [
         *_edges(seen, look, label, paint, ids),

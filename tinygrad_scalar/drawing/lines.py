@@ -14,7 +14,7 @@ from tinygrad_scalar.drawing.scene import Scene
 
 def turned(seen: Scene, key: str) -> bool:
     """Whether a thing stands in a line that runs backwards."""
-    return seen.lines.get(key, 0) % 2 == 1
+    return seen.line(key) % 2 == 1
 
 
 def edge(
@@ -26,11 +26,11 @@ def edge(
     nothing.
     """
     ends = f"{source}{leaves} -> {target}{arrives}"
-    if seen.lines:
-        lines = {seen.lines.get(key.replace("f", "u")) for key in (source, target)}
-        if len(lines) > 1:
+    if seen.ranks:
+        line = seen.line(target.replace("f", "u"))
+        if seen.line(source.replace("f", "u")) != line:
             inside = f"{inside} constraint=false".strip()
-        elif turned(seen, target.replace("f", "u")):
+        elif line % 2:
             ends = f"{target}{arrives} -> {source}{leaves}"
             inside = f"{inside.replace('headlabel', 'taillabel')} dir=back".strip()
     return f"  {ends} [{inside}]\n" if inside else f"  {ends}\n"
@@ -51,34 +51,39 @@ def by_line(blocks: Mapping[Any, Any], seen: Scene, operations_of: str) -> Itera
 
 def _line_of(seen: Scene, text: str) -> int:
     """The line that a node stands in, from its text in DOT."""
-    key = text.split(maxsplit=1)[0]
-    return seen.lines.get(key.replace("f", "u"), 0)
+    return seen.line(text.split(maxsplit=1)[0].replace("f", "u"))
 
 
-def beginnings(seen: Scene) -> str:
-    """What keeps the lines of a wrapped picture below each other, beginning at the sides."""
-    fed = {*_fed_in_line(seen)}
+def margin(seen: Scene) -> str:
+    """What keeps the lines of a wrapped picture below each other: points on the left, in order.
+
+    What stands first on the left of a line is as far from its point as the line has it; and so is
+    what stands first on the right, where a line that runs back begins.
+    """
+    feeds, fed = _in_line(seen)
     computed = {seen.key(node) for node in seen.nodes if node.primitive and not seen.compact}
-    chain = " -> ".join(f"line{line}" for line in range(max(seen.lines.values()) + 1))
+    last = max(map(seen.line, seen.ranks))
+    chain = " -> ".join(f"line{line}" for line in range(last + 1))
     text = [f"  {{rank=same node [shape=point style=invis width=0.01]\n  {chain} [style=invis]}}\n"]
-    for key, line in seen.lines.items():
-        if key not in fed:
-            head = f"f{key[1:]}" if key in computed else key
-            far = seen.columns * (1 if seen.compact else 2)
-            place = f"minlen={far}" if turned(seen, key) else "weight=4"
-            text.append(f"  line{line} -> {head} [style=invis {place}]\n")
+    for key, rank in seen.ranks.items():
+        column = rank % seen.columns
+        if turned(seen, key):
+            column = seen.columns - 1 - column
+        if key not in fed or (turned(seen, key) and key not in feeds):
+            first = f"f{key[1:]}" if key in computed and not turned(seen, key) else key
+            place = (1 if seen.compact else 2) * column + 1
+            text.append(f"  line{seen.line(key)} -> {first} [style=invis weight=4 minlen={place}]\n")
     return "".join(text)
 
 
-def _fed_in_line(seen: Scene) -> Iterator[str]:
-    """What stands behind another thing in its own line."""
-    for node in seen.nodes:
-        key = seen.key(node)
-        if any(
-            id(p) in seen.shown and seen.lines.get(seen.key(p)) == seen.lines.get(key)
-            for p in node.parents
-        ):
-            yield key
-    for bundle in seen.bundles:
-        if seen.lines.get(bundle.source) == seen.lines.get(bundle.target):
-            yield bundle.target
+def _in_line(seen: Scene) -> tuple[set[str], set[str]]:
+    """What is an operand of another thing in its own line, and what has one there."""
+    edges = [
+        (seen.key(parent), seen.key(node))
+        for node in seen.nodes
+        for parent in node.parents
+        if id(parent) in seen.shown
+    ]
+    edges += [(bundle.source, bundle.target) for bundle in seen.bundles]
+    inside = [(source, target) for source, target in edges if seen.line(source) == seen.line(target)]
+    return {source for source, _ in inside}, {target for _, target in inside}

@@ -64,7 +64,7 @@ class Scene:
     gradients: Gradients | None = None  # of the table that is drawn
     compact: bool = False  # operations stand in their Value's box
     note: str = ""  # what the picture leaves out, and how to see it
-    lines: Mapping[str, int] = field(default_factory=dict)  # of a wrapped picture: key to line
+    ranks: Mapping[str, int] = field(default_factory=dict)  # by key, of what is wrapped into lines
     columns: int = 0  # of a line
     page: tuple[float, float] | None = None  # the width and height that it is made to keep
     derivative: set[int] = field(default_factory=set)  # the ids below the derivative roots only
@@ -72,6 +72,10 @@ class Scene:
     def key(self, node: Any) -> str:
         """The name of a Value in DOT, SVG and Mermaid."""
         return f"u{self.numbers[id(node)]}"
+
+    def line(self, key: str) -> int:
+        """The line that a thing stands in, 0 where the picture is not wrapped."""
+        return self.ranks.get(key, 0) // self.columns if self.ranks else 0
 
     def name(self, node: Any) -> str:
         """The label of a Value, or its number as a name."""
@@ -128,7 +132,7 @@ def scene(
         large = len(order) > SMALL and (depth is None or total > SMALL)
         made.compact = large and max_nodes is not None
         made.columns = columns_of(nodes, page[0], made.compact)
-        made.lines = _wrapped(made, choice)
+        made.ranks = _wrapped(made, choice)
         made.page = page if paged and made.compact else None
     if gradients:
         made.derivative = set(numbers) - {id(node) for node in forward}
@@ -219,7 +223,7 @@ def _note(made: Scene, choice: Choice) -> str:
 
 
 def _wrapped(made: Scene, choice: Choice) -> dict[str, int]:
-    """The line of each thing where the picture is too wide for one.
+    """The rank of each thing where the picture is too wide for one line.
 
     A small picture stays in one line where it is little wider than a page, or would be in knots.
     """
@@ -233,7 +237,7 @@ def _wrapped(made: Scene, choice: Choice) -> dict[str, int]:
     if small and len(between_lines(choice.nodes, choice.home, lines)) > knots:
         return {}
     boxes = {choice.home[id(box.nodes[0])]: box.key for box in made.boxes if box.name}
-    return {boxes.get(key) or f"u{made.numbers[key]}": line for key, line in lines.items()}
+    return {boxes.get(place) or f"u{made.numbers[place]}": r for place, r in rank.items()}
 
 
 def _group_name(group: Group) -> str:
