@@ -91,6 +91,13 @@ def test_fractions_stay_exact():
     assert course(x * x).steps[-1].numbers == "= 1 × 1/3 = 1/3"
 
 
+def test_a_step_says_what_was_there_what_comes_and_what_is_there_now():
+    x = Value(2.0, label="x")
+    steps_ = course(x * 3.0 - x * x).steps
+    totals = [step.total for step in steps_ if step.phase == "backward"]
+    assert totals == ["", "", "", "-2.0 + (-2.0) = -4.0", "-4.0 + 3.0 = -1.0"]
+
+
 def test_many_operands_are_not_written_out():
     z = cross_entropy([Value(float(i)) for i in range(10)], 0)
     assert course(z).steps[0].symbols == "u11 = cross_entropy of 20 operands"

@@ -6,7 +6,7 @@ these tests are skipped, and say so.
 
 import pytest
 
-from tinygrad_scalar import Value, relu, scope
+from tinygrad_scalar import Value, relu, scope, topological_order
 from tinygrad_scalar.drawing import draw, steps
 
 HOSTILE = '<img src=x onerror=alert(1)> & "q" </td></script>'
@@ -141,6 +141,64 @@ def test_the_line_and_the_lights_of_a_step(open_page):
     assert sorted(page.highlighted()) == ["e3_0", "u1", "u3"]
     assert page.picture("u1") == ["x", "2.0", "grad 36.0"]
     assert page.picture("u2") == ["y", "3.0", ""]
+
+
+def test_what_is_added_to_an_entry_is_shown_with_it(open_page):
+    x = Value(3.0, label="x")
+    page = open_page(x * x)
+    page.slide(3)
+    assert page.text("total") == ""
+    page.slide(4)
+    assert page.text("numbers") == "= 1.0 × 3.0 = 3.0"
+    assert page.text("total") == "3.0 + 3.0 = 6.0"
+    spoken = page.run("return document.getElementById('slider').ariaValueText")
+    assert spoken.endswith("3.0 + 3.0 = 6.0")
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_local_derivatives_appear_when_they_are_computed(open_page, large):
+    """Before the step of its edge none is shown; a large picture has them in its boxes."""
+    x = Value(0.5, label="x")
+    z = x
+    for i in range(45 if large else 5):
+        z = z * x + float(i)  # no two alike
+    page = open_page(z)
+    seen = (
+        "return [...document.querySelectorAll('#picture .edge text, #picture text.slope')]"
+        ".filter(text => getComputedStyle(text).visibility === 'visible').length"
+    )
+    operations = sum(node.primitive is not None for node in topological_order(z))
+    edges = z.backward().edges
+    for position, expected in ((0, 0), (operations + 1, 0), (operations + 4, 3), (9999, edges)):
+        page.slide(position)
+        assert page.run(seen) == expected
+    page.slide(operations + 2)
+    assert page.run(seen) == 1
+
+
+def test_on_a_wall_the_picture_fills_the_page_and_the_keys_are_shown(open_page, browser):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    page = open_page(neuron())
+    where = (
+        "const of = (s) => document.querySelector(s).getBoundingClientRect();"
+        "const size = (s) => parseFloat(getComputedStyle(document.querySelector(s)).fontSize);"
+        "const stage = of('.stage'), svg = of('#picture > svg');"
+        "return [of('#keys').width > 0, of('#entries').width > 0, size('#rule'),"
+        " Math.min(stage.width - svg.width, stage.height - svg.height)]"
+    )
+    keys, table, letters, _ = page.run(where)
+    assert (keys, table) == (False, True)
+    page.press("f")
+    wait = WebDriverWait(browser, 30)
+    wait.until(lambda _: page.run("return Boolean(document.fullscreenElement)"))
+    wait.until(lambda _: 0 <= page.run(where)[3] < 40)
+    keys, table, large, _ = page.run(where)
+    assert (keys, table) == (True, False)
+    assert large > letters
+    page.press("f")
+    wait.until(lambda _: page.run("return !document.fullscreenElement"))
+    assert page.run(where)[:3] == [False, True, letters]
 
 
 def test_markup_in_a_label_is_shown_as_text(open_page):

@@ -8,7 +8,7 @@ edges into it. Nothing is written to the graph.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.core.carrier import Carrier
@@ -43,6 +43,8 @@ class Step(NamedTuple):
     entry: str  # the new text of the value (forward) or of the gradient of what is fed
     symbols: str
     numbers: str
+    total: str = ""  # where there was an entry: it, and what comes, and what is there now
+    slopes: Sequence[int] = ()  # the places of the local derivatives of what fires that are used
 
 
 class Item:
@@ -138,27 +140,29 @@ class Course:
     def _backward(self) -> Iterator[Step]:
         """The nodes in reverse order, each edge below a node adding to the entry it feeds."""
         sums: dict[str, Any] = {}
-
-        def added(key: str, term: Any) -> str:
-            sums[key] = sums[key] + term if key in sums else term
-            return show(sums[key])
-
         for item in reversed(self._items):
-            if item.box is None:
-                for i, parent in enumerate(item.thing._slots()):
-                    if parent is not None and id(parent) in self._seen.shown:
-                        key = self._seen.key(parent)
-                        entry = added(key, self._terms[id(item.thing), i])
-                        edge = f"e{item.key[1:]}_{i}"
-                        line = self._product_rule(item.thing, i, parent)
-                        yield Step("backward", item.key, key, edge, entry, *line)
+            for i, parent in self._edges_shown(item):
+                key, edge = self._seen.key(parent), f"e{item.key[1:]}_{i}"
+                entry, total = _added(sums, key, self._terms[id(item.thing), i])
+                line = self._product_rule(item.thing, i, parent)
+                places = [_place(item.thing, i)]
+                yield Step("backward", item.key, key, edge, entry, *line, total, places)
             for bundle in item.bundles:
-                total = sum(self._terms[id(node), i] for node, i in bundle.edges)
+                term = sum(self._terms[id(node), i] for node, i in bundle.edges)
+                entry, total = _added(sums, bundle.source, term)
                 box = self._boxes.get(bundle.source)
-                entry = added(bundle.source, total) if box is None else self._norm(box)
-                edge = f"e{bundle.source}_{bundle.target}"
-                line = self._sum_rule(bundle, show(total))
-                yield Step("backward", bundle.target, bundle.source, edge, entry, *line)
+                if box is not None:
+                    entry, total = self._norm(box), ""
+                edge, line = f"e{bundle.source}_{bundle.target}", self._sum_rule(bundle, show(term))
+                places = [_place(node, i) for node, i in bundle.edges if item.box is None]
+                ends = bundle.target, bundle.source
+                yield Step("backward", *ends, edge, entry, *line, total, places)
+
+    def _edges_shown(self, item: Item) -> Iterator[tuple[int, Any]]:
+        """The operands of a Value that are drawn, with their places."""
+        for i, parent in enumerate(item.thing._slots() if item.box is None else ()):
+            if parent is not None and id(parent) in self._seen.shown:
+                yield i, parent
 
     def _product_rule(self, node: Any, i: int, parent: Any) -> tuple[str, str]:
         """The chain rule along one edge."""
@@ -168,14 +172,14 @@ class Course:
         slope = slope if precedence == ATOM else f"({slope})"
         return f"∂{output}/∂{x} += ∂{output}/∂{z} · ∂{z}/∂{x}", f"= {gradient} × {slope} = {term}"
 
-    def _sum_rule(self, bundle: Bundle, total: str) -> tuple[str, str]:
+    def _sum_rule(self, bundle: Bundle, term: str) -> tuple[str, str]:
         """Many edges at once: what a Value receives by them, or between which boxes they run."""
         edges = _counted(bundle.edges, "edge")
         if bundle.source in self._values:
             x, output = self._name(self._values[bundle.source]), self._name(self._output)
             return (
                 f"∂{output}/∂{x} += Σ over {edges} from {self._title(bundle.target)}",
-                f"= {total}",
+                f"= {term}",
             )
         return f"{edges} from {self._title(bundle.target)} to {self._title(bundle.source)}", ""
 
@@ -202,6 +206,24 @@ def _in_order(seen: Scene) -> list[Item]:
         here.parents.append(items[bundle.source])
         here.bundles.append(bundle)
     return topological_order(*items.values())
+
+
+def _added(sums: dict[str, Any], key: str, term: Any) -> tuple[str, str]:
+    """The new entry; and, where there was one: what was there + what comes = what is there now."""
+    before = sums.get(key)
+    sums[key] = term if before is None else before + term
+    now = show(sums[key])
+    return now, "" if before is None else f"{show(before)} + {_bracketed(term)} = {now}"
+
+
+def _bracketed(x: Any) -> str:
+    text = show(x)
+    return f"({text})" if text.startswith("-") else text
+
+
+def _place(node: Any, i: int) -> int:
+    """Which of the local derivatives of a node belongs to its operand `i`."""
+    return sum(parent is not None for parent in node._slots()[:i])
 
 
 def _product(gradient: Any, partial: Any) -> Any:

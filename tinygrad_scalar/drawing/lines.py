@@ -72,7 +72,9 @@ def margin(seen: Scene) -> str:
         if key not in fed or (turned(seen, key) and key not in feeds):
             first = f"f{key[1:]}" if key in computed and not turned(seen, key) else key
             place = (1 if seen.compact else 2) * column + 1
-            text.append(f"  line{seen.line(key)} -> {first} [style=invis weight=4 minlen={place}]\n")
+            text.append(
+                f"  line{seen.line(key)} -> {first} [style=invis weight=4 minlen={place}]\n"
+            )
     return "".join(text)
 
 
@@ -85,5 +87,7 @@ def _in_line(seen: Scene) -> tuple[set[str], set[str]]:
         if id(parent) in seen.shown
     ]
     edges += [(bundle.source, bundle.target) for bundle in seen.bundles]
-    inside = [(source, target) for source, target in edges if seen.line(source) == seen.line(target)]
+    inside = [
+        (source, target) for source, target in edges if seen.line(source) == seen.line(target)
+    ]
     return {source for source, _ in inside}, {target for _, target in inside}

@@ -50,8 +50,8 @@ def steps(
     Forward, one operation a step (Algorithm 6.1); then the seed; then backward, one edge a step
     (Algorithm 6.2): the node that fires and the edge it feeds light up, the table fills, and the
     chain rule of the step stands below with its symbols and its numbers. One HTML file without
-    network or server; by mouse, keyboard or screen reader, light or dark, on a phone too. Shown by
-    itself in a notebook.
+    network or server; by mouse, keyboard or screen reader, light or dark, on a phone too; `f` fills
+    the screen, for a wall. Shown by itself in a notebook.
 
     The options are those of `draw`; a closed scope takes one step, its edges one a bundle. The
     gradients are computed here, `.grad` is neither read nor written.
@@ -146,7 +146,7 @@ class StepThrough:
         """For notebooks: the page in a frame of its own, so that neither styles the other."""
         try:
             page = html_text(self.html())
-        except (ImportError, TimeoutError) as error:
+        except (ImportError, TimeoutError, ValueError) as error:
             return f"<pre>{html_text(str(error))}</pre>"
         return (
             f'<iframe srcdoc="{page}" sandbox="allow-scripts" title="{html_text(self._name)}, '

@@ -44,13 +44,20 @@
       target.edges.push(edge);
     }
   }
+  // The local derivatives that a step works out, in the box of what fires or at the edge.
+  function derivatives(fires, edge, slopes) {
+    const thing = things.get(fires);
+    const inBox = thing && thing.node ? thing.node.querySelectorAll("text.slope") : [];
+    const line = /^e\d+_\d+$/.test(edge) ? byId(edge) : null;
+    return [...slopes.map((i) => inBox[i]), line && line.querySelector("text")].filter(Boolean);
+  }
   const gradientsSoFar = new Map();
-  const steps = data.steps.map(([phase, fires, feeds, edge, entry, symbols, numbers]) => {
+  const steps = data.steps.map(([phase, fires, feeds, edge, entry, symbols, numbers, total, slopes]) => {
     const before = phase === "forward" ? "" : gradientsSoFar.get(feeds) || "";
     if (phase !== "forward") {
       gradientsSoFar.set(feeds, entry);
     }
-    return { phase, fires, feeds, edge, entry, before, symbols, numbers };
+    return { phase, fires, feeds, edge, entry, before, symbols, numbers, total, derivatives: derivatives(fires, edge, slopes) };
   });
   const operations = steps.filter((step) => step.phase === "forward").length;
 
@@ -98,6 +105,7 @@
     }
     byId("symbols").textContent = step ? step.symbols : "";
     byId("numbers").textContent = step ? step.numbers : "";
+    byId("total").textContent = step ? step.total : "";
     byId("about").textContent = about(step);
     if (!step) {
       return;
@@ -153,16 +161,18 @@
     for (; position < to; position += 1) {
       const step = steps[position];
       change(step.feeds, step.phase === "forward" ? "value" : "gradient", step.entry);
+      step.derivatives.forEach((text) => text.classList.remove("unknown"));
     }
     for (; position > to; position -= 1) {
       const step = steps[position - 1];
       change(step.feeds, step.phase === "forward" ? "value" : "gradient", step.before);
+      step.derivatives.forEach((text) => text.classList.add("unknown"));
     }
     changed.forEach(write);
     const step = steps[position - 1];
     show(step);
     slider.value = String(position);
-    const said = step ? `${step.symbols} ${step.numbers}` : "the inputs are given";
+    const said = step ? `${step.symbols} ${step.numbers} ${step.total}` : "the inputs are given";
     slider.setAttribute("aria-valuetext", `Step ${position} of ${steps.length}: ${said}`);
     byId("count").textContent = `${position} of ${steps.length}`;
     byId("first").disabled = byId("back").disabled = position === 0;
@@ -241,6 +251,30 @@
   const fitting = () =>
     Math.min((picture.clientWidth - 26) / width, (picture.clientHeight - 26) / height);
 
+  // ── on a wall ──
+  function wall(on) {
+    body.classList.toggle("wall", on);
+    byId("wall").setAttribute("aria-pressed", String(on));
+    const asked = on ? document.documentElement.requestFullscreen : document.exitFullscreen;
+    if (asked && on !== Boolean(document.fullscreenElement)) {
+      // Where a frame may not fill the screen, the page still fills the frame.
+      asked.call(on ? document.documentElement : document).catch(() => {});
+    }
+    resize(on ? fitting() : preferred());
+    go(position);
+  }
+  document.addEventListener("fullscreenchange", () => {
+    if (!document.fullscreenElement && body.classList.contains("wall")) {
+      wall(false);
+    }
+  });
+  addEventListener("resize", () => {
+    if (body.classList.contains("wall")) {
+      resize(fitting());
+    }
+  });
+
+  byId("wall").addEventListener("click", () => wall(!body.classList.contains("wall")));
   byId("smaller").addEventListener("click", () => resize(zoom / 1.25));
   byId("larger").addEventListener("click", () => resize(zoom * 1.25));
   byId("fit").addEventListener("click", () => resize(Math.min(fitting(), 1.6)));
@@ -262,6 +296,8 @@
     if (event.key in moves && !onSlider) {
       event.preventDefault();
       stepBy(moves[event.key]);
+    } else if (event.key === "f" || (event.key === "Escape" && body.classList.contains("wall"))) {
+      wall(event.key === "f" && !body.classList.contains("wall"));
     } else if (event.key === " " && event.target.tagName !== "BUTTON") {
       event.preventDefault();
       play(!timer);
@@ -269,8 +305,10 @@
   });
 
   // Small pictures are shown large, wide ones at a size that can be read, to be scrolled.
-  resize(Math.min(Math.max(fitting(), 0.85), 1.6));
+  const preferred = () => Math.min(Math.max(fitting(), 0.85), 1.6);
+  resize(preferred());
   body.classList.toggle("small", steps.length <= 300); // glow and motion cost time in a large picture
   things.forEach(write);
+  steps.forEach((step) => step.derivatives.forEach((text) => text.classList.add("unknown")));
   go(0);
 })();
