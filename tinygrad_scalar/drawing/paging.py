@@ -15,7 +15,7 @@ from tinygrad_scalar.drawing.labels import width_of
 PAGE = 1600.0, 1000.0  # points
 SMALL = 40  # Values that are drawn one by one, with operations as circles, on any page
 _COLUMN, _ROW, _FRAME = 140.0, 50.0, 30.0  # points that a thing takes, and the frame of a scope
-_BETWEEN, _CROSSING = 70.0, 10.0  # between the lines of a wrapped picture, for each edge there
+_BETWEEN, _CROSSING = 70.0, 14.0  # between the lines of a wrapped picture, for each edge there
 _SHRUNK = 0.8  # of their size at which the letters of a picture can still be read
 
 _BOX, _SLOPES, _CIRCLES = 90.0, 60.0, 110.0  # the width of a box, and what stands between two
