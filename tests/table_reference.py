@@ -13,6 +13,7 @@ from mpmath import mpf
 
 from tinygrad_scalar import Value
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.numbers import limits
 
 LARGEST = 1.7976931348623157e308
 # Where numbers lose their digits because they are subnormal, nothing is asked.
@@ -162,6 +163,9 @@ DERIVATIVES: dict[tuple[str, int], Callable] = {
     ("lgamma", 0): mpmath.digamma,
     ("digamma", 0): lambda x: mpmath.psi(1, x),
     ("polygamma", 1): lambda n, x: mpmath.psi(int(n) + 1, x),
+    ("normal_ppf", 0): lambda p: 1 / mpmath.npdf(limits.mpmath_normal_ppf(mpmath, p)),
+    ("betaln", 0): lambda a, b: -limits.mpmath_polygamma_difference(mpmath, 0, a, b),
+    ("betaln", 1): lambda a, b: -limits.mpmath_polygamma_difference(mpmath, 0, b, a),
     ("mod", 1): lambda a, b: -mpmath.floor(a / b),
     ("remainder", 1): lambda a, b: -mpmath.nint(a / b),
     ("fmod", 1): lambda a, b: -truncated(a / b),

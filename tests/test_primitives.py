@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from mpmath import mpf
 from table_reference import (
     DERIVATIVES,
-    REFERENCES,
     between,
     check_partials,
     exact_derivative,
@@ -291,12 +290,17 @@ def test_the_reference_of_explicit_derivatives_is_a_derivative(row):
             point = {1: (2.3,), 2: (2.3, 1.7), 3: (1.0, 2.3, 1.7)}[row.arity]
             if (name, i) in NOT_REAL:
                 continue
+            if not row.domain[0].interior(point[0]):
+                point = (0.3, *point[1:])
             if name == "polygamma":
                 point = (2.0, 1.7)
             exact = DERIVATIVES[name, i](*map(mpf, point))
             orders = tuple(int(i == j) for j in range(row.arity))
             assert mpmath.almosteq(
-                mpmath.diff(REFERENCES[name], tuple(map(mpf, point)), orders), exact, 1e-10, 1e-10
+                mpmath.diff(reference(TABLE[name]), tuple(map(mpf, point)), orders),
+                exact,
+                1e-10,
+                1e-10,
             )
 
 

@@ -88,6 +88,14 @@ Domain: x in (−1, 1).
 Derivative: 1 / (1 - x * x).
 Kinks: none.
 """
+betaln: _Of2
+"""betaln(a, b): log B(a, b) = log Γ(a) + log Γ(b) − log Γ(a + b), which cancel for large arguments.
+
+Domain: a in (0, ∞), b in (0, ∞).
+∂/∂a: digamma(a) - digamma(a + b).
+∂/∂b: digamma(b) - digamma(a + b).
+Kinks: none.
+"""
 cbrt: _Of1
 """cbrt(x): the cube root of x.
 
@@ -172,6 +180,20 @@ Domain: x in (−∞, ∞).
 Derivative: (-1.12838) * bell(x).
 Kinks: none.
 """
+erfcx: _Of1
+"""erfcx(x): e^(x²) erfc x, the scaled complementary error function.
+
+Domain: x in (−∞, ∞).
+Derivative: 2 * x * y - 2 / √π, where y is the result.
+Kinks: none.
+"""
+erfinv: _Of1
+"""erfinv(x): the y with erf y = x.
+
+Domain: x in (−1, 1).
+Derivative: √π / 2 * exp(y * y), where y is the result.
+Kinks: none.
+"""
 exp: _Of1
 """exp(x): e raised to the power of x.
 
@@ -205,7 +227,7 @@ fmod: _Of2
 
 Domain: a in (−∞, ∞), b in (−∞, ∞).
 ∂/∂a: 1.
-∂/∂b: -round((a - y) / b), where y is the result.
+∂/∂b: 0 - round((a - y) / b), where y is the result.
 Kinks: a a multiple of b, but not 0; that of one side there.
 """
 gamma: _Of1
@@ -275,6 +297,13 @@ Domain: x in (0, ∞).
 Derivative: 0.434294 / x.
 Kinks: none.
 """
+log_normal_cdf: _Of1
+"""log_normal_cdf(x): log Φ(x), the logarithm of the probability that a normal variable is at most x.
+
+Domain: x in (−∞, ∞).
+Derivative: normal_pdf(x) / normal_cdf(x).
+Kinks: none.
+"""
 log_sigmoid: _Of1
 """log_sigmoid(x): log σ(x) = −softplus(−x).
 
@@ -333,7 +362,7 @@ mod: _Of2
 
 Domain: a in (−∞, ∞), b in (−∞, ∞).
 ∂/∂a: 1.
-∂/∂b: -round((a - y) / b), where y is the result.
+∂/∂b: 0 - round((a - y) / b), where y is the result.
 Kinks: a % b == 0; that of one side there.
 """
 normal_cdf: _Of1
@@ -348,6 +377,13 @@ normal_pdf: _Of1
 
 Domain: x in (−∞, ∞).
 Derivative: -x * y, where y is the result.
+Kinks: none.
+"""
+normal_ppf: _Of1
+"""normal_ppf(p): the quantile of the normal distribution, the y with Φ(y) = p.
+
+Domain: p in (0, 1).
+Derivative: 1 / normal_pdf(y), where y is the result.
 Kinks: none.
 """
 pow: _Of2
@@ -388,7 +424,7 @@ remainder: _Of2
 
 Domain: a in (−∞, ∞), b in (−∞, ∞).
 ∂/∂a: 1.
-∂/∂b: -round((a - y) / b), where y is the result.
+∂/∂b: 0 - round((a - y) / b), where y is the result.
 Kinks: a halfway between two multiples of b; that of one side there.
 """
 round: _Of1

@@ -126,6 +126,8 @@ class Arithmetic(Carrier):
     softsign, hardtanh, mish, selu = table.softsign, table.hardtanh, table.mish, table.selu
     sinc, degrees, radians = table.sinc, table.degrees, table.radians
     logaddexp, xlogy = table.logaddexp, table.xlogy
+    log_normal_cdf, normal_ppf, betaln = table.log_normal_cdf, table.normal_ppf, table.betaln
+    erfcx, erfinv = table.erfcx, table.erfinv
     # NumPy's spellings: its ufuncs call them on the items of object arrays
     arcsin, arccos, arctan = table.asin, table.acos, table.atan
     arcsinh, arccosh, arctanh = table.asinh, table.acosh, table.atanh

@@ -24,7 +24,9 @@ from tinygrad_scalar.numbers import (
     elementary,
     error_function,
     limits,
+    log_gamma,
     logarithms,
+    normal_tails,
     numerics,
     parts,
     pieces,
@@ -202,11 +204,20 @@ erf   = row("erf",   math.erf,   lambda y, x:  constant("2/√π", x) * bell(x),
 erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * bell(x), total=True, formula=error_function.erfc, c="erfc", array="")
 gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), pull=lambda g, y, x: g * y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1), c="tgamma", llvm="", scipy="gamma")
 lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma, c="lgamma", llvm="", array="", scipy="gammaln")
-digamma   = row("digamma",   polygammas.digamma, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), scipy="digamma")
+digamma   = row("digamma",   None, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), formula=polygammas.digamma)
 polygamma = row("polygamma", polygammas.polygamma, 0, lambda y, n, x: polygamma(n + 1, x), latex=r"\psi^{{({0})}}\left({1}\right)",
-                mpmath=lambda m, n, x: m.psi(int(n), x), limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1), whole=(0,))
+                mpmath=lambda m, n, x: m.psi(int(n), x), limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1), whole=(0,), formula=log_gamma.polygamma)
+betaln    = row("betaln",    None, lambda y, a, b: -polygamma_difference(0, a, b), lambda y, a, b: -polygamma_difference(0, b, a), symbol="log B", latex=r"\log B\left({0}, {1}\right)",
+                domain=(positive, positive), mpmath=limits.mpmath_betaln, formula=log_gamma.betaln, derivatives=("digamma(a) - digamma(a + b)", "digamma(b) - digamma(a + b)"))
 normal_cdf = row("normal_cdf", None, lambda y, x: normal_pdf(x), symbol="Φ", latex=r"\Phi\left({0}\right)", mpmath="ncdf", total=True, formula=special.normal_cdf, cuda="normcdf")
 normal_pdf = row("normal_pdf", None, lambda y, x: -x * y, pull=lambda g, y, x: -(g * y * x), symbol="φ", latex=r"\varphi\left({0}\right)", mpmath="npdf", total=True, formula=special.normal_pdf)
+log_normal_cdf = row("log_normal_cdf", None, lambda y, x: _slope_of_log_normal_cdf(x), symbol="log Φ", latex=r"\log\Phi\left({0}\right)", mpmath=limits.mpmath_log_normal_cdf,
+                     total=True, formula=normal_tails.log_normal_cdf, derivatives=("normal_pdf(x) / normal_cdf(x)",))
+erfcx      = row("erfcx",      None, lambda y, x: erfcx_derivative(1, x), mpmath=limits.mpmath_erfcx, formula=error_function.erfcx, derivatives=("2 * x * y - 2 / √π",), doc="e^(x²) erfc x, the scaled complementary error function")
+erfinv     = row("erfinv",     None, lambda y, x: constant("√π/2", x) * exp(square(y)), domain=Interval(-1.0, 1.0), latex=r"\operatorname{{erf}}^{{-1}}\left({0}\right)", mpmath=limits.mpmath_erfinv,
+                 limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan, formula=normal_tails.erfinv, derivatives=("√π / 2 * exp(y * y)",), doc="the y with erf y = x")
+normal_ppf = row("normal_ppf", None, lambda y, p: normal_ppf_slope(y, p), domain=Interval(0.0, 1.0), symbol="Φ⁻¹", latex=r"\Phi^{{-1}}\left({0}\right)", mpmath=limits.mpmath_normal_ppf,  # noqa: PLW0108 (defined below)
+                 limit=lambda p: math.copysign(INFINITY, p - 0.5) if p in (0, 1) else math.nan, formula=normal_tails.normal_ppf, derivatives=("1 / normal_pdf(y)",), doc="the quantile of the normal distribution, the y with Φ(y) = p")
 
 # ── activations ───────────────────────────────────────────────────────────────────────────────
 relu       = row("relu",       numerics.relu, lambda y, x: step(x), kinks=(0.0,), mpmath="", total=True, formula=pieces.relu)
@@ -232,6 +243,13 @@ def _slope_of_sinc(y: Any, x: Any) -> Any:
         sign_of_term = 1 if n % 4 == 1 else -1
         series = series * small * small + Fraction(sign_of_term * (n - 1), math.factorial(n))
     return where(near, series * small, (cos(x) - y) / far)
+
+
+def _slope_of_log_normal_cdf(x: Any) -> Any:
+    """φ(x) / Φ(x); on the left as √(2/π) / erfcx(−x/√2), where both underflow."""
+    left, right = where(x < 0, x, 0), where(x < 0, 0, x)
+    inverse = constant("√(2/π)", x) / erfcx(-left * constant("1/√2", x))
+    return where(x < 0, inverse, normal_pdf(right) / normal_cdf(right))
 
 
 def _slope_of_mish(x: Any) -> Any:
@@ -312,8 +330,21 @@ one_minus_square = Primitive("one_minus_square", lambda x: (1 - x) * (1 + x), (l
 # σ(x) σ(-x), whose slope as σ(x) σ(-x) (σ(-x) - σ(x)) has no digit left at x = 1e-17
 logistic_pdf = Primitive("logistic_pdf", special.logistic_pdf, (lambda y, x: -y * tanh(x / 2),), arity=1, mpmath=lambda m, x: m.sech(x / 2) ** 2 / 4,
                          total=True, formula=special.logistic_pdf)
+# the n-th derivative of erfcx, whose own recurrence cancels
+erfcx_derivative = Primitive("erfcx_derivative", error_function.erfcx_derivative, (0, lambda y, n, x: erfcx_derivative(n + 1, x)), arity=2, whole=(0,),
+                             mpmath=limits.mpmath_erfcx_derivative, formula=error_function.erfcx_derivative)
+# 1 / φ(x) where x is normal_ppf(p), and moves with p alone
+normal_ppf_slope = Primitive("normal_ppf_slope", normal_tails.normal_ppf_slope, (0, lambda y, x, p: x * y * y), arity=2,
+                             mpmath=lambda m, x, p: 1 / m.npdf(x), formula=normal_tails.normal_ppf_slope)
+# ψ⁽ⁿ⁾(a + b) − ψ⁽ⁿ⁾(a), which cancel where b is small beside a
+polygamma_difference = Primitive("polygamma_difference", log_gamma.polygamma_difference,
+                                 (0, lambda y, n, a, b: polygamma_difference(n + 1, a, b), lambda y, n, a, b: polygamma(n + 1, a + b)), arity=3, whole=(0,),
+                                 mpmath=limits.mpmath_polygamma_difference, formula=log_gamma.polygamma_difference)
 PARTS = {
     "bell": bell,
+    "erfcx_derivative": erfcx_derivative,
+    "normal_ppf_slope": normal_ppf_slope,
+    "polygamma_difference": polygamma_difference,
     "logistic_pdf": logistic_pdf,
     "direction": direction,
     "one_minus_square": one_minus_square,

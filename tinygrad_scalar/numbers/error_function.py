@@ -1,11 +1,12 @@
-"""Formulas of the error function, for lanes; on floats `math` is quicker and more exact.
+"""Formulas of the error function and of the scaled one, e^(x²) erfc x, with its derivatives.
 
-Errors against the C library, measured and held by the tests: at most 4 ulps.
+`erf` and `erfc` are for lanes: on floats `math` is quicker and more exact. Errors of these against
+the C library, measured and held by the tests: at most 4 ulps.
 Source: Shepherd and Laframboise 1981, Math. Comp. 36, 249–253 (the error function in
 (x − 3) / (x + 3), with coefficients of our own).
 """
 
-from math import copysign, exp
+from math import copysign, exp, sqrt
 from typing import Any
 
 from tinygrad_scalar.numbers.parts import polynomial, product_error, where
@@ -30,12 +31,22 @@ ERFC = (
 )  # fmt: skip
 
 
+ONE_OVER_ROOT_PI = 0.5641895835477563
+ERFCX_OVERFLOW = 26.628735713751  # beyond −this, 2 e^(x²) is no float
+
+
 def _erfc_right(a: Any) -> Any:
     """erfc for ½ ≤ a < 28; the rounding of a², which e^(−a²) would multiply, is undone."""
     square = a * a
     small = exp(-square)
     small = small - small * product_error(a, a, square)
-    return small * (polynomial(ERFC, (a - 3.0) / (a + 3.0)) / (1.0 + 2.0 * a))
+    return small * _erfcx_right(a)
+
+
+def _erfcx_right(a: Any) -> Any:
+    """e^(a²) erfc a for a ≥ ½."""
+    near = _up_to(1e300, a)  # no ∞ / ∞
+    return 0.5 * polynomial(ERFC, (near - 3.0) / (near + 3.0)) / (0.5 + a)
 
 
 def _up_to(limit: float, a: Any) -> Any:
@@ -57,3 +68,62 @@ def erfc(x: Any) -> Any:
     right = _erfc_right(_up_to(28.0, a))
     far = where(x > 0.0, right, 2.0 - right)
     return where(a < 0.5, near, where(x == x, far, x))
+
+
+def erfcx(x: Any) -> Any:
+    """The scaled complement e^(x²) erfc x, which neither underflows nor cancels on the right.
+
+    Domain: all reals; OverflowError below −26.6. O(1), relative error below 1e-15.
+
+    >>> erfcx(0.0), f"{erfcx(1e10):.12e}", f"{erfcx(-26.0):.12e}"
+    (1.0, '5.641895835478e-11', '7.657724931430e+293')
+    """
+    a, square = abs(x), _up_to(1.0, x * x)
+    middle = lambda: exp(square) * (1.0 - x * polynomial(ERF, square))  # noqa: E731
+    far = lambda: where(  # noqa: E731
+        x > 0.0, lambda: _erfcx_right(a), lambda: _twice_exp_square(a) - _erfcx_right(a)
+    )
+    return where(x == x, lambda: where(a < 0.5, middle, far), x)
+
+
+def _twice_exp_square(a: Any) -> Any:
+    """2 e^(a²), with the rounding of a² undone."""
+    inside = a < ERFCX_OVERFLOW
+    near = where(inside, a, 1.0)
+    square = near * near
+    return 2.0 * exp(where(inside, square, 1e3)) * (1.0 + product_error(near, near, square))
+
+
+def erfcx_derivative(n: float, x: Any) -> Any:
+    """The n-th derivative of erfcx, 2/√π ∫ (−2t)ⁿ e^(−t² − 2tx) dt over t > 0, for whole n ≥ 1.
+
+    Domain: all reals. O(n), relative error below 1e-14 up to the third.
+    Source: DLMF 7.18.7 for the recurrence f⁽ᵏ⁺¹⁾ = 2x f⁽ᵏ⁾ + 2k f⁽ᵏ⁻¹⁾, which cancels on the right;
+    there the ratios of neighbours are its continued fraction, from where it settled.
+
+    >>> f"{erfcx_derivative(1, 0.0):.12f}", f"{erfcx_derivative(1, 1e10):.12e}"
+    ('-1.128379167096', '-5.641895835478e-21')
+    """
+    order = int(n)
+    return where(
+        x < 1.5, lambda: _by_recurrence(order, x), lambda: _by_continued_fraction(order, x)
+    )
+
+
+def _by_recurrence(order: int, x: Any) -> Any:
+    before: Any = erfcx(x)
+    now = 2.0 * x * before - 2.0 * ONE_OVER_ROOT_PI
+    for k in range(1, order):
+        before, now = now, 2.0 * x * now + 2.0 * k * before
+    return now
+
+
+def _by_continued_fraction(order: int, x: Any) -> Any:
+    last = float(order + 50)
+    start = x + 0.5 / sqrt(x * x + 2.0 * last)
+    ratio = 2.0 * last / (start + sqrt(start * start + 2.0 * last))
+    product: Any = erfcx(x)
+    for k in range(order + 49, 0, -1):
+        ratio = 2.0 * k / (2.0 * x + ratio)
+        product = product * -ratio if k <= order else product
+    return product

@@ -6,6 +6,7 @@ Rows name these as `limit=` (asked only where the forward rule raises) and `mpma
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 NAN, INFINITY = math.nan, math.inf
@@ -51,7 +52,7 @@ def pole_at_zero(x: Any, sign: int, order: int = 1) -> float:
     >>> pole_at_zero(5e-324, -1), pole_at_zero(-5e-324, -1), pole_at_zero(-2.0, 1)
     (-inf, inf, nan)
     """
-    if x <= 0 and x % 1 == 0:
+    if x <= 0 and not x % 1 > 0:  # at −∞ too
         return NAN
     return math.copysign(INFINITY, sign) * (math.copysign(1.0, x) if order % 2 else 1.0)
 
@@ -87,3 +88,86 @@ def mpmath_cross_entropy(m: Any, *x: Any) -> Any:
     logits, targets = x[: len(x) // 2], x[len(x) // 2 :]
     total = m.log(m.fsum(m.exp(a) for a in logits))
     return m.fsum(t * (total - a) for a, t in zip(logits, targets, strict=True))
+
+
+def mpmath_erfcx(m: Any, x: Any) -> Any:
+    """e^(x²) erfc x."""
+    return mpmath_erfcx_derivative(m, 0, x)
+
+
+def mpmath_erfcx_derivative(m: Any, n: Any, x: Any) -> Any:
+    """Its n-th derivative: by DLMF 7.18.11, or on the left by the recurrence, which is stable."""
+    order = int(n)
+    if x > 1:
+        return (
+            (-1) ** order
+            * m.factorial(order)
+            / m.sqrt(m.pi)
+            * m.hyperu(m.mpf(order + 1) / 2, m.mpf(1) / 2, x * x)
+        )
+    with m.workprec(m.mp.prec + 10 * order + 20):
+        before = m.exp(x * x) * m.erfc(x)
+        now = 2 * x * before - 2 / m.sqrt(m.pi)
+        for k in range(1, order):
+            before, now = now, 2 * x * now + 2 * k * before
+    return +now if order else +before
+
+
+def mpmath_log_normal_cdf(m: Any, x: Any) -> Any:
+    """log Φ(x), by erfcx, whose argument may be large."""
+    scaled = mpmath_erfcx(m, abs(x) / m.sqrt(2)) / 2
+    return m.log1p(-scaled * m.exp(-x * x / 2)) if x > 0 else m.log(scaled) - x * x / 2
+
+
+def mpmath_erfinv(m: Any, x: Any) -> Any:
+    """The y with erf y = x."""
+    if abs(x) < 0.5:
+        scale = m.sqrt(m.pi) / 2
+        return _newton(m, x * scale, lambda y: (m.erf(y) - x) * scale * m.exp(y * y))
+    return m.sign(x) * _mpmath_erfc_inverse(m, 1 - abs(x))
+
+
+def mpmath_normal_ppf(m: Any, p: Any) -> Any:
+    """The y with Φ(y) = p."""
+    if 0.25 < p < 0.75:
+        return m.sqrt(2) * mpmath_erfinv(m, 2 * p - 1)
+    y = m.sqrt(2) * _mpmath_erfc_inverse(m, 2 * min(p, 1 - p))
+    return y if p > 0.5 else -y
+
+
+def _mpmath_erfc_inverse(m: Any, c: Any) -> Any:
+    """The y with erfc y = c, for c up to ½: Newton's method on the logarithm, which is concave."""
+    goal, scale = m.log(c), m.sqrt(m.pi) / 2
+    return _newton(
+        m, m.sqrt(-goal), lambda y: (goal - m.log(m.erfc(y))) * mpmath_erfcx(m, y) * scale
+    )
+
+
+def _newton(m: Any, y: Any, step: Callable[[Any], Any]) -> Any:
+    """A zero by Newton's method: at few digits until it settles, then at twice as many a step."""
+    goal, precision = m.mp.prec, 60
+    with m.workprec(precision):
+        for _ in range(100):
+            change = step(y)
+            y -= change
+            if abs(change) <= abs(y) * 2.0**-40:
+                break
+    while precision < goal + 20:
+        precision = min(2 * precision - 20, goal + 20)
+        with m.workprec(precision):
+            y -= step(y)
+    return +y
+
+
+def mpmath_betaln(m: Any, a: Any, b: Any) -> Any:
+    """log B(a, b), with the digits more that cancel for large arguments."""
+    with m.workprec(m.mp.prec + 30 + max(m.mag(a), m.mag(b), 0)):
+        y = m.loggamma(a) + m.loggamma(b) - m.loggamma(a + b)
+    return +y
+
+
+def mpmath_polygamma_difference(m: Any, n: Any, a: Any, b: Any) -> Any:
+    """ψ⁽ⁿ⁾(a + b) − ψ⁽ⁿ⁾(a), with the digits more that cancel where b is small beside a."""
+    with m.workprec(m.mp.prec + 30 + max(m.mag(a) - m.mag(b), 0)):
+        y = m.psi(int(n), a + b) - m.psi(int(n), a)
+    return +y

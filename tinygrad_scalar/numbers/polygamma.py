@@ -1,4 +1,4 @@
-"""Forward rules of the gamma family in plain floats: lgamma, digamma and polygamma.
+"""The gamma family: lgamma and polygamma in plain floats, digamma as a formula.
 
 The errors stated were measured against mpmath and are held by the tests. At the poles
 (0, −1, −2, …) the functions raise `ValueError`, as `math.gamma` and `math.lgamma` do.
@@ -6,6 +6,10 @@ The errors stated were measured against mpmath and are held by the tests. At the
 
 import math
 from collections.abc import Sequence
+from math import copysign, exp, fmod, log, tan
+from typing import Any
+
+from tinygrad_scalar.numbers.parts import where
 
 # The positive zero of digamma in two parts; its Taylor coefficients there, from the first.
 ROOT, ROOT_REST = 1.4616321449683622, 9.549995429965697e-17
@@ -34,9 +38,9 @@ BERNOULLI_BY_FACTORIAL = (
 )  # fmt: skip
 
 
-def _power_series(coefficients: Sequence[float], x: float) -> float:
+def _power_series(coefficients: Sequence[float], x: Any) -> Any:
     """c₁ x + c₂ x² + …, by Horner's rule."""
-    total = 0.0
+    total: Any = 0.0
     for coefficient in reversed(coefficients):
         total = (total + coefficient) * x
     return total
@@ -55,13 +59,13 @@ def lgamma(x: float) -> float:
     (0.0, 0.0, '-5.249745890076e-13')
     """
     if 1.75 < x < 2.25:
-        return _power_series(LOG_GAMMA_AT_2, x - 2.0)
+        return float(_power_series(LOG_GAMMA_AT_2, x - 2.0))
     if 0.75 < x < 1.25:
-        return _power_series(LOG_GAMMA_AT_2, x - 1.0) - math.log1p(x - 1.0)
+        return float(_power_series(LOG_GAMMA_AT_2, x - 1.0)) - math.log1p(x - 1.0)
     return math.lgamma(x)
 
 
-def digamma(x: float) -> float:
+def digamma(x: Any) -> Any:
     """ψ(x) = Γ′(x) / Γ(x).
 
     Domain: all reals but 0, −1, −2, … and −inf; inf at inf. Types: float. O(1).
@@ -74,35 +78,42 @@ def digamma(x: float) -> float:
     >>> f"{digamma(1.0):.12f}", f"{digamma(-0.5):.12f}", f"{digamma(1.4616321449683622):.6e}"
     ('-0.577215664902', '0.036489973979', '-9.241266e-17')
     """
-    if abs(x - ROOT) < 0.125:
-        return _power_series(DIGAMMA_AT_ROOT, x - ROOT - ROOT_REST)
-    if not x < math.inf:
-        return x
-    result = _digamma_right(x) if x > 0 else digamma(1.0 - x) - _pi_cotangent(x)
-    if math.isinf(result):
-        raise OverflowError("math range error")
-    return result
+    size = abs(x)
+    # so near to 0, −1/x is no float; at 0 there is no value, and on floats the logarithm raises
+    pole = lambda: where(  # noqa: E731
+        size > 0.0, lambda: -copysign(exp(1e3 + size), x), lambda: log(size - 1.0)
+    )
+    left = lambda: _digamma_right(1.0 - x) - _pi_cotangent(x)  # noqa: E731
+    ordinary = lambda: where(x > 0.0, lambda: _digamma_right(x), left)  # noqa: E731
+    inside = lambda: where(size < 5.562684646268e-309, pole, ordinary)  # noqa: E731
+    return where(x == x, inside, x)
 
 
-def _digamma_right(x: float) -> float:
-    below = 0.0
-    while x < 10.0:
-        below += 1.0 / x
-        x += 1.0
+def _digamma_right(x: Any) -> Any:
+    rest = x - ROOT
+    at_root = lambda: _power_series(DIGAMMA_AT_ROOT, rest - ROOT_REST)  # noqa: E731
+    return where(abs(rest) < 0.125, at_root, lambda: _digamma_by_series(x))
+
+
+def _digamma_by_series(x: Any) -> Any:
+    below: Any = 0.0
+    for _ in range(10):
+        small = x < 10.0
+        below = below + where(small, 1.0 / x, 0.0)
+        x = where(small, x + 1.0, x)
     tail = _power_series(BERNOULLI_BY_INDEX, 1.0 / (x * x))
-    return math.log(x) - 0.5 / x - tail - below
+    return log(x) - 0.5 / x - tail - below
 
 
-def _pi_cotangent(x: float) -> float:
+def _pi_cotangent(x: Any) -> Any:
     """π cot πx; the period is taken off before π, both exactly."""
-    rest = math.fmod(x, 1.0)
-    if rest == 0.0:
-        raise ValueError("math domain error")
-    if abs(rest) > 0.5:
-        rest -= math.copysign(1.0, rest)
-    if abs(rest) > 0.25:
-        return math.pi * math.tan(math.pi * (math.copysign(0.5, rest) - rest))
-    return math.pi / math.tan(math.pi * rest)
+    rest = fmod(x, 1.0)
+    rest = where(rest > 0.5, rest - 1.0, where(rest < -0.5, rest + 1.0, rest))
+    size = abs(rest)
+    flat = lambda: math.pi * tan(math.pi * (0.5 - size))  # noqa: E731
+    steep = lambda: math.pi / tan(math.pi * size)  # noqa: E731
+    between = lambda: copysign(1.0, rest) * where(size > 0.25, flat, steep)  # noqa: E731
+    return where(size > 0.0, between, lambda: log(size - 1.0))  # at the poles it raises, on floats
 
 
 def polygamma(n: float, x: float) -> float:
@@ -122,7 +133,7 @@ def polygamma(n: float, x: float) -> float:
         raise ValueError(f"polygamma: give a whole order n of at least 0, got {n!r}")
     order = int(n)
     if order == 0:
-        return digamma(x)
+        return float(digamma(x))
     odd = order % 2 == 1
     if x > 0:
         total = _factorial_zeta(order, x)

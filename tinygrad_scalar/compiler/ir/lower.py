@@ -19,6 +19,11 @@ ANY = 4  # operands that stand for any number of them
 POWERS = (0.5, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0)  # that are roots, products, quotients
 
 
+def has_template(row: Primitive) -> bool:
+    """Whether the formula of a row reads the same whatever its operands are."""
+    return row.formula is not None and not row.whole
+
+
 @functools.cache
 def template_of(row: Primitive, count: int) -> Template:
     """The formula of a row, for so many operands."""
@@ -43,28 +48,36 @@ class Lowering(Tape):
             line = self._power(operands[0], self.constants[operands[1]])
         elif row is p.div:
             instruction = self._quotient(operands)
-        elif row not in self.native and row.formula is not None:
+        elif row not in self.native and self._has_formula(row, operands):
             line = self._formula(row, operands)
         return super().written(instruction) if line is None else line
 
     def prepare(self, rows: Iterable[Primitive]) -> None:
         """Write the constants of the formulas of some rows, so that they stand in front."""
-        todo = [row for row in rows if row.formula is not None]
+        todo = [row for row in rows if has_template(row)]
         for row in todo:
             if row not in self.native:
                 for inner, number in template_of(row, row.arity or ANY).lines:
                     if inner is None:
                         self.constant(number)
-                    elif inner.formula is not None and inner not in todo:
+                    elif has_template(inner) and inner not in todo:
                         todo.append(inner)
 
+    def _has_formula(self, row: Primitive, operands: tuple[int, ...]) -> bool:
+        known = all(operands[i] in self.constants for i in row.whole)
+        return row.formula is not None and known
+
     def _formula(self, row: Primitive, operands: tuple[int, ...]) -> int:
-        if row.arity is not None:
+        if row.arity is not None and not row.whole:
             return template_of(row, len(operands)).placed(self, operands)
         recording = Recording()
         recording.tape, recording.trusting = self, True
         assert row.formula is not None  # noqa: S101 (else it is not asked for)
-        return recording.line(row.formula(*[Traced(recording, k) for k in operands]))
+        given = [
+            self.constants[k] if i in row.whole else Traced(recording, k)
+            for i, k in enumerate(operands)
+        ]
+        return recording.line(row.formula(*given))
 
     def _power(self, a: int, exponent: float) -> int | None:
         """Small whole powers as products."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from tinygrad_scalar.compiler.ir.lower import alone, template_of
+from tinygrad_scalar.compiler.ir.lower import alone, has_template, template_of
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.jit import LOCK, Module, machine
@@ -45,7 +45,7 @@ def _made(row: Primitive) -> Module:
 
 def functions(program: Program) -> dict[Primitive, int]:
     """The addresses of the functions for those rows of a program that have a long formula."""
-    rows = {row for row, _ in program.code if row.formula and row.arity is not None} - NATIVE
+    rows = {row for row, _ in program.code if has_template(row) and row.arity} - NATIVE
     long = [row for row in rows if len(template_of(row, row.arity or 0).lines) >= LONG]
     with LOCK:
         return {row: _made(row).address("formula") for row in long}

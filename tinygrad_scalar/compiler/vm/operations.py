@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_scalar.compiler.ir.lower import POWERS, alone
+from tinygrad_scalar.compiler.ir.lower import POWERS, alone, has_template
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, MARKERS, PARAMETER
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE
@@ -109,7 +109,7 @@ def exponent_of(code: Sequence[Line], row: Primitive, operands: Sequence[int]) -
 @functools.cache
 def quick(row: Primitive) -> bool:
     """Whether it is worked out again sooner than its result is read from memory: by no call."""
-    if row.arity is None or not (row in NATIVE or row.formula):
+    if row.arity is None or not (row in NATIVE or has_template(row)):
         return False
     return all(each in _INLINE for each, _ in alone(row, NATIVE).code)
 
