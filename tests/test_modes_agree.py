@@ -158,7 +158,7 @@ MORE = {
 def handled(attempt, otherwise):
     try:
         return attempt()
-    except (ZeroDivisionError, ValueError):
+    except (ArithmeticError, ValueError):
         return otherwise()
 
 

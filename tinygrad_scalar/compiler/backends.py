@@ -1,8 +1,9 @@
 """The engines, one interface: which are installed, and kernels made by name.
 
 A kernel has `point(x, p)`, the outputs for floats, None where a guard fails, an ArithmeticError or
-ValueError where a rule raises; and `batch(columns, p, size)`, the outputs as an array (m, size)
-and the mask of the points where all guards hold, None for all.
+ValueError where a rule raises; and `batch(columns, p, size)`, the outputs as an array (m, size),
+the mask of the points where all guards hold, None for all, and whether all that is checked is
+finite.
 """
 
 from __future__ import annotations

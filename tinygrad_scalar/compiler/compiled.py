@@ -38,7 +38,7 @@ from tinygrad_scalar.compiler.results import (
     singles,
 )
 from tinygrad_scalar.compiler.storage import load, pickled, save
-from tinygrad_scalar.compiler.uncompiled import flattened, replay, uncompiled
+from tinygrad_scalar.compiler.uncompiled import flattened, silently, uncompiled
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.tree import mapped, nested
 from tinygrad_scalar.core.undefined import Policy, check_policy
@@ -407,10 +407,18 @@ class Compiled:
 
         def eagerly(path: Path, request: Request, x: Sequence[float]) -> list[float]:
             given = self.function
-            flat = replay(path) if given is None else flattened(given, trees, options, path)
+            flat = None if given is None else flattened(given, trees, options, path)
             return uncompiled(flat, path, request, x, self.undefined)
 
-        own = Specialisation(trace, eagerly, host_engine(self.engine), self.dtype, self.max_paths)
+        def settled(
+            path: Path, request: Request, x: Sequence[float], numbers: Sequence[float]
+        ) -> Sequence[float]:
+            given = self.function
+            flat = None if given is None else flattened(given, trees, options, path)
+            return silently(flat, path, request, x, self.undefined, numbers)
+
+        judged, engine = self.undefined in ("nan", "raise"), host_engine(self.engine)
+        own = Specialisation(trace, eagerly, settled, judged, engine, self.dtype, self.max_paths)
         own.decided = decided
         own.widths = [width_of(key) for key in call.key]
         return own
@@ -650,8 +658,15 @@ def compile(
     run, in the eager mode (`tinygrad_scalar.grad`, `jvp`, `hessian` …): results, warnings and
     errors are its own. `undefined` is the policy of that mode, see `Value.backward`; with "nan",
     "warn" and "raise" derivatives at numbers are always taken eagerly, at the eager cost, because
-    every kink must be seen. A function loaded from a file, and `backward`, run their trace eagerly
-    instead. Arrays have no policy, raise nothing and warn of nothing: they hold NaN or ±inf there.
+    every kink must be seen. A function loaded from a file runs its trace eagerly instead.
+
+    NumPy's arrays raise nothing and warn of nothing. Points at which a row that is used raises, or
+    a result is NaN or ±inf, are given to the function itself there too, one by one at the eager
+    cost, equal ones once: exceptions that it handles, and the policy, count. Where it raises, and
+    where NaN is among the arguments, NaN and ±inf stand as IEEE arithmetic has them, and NaN for
+    the slope of a value that is NaN. "warn" gives the numbers of "subgradient", "raise" those of
+    "nan", for which all points are given to the function. Arrays of other libraries, and on a
+    device, have no policy: they hold NaN or ±inf as IEEE arithmetic does.
 
     Errors: TraceError for `.data` or float() of what is computed while tracing, more than
     `max_paths` paths, or a trace of ten million operations; TypeError and ValueError for arguments

@@ -14,13 +14,16 @@ from typing import Any, NamedTuple, TypeVar
 
 from tinygrad_scalar.compiler.arguments import is_array
 from tinygrad_scalar.compiler.backends import interpreter, kernel
+from tinygrad_scalar.compiler.doubtful import doubtful, settle
+from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
-from tinygrad_scalar.core.tree import same_structure
+from tinygrad_scalar.core.tree import mapped, same_structure
 
 MANY = 10_000  # objects that take too long to look through
 SMALLEST_SHARE = 1024  # points for which a thread is worth starting
+ROOM = 1_000_000  # numbers that are kept at once for sums
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -53,19 +56,23 @@ def _whole_tables_at_need(method: Method) -> Method:
 class Specialisation:
     """All paths of a function for arguments of one structure.
 
-    `trace` gives the path at a point, and `eagerly` the outputs by the function itself; the limit
-    on paths and the locks are kept here.
+    `trace` gives the path at a point, `eagerly` the outputs by the function itself, and `settled`
+    the same for a point of a batch, from what compiled code gave; with `judged`, that is asked of
+    every point for derivatives. The limit on paths and the locks are kept here.
     """
 
     def __init__(
         self,
         trace: Callable[[Sequence[float]], Path],
         eagerly: Callable[[Path, Request, Sequence[float]], list[float]],
+        settled: Callable[[Path, Request, Sequence[float], Sequence[float]], Sequence[float]],
+        judged: bool,
         engine: str,
         dtype: str,
         max_paths: int,
     ) -> None:
-        self.trace, self.eagerly, self.engine = trace, eagerly, engine
+        self.trace, self.eagerly, self.settled = trace, eagerly, settled
+        self.every, self.engine = judged, engine
         self.dtype, self.max_paths = dtype, max_paths
         self.paths: list[Path] = []
         self.decided: set[Any] = set()  # what traces are told, see `traced`
@@ -94,26 +101,37 @@ class Specialisation:
             self.paths.append(path)
             return path, True
 
-    def kernel(self, path: Path, request: Request, varying: tuple[bool, ...] | None) -> Any:
-        """The kernel of a path, made once."""
-        key = (request, varying)
+    def kernel(
+        self,
+        path: Path,
+        request: Request,
+        varying: tuple[bool, ...] | None,
+        *,
+        telling: bool = False,
+    ) -> Any:
+        """The kernel of a path, made once; a `telling` one gives only which points are finite."""
+        key = (request, varying, telling)
         made = path.kernels.get(key)
         if made is None:
             with self.lock:
                 made = path.kernels.get(key)
                 if made is None:
                     with collector_paused():
-                        made = self._made(path, request, varying)
+                        made = self._made(path, request, varying, telling)
                     path.kernels[key] = made
         return made
 
-    def _made(self, path: Path, request: Request, varying: tuple[bool, ...] | None) -> Any:
+    def _made(
+        self, path: Path, request: Request, varying: tuple[bool, ...] | None, telling: bool
+    ) -> Any:
         if varying is None and path.interpreted:
             code, sizes = path.recording.tape.code, (path.width, len(path.leaves))
             made = interpreter(self.engine, code, sizes, path.asked(request))
             if made is not None:
                 return made
         program = path.program(request, single=varying is None)
+        if telling:
+            program = finiteness(program)
         return kernel(self.engine, program, self.dtype, varying)
 
     def look_through_tables(self) -> None:
@@ -199,7 +217,12 @@ class Specialisation:
         return self.paths[0] if first is None else first, results
 
     def _alone(self, request: Request, columns: Any) -> tuple[Path, Any] | None:
-        """A batch of one, by the code for one point; None if no path so far is for it."""
+        """A batch of one, by the code for one point; None if no path so far is for it.
+
+        None too where not all is finite: that is for the code for batches to tell of.
+        """
+        if self.every and request is not VALUE:
+            return None
         import numpy as np
 
         if is_array(columns):
@@ -207,9 +230,14 @@ class Specialisation:
         else:
             x = array("d", [c if isinstance(c, float) else c[0] for c in columns])
         for path in self.paths:
-            numbers = self.kernel(path, request, None).limits(path.complete(x), path.parameters())
+            made = self.kernel(path, request, None)
+            try:
+                numbers = made.point(path.complete(x), path.parameters())
+            except (ArithmeticError, ValueError):
+                return None
             if numbers is not None:
-                return path, np.frombuffer(numbers).reshape(-1, 1)
+                outputs = np.array(numbers).reshape(-1, 1)
+                return (path, outputs) if np.isfinite(outputs).all() else None
         return None
 
     @_whole_tables_at_need
@@ -248,10 +276,9 @@ class Specialisation:
             results: Any = None
             mask: Any = np.zeros(left, dtype=bool)
             if new:
-                given = path.complete_columns(columns)
-                varying = tuple([not isinstance(column, float) for column in given])
-                made = self.kernel(path, request, varying)
-                results, mask = _in_threads(made, how, given, path.parameters(), left, threads)
+                run = Run(self, path, request, columns, left, threads)
+                given = run.given
+                results, mask = run.sums() if how == "sums" else run.outputs()
             if mask is not None and mask.all():
                 mask = None
             if results is not None:
@@ -260,24 +287,132 @@ class Specialisation:
                 return
             if fresh and not mask[0]:  # a guard so close that the engine's rounding turns it
                 x = path.complete(point)
-                outputs = self._settled(path, request, x)
+                outputs = self._turned(path, request, point)
                 if how == "sums":
                     outputs, _ = _summed(outputs, None, path.program(request).apart)
                 yield Share(path, x, _first(places), outputs, None)
                 mask[0] = True
             failing = np.flatnonzero(~mask)
             places = failing if places is None else places[failing]
-            columns = [c if isinstance(c, float) else c[failing] for c in columns]
+            columns = _at(columns, failing)
             left = len(failing)
 
-    def _settled(self, path: Path, request: Request, x: Sequence[float]) -> Any:
+    def _turned(self, path: Path, request: Request, point: Sequence[float]) -> Any:
         """The outputs where a path was traced, as a column; its guards hold there."""
         import numpy as np
 
         from tinygrad_scalar.compiler.python.kernel import Kernel
 
         made = Kernel(path.program(request))
-        return np.array([made.at_limits(x, path.parameters(), guards=False)]).T
+        numbers = made.at_limits(path.complete(point), path.parameters(), guards=False)
+        assert numbers is not None  # noqa: S101 (no guard was asked)
+        return np.array([self.settled(path, request, point, numbers)]).T
+
+
+class Run:
+    """One path on some points of a batch."""
+
+    def __init__(
+        self,
+        own: Specialisation,
+        path: Path,
+        request: Request,
+        columns: Sequence[Any],
+        size: int,
+        threads: int,
+    ) -> None:
+        self.own, self.path, self.request = own, path, request
+        self.columns, self.size, self.threads = columns, size, threads
+        self.given = path.complete_columns(columns)  # with what is looked up
+        self.parameters = path.parameters()
+        self.varying = tuple([not isinstance(column, float) for column in self.given])
+        self.every = own.every and request is not VALUE
+        self.made = own.kernel(path, request, self.varying)
+
+    def outputs(self) -> tuple[Any, Any]:
+        """The outputs, and the mask of the points where the guards hold, None for all."""
+        results, mask, finite = self._in_threads("batch", self.given, self.size)
+        if self.every or not finite:
+            settle(self._settled, self.columns, self._doubtful(results, mask).tolist(), results)
+        return results, mask
+
+    def sums(self) -> tuple[Any, Any]:
+        """The same for the sums of the outputs, with those that are wanted for every point."""
+        import numpy as np
+
+        (totals, each), mask, finite = self._in_threads("sums", self.given, self.size)
+        alone = each if mask is None else each[:, mask]
+        finite = finite and bool(np.isfinite(totals).all() and np.isfinite(alone).all())
+        if self.every or not finite:
+            places = self._doubtful(each, mask)
+            fine = np.ones(self.size, dtype=bool) if mask is None else mask.copy()
+            fine[places] = False
+            totals = self._settled_sums(places, each)
+            if fine.any():
+                rest = _at(self.given, fine)
+                totals = totals + self._in_threads("sums", rest, int(fine.sum()))[0][0]
+        return (totals, each), mask
+
+    def _settled_sums(self, places: Any, each: Any) -> Any:
+        """The sums over some points as the function itself has them, and what is not summed."""
+        import numpy as np
+
+        count = len(self.made.program.outputs) - len(each)
+        totals = np.zeros(count)
+        size = max(1, ROOM // (count + len(each)))
+        for start in range(0, len(places), size):
+            some = places[start : start + size]
+            outputs = self.made.batch(_at(self.given, some), self.parameters, len(some))[0]
+            settle(self._settled, _at(self.columns, some), range(len(some)), outputs)
+            totals = totals + outputs[:count].sum(axis=1)
+            each[:, some] = outputs[count:]
+        return totals
+
+    def _doubtful(self, results: Any, mask: Any) -> Any:
+        finite = None
+        if not self.every:
+            made = self.own.kernel(self.path, self.request, self.varying, telling=True)
+            found = made.batch(self.given, self.parameters, self.size)[0]
+            finite = found[0] if len(found) else 0.0
+        return doubtful(results, mask, finite)
+
+    def _settled(self, point: Sequence[float], numbers: Sequence[float]) -> Sequence[float]:
+        return self.own.settled(self.path, self.request, point, numbers)
+
+    def _in_threads(self, how: str, columns: Sequence[Any], size: int) -> tuple[Any, Any, bool]:
+        run = getattr(self.made, how, None)
+        if run is None:
+            outputs, mask, finite = self._in_threads("batch", columns, size)
+            return *_summed(outputs, mask, self.made.program.apart), finite
+        count = min(self.threads, max(1, size // SMALLEST_SHARE))
+        if count <= 1:
+            return run(columns, self.parameters, size)  # type: ignore[no-any-return]
+        import numpy as np
+
+        ends = [size * k // count for k in range(count + 1)]
+        with_room = how == "batch" and hasattr(self.made, "room")
+        room = self.made.room(size) if with_room else None
+
+        def share(a: int, b: int) -> tuple[Any, Any, bool]:
+            part = [c if isinstance(c, float) else c[a:b] for c in columns]
+            into = () if room is None else (room[:, a:b],)
+            return run(part, self.parameters, b - a, *into)  # type: ignore[no-any-return]
+
+        with ThreadPoolExecutor(count) as pool:
+            parts = list(pool.map(share, ends, ends[1:]))
+        results = [part[0] for part in parts]
+        masks = None if parts[0][1] is None else np.concatenate([part[1] for part in parts])
+        finite = all(part[2] for part in parts)
+        if how == "sums":
+            totals = np.sum([total for total, _ in results], axis=0)
+            each = np.concatenate([each for _, each in results], axis=1)
+            return (totals, each), masks, finite
+        return np.concatenate(results, axis=1) if room is None else room, masks, finite
+
+
+def _at(columns: Sequence[Any], places: Any) -> list[Any]:
+    """The columns at some places."""
+    return [c if isinstance(c, float) else c[places] for c in columns]
 
 
 def _first(places: Any) -> Any:
@@ -310,38 +445,7 @@ def collector_paused() -> Iterator[None]:
 
 
 def _zeros(path: Path) -> Any:
-    from tinygrad_scalar.core.tree import mapped
-
     return mapped(lambda _: 0.0, path.tree)
-
-
-def _in_threads(
-    made: Any, how: str, columns: Any, p: Sequence[float], size: int, threads: int
-) -> tuple[Any, Any]:
-    run = getattr(made, how) if hasattr(made, how) else None
-    if run is None:
-        results = _in_threads(made, "batch", columns, p, size, threads)
-        return _summed(*results, made.program.apart)
-    count = min(threads, max(1, size // SMALLEST_SHARE))
-    if count <= 1:
-        return run(columns, p, size)  # type: ignore[no-any-return]
-    import numpy as np
-
-    ends = [size * k // count for k in range(count + 1)]
-    room = made.room(size) if how == "batch" and hasattr(made, "room") else None
-
-    def share(a: int, b: int) -> tuple[Any, Any]:
-        part = [c if isinstance(c, float) else c[a:b] for c in columns]
-        into = () if room is None else (room[:, a:b],)
-        return run(part, p, b - a, *into)  # type: ignore[no-any-return]
-
-    with ThreadPoolExecutor(count) as pool:
-        parts = list(pool.map(share, ends, ends[1:]))
-    masks = None if parts[0][1] is None else np.concatenate([mask for _, mask in parts])
-    if how == "sums":
-        totals = np.sum([total for (total, _), _ in parts], axis=0)
-        return (totals, np.concatenate([each for (_, each), _ in parts], axis=1)), masks
-    return np.concatenate([r for r, _ in parts], axis=1) if room is None else room, masks
 
 
 def _summed(outputs: Any, mask: Any, apart: int) -> tuple[Any, Any]:

@@ -6,14 +6,20 @@ import functools
 import itertools
 import math
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.backends import engines, index_kernel
 from tinygrad_scalar.compiler.constants import arguments_like
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
-from tinygrad_scalar.compiler.ir.program import Program, pruned
+from tinygrad_scalar.compiler.ir.program import (
+    NEVER_RAISES,
+    Program,
+    checking_outputs,
+    needed,
+    pruned,
+)
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, in_memory, leaves_in_order
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
@@ -227,7 +233,10 @@ class Path:
         return [output] if mode == "both" else [], output, places
 
     def program(self, request: Request, *, single: bool = False) -> Program:
-        """The program for a request; for a `single` point all that may raise is kept."""
+        """The program for a request.
+
+        For a `single` point all that may raise is kept, for batches what the outputs need of it.
+        """
         key = (request, single)
         if key not in self._programs:
             recording, lines, inputs = WRITERS[request.mode](self, request.inputs)
@@ -236,8 +245,10 @@ class Path:
                 lines,
                 inputs=inputs,
                 parameters=len(self.leaves),
-                raising=len(self.recording.tape) if single else 0,
+                raising=range(len(self.recording.tape)) if single else self.used,
             )
+            if not single and request is not BACKWARD:
+                made = checking_outputs(made)
             apart = self.width - self.inputs if request.mode == "backward" else 0
             self._programs[key] = replace(made, apart=apart)
         return self._programs[key]
@@ -258,11 +269,29 @@ class Path:
         """The lines that read the inputs at these places."""
         return [self.recording.tape.input(place) for place in places]
 
-    def replayed(self, x: Sequence[Any], p: Sequence[Any]) -> list[Any]:
-        """The outputs by pushing anything through the rows: numbers, Values, Duals."""
+    @functools.cached_property
+    def used(self) -> frozenset[int]:
+        """The lines that the outputs need."""
+        return frozenset(needed(self.recording.tape.code, self.outputs))
+
+    @functools.cached_property
+    def raises_unused(self) -> bool:
+        """Whether a line that may raise is none that the outputs need."""
+        code, some = self.recording.tape.code, range(len(self.recording.tape))
+        return any(k not in self.used and code[k][0] not in NEVER_RAISES for k in some)
+
+    def replayed(
+        self, x: Sequence[Any], p: Sequence[Any], lines: Container[int] | None = None
+    ) -> list[Any]:
+        """The outputs by pushing anything through the rows: numbers, Values, Duals.
+
+        Through all of them, so that what raises does, or only through those of some `lines`.
+        """
         values: list[Any] = []
-        for row, operands in self.recording.tape.code:
-            if row is CONSTANT:
+        for line, (row, operands) in enumerate(self.recording.tape.code):
+            if lines is not None and line not in lines:
+                values.append(0.0)
+            elif row is CONSTANT:
                 values.append(operands[0])
             elif row is INPUT:
                 values.append(x[operands[0]])

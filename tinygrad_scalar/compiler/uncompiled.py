@@ -7,15 +7,19 @@ numbers, warnings and errors are those of the eager mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Container, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from tinygrad_scalar.compiler.constants import arguments_like
-from tinygrad_scalar.compiler.paths import Path, Request
+from tinygrad_scalar.compiler.doubtful import without_domain
+from tinygrad_scalar.compiler.ir.tape import TraceError
+from tinygrad_scalar.compiler.paths import VALUE, Path, Request
+from tinygrad_scalar.compiler.python.kernel import Kernel
 from tinygrad_scalar.core import context
+from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.tree import leaves, like, same_structure
-from tinygrad_scalar.core.undefined import Policy
+from tinygrad_scalar.core.undefined import Policy, noted
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.directional import jvp
 from tinygrad_scalar.modes.grad import jacobian, value_and_grad
@@ -41,19 +45,66 @@ def flattened(
     return flat
 
 
-def replay(path: Path) -> Flat:
-    """The same of a path alone, for a function without its source."""
-    p = path.parameters()
-    return lambda numbers: like(path.tree, path.replayed(path.complete_values(numbers), p))
-
-
 def uncompiled(
-    flat: Flat, path: Path, request: Request, x: Sequence[float], undefined: Policy
+    flat: Flat | None, path: Path, request: Request, x: Sequence[float], undefined: Policy
 ) -> list[float]:
-    """The outputs that a kernel for the request has. Cost: that of the eager mode."""
+    """The outputs that a kernel for the request has. Cost: that of the eager mode.
+
+    Without its function (None), the path itself is run.
+    """
+    return _outputs(flat, path, request, x, undefined, None)
+
+
+def silently(
+    flat: Flat | None,
+    path: Path,
+    request: Request,
+    x: Sequence[float],
+    undefined: Policy,
+    numbers: Sequence[float],
+) -> Sequence[float]:
+    """The same for a point of a batch, where nothing is raised and nobody is warned.
+
+    What the function raises in an operation whose result is not used does not matter there: the
+    lines that are used are run by themselves then. Where these raise too, `numbers` stay, which
+    compiled code gave.
+    """
+    undefined = SILENT.get(undefined, undefined)
+    with nullcontext() if undefined == "nan" else noted():
+        with suppress(ArithmeticError, ValueError):
+            return _outputs(flat, path, request, x, undefined, None)
+        if path.raises_unused:
+            with suppress(ArithmeticError, ValueError):
+                return _outputs(None, path, request, x, undefined, path.used)
+    given = path.complete(x[: path.inputs])
+    values = Kernel(path.program(VALUE)).at_limits(given, path.parameters(), guards=False)
+    assert values is not None  # noqa: S101 (no guard was asked)
+    return without_domain(request.mode, values, numbers)
+
+
+# In a batch nothing can be raised for one point, and a warning would not tell which.
+SILENT: dict[Policy, Policy] = {"warn": "subgradient", "raise": "nan"}
+
+
+def _outputs(
+    flat: Flat | None,
+    path: Path,
+    request: Request,
+    x: Sequence[float],
+    undefined: Policy,
+    lines: Container[int] | None,
+) -> list[float]:
     with _as_outside():
         if request.mode == "backward":
-            return _backward(path, x, undefined)
+            if flat is None:
+                return _replayed_backward(path, x, undefined, lines)
+            return _backward(flat, path, x, undefined)
+        if flat is None:
+            p = path.parameters()
+
+            def flat(numbers: Sequence[Any]) -> Any:
+                return like(path.tree, path.replayed(path.complete_values(numbers), p, lines))
+
         if request.mode == "value":
             return _numbers(flat(list(map(Value, x))))
         return _numbers(_derivatives(flat, request, list(x), undefined))
@@ -92,15 +143,36 @@ def _derivatives(flat: Flat, request: Request, x: list[float], undefined: Policy
     return slopes if mode == "grad" else [value, slopes]
 
 
-def _backward(path: Path, x: Sequence[float], undefined: Policy) -> list[float]:
+def _backward(flat: Flat, path: Path, x: Sequence[float], undefined: Policy) -> list[float]:
     """The value and its gradient for the leaves that the path closes over."""
+    asked = [*path.leaves, *path.complete_values(x)[path.inputs :]]
+    context.runs += 1
+    started = context.runs
+    y = flat(list(map(Value, x)))
+    if not isinstance(y, Value):
+        return [float(y), *[0.0] * len(asked)]
+    slopes = {id(leaf): 0.0 for leaf in asked}
+    if any(leaf._y < started and id(leaf) not in slopes for leaf in leaves_of([y])):
+        raise TraceError(
+            "backward: where it handles an exception the function reads Values that it does not "
+            "read else: choose with if or where"
+        )
+    own = list({id(leaf): leaf for leaf in asked}.values())
+    found = gradients([y], [1.0], own, undefined=undefined)
+    slopes = dict(zip(map(id, own), found, strict=True))
+    return [y.data, *[slopes.pop(id(leaf), 0.0) for leaf in asked]]  # of one in two places once
+
+
+def _replayed_backward(
+    path: Path, x: Sequence[float], undefined: Policy, lines: Container[int] | None
+) -> list[float]:
+    """The same by the path."""
     own, given = list(map(Value, path.parameters())), list(map(Value, path.complete(x)))
-    (y,) = path.replayed(given, own)
+    (y,) = path.replayed(given, own, lines)
     own += given[path.inputs :]
     if not isinstance(y, Value):
         return [float(y), *[0.0] * len(own)]
-    table = y.backward(inputs=own, undefined=undefined)
-    return [y.data, *[table[leaf] for leaf in own]]
+    return [y.data, *gradients([y], [1.0], own, undefined=undefined)]
 
 
 def _numbers(results: Any) -> list[float]:

@@ -7,14 +7,16 @@ they are worked out on the host, point by point.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from tinygrad_scalar.compiler.arrays.namespaces import from_host, on_host, readable, silence
 from tinygrad_scalar.compiler.ir.lower import lowered
-from tinygrad_scalar.compiler.ir.program import CONSTANT, INPUT, PARAMETER, Program
+from tinygrad_scalar.compiler.ir.program import CONSTANT, INPUT, PARAMETER, Program, telling
 from tinygrad_scalar.compiler.ir.tape import (
     COMPARISONS,
     CONDITIONS,
@@ -65,7 +67,11 @@ def special_functions_of(xp: Any) -> dict[Primitive, Callable[..., Any]]:
 
 
 def source(program: Program, functions: Mapping[Primitive, str]) -> str:
-    """Python source over arrays; unlike the scalar source it goes on where a guard fails."""
+    """Python source over arrays; unlike the scalar source it goes on where a guard fails.
+
+    It gives outputs, mask, and a sum of all that is checked: NaN or inf unless all is finite.
+    """
+    checked, total = telling(program), "0.0"
     lines = ["def replay(xp, rows, number, x, p):"]
     called = names(program)
     text: list[str] = []
@@ -82,8 +88,11 @@ def source(program: Program, functions: Mapping[Primitive, str]) -> str:
             mask = "mask"
         else:
             lines.append(f"    {text[-1]} = {_expression(program, line, text, functions, called)}")
+            if line in checked:
+                lines.append(f"    total = {total} + {text[-1]}.sum()")
+                total = "total"
     outputs = ", ".join(_number(program, line, text) for line in program.outputs)
-    lines.append(f"    return [{outputs}], {mask}")
+    lines.append(f"    return [{outputs}], {mask}, {total}")
     return "\n".join(lines) + "\n"
 
 
@@ -126,14 +135,16 @@ class Kernel:
     """A program ready to run on columns, NumPy's or those of another namespace `xp`."""
 
     def __init__(self, program: Program, dtype: str, xp: Any = None) -> None:
-        xp = xp or import_module("numpy")
+        own, xp = xp is None, xp or import_module("numpy")
         self.xp, self.dtype = xp, dtype
         functions, special = functions_of(xp), special_functions_of(xp)
+        if not own:  # nothing is asked of another library's arrays but what is needed
+            program = replace(program, checked=[])
         self.program = lowered(program, functions.keys() | OPERATORS.keys() | special.keys())
         self.source = source(self.program, functions)
         namespace: dict[str, Any] = {"inf": float("inf"), "nan": float("nan")}
         exec(compile(self.source, "<tinygrad_scalar tape>", "exec"), namespace)  # noqa: S102
-        self.replay: Callable[..., tuple[list[Any], Any]] = namespace["replay"]
+        self.replay: Callable[..., tuple[list[Any], Any, Any]] = namespace["replay"]
         known = functions.keys() | OPERATORS.keys() | GUARDS | _READ
         called = names(self.program)
         self.rows = {
@@ -142,10 +153,12 @@ class Kernel:
             if row not in known
         }
 
-    def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any]:
-        """The outputs at every point as an array (m, size), and where the guards hold."""
+    def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
+        """The outputs at every point as an array (m, size), where the guards hold, and whether
+        what is checked is finite."""  # noqa: D205, D209
         import numpy as np
 
+        total = 0.0
         outputs = np.empty((len(self.program.outputs), size), self.dtype)
         mask = np.ones(size, dtype=bool)
         with silence():
@@ -158,12 +171,13 @@ class Kernel:
             for start in range(0, size, BLOCK):
                 block = slice(start, start + BLOCK)
                 x = [a if a.ndim == 0 else a[block] for a in arrays]
-                results, held = self.replay(np, self.rows, number, x, leaves)
+                results, held, checked = self.replay(np, self.rows, number, x, leaves)
+                total += float(checked)
                 for output, result in zip(outputs, results, strict=True):
                     output[block] = result
                 if held is not None:
                     mask[block] = held
-        return outputs, mask if self.program.guards else None
+        return outputs, mask if self.program.guards else None, math.isfinite(total)
 
     def everywhere(self, columns: Sequence[Any], p: Sequence[float], ones: Any) -> tuple[Any, Any]:
         """The outputs at every point, each an array like `ones`, and where the guards hold."""
@@ -173,7 +187,7 @@ class Kernel:
         with silence():
             x = [c * one if isinstance(c, float) else c for c in columns]
             leaves = [y * one for y in p]
-            results, held = self.replay(self.xp, self.rows, lambda c: c * one, x, leaves)
+            results, held, _ = self.replay(self.xp, self.rows, lambda c: c * one, x, leaves)
             for line, result in zip(self.program.outputs, results, strict=True):
                 computed = self.program.code[line][0] not in _READ and line not in seen
                 fresh = computed and result.shape == ones.shape

@@ -315,8 +315,8 @@ def _without_dead_lines(program: Program) -> Program:
     """The lines that are needed: a C compiler warns of the others."""
     tape = Tape()
     tape.code = program.code
-    sizes = {"inputs": program.inputs, "parameters": program.parameters}
-    return pruned(tape, program.outputs, **sizes)
+    inputs, parameters = program.inputs, program.parameters
+    return pruned(tape, program.outputs, inputs=inputs, parameters=parameters)
 
 
 __all__ = ["Body", "NoFormulaError", "Places"]

@@ -124,8 +124,8 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
     checked = sorted({places[k] for k in program.checked})
     if max(tape.constants, default=0) < front:
         return replace(program, code=tape.code, outputs=outputs, checked=checked)
-    sizes = {"inputs": program.inputs, "parameters": program.parameters}
-    result = pruned(tape, [*outputs, *checked], **sizes)
+    inputs, parameters = program.inputs, program.parameters
+    result = pruned(tape, [*outputs, *checked], inputs=inputs, parameters=parameters)
     count = len(outputs)
     outputs, checked = result.outputs[:count], sorted(result.outputs[count:])
     return replace(result, outputs=outputs, checked=checked, apart=program.apart)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.tape import (
     COMPARISONS,
+    CONDITIONS,
     CONSTANT,
     GUARDS,
     INPUT,
@@ -37,9 +38,9 @@ MARKERS_IN_ORDER = (INPUT, PARAMETER, CONSTANT)
 class Program:
     """Lines of code, the lines of the outputs, and how many numbers come in.
 
-    `checked` are lines of rows that raise where their result is not finite. With `guards`, the
-    outputs count only where all of these hold. Where outputs are summed over points, the last
-    `apart` are not: they are wanted for every point.
+    `checked` are lines of rows that raise where their result is not finite, and for a batch the
+    outputs, if they are not summed. With `guards`, the outputs count only where all of these hold.
+    Where outputs are summed over points, the last `apart` are not: they are wanted for every point.
     """
 
     code: list[Line]
@@ -62,11 +63,16 @@ class Program:
 
 
 def pruned(
-    tape: Tape, outputs: Sequence[int], *, inputs: int, parameters: int, raising: int = 0
+    tape: Tape,
+    outputs: Sequence[int],
+    *,
+    inputs: int,
+    parameters: int,
+    raising: Collection[int] = (),
 ) -> Program:
     """The program for some lines of a tape: what they need, and every guard; markers come first.
 
-    Of the first `raising` lines, those that may raise stay too, needed or not. O(lines).
+    Of the lines `raising`, those that may raise stay, needed or not, and are checked. O(lines).
     """
     code = tape.code
     lines = needed(code, outputs, raising)
@@ -81,27 +87,48 @@ def pruned(
     for at, line in enumerate([line for line in lines if code[line][0] not in MARKERS], markers):
         row, operands = code[line]
         places[line] = at
-        if line < raising and row not in NEVER_RAISES:
+        if line in raising and row not in NEVER_RAISES:
             checked.append(at)
         kept.append((row, tuple(map(place, operands))))
     return Program(kept, [places[line] for line in outputs], inputs, parameters, checked)
 
 
-def needed(code: Sequence[Line], outputs: Sequence[int], raising: int = 0) -> list[int]:
-    """The lines that outputs and guards need, and of the first `raising` what may raise."""
+def needed(
+    code: Sequence[Line], outputs: Sequence[int], raising: Collection[int] = ()
+) -> list[int]:
+    """The lines that outputs and guards need, and of those `raising` what may raise."""
     keep = bytearray(len(code))
     for line in outputs:
         keep[line] = 1
     for line in range(len(code) - 1, -1, -1):
         row, operands = code[line]
         if not keep[line]:
-            if row not in GUARDS and (line >= raising or row in NEVER_RAISES):
+            if row not in GUARDS and (line not in raising or row in NEVER_RAISES):
                 continue
             keep[line] = 1
         if row not in MARKERS:
             for operand in operands:
                 keep[operand] = 1
     return list(compress(range(len(code)), keep))
+
+
+def checking_outputs(program: Program) -> Program:
+    """The program with its outputs among what is checked, but those that are always finite."""
+    computed = {k for k in program.outputs if program.code[k][0] not in (*MARKERS, *CONDITIONS)}
+    return replace(program, checked=sorted(computed.union(program.checked)))
+
+
+def finiteness(program: Program) -> Program:
+    """The program with one output, 0 where outputs and checked lines are finite, else NaN."""
+    program = checking_outputs(program)
+    code, total = [*program.code], None
+    for line in sorted(telling(program)):
+        nothing = len(code)
+        code.append((primitives.sub, (line, line)))
+        if total is not None:
+            code.append((primitives.add, (total, nothing)))
+        total = len(code) - 1
+    return replace(program, code=code, outputs=[] if total is None else [total], checked=[])
 
 
 def telling(program: Program) -> set[int]:
@@ -119,4 +146,4 @@ def telling(program: Program) -> set[int]:
     return {line for line in checked if not implied[line] or code[line][0] is primitives.mul}
 
 
-__all__ = ["CONSTANT", "INPUT", "PARAMETER", "Line", "Program", "pruned", "telling"]
+__all__ = ["CONSTANT", "INPUT", "PARAMETER", "Line", "Program", "finiteness", "pruned", "telling"]

@@ -24,7 +24,7 @@ from tinygrad_scalar.compiler.llvm.cpython import LIMIT, Entry, Text, possible
 from tinygrad_scalar.compiler.llvm.functions import functions
 from tinygrad_scalar.compiler.llvm.jit import LOCK, MEDIUM, SMALL, Module, machine
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
-from tinygrad_scalar.compiler.llvm.workspace import Workspace, address
+from tinygrad_scalar.compiler.llvm.workspace import TURNS, Workspace, address, aligned
 from tinygrad_scalar.core.primitive import Primitive
 
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
@@ -159,10 +159,6 @@ class Kernel:
             raise FloatingPointError("a result is not finite")
         return numbers
 
-    def limits(self, x: Sequence[float], p: Sequence[float]) -> Sequence[float] | None:
-        """The outputs in IEEE arithmetic; None where a guard fails."""
-        return self._run(x, p)[0]
-
     def _run(self, x: Sequence[float], p: Sequence[float]) -> tuple[Sequence[float] | None, bool]:
         """The outputs, None where a guard fails, and whether all was finite on the way."""
         try:
@@ -229,8 +225,9 @@ class Kernel:
 
     def batch(
         self, columns: Sequence[Any], p: Sequence[float], size: int, into: Any = None
-    ) -> tuple[Any, Any]:
-        """The outputs at every point as an array (m, size), and where the guards hold."""
+    ) -> tuple[Any, Any, bool]:
+        """The outputs at every point as an array (m, size), where the guards hold, and whether
+        what is checked is finite."""  # noqa: D205, D209
         import numpy as np
 
         lanes, (run, slots) = self._lanes(), self._made("batch")
@@ -238,7 +235,7 @@ class Kernel:
         outputs = self.room(max(size, whole)) if into is None else into
         mask = np.ones(max(size, whole), dtype=np.uint8) if self.guards else None
         parameters = np.asarray(p, self.dtype)
-        scratch = np.zeros(slots * lanes + 1, self.dtype)
+        scratch = aligned(slots * lanes + 1, self.dtype)
         if whole:
             self._call(run, whole, arrays, parameters, list(outputs), scratch, mask)
         if whole < size:
@@ -249,7 +246,8 @@ class Kernel:
             outputs[:, whole:] = rest[:, : size - whole]
             if mask is not None:
                 mask[whole:] = flags[: size - whole]
-        return outputs[:, :size], None if mask is None else mask[:size].view(bool)
+        finite = bool(np.isfinite(scratch[: TURNS * lanes]).all())
+        return outputs[:, :size], None if mask is None else mask[:size].view(bool), finite
 
     def _room(self, shape: tuple[int, int]) -> Any:
         """An array for outputs: a large one again, once nobody holds it or a part of it any more.
@@ -267,14 +265,13 @@ class Kernel:
             self.rooms = [*self.rooms[-1:], room]
         return room
 
-    def sums(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any]:
-        """The sums of outputs over the points where the guards hold, and where they do.
-
-        With the sums come those outputs that are wanted for every point.
-        """
+    def sums(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
+        """The sums of outputs over the points where the guards hold, where they do, and whether
+        what is checked is finite. With the sums come outputs that are wanted for every point.
+        """  # noqa: D205
         import numpy as np
 
-        total, rest, masks = 0.0, list[Any](), []
+        total, rest, masks, finite = 0.0, list[Any](), [], True
         for start in range(0, size, SHORT):
             count = min(SHORT, size - start)
             part = columns
@@ -283,14 +280,15 @@ class Kernel:
             space = self._workspace(count)
             sums, each = space.sums(part, p)
             total, rest = total + sums, [*rest, each]
+            finite = finite and space.finite()
             self.callbacks.check()
             masks.append(space.mask[:count].tobytes())
             with LOCK:
                 self.workspaces = [space, *self.workspaces[:3]]
         each = rest[0] if len(rest) == 1 else np.concatenate(rest, axis=1)
         if not any(b"\0" in mask for mask in masks):
-            return (total, each), None
-        return (total, each), np.frombuffer(b"".join(masks), bool).copy()
+            return (total, each), None, finite
+        return (total, each), np.frombuffer(b"".join(masks), bool).copy(), finite
 
     def _workspace(self, size: int) -> Workspace:
         with LOCK:

@@ -14,6 +14,7 @@ from tinygrad_scalar.compiler.ir.program import CONSTANT, PARAMETER, Program, te
 from tinygrad_scalar.compiler.ir.schedule import last_guard
 from tinygrad_scalar.compiler.ir.tape import CONDITIONS, GUARDS, HOLDS, MARKERS
 from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target
+from tinygrad_scalar.compiler.llvm.workspace import TURNS
 from tinygrad_scalar.core import primitives as p
 from tinygrad_scalar.core.primitive import Primitive
 
@@ -36,7 +37,8 @@ class Writer(Assembly):
         self.tables: list[str] = []
         self.size = 0  # lines written
         self.slots: dict[int, int] = {}
-        self.slot_count = 1  # slot 0 sums what must be finite
+        # sums of what must be finite: for lanes several, or each would wait for those before it
+        self.slot_count = 1 if how == "point" else TURNS
         self.checked = telling(program)
         self.outputs: dict[int, list[int]] = {}
         for k, line in enumerate(program.outputs):
@@ -235,18 +237,26 @@ class Writer(Assembly):
         self.lines.append(f"  store {kind} {after}, ptr {place}, align 1")
 
     def _note_finite(self) -> None:
-        """Slot 0 of scratch sums the checked lines: inf or NaN once one of them is not finite."""
+        """The first slots of scratch sum the checked lines: inf or NaN once one is not finite."""
         # computed numbers, and constants by their bits: NaN and inf
         terms = [name for name in self.finite if name[0] == "%" or name[2:5] in ("7FF", "FFF")]
         if not terms:
             return
-        sums = [self._load("%s", 0), *terms[:3]]  # four chains, for the latency of an addition
-        for k, name in enumerate(terms[3:]):
-            sums[k % 4] = self.add(f"fadd {self.v} {sums[k % 4]}, {name}")
+        place: Any = 0
+        if self.how != "point":
+            place = self.add(f"and i64 %i, {TURNS * self.lanes - 1}")
+        before, sums = self._load("%s", place), terms[:3]
+        for k, name in enumerate(terms[3:]):  # chains, for the latency of an addition
+            sums[k % 3] = self.add(f"fadd {self.v} {sums[k % 3]}, {name}")
         total = sums[0]
         for term in sums[1:]:
             total = self.add(f"fadd {self.v} {total}, {term}")
-        self._store(total, "%s", 0)
+        if self.how != "point" and self.last_guard >= 0:  # what guards keep out is none of it
+            held = self.add(f"icmp ne <{self.lanes} x i8> {self._mask()}, zeroinitializer")
+            total = self.add(
+                f"select {self.b} {held}, {self.v} {total}, {self.v} {self.literal(0.0)}"
+            )
+        self._store(self.add(f"fadd {self.v} {before}, {total}"), "%s", place)
 
     def _driver(self, count: int) -> str:
         metadata = "!0 = !{}"

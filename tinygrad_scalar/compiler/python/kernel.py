@@ -105,22 +105,24 @@ class Kernel:
                 values.append(y)
         return [values[k] for k in self.program.outputs]
 
-    def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any]:
-        """The outputs at every point as an array (m, size), and where the guards hold."""
+    def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
+        """The outputs at every point as an array (m, size), where the guards hold, and whether
+        nothing raised and all is finite."""  # noqa: D205, D209
         import numpy as np
 
         program = self.program
         outputs = np.zeros((len(program.outputs), size))
         mask = np.ones(size, dtype=bool) if program.guards else None
+        raised = False
         rows = [[c] * size if isinstance(c, float) else c.tolist() for c in columns]
         for k, x in enumerate(zip(*rows, strict=True) if rows else [()] * size):
             point = [float(number) for number in x]
             try:
                 numbers = self.replay(point, p)
             except (ArithmeticError, ValueError):
-                numbers = self.at_limits(point, p)
+                raised, numbers = True, self.at_limits(point, p)
             if numbers is not None:
                 outputs[:, k] = numbers
             elif mask is not None:
                 mask[k] = False
-        return outputs, mask
+        return outputs, mask, not raised and bool(np.isfinite(outputs).all())

@@ -61,11 +61,6 @@ class Interpreter(Kernel):
         self.module.held = tables
         self.run = self.module.function("point", ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5))
 
-    def limits(self, x: Sequence[float], p: Sequence[float]) -> Sequence[float] | None:
-        """The outputs in IEEE arithmetic; None where a guard fails, or one of them is NaN."""
-        numbers = super().limits(x, p)
-        return None if numbers is not None and np.isnan(np.asarray(numbers)).any() else numbers
-
     def _functions(
         self, bodies: Sequence[Superinstruction], *, fused: bool
     ) -> tuple[list[str], Any]:

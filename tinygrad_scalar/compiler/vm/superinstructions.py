@@ -111,4 +111,5 @@ def _written(rows: Rows, operands: int, *, guards: bool = True) -> tuple[Tape, l
 
 
 def _program(tape: Tape, lines: Sequence[int], inputs: int, raising: int = 0) -> Program:
-    return lowered(pruned(tape, lines, inputs=inputs, parameters=0, raising=raising), NATIVE)
+    kept = pruned(tape, lines, inputs=inputs, parameters=0, raising=range(raising))
+    return lowered(kept, NATIVE)
