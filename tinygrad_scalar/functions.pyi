@@ -9,7 +9,7 @@ from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
 Operand = Value | float | Fraction
-__all__: list[str]
+__all__ = ['abs', 'acos', 'acosh', 'asin', 'asinh', 'atan', 'atan2', 'atanh', 'betaln', 'cbrt', 'ceil', 'clip', 'copysign', 'cos', 'cosh', 'cross_entropy', 'degrees', 'digamma', 'dot', 'elu', 'erf', 'erfc', 'erfcx', 'erfinv', 'exp', 'exp2', 'expm1', 'floor', 'fmod', 'gamma', 'gelu', 'hardtanh', 'hypot', 'leaky_relu', 'lgamma', 'log', 'log10', 'log1mexp', 'log1p', 'log2', 'log_normal_cdf', 'log_sigmoid', 'log_softmax', 'logaddexp', 'logit', 'logsumexp', 'maximum', 'mean', 'minimum', 'mish', 'mod', 'normal_cdf', 'normal_pdf', 'normal_ppf', 'pow', 'prod', 'radians', 'reciprocal', 'relu', 'remainder', 'round', 'sech', 'selu', 'sigmoid', 'sign', 'silu', 'sin', 'sinc', 'sinh', 'softmax', 'softplus', 'softsign', 'sqrt', 'square', 'step', 'sum', 'tan', 'tanh', 'trunc', 'where', 'xlogy']
 
 def detach(x: Any) -> Any: ...
 def class_index(target: Any, classes: int) -> int: ...
@@ -269,6 +269,13 @@ Kinks: none.
 def log(x: Value, base: float | None = ...) -> Value: ...
 @overload
 def log(x: float, base: float | None = ...) -> float: ...
+log10: _Of1
+"""log10(x): the base 10 logarithm of x.
+
+Domain: x in (0, ∞).
+Derivative: 0.434294 / x.
+Kinks: none.
+"""
 log1mexp: _Of1
 """log1mexp(x): log(1 − e⁻ˣ).
 
@@ -288,13 +295,6 @@ log2: _Of1
 
 Domain: x in (0, ∞).
 Derivative: 1.4427 / x.
-Kinks: none.
-"""
-log10: _Of1
-"""log10(x): the base 10 logarithm of x.
-
-Domain: x in (0, ∞).
-Derivative: 0.434294 / x.
 Kinks: none.
 """
 log_normal_cdf: _Of1

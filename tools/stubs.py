@@ -1,21 +1,26 @@
-"""Writes the stubs of the package, from the table: what `x * y` and `sin(x)` are to a type checker.
+"""Writes what is made from the table: the stubs, and the methods that are rows.
+
+The stubs tell a type checker what `x * y` and `sin(x)` are.
 
     python tools/stubs.py
 
 A test holds the files to what this gives.
 """
 
+import builtins
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tinygrad_scalar import Value, functions
+from tinygrad_scalar import functions, plain
 from tinygrad_scalar.core.documentation import operands
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.primitives import TABLE
 
 PACKAGE = Path(functions.__file__).parent
+MARKS = ("Made by tools/stubs.py", "End of what tools/stubs.py")
 BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")
 UNARY = ("neg", "pos", "abs", "floor", "ceil", "trunc")
 TOLD = '"""Made by tools/stubs.py from the table of primitives; not to be edited."""'
@@ -80,7 +85,6 @@ class Value(Recorded):
     def conjugate(self) -> Value: ...
     @property
     def real(self) -> Value: ...
-    def rint(self) -> Value: ...
 """
 
 FUNCTIONS = f"""{TOLD}
@@ -94,7 +98,7 @@ from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
 Operand = Value | float | Fraction
-__all__: list[str]
+__all__ = {sorted(functions.__all__)!r}
 
 def detach(x: Any) -> Any: ...
 def class_index(target: Any, classes: int) -> int: ...
@@ -121,10 +125,8 @@ def value_stub() -> str:
 
 def methods() -> Iterator[tuple[str, list[str]]]:
     """The methods of Value that are rows, under each of their names, with their other operands."""
-    for name in sorted(dir(Value)):
-        found = getattr(Value, name)
-        row = found if isinstance(found, Primitive) else TABLE.get(name)
-        if row is None or row.arity is None or f"    def {name}(" in VALUE:
+    for name, row in sorted(method_rows().items()):
+        if f"    def {name}(" in VALUE:
             continue
         count = row.arity - len(row.defaults)
         yield (
@@ -135,6 +137,39 @@ def methods() -> Iterator[tuple[str, list[str]]]:
                 if i
             ],
         )
+
+
+def method_rows() -> dict[str, Any]:
+    """The rows that are methods, by name: NumPy's spellings give way to the table's own names."""
+    rows = [row for row in TABLE.values() if row.public and row.arity is not None]
+    spelt = {name: row for row in rows for name in row.numpy}
+    return {**spelt, **{row.name: row for row in rows}}
+
+
+def arithmetic() -> str:
+    """The module with the operators, with the methods that are rows written into it."""
+    text = (PACKAGE / "core/arithmetic.py").read_text(encoding="utf-8")
+    written = set(re.findall(r"^    def (\w+)\(", text, re.MULTILINE))
+    rows = sorted(method_rows().items())
+    lines = [f"    {name} = table.{row.name}" for name, row in rows if name not in written]
+    return between_marks(text, lines)
+
+
+def package() -> str:
+    """The package, with the names that `import *` brings."""
+    text = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    names = sorted({*functions.__all__, *plain.__all__} - set(dir(builtins)))
+    return between_marks(text, ["__all__ += [", *(f'    "{name}",' for name in names), "]"])
+
+
+def between_marks(text: str, lines: list[str]) -> str:
+    """A source with other lines between its marks; comments there stay."""
+    start, end = (re.search(f"^ *# {mark}", text, re.MULTILINE) for mark in MARKS)
+    if start is None or end is None:
+        raise ValueError(f"the source has no {MARKS[0]!r}")
+    inside = text[start.start() : end.start()].splitlines()
+    kept = [line for line in inside if line.lstrip().startswith("#")]
+    return text[: start.start()] + "\n".join([*kept, *lines, ""]) + text[end.start() :]
 
 
 def functions_stub() -> str:
@@ -161,7 +196,7 @@ def functions_stub() -> str:
 
 def public() -> dict[str, Any]:
     """The functions people call, by name."""
-    return {name: getattr(functions, name) for name in functions.__all__}
+    return {name: getattr(functions, name) for name in sorted(functions.__all__)}
 
 
 def row_kind(row: object) -> int:
@@ -202,7 +237,12 @@ def overloaded(name: str, signature: inspect.Signature) -> Iterator[str]:
     yield from overloads(name, required, optional)
 
 
-STUBS = {"core/value.pyi": value_stub, "functions.pyi": functions_stub}
+STUBS = {
+    "__init__.py": package,
+    "core/arithmetic.py": arithmetic,
+    "core/value.pyi": value_stub,
+    "functions.pyi": functions_stub,
+}
 
 if __name__ == "__main__":
     for place, made in STUBS.items():

@@ -105,34 +105,88 @@ class Arithmetic(Carrier):
     def __trunc__(self) -> Any:
         return table.trunc(self)
 
-    exp, exp2, expm1 = table.exp, table.exp2, table.expm1
-    log2, log10, log1p = table.log2, table.log10, table.log1p
-    sqrt, cbrt, square, reciprocal = table.sqrt, table.cbrt, table.square, table.reciprocal
-    sin, cos, tan = table.sin, table.cos, table.tan
-    asin, acos, atan = table.asin, table.acos, table.atan
-    sinh, cosh, tanh = table.sinh, table.cosh, table.tanh
-    sech, asinh, acosh, atanh = table.sech, table.asinh, table.acosh, table.atanh
-    erf, erfc, gamma, lgamma, digamma = (
-        table.erf,
-        table.erfc,
-        table.gamma,
-        table.lgamma,
-        table.digamma,
-    )
-    abs, sign, floor, ceil, trunc = table.abs, table.sign, table.floor, table.ceil, table.trunc
-    relu, softplus, sigmoid, silu = table.relu, table.softplus, table.sigmoid, table.silu
-    maximum, minimum = table.maximum, table.minimum
-    log_sigmoid, logit, log1mexp = table.log_sigmoid, table.logit, table.log1mexp
-    softsign, hardtanh, mish, selu = table.softsign, table.hardtanh, table.mish, table.selu
-    sinc, degrees, radians = table.sinc, table.degrees, table.radians
-    logaddexp, xlogy = table.logaddexp, table.xlogy
-    log_normal_cdf, normal_ppf, betaln = table.log_normal_cdf, table.normal_ppf, table.betaln
-    erfcx, erfinv = table.erfcx, table.erfinv
-    # NumPy's spellings: its ufuncs call them on the items of object arrays
-    arcsin, arccos, arctan = table.asin, table.acos, table.atan
-    arcsinh, arccosh, arctanh = table.asinh, table.acosh, table.atanh
-    absolute = fabs = table.abs
-    arctan2, hypot, copysign, fmod = table.atan2, table.hypot, table.copysign, table.fmod
+    # Made by tools/stubs.py: the rows that people call by name, under NumPy's spellings too, which
+    # its ufuncs call on the items of object arrays. In a class that is compiled no loop can stand.
+    abs = table.abs
+    absolute = table.abs
+    acos = table.acos
+    acosh = table.acosh
+    arccos = table.acos
+    arccosh = table.acosh
+    arcsin = table.asin
+    arcsinh = table.asinh
+    arctan = table.atan
+    arctan2 = table.atan2
+    arctanh = table.atanh
+    asin = table.asin
+    asinh = table.asinh
+    atan = table.atan
+    atan2 = table.atan2
+    atanh = table.atanh
+    betaln = table.betaln
+    cbrt = table.cbrt
+    ceil = table.ceil
+    copysign = table.copysign
+    cos = table.cos
+    cosh = table.cosh
+    degrees = table.degrees
+    digamma = table.digamma
+    erf = table.erf
+    erfc = table.erfc
+    erfcx = table.erfcx
+    erfinv = table.erfinv
+    exp = table.exp
+    exp2 = table.exp2
+    expm1 = table.expm1
+    fabs = table.abs
+    float_power = table.pow
+    floor = table.floor
+    fmod = table.fmod
+    gamma = table.gamma
+    hardtanh = table.hardtanh
+    hypot = table.hypot
+    lgamma = table.lgamma
+    log10 = table.log10
+    log1mexp = table.log1mexp
+    log1p = table.log1p
+    log2 = table.log2
+    log_normal_cdf = table.log_normal_cdf
+    log_sigmoid = table.log_sigmoid
+    logaddexp = table.logaddexp
+    logit = table.logit
+    maximum = table.maximum
+    minimum = table.minimum
+    mish = table.mish
+    mod = table.mod
+    normal_cdf = table.normal_cdf
+    normal_pdf = table.normal_pdf
+    normal_ppf = table.normal_ppf
+    pow = table.pow
+    power = table.pow
+    radians = table.radians
+    reciprocal = table.reciprocal
+    relu = table.relu
+    remainder = table.remainder
+    rint = table.round
+    round = table.round
+    sech = table.sech
+    selu = table.selu
+    sigmoid = table.sigmoid
+    sign = table.sign
+    silu = table.silu
+    sin = table.sin
+    sinc = table.sinc
+    sinh = table.sinh
+    softplus = table.softplus
+    softsign = table.softsign
+    sqrt = table.sqrt
+    square = table.square
+    step = table.step
+    tan = table.tan
+    tanh = table.tanh
+    trunc = table.trunc
+    xlogy = table.xlogy
+    # End of what tools/stubs.py makes.
 
     def log(self, base: Any = None) -> Any:
         """log x, or log x / log base."""
@@ -169,10 +223,6 @@ class Arithmetic(Carrier):
     def imag(self) -> float:
         """0: what is carried is real."""
         return 0.0
-
-    def rint(self) -> Any:
-        """NumPy's name for round to even."""
-        return table.round(self)
 
     def _refuse(self, what: str, instead: str) -> Any:
         raise TypeError(f"{what} would drop the gradient: use v.data for the number{instead}")

@@ -82,6 +82,7 @@ class Primitive:
     - `digits`: how many decimal digits its first and second derivatives keep, as far as the
       rounding of the operands leaves them and no product on the way leaves the range of floats;
       `scale(*x)`: the size of terms that cancel there, whose digits are meant, 0 where none do.
+    - `public`: whether people call it by its name, as a function and as a method of `Value`.
     - `opaque`: its partials run a user's code, which is not to be tried out with NaN.
     - `mpmath`: the name in mpmath of the same function, or a function `(mpmath, *x)`.
     - `whole`: the positions of the operands that are whole numbers, and no variables.
@@ -129,6 +130,7 @@ class Primitive:
         "opaque",
         "partials",
         "precedence",
+        "public",
         "pulls",
         "python",
         "scale",
@@ -167,6 +169,7 @@ class Primitive:
         limit: Callable[..., Number] | None = None,
         mpmath: str | Callable[..., Any] | None = None,
         defaults: Sequence[float] = (),
+        public: bool = False,
         opaque: bool = False,
         total: bool = False,
         spreading: int = 0,
@@ -195,7 +198,7 @@ class Primitive:
         self.limit = limit
         self.mpmath = mpmath if mpmath is not None else name
         self.defaults = tuple(defaults)
-        self.opaque, self.total, self.spreading = opaque, total, spreading
+        self.public, self.opaque, self.total, self.spreading = public, opaque, total, spreading
         self.digits, self.scale = digits, scale
         self.joint: Joint | None = None  # the operation with several outputs this is one of
         self.index = 0

@@ -43,8 +43,10 @@ INFINITY = math.inf
 def row(name: str, forward: Any, *partials: Any, arity: int | None = 0, **about: Any) -> Primitive:
     """A row of the library's table; the arity is the number of partials unless told otherwise.
 
-    Without a float function, which has to be quicker or more exact, the formula is it.
+    Without a float function, which has to be quicker or more exact, the formula is it. Functions
+    and methods are made of it unless `public=False` says that nobody calls it by its name.
     """
+    about.setdefault("public", True)
     if forward is None:
         forward = about["formula"]
         WRITTEN.append(name)
@@ -86,12 +88,12 @@ def multiples(a: Any, b: Any) -> bool:
 # ── arithmetic ────────────────────────────────────────────────────────────────────────────────
 # ruff: noqa: E501 (a table is aligned; × and − are the signs meant)
 # fmt: off
-identity = row("identity", lambda x: x, 1, symbol="", latex="{0}", mpmath=lambda m, x: x, total=True, formula=lambda x: x, c="{0}", python="{0}", numpy=("positive",))
-neg   = row("neg",   operator.neg,     -1,                  symbol="−", latex="-{0}", precedence=2, mpmath="", total=True, spreading=1, **written("-{0}", "fneg"), numpy=("negative",))
-add   = row("add",   operator.add,      1,                  1, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} + {1}", "fadd"))
-sub   = row("sub",   operator.sub,      1,                 -1, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} - {1}", "fsub"), numpy=("subtract",))
-mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, spreading=2, **written("{0} * {1}", "fmul"), numpy=("multiply",))
-div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), pull=(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b)), symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
+identity = row("identity", lambda x: x, 1, public=False, symbol="", latex="{0}", mpmath=lambda m, x: x, total=True, formula=lambda x: x, c="{0}", python="{0}", numpy=("positive",))
+neg   = row("neg",   operator.neg,     -1,                  public=False, symbol="−", latex="-{0}", precedence=2, mpmath="", total=True, spreading=1, **written("-{0}", "fneg"), numpy=("negative",))
+add   = row("add",   operator.add,      1,                  1, public=False, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} + {1}", "fadd"))
+sub   = row("sub",   operator.sub,      1,                 -1, public=False, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} - {1}", "fsub"), numpy=("subtract",))
+mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, public=False, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, spreading=2, **written("{0} * {1}", "fmul"), numpy=("multiply",))
+div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), pull=(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b)), public=False, symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
             precedence=2, mpmath="", limit=limits.divide, spreading=1, **written("{0} / {1}", "fdiv"), numpy=("divide", "true_divide"))
 # a + (a == 0) gives 0**b the slope 0
 pow   = row("pow",   numerics.power,    lambda y, a, b: _slope_of_power(1, y, a, b), lambda y, a, b: y * log(a + (a == 0)),
@@ -133,8 +135,8 @@ floor = row("floor", numerics.floor,    0, kinks=integers_apart, symbol="⌊·�
 ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·⌉", latex=r"\left\lceil {0} \right\rceil", total=True, c="ceil", llvm="llvm.ceil")
 trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="", total=True, c="trunc", llvm="llvm.trunc")
 round = row("round", numerics.round_half_even, 0, kinks=halves, mpmath="", total=True, c="rint", llvm="llvm.roundeven", array="round", numpy=("rint",))
-round_to  = row("round_to", numerics.round_to, 0, 0, symbol="round", mpmath=lambda m, x, n: m.nint(x * 10**n) / 10**n, whole=(1,))
-floordiv  = row("floordiv", operator.floordiv, 0, 0, symbol="//", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", precedence=1.9,
+round_to  = row("round_to", numerics.round_to, 0, 0, public=False, symbol="round", mpmath=lambda m, x, n: m.nint(x * 10**n) / 10**n, whole=(1,))
+floordiv  = row("floordiv", operator.floordiv, 0, 0, public=False, symbol="//", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", precedence=1.9,
                 kinks=lambda a, b: a % b == 0, mpmath=lambda m, a, b: m.floor(a / b), formula=remainders.floordiv, numpy=("floor_divide",))
 # (a - y) / b is the integer quotient, up to rounding: round makes it exact
 _quotient = lambda y, a, b: 0 - round((a - y) / b)  # noqa: E731 (one rule, three rows)
@@ -150,7 +152,7 @@ minimum = row("minimum", None, lambda y, a, b: (a <= b) - (a == b) / 2, lambda y
               symbol="min", latex=r"\min\left({0}, {1}\right)", kinks=lambda a, b: a == b, subgradient=(0.5, 0.5), mpmath="", total=True, formula=numerics.minimum)
 clip  = row("clip",  numerics.clip, lambda y, x, a, b: (x >= a) * (x <= b), lambda y, x, a, b: x < a, lambda y, x, a, b: x > b,
             kinks=lambda x, a, b: x in (a, b), subgradient=(1.0, 0.0, 0.0), mpmath="", formula=pieces.clip, doc="x, but at least a and at most b; NaN if one of the three is NaN")
-where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: c != 0, lambda y, c, a, b: c == 0, mpmath="", total=True, c="{0} != 0.0 ? {1} : {2}", llvm="select", array="where", python="{1} if {0} else {2}", doc="a where c is not 0, else b")
+where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: c != 0, lambda y, c, a, b: c == 0, public=False, mpmath="", total=True, c="{0} != 0.0 ? {1} : {2}", llvm="select", array="where", python="{1} if {0} else {2}", doc="a where c is not 0, else b")
 copysign = row("copysign", numerics.copysign, lambda y, a, b: 1 * (y == a) - (y == -a), 0, kinks=lambda a, b: 0 in (a, b), subgradient=(), mpmath="", total=True, c="copysign", llvm="llvm.copysign")
 
 # ── exponentials and logarithms ───────────────────────────────────────────────────────────────
@@ -205,7 +207,7 @@ erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * bell(x),
 gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), pull=lambda g, y, x: g * y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1), c="tgamma", llvm="", scipy="gamma")
 lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma, c="lgamma", llvm="", array="", scipy="gammaln")
 digamma   = row("digamma",   None, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), formula=polygammas.digamma)
-polygamma = row("polygamma", polygammas.polygamma, 0, lambda y, n, x: polygamma(n + 1, x), latex=r"\psi^{{({0})}}\left({1}\right)",
+polygamma = row("polygamma", polygammas.polygamma, 0, lambda y, n, x: polygamma(n + 1, x), public=False, latex=r"\psi^{{({0})}}\left({1}\right)",
                 mpmath=lambda m, n, x: m.psi(int(n), x), limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1), whole=(0,), formula=log_gamma.polygamma)
 betaln    = row("betaln",    None, lambda y, a, b: -polygamma_difference(0, a, b), lambda y, a, b: -polygamma_difference(0, b, a), symbol="log B", latex=r"\log B\left({0}, {1}\right)",
                 domain=(positive, positive), mpmath=limits.mpmath_betaln, formula=log_gamma.betaln, derivatives=("digamma(a) - digamma(a + b)", "digamma(b) - digamma(a + b)"))
@@ -231,7 +233,7 @@ sigmoid    = row("sigmoid",    None, lambda y, x: logistic_pdf(x), derivatives=(
 silu       = row("silu",       None, lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x)), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True, formula=special.silu)
 gelu       = row("gelu",       None, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x), total=True, formula=special.gelu)
 gelu_tanh  = row("gelu_tanh",  None, lambda y, x: _slope_of_gelu_tanh(clip(x, -30, 30)),  # constant beyond: no 0·∞
-                 mpmath=limits.mpmath_gelu_tanh, total=True, formula=special.gelu_tanh, derivatives=("s * (1 + 2 * x * u′ * (1 - s)), where s = sigmoid(2 * u)",))
+                 mpmath=limits.mpmath_gelu_tanh, total=True, formula=special.gelu_tanh, public=False, derivatives=("s * (1 + 2 * x * u′ * (1 - s)), where s = sigmoid(2 * u)",))
 
 
 def _slope_of_sinc(y: Any, x: Any) -> Any:
