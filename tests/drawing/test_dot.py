@@ -208,3 +208,10 @@ def test_numbers_keep_six_digits_and_look_like_floats(x):
         assert "." in text or "e" in text
     else:
         assert text in ("inf", "-inf", "nan")
+
+
+def test_a_fraction_too_long_for_a_box_is_rounded():
+    x = Value(Fraction(1, 3), label="x")
+    source = to_dot(x**50)
+    assert 'label="1/3' not in source
+    assert "≈ 1.39296e-24" in source

@@ -215,3 +215,23 @@ def test_text_read_back_has_the_same_value(z):
 @given(programs())
 def test_latex_read_back_has_the_same_value(z):
     assert evaluate_latex(to_latex(z), LEAVES) == pytest.approx(z.data, rel=1e-9, abs=1e-9)
+
+
+def test_names_that_several_bear_are_told_apart_by_their_scopes():
+    from tinygrad_scalar import nn
+    from tinygrad_scalar.drawing import to_latex, tree
+
+    z = nn.MLP(1, [2, 1], seed=0)([0.5])
+    text = to_text(z)
+    for name in (
+        "layers[0].neurons[0].w[0]",
+        "layers[0].neurons[1].w[0]",
+        "layers[1].neurons[0].b",
+    ):
+        assert name in text
+        assert name in to_latex(z)
+        assert name in str(tree(z))
+        assert name in str(z.backward())
+    assert "MLP" not in text  # what all have in common goes without saying
+    alone = nn.Neuron(2)([0.5, 1.0])
+    assert "w[0], w[1]" in to_text(alone)

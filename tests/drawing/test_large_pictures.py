@@ -154,6 +154,36 @@ def test_layers_are_columns_in_order(tmp_path):
     assert found == [["x0", "x1", "x2"], neurons, neurons, ["neurons[0]"]]
 
 
+def heights(svg, names):
+    """The names in the order in which they stand, from top to bottom."""
+    places = re.findall(r'y="([\d.-]+)"[^>]*>([^<]*)<', svg)
+    return [name for y, name in sorted((float(y), name) for y, name in places) if name in names]
+
+
+def test_operands_stand_in_their_order():
+    a, b, c, d = (Value(x, label=name) for x, name in enumerate("abcd", start=2))
+    assert heights(draw((a - b) / (c - d)).svg(), "abcd") == list("abcd")
+    xs = [Value(float(i), label=f"x{i}") for i in range(6)]
+    names = [x.label for x in xs]
+    assert heights(draw(sum(xs)).svg(), names) == names
+
+
+@pytest.mark.parametrize("sizes", [[2, 1], [3, 1], [2, 2, 1], [4, 4, 1]])
+@pytest.mark.parametrize("inputs", [[0.5, -1.0], [Value(0.5, label="x0"), Value(-1.0, label="x1")]])
+def test_neurons_stand_in_their_order_in_small_and_large_pictures(sizes, inputs):
+    svg = draw(nn.MLP(2, sizes, seed=0)(inputs)).svg()
+    places = re.findall(r'x="([\d.-]+)" y="([\d.-]+)"[^>]*>(neurons\[\d\]|w\[\d\])<', svg)
+    columns = {}
+    for x, y, name in places:
+        columns.setdefault((name[0], round(float(x) / 30)), []).append((float(y), name))
+    found = [[name for _, name in sorted(column)] for _, column in sorted(columns.items())]
+    neurons = [column for column in found if column[0].startswith("neurons")]
+    assert [f"neurons[{i}]" for i in range(sizes[0])] in neurons
+    weights = heights(svg, ["w[0]", "w[1]"])
+    assert all(column == sorted(column) for column in neurons)
+    assert not weights or weights[:2] == ["w[0]", "w[1]"]
+
+
 def test_calls_fold_unless_asked_not_to():
     assert "MLP × 20" in to_dot(mean_loss())
     assert "× 20" not in to_dot(mean_loss(), fold=False)

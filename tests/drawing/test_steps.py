@@ -8,7 +8,7 @@ import pytest
 from drawing.test_formulas import programs
 from hypothesis import given
 
-from tinygrad_scalar import Value, cross_entropy, scope
+from tinygrad_scalar import Value, cross_entropy, nn, scope
 from tinygrad_scalar.drawing import layout, steps
 from tinygrad_scalar.drawing.course import Course
 from tinygrad_scalar.drawing.scene import scene
@@ -96,6 +96,12 @@ def test_a_step_says_what_was_there_what_comes_and_what_is_there_now():
     steps_ = course(x * 3.0 - x * x).steps
     totals = [step.total for step in steps_ if step.phase == "backward"]
     assert totals == ["", "", "", "-2.0 + (-2.0) = -4.0", "-4.0 + 3.0 = -1.0"]
+
+
+def test_rows_of_one_label_bear_their_scopes():
+    names = [row.name for row in course(nn.MLP(1, [2, 1], seed=0)([0.5])).rows]
+    assert len(set(names)) == len(names)
+    assert "layers[0].neurons[1].w[0]" in names
 
 
 def test_many_operands_are_not_written_out():

@@ -155,6 +155,25 @@ def test_what_is_added_to_an_entry_is_shown_with_it(open_page):
     assert spoken.endswith("3.0 + 3.0 = 6.0")
 
 
+def test_no_number_is_wider_than_its_box_at_any_step(open_page):
+    x = Value(1.0, label="x")
+    page = open_page(x * (1 / 3) + x * (2 / 3))  # 0.333333 on the way to 1.0
+    wider = (
+        "return [...document.querySelectorAll('#picture .node')].filter(node => {"
+        "const box = node.querySelector('path, ellipse').getBBox();"
+        "return [...node.querySelectorAll('text')].filter(t => t.textContent).some(text => {"
+        "const t = text.getBBox(); return t.x < box.x || t.x + t.width > box.x + box.width})})"
+        ".map(node => node.id)"
+    )
+    last = int(page.run("return document.getElementById('slider').max"))
+    seen = []
+    for position in range(last + 1):
+        page.slide(position)
+        assert page.run(wider) == []
+        seen.append(page.picture("u1")[-1])
+    assert seen[-2:] == ["grad 0.666667", "grad 1.0"]
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_local_derivatives_appear_when_they_are_computed(open_page, large):
     """Before the step of its edge none is shown; a large picture has them in its boxes."""

@@ -11,6 +11,7 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import consumers_first, topological_order
 from tinygrad_scalar.core.primitives import sum as addition
 from tinygrad_scalar.core.printable import in_a_cell
+from tinygrad_scalar.core.provenance import distinct_names
 
 _SHOWN = 20  # rows printed before a table is cut in the middle
 _HEADER = ("node", "operation", "value", "local derivatives", "gradient")
@@ -154,13 +155,17 @@ class GradTable(Mapping[Any, Any]):
 
     def _rows(self) -> list[tuple[str, ...]]:
         """The rows to show; of a long table the first and the last."""
-        entries = list(enumerate(self._index.items(), start=1))
+        names = distinct_names(self._index)
+        entries = [
+            (names.get(id(node), f"#{number}"), node, gradient)
+            for number, (node, gradient) in enumerate(self._index.items(), start=1)
+        ]
         if len(entries) <= _SHOWN:
-            return [_row(number, *entry) for number, entry in entries]
+            return [_row(*entry) for entry in entries]
         half = _SHOWN // 2
         cut = (f"… {len(entries) - _SHOWN} more …", "", "", "", "")
-        head = [_row(number, *entry) for number, entry in entries[:half]]
-        tail = [_row(number, *entry) for number, entry in entries[-half:]]
+        head = [_row(*entry) for entry in entries[:half]]
+        tail = [_row(*entry) for entry in entries[-half:]]
         return [*head, cut, *tail]
 
 
@@ -177,11 +182,11 @@ def _restored(output: Any, nodes: Any, gradients: Any, asked: Any, zero: Any) ->
     return GradTable(found, gradients, named, zero)
 
 
-def _row(number: int, node: Any, gradient: Any) -> tuple[str, ...]:
+def _row(name: str, node: Any, gradient: Any) -> tuple[str, ...]:
     locals_ = ", ".join(show(derivative()) for derivative in node.local_derivatives[:4])
     more = ", …" if len(node.parents) > 4 else ""
     return (
-        in_a_cell(node.label) or f"#{number}",
+        in_a_cell(name),
         node.primitive.name if node.primitive else "",
         show(node.data),
         locals_ + more,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from itertools import takewhile
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tinygrad_scalar.core import context
 
@@ -40,6 +42,36 @@ def current(label: str = "") -> Provenance:
     """What is to be noted of a node made now."""
     settings = context.settings()
     return Provenance(label, settings.scope, _user_line() if settings.lines else "")
+
+
+def distinct_names(nodes: Iterable[Any]) -> dict[int, str]:
+    """The label of each labelled node by its id; a label that several bear, with their scopes.
+
+    What all scopes have in common at the beginning is left out. O(nodes).
+
+    >>> from tinygrad_scalar import Value
+    >>> with scope("layer"):
+    ...     with scope("a"):
+    ...         x = Value(1.0, label="w")
+    ...     with scope("b"):
+    ...         y = Value(2.0, label="w")
+    >>> list(distinct_names([x, y, Value(3.0, label="z")]).values())
+    ['a.w', 'b.w', 'z']
+    """
+    found: dict[int, str] = {}
+    alike: dict[str, dict[int, tuple[str, ...]]] = {}
+    for node in nodes:
+        label, scope_, _, _ = node.provenance
+        if label:
+            found[id(node)] = label
+            alike.setdefault(label, {})[id(node)] = scope_
+    several = [paths for paths in alike.values() if len(paths) > 1]
+    levels = zip(*(path for paths in several for path in paths.values()), strict=False)
+    common = len([*takewhile(lambda names: len({*names}) == 1, levels)])
+    for paths in several:
+        for key, path in paths.items():
+            found[key] = ".".join((*path[common:], found[key]))
+    return found
 
 
 def trace_lines() -> context.Block:

@@ -67,7 +67,7 @@ class Boxes:
             found[self._seen.scopes.get(id(node), ())][0].append(self._value(node))
         for box in self._seen.boxes:
             found[box.scope][0].append(self._box(box))
-        for scope, chain in self._columns() if self._net else ():
+        for scope, chain in () if self._seen.ranks else self._columns():
             found[scope][0].append(chain)
         return dict(reversed(found.items())) if self._upwards else found
 
@@ -108,7 +108,7 @@ class Boxes:
     def _columns(self) -> Iterator[tuple[Any, str]]:
         """Like things of a scope one below the other, in their order: neurons[0], neurons[1]."""
         families: dict[Any, list[tuple[str, str]]] = defaultdict(list)
-        for node in self._seen.nodes:
+        for node in self._seen.nodes if self._net else ():
             if node.primitive is None and node.label:
                 key = self._seen.key(node)
                 families["leaf", self._scope_of[key], stem(node.label)].append((node.label, key))

@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.core import grad_table
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.grad_table import show
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.printable import visible
 from tinygrad_scalar.drawing.labels import number_text
@@ -168,8 +168,7 @@ class Course:
         """The chain rule along one edge."""
         z, x, output = self._name(node), self._name(parent), self._name(self._output)
         gradient, term = show(self.gradients[id(node)]), show(self._terms[id(node), i])
-        slope, precedence = TEXT.number(self._slopes[id(node), i])
-        slope = slope if precedence == ATOM else f"({slope})"
+        slope = _bracketed(self._slopes[id(node), i])
         return f"∂{output}/∂{x} += ∂{output}/∂{z} · ∂{z}/∂{x}", f"= {gradient} × {slope} = {term}"
 
     def _sum_rule(self, bundle: Bundle, term: str) -> tuple[str, str]:
@@ -214,6 +213,11 @@ def _added(sums: dict[str, Any], key: str, term: Any) -> tuple[str, str]:
     sums[key] = term if before is None else before + term
     now = show(sums[key])
     return now, "" if before is None else f"{show(before)} + {_bracketed(term)} = {now}"
+
+
+def show(x: Any) -> str:
+    """A number as in the tables; a zero has no sign, which would only ask for an explanation."""
+    return grad_table.show(0.0 if x.__class__ is float and not x else x)
 
 
 def _bracketed(x: Any) -> str:

@@ -125,7 +125,11 @@ def scene_dot(
         blocks, edges = _detailed(seen, look, shown, text, colours, focus, paint, ids)
     legend = [] if colours is None else [colours.legend()]
     lined = [margin(seen)] if seen.ranks else []
-    clusters = by_line(blocks, seen, _OPERATIONS) if seen.ranks else _clusters(seen, blocks, paint)
+    if seen.ranks:
+        clusters = by_line(blocks, seen, _OPERATIONS)
+    else:
+        stacked = bool(seen.columns) and look.direction == "LR" and not seen.compact
+        clusters = _clusters(seen, blocks, paint, stacked)
     header = [paint(_header(seen, look)), _titled(look, notes)]
     return "".join(("digraph {\n", *header, *clusters, *lined, *legend, *edges, "}\n"))
 
@@ -143,6 +147,8 @@ def _header(seen: Scene, look: Look) -> str:
         header += '  size="{:.2f},{:.2f}"\n'.format(*(points / 72 for points in seen.page))
     if seen.compact or len(seen.nodes) > _LARGE:
         header += _QUICK
+    if not seen.compact and len(seen.nodes) <= _LARGE and not seen.ranks:
+        header += "  graph [ordering=in]\n"  # operands from top to bottom
     if seen.compact:
         order = "" if seen.ranks or net(seen) else " ordering=in"
         splines = " splines=line remincross=false" if net(seen) else ""
@@ -193,12 +199,8 @@ def _detailed(
     label = "xlabel" if _dense(seen) else "label"
     if len(seen.nodes) > _LARGE and not _dense(seen) and seen.ranks:
         label = "headlabel"
-    return blocks, [
-        *_edges(seen, look, label, paint, ids),
-        *_bundles(seen, look, label, ids),
-        _RESULTS,
-        *results,
-    ]
+    edges = [*_edges(seen, look, label, paint, ids), *_bundles(seen, look, label, ids)]
+    return blocks, [*edges, _RESULTS, *results]
 
 
 def _blocks(
@@ -258,11 +260,17 @@ def _colours(seen: Scene, gradient: Callable[[Any], Any]) -> GradientColours:
     return GradientColours(gradients + [_steepest(box, gradient) for box in seen.boxes if box.name])
 
 
-def _clusters(seen: Scene, blocks: Blocks, paint: Callable[[str], str]) -> Iterator[str]:
-    """The blocks, each scope a Graphviz cluster inside that of the scope around it."""
+def _clusters(
+    seen: Scene, blocks: Blocks, paint: Callable[[str], str], stacked: bool
+) -> Iterator[str]:
+    """The blocks, each scope a Graphviz cluster inside that of the scope around it.
+
+    From left to right, Graphviz stacks what stands in a frame from the bottom to the top, and what
+    stands in frames on every second level; `stacked` gives them the other way round.
+    """
     numbers = count(1)
     cluster, operations_of = paint(_CLUSTER), paint(_OPERATIONS)
-    for scope, opens in nested(blocks):
+    for scope, opens in nested(blocks, stacked):
         if not opens:
             yield "}\n" if scope else ""
             continue
@@ -271,7 +279,7 @@ def _clusters(seen: Scene, blocks: Blocks, paint: Callable[[str], str]) -> Itera
             title = seen.titles.get(scope, scope[-1])
             yield f'  graph [label="{dot_text(title)}" {cluster}]\n'
         values, operations = blocks.get(scope, ((), ()))
-        yield from values
+        yield from reversed(values) if stacked and scope else values
         if operations:
             yield from (operations_of, *operations, "}\n")
 

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from tinygrad_scalar.core.graph import topological_order
+from tinygrad_scalar.core.provenance import distinct_names
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import checked_roots
 from tinygrad_scalar.drawing.latex import LATEX
@@ -81,9 +82,10 @@ def _lines(z: Roots, caller: str, notation: Notation, equals: str) -> Iterator[s
     """A line for every shared term, then one for every root."""
     roots, titles = _titled(z, caller, notation)
     order = topological_order(*roots)
-    names = _names(order, notation)
+    shared = _names(order, notation)
+    names = shared | _leaves(order, notation)
     for node in order:
-        if id(node) in names:
+        if id(node) in shared:
             yield f"{names[id(node)]} {equals} {written(node, notation, names, whole=node)}"
     for root, title in zip(roots, titles, strict=True):
         term = written(root, notation, names)
@@ -98,9 +100,20 @@ def _titled(z: Roots, caller: str, notation: Notation) -> tuple[list[Value], lis
         named = [root.label if root.primitive is not None else "" for root in roots]
         return roots, [notation.name(label) if label else "" for label in named]
     leaves = [node for node in z if node.primitive is None]
+    names = _leaves(leaves, notation)
     output = notation.name(next(iter(z)).label or "z")
     roots = checked_roots([z[leaf] for leaf in leaves], caller)
-    return roots, [notation.derivative(output, written(leaf, notation, {})) for leaf in leaves]
+    return roots, [notation.derivative(output, written(leaf, notation, names)) for leaf in leaves]
+
+
+def _leaves(order: Sequence[Any], notation: Notation) -> dict[int, str]:
+    """The names of the leaves whose label others bear too."""
+    names = distinct_names(order)
+    return {
+        id(node): notation.name(names[id(node)])
+        for node in order
+        if node.primitive is None and names.get(id(node), node.label) != node.label
+    }
 
 
 def _names(order: Sequence[Any], notation: Notation) -> dict[int, str]:

@@ -7,17 +7,36 @@ from typing import Any
 
 from tinygrad_scalar.core.printable import visible
 
+_LONGEST = 24  # characters of a number in a box
+
 
 def number_text(x: Any, digits: int = 6) -> str:
     """A number in so many significant digits, with the point that Python gives a float.
 
+    An exact number that is too long for a box is rounded, which ≈ says.
+
     >>> number_text(715.0000000000001), number_text(1e-7), number_text(1 / 3), number_text(-0.0)
     ('715.0', '1e-07', '0.333333', '0.0')
+    >>> from fractions import Fraction
+    >>> number_text(Fraction(1, 3)), number_text(Fraction(1, 3) ** 50)
+    ('1/3', '≈ 1.39296e-24')
     """
     if isinstance(x, float):
         text = "%.*g" % (digits, x or 0.0)  # noqa: UP031 (a picture has many, and this is quick)
         return text if "." in text or "e" in text or "n" in text else text + ".0"
-    return str(x)
+    text = str(x)
+    return text if len(text) <= _LONGEST else _rounded(x, digits) or text
+
+
+def _rounded(x: Any, digits: int) -> str:
+    """An exact number in so many digits, whatever its size; "" for what is no number."""
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        exact = Decimal(getattr(x, "numerator", str(x))) / Decimal(getattr(x, "denominator", 1))
+    except (InvalidOperation, TypeError, ValueError):
+        return ""
+    return f"≈ {exact:.{digits}g}"
 
 
 def dot_text(text: str) -> str:

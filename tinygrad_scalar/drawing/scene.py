@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import topological_order
+from tinygrad_scalar.core.provenance import distinct_names
 from tinygrad_scalar.core.undefined import by_rule
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import check_count, checked_roots
@@ -78,8 +80,12 @@ class Scene:
         return self.ranks.get(key, 0) // self.columns if self.ranks else 0
 
     def name(self, node: Any) -> str:
-        """The label of a Value, or its number as a name."""
-        return node.label or f"u{self.numbers[id(node)]}"
+        """The label of a Value, with its scopes where others bear it too; or its number."""
+        return self._labels.get(id(node)) or f"u{self.numbers[id(node)]}"
+
+    @cached_property
+    def _labels(self) -> dict[int, str]:
+        return distinct_names(self.order)
 
 
 def scene(

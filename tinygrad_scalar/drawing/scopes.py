@@ -117,8 +117,11 @@ def outermost(scope: Scope, closed: set[Scope]) -> Scope | None:
     return None
 
 
-def nested(scopes: Iterable[Scope]) -> Iterator[tuple[Scope, bool]]:
-    """Every scope and those around it twice: as it opens (True) and, after all in it, closes."""
+def nested(scopes: Iterable[Scope], stacked: bool = False) -> Iterator[tuple[Scope, bool]]:
+    """Every scope and those around it twice: as it opens (True) and, after all in it, closes.
+
+    In order of appearance; `stacked` turns those of every second level round.
+    """
     inside: dict[Scope, list[Scope]] = {(): []}
     for scope in scopes:
         for level in range(1, len(scope) + 1):
@@ -131,7 +134,9 @@ def nested(scopes: Iterable[Scope]) -> Iterator[tuple[Scope, bool]]:
         yield scope, opens
         if opens:
             stack.append((scope, False))
-            stack += [(inner, True) for inner in reversed(inside[scope])]
+            turned = stacked and len(scope) % 2 == 0
+            inner = inside[scope] if turned else inside[scope][::-1]
+            stack += [(one, True) for one in inner]
 
 
 def _common(a: Scope, b: Scope) -> Scope:

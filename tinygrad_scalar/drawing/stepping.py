@@ -82,7 +82,7 @@ def steps(
     plain = caption_of(look, shown)
 
     def caption(node: Any, name: str) -> str:
-        return plain(node, name if seen.compact else seen.name(node))
+        return plain(node, name or ("" if seen.compact else seen.name(node)))
 
     source = scene_dot(
         seen,

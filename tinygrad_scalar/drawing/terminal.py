@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.core.provenance import distinct_names
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import check_count, checked_roots
 from tinygrad_scalar.drawing.labels import number_text, one_line
@@ -58,11 +59,14 @@ def _lines(root: Any, depth: int | None, style: _Style) -> Iterator[str]:
     entries = list(_entries(root, depth))
     times = Counter(id(entry.node) for entry in entries)
     numbers = count(1)
+    labels = distinct_names(entry.node for entry in entries)
     names: dict[int, str] = {}
     for head, node, again, cut in entries:
         if id(node) not in names:
             shared = node.primitive is not None and times[id(node)] > 1
-            names[id(node)] = one_line(node.label) or (f"#{next(numbers)}" if shared else "")
+            names[id(node)] = one_line(labels.get(id(node), "")) or (
+                f"#{next(numbers)}" if shared else ""
+            )
         name = style(names[id(node)], _BOLD)
         if again:
             yield f"{head}{name} {style('(above)', _GREY)}"

@@ -30,6 +30,8 @@
       value: given ? value : "",
       gradient: "",
       edges: [],
+      letters: isValue && texts.length ? texts[texts.length - 1].textContent.length : 0,
+      room: isValue ? Math.max(...[...texts].map((text) => text.getComputedTextLength())) : 0,
     });
   }
   for (const thing of things.values()) {
@@ -68,11 +70,22 @@
     if (thing.valueText) {
       thing.valueText.textContent = thing.value ? thing.inPicture : "";
       thing.gradientText.textContent = thing.gradient ? "grad " + short(thing.gradient) : "";
+      squeeze(thing);
     }
     for (const part of [thing.node, thing.operation, thing.result, ...thing.edges]) {
       if (part) {
         part.classList.toggle("todo", !thing.value);
       }
+    }
+  }
+
+  // On its way to its last value an entry may be longer than that: then it is set narrower.
+  function squeeze(thing) {
+    const text = thing.gradientText;
+    text.removeAttribute("textLength");
+    if (text.textContent.length > thing.letters && text.getComputedTextLength() > thing.room) {
+      text.setAttribute("textLength", thing.room);
+      text.setAttribute("lengthAdjust", "spacingAndGlyphs");
     }
   }
 
