@@ -12,7 +12,7 @@ PACKAGE = Path(tinygrad_scalar.__file__).parent
 # A room imports only rooms that stand before it. Modules that share a room (those of a package, or
 # those joined by a plus) may import each other as long as they do not do so in a circle.
 ROOMS = str.split("""
-    files numbers checks seeds
+    files numbers checks seeds workers
     core
     functions plain teaching
     modes expression

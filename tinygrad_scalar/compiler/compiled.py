@@ -23,6 +23,7 @@ from tinygrad_scalar.compiler.backends import check_engine, host_engine
 from tinygrad_scalar.compiler.constants import is_constant, known_as, no_slope
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.ir.tape import TraceError
+from tinygrad_scalar.compiler.lazy import holds_lazy, lazily
 from tinygrad_scalar.compiler.listing import Listing
 from tinygrad_scalar.compiler.masked import evaluated
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
@@ -37,12 +38,14 @@ from tinygrad_scalar.compiler.results import (
     several,
     singles,
 )
+from tinygrad_scalar.compiler.sharded import Sharded, sliced
 from tinygrad_scalar.compiler.storage import load, pickled, save
 from tinygrad_scalar.compiler.uncompiled import flattened, silently, uncompiled
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.tree import mapped, nested
 from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.modes.grad import positions
+from tinygrad_scalar.workers import check_executor, shards_of, spread
 
 DTYPES = ("float64", "float32")
 _TOLD_ANEW = (TypeError, ValueError, IndexError, AttributeError, TraceError)
@@ -80,6 +83,7 @@ class Compiled:
         self._latest: Path | None = None
         self._latest_own: Specialisation | None = None
         self._entries: dict[str, Any] = {}  # machine code for numbers, by mode
+        self._sharded: dict[Specialisation, Sharded] = {}  # what workers were sent
         self._lock = threading.RLock()
         if function is not None:
             functools.update_wrapper(self, function, updated=())
@@ -116,6 +120,8 @@ class Compiled:
                 return result
         if has_carrier(args) or context.settings().tracer is not None:
             return self._uncompiled(args, options)
+        if holds_lazy(args):
+            return lazily(self, "__call__", args, options)
         call, own = self._prepared(args, options)
         if call.size == 0:
             return empty(call, self.dtype)
@@ -131,6 +137,8 @@ class Compiled:
             result = entry(*args)
             if result is not None:
                 return result
+        if holds_lazy(args):
+            return lazily(self, "grad", args, options)
         call, own = self._prepared(args, options)
         chosen, places = self._chosen(call)
         if call.size == 0:
@@ -148,6 +156,8 @@ class Compiled:
             result = entry(*args)
             if result is not None:
                 return result  # type: ignore[no-any-return]
+        if holds_lazy(args):
+            return lazily(self, "value_and_grad", args, options)  # type: ignore[no-any-return]
         call, own = self._prepared(args, options)
         chosen, places = self._chosen(call)
         if call.size == 0:
@@ -165,6 +175,8 @@ class Compiled:
         number.
         """
         primals, tangents = several(primals, "jvp: primals"), several(tangents, "jvp: tangents")
+        if holds_lazy((*primals, *tangents)):
+            return lazily(self, "jvp", (primals, tangents), {})  # type: ignore[no-any-return]
         constants = {i for i in self._constants(primals) if no_slope(tangents[i : i + 1])}
         call, own = self._prepared(primals, {}, constants)
         given = [primals[i] if i in constants else t for i, t in enumerate(tangents)]
@@ -180,9 +192,12 @@ class Compiled:
 
     def hvp(self, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
         """The Hessian times the vectors, in the structure of the gradient."""
-        call, own = self._prepared(several(primals, "hvp: primals"), {})
+        primals, vectors = several(primals, "hvp: primals"), several(vectors, "hvp: vectors")
+        if holds_lazy((*primals, *vectors)):
+            return lazily(self, "hvp", (primals, vectors), {})
+        call, own = self._prepared(primals, {})
         chosen, places = self._chosen(call)
-        along = taken_apart(several(vectors, "hvp: vectors"), "hvp", batch=self.batch)
+        along = taken_apart(vectors, "hvp", batch=self.batch)
         check_alike(call, along, chosen, "hvp: vectors")
         both = joined(call, along)
         if both.size == 0:
@@ -195,6 +210,8 @@ class Compiled:
 
         With `batch=False` in the structure of `tinygrad_scalar.hessian`.
         """
+        if holds_lazy(args):
+            return lazily(self, "hessian", args, options)
         call, own = self._prepared(args, options)
         chosen, places = self._chosen(call)
         if call.size == 0:
@@ -211,6 +228,8 @@ class Compiled:
 
         With `batch=False` in the structure of `tinygrad_scalar.jacobian`.
         """
+        if holds_lazy(args):
+            return lazily(self, "jacobian", args, options)
         call, own = self._prepared(args, options)
         chosen, places = self._chosen(call)
         if call.size == 0:
@@ -222,11 +241,23 @@ class Compiled:
             return rows
         return nested(path.tree, self._mirrored(call, chosen, [0.0] * len(places)), rows)
 
-    def backward(self, *args: Any, **options: Any) -> float:
+    def backward(
+        self, *args: Any, executor: Any = None, shards: int | None = None, **options: Any
+    ) -> float:
         """The mean loss; adds the mean gradient to `.grad` of the leaves closed over.
 
         Their data are read anew at each call. On an error no `.grad` changes.
+
+        `executor`, a `concurrent.futures.Executor` (threads, processes, Dask's
+        `client.get_executor()`, MPI), computes the batch in `shards` parts, 8 unless given: for
+        given shards the numbers do not depend on workers or their order, to the bit. The function
+        travels once, as its trace, and the numbers of the leaves with each call. Shards of Dask
+        arrays are their chunks, computed where they are.
+        Errors: what a shard raises; ValueError for more shards than points; BrokenExecutor and
+        ModuleNotFoundError naming an executor that dies, or whose workers lack this package.
         """
+        if executor is not None or shards is not None or holds_lazy(args):
+            return self._spread_backward(args, options, executor, shards)
         call, own = self._prepared(args, options)
         from tinygrad_scalar.compiler.c.body import NoFormulaError
         from tinygrad_scalar.compiler.c.kernel import applies, sums
@@ -253,6 +284,41 @@ class Compiled:
         for path, gradients, looked_up in parts:
             path.add_gradients(gradients, 1 / size, looked_up)
         return float(total / size)
+
+    def _spread_backward(
+        self, args: Sequence[Any], options: dict[str, Any], executor: Any, shards: int | None
+    ) -> float:
+        check_executor(executor, "backward")
+        if holds_lazy(args):
+            from tinygrad_scalar.compiler.lazy import sums_of_chunks
+
+            if executor is not None or shards is not None:
+                raise TypeError(
+                    "backward: executor and shards are for arrays in memory; Dask arrays are "
+                    "computed by Dask, in their chunks"
+                )
+            size, (total, parts) = sums_of_chunks(self, args, options)
+        else:
+            call, own = self._prepared([mapped(on_host, x) for x in args], options)
+            if call.size is None:
+                raise ValueError(
+                    "backward: executor and shards spread a batch, and the arguments are one point"
+                )
+            size = call.size
+            cut = sliced(call.columns, shards_of(shards, size, "backward"))
+            with self._batches_told(own, call):
+                total, parts = self._sharded_by(own).sums(
+                    functools.partial(spread, executor),
+                    cut,
+                    lambda: [c if isinstance(c, float) else float(c[0]) for c in call.columns],
+                )
+            self._latest = own.paths[0]
+        for path, gradients, looked_up in parts:
+            path.add_gradients(gradients, 1 / size, looked_up)
+        return float(total / size)
+
+    def _sharded_by(self, own: Specialisation) -> Sharded:
+        return self._sharded.setdefault(own, Sharded(self, own, "backward"))
 
     # ── what was made ─────────────────────────────────────────────────────────────────────────
     @property

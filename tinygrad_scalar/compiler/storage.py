@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -72,16 +73,29 @@ def pickled(compiled: Compiled) -> Any:
     function = compiled.function
     named = isinstance(function, FunctionType) and found_by_name(function)
     with_code = function is not None and functions_by_value() and not named
-    paths = [path for own in compiled._specialisations.values() for path in own.paths]
-    if with_code or (not any(path.leaves for path in paths) and pickles(function)):
+    if with_code or (not _closes_over(compiled) and pickles(function)):
         return _made, (type(compiled), function, *compiled._settings())
-    if not paths:
+    if not compiled._specialisations:
         raise TypeError(
             "this compiled function cannot be pickled yet: call it once, or give it a name in an "
             "importable module"
         )
     leaves: list[Value] = []
     return restored, (type(compiled), _described(compiled, leaves), leaves)
+
+
+def _closes_over(compiled: Compiled) -> bool:
+    """Whether Values were found that the function closes over."""
+    paths = [path for own in compiled._specialisations.values() for path in own.paths]
+    return any(path.leaves or path.lookups for path in paths)
+
+
+def with_numbers(compiled: Compiled) -> Compiled:
+    """What another process is to get: not a name alone, where numbers of leaves belong to it."""
+    if not found_by_name(compiled) or not _closes_over(compiled):
+        return compiled
+    leaves: list[Value] = []
+    return restored(type(compiled), _described(compiled, leaves), leaves)
 
 
 def _made(kind: type[Compiled], *settings: Any) -> Compiled:
@@ -101,7 +115,7 @@ def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
                 if id(leaf) not in numbers:
                     numbers[id(leaf)] = len(leaves)
                     leaves.append(leaf)
-            paths.append(_path_described(path, numbers))
+            paths.append(path_described(path, numbers))
         structures.append({"key": key[0], "paths": paths})
     argnums = compiled.argnums
     return {
@@ -118,9 +132,13 @@ def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
     }
 
 
-def _path_described(path: Path, numbers: dict[int, int]) -> dict[str, Any]:
+def path_described(
+    path: Path, numbers: dict[int, int], name: Callable[[Primitive], Any] | None = None
+) -> dict[str, Any]:
+    """A path in plain lists; `numbers` are those of leaves by their id, `name` writes a row."""
+    name = name or _row_name
     code = [
-        [_row_name(row), [float(operands[0]).hex()] if row is CONSTANT else list(operands)]
+        [name(row), [float(operands[0]).hex()] if row is CONSTANT else list(operands)]
         for row, operands in path.recording.tape.code
     ]
     return {
@@ -156,14 +174,20 @@ def _lookups_described(path: Path, numbers: dict[int, int]) -> dict[str, Any]:
 
 
 def _row_name(row: Primitive) -> Any:
-    if _NAMED.get(row.name) is row:
-        return row.name
-    return list(importable(row)[1])
+    name = named_row(row)
+    return list(importable(row)[1]) if name is row else name
+
+
+def named_row(row: Primitive) -> Any:
+    """The name of a row of the library's, another row as it is."""
+    return row.name if _NAMED.get(row.name) is row else row
 
 
 def _row_named(name: Any) -> Primitive:
     if isinstance(name, str):
         return _NAMED[name]
+    if isinstance(name, Primitive):
+        return name
     from tinygrad_scalar.core.primitive import _imported
 
     try:
@@ -207,6 +231,13 @@ def _tree_restored(described: Any) -> Any:
     return inner if kind == "list" else tuple(inner)
 
 
+def described_path(path: dict[str, Any], key: Any, leaves: list[Value]) -> Path:
+    """What `path_described` wrote; errors as `path_restored`."""
+    code = [(_row_named(name), operands) for name, operands in path["code"]]
+    told = {**path, "code": code, "tree": _tree_restored(path["tree"])}
+    return path_restored(told, key, leaves)
+
+
 def _tupled(key: Any) -> Any:
     return tuple(map(_tupled, key)) if isinstance(key, list) else key
 
@@ -236,9 +267,7 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
         call = Call([Argument(k, None, ()) for k in key], key, [], None)
         own = compiled._specialise(call, {})
         for path in structure["paths"]:
-            code = [(_row_named(name), operands) for name, operands in path["code"]]
-            told = {**path, "code": code, "tree": _tree_restored(path["tree"])}
-            own.paths.append(path_restored(told, key, leaves))
+            own.paths.append(described_path(path, key, leaves))
             compiled._latest = own.paths[-1]
         compiled._specialisations[key, ()] = own
     return compiled

@@ -30,14 +30,14 @@ class Replay:
     ) -> None:
         import numpy as np
 
-        self._compiled = compile(example_loss, engine="llvm")
-        self._X, self._y = np.array(X, float), np.array(y, float)
+        self.compiled = compile(example_loss, engine="llvm")
+        self.X, self.y = np.array(X, float), np.array(y, float)
 
     def backward(self, batch: Sequence[int]) -> float:
         """The mean loss over the examples at these places, as a float."""
         if isinstance(batch, range):  # all of them, as they are
-            return float(self._compiled.backward(self._X, self._y))
-        return float(self._compiled.backward(self._X[batch], self._y[batch]))
+            return float(self.compiled.backward(self.X, self.y))
+        return float(self.compiled.backward(self.X[batch], self.y[batch]))
 
 
 def compiles() -> bool:

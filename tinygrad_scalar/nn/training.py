@@ -22,6 +22,7 @@ from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.checkpoint import Checkpoint
 from tinygrad_scalar.nn.module import Module, mode
 from tinygrad_scalar.nn.progress import Progress
+from tinygrad_scalar.nn.spreading import Compiled, Eager, Shards, checked_loss
 
 Loss = Callable[[Any, Any], Any]
 Callback = Callable[[int, History], Any]
@@ -43,6 +44,8 @@ def fit(
     checkpoint: Any = None,
     checkpoint_every: int = 100,
     progress: bool | None = None,
+    executor: Any = None,
+    shards: int | None = None,
 ) -> History:
     """Train `model` on the examples X with targets y, by steps of `optimizer`; the history.
 
@@ -55,6 +58,10 @@ def fit(
     - `checkpoint`: a file, written atomically after every `checkpoint_every` steps and at the end.
       If it exists, training goes on from there, and ends with the same bits as if never stopped.
     - `progress`: None for a bar in terminals only, True for plain lines elsewhere, False for none.
+    - `executor`: a `concurrent.futures.Executor` (processes, Dask's `client.get_executor()`, MPI)
+      that computes each minibatch in `shards` parts, 8 unless given. For given shards the numbers
+      do not depend on workers, their number or order, to the bit. Model, loss and examples travel
+      once, the parameters with every step.
 
     With the extra `fast`, a run long enough to gain by it is compiled where model and loss are the
     library's own, and without dropout; `history.compiled` says so.
@@ -81,6 +88,8 @@ def fit(
     size = len(X) if batch_size is None else min(whole(batch_size, "fit: batch_size"), len(X))
     total, called = number_of_steps(steps, epochs, -(-len(X) // size)), checked_callbacks(callbacks)
     run = _Run(model, X, y, loss, optimizer, size, seed, validation, called, total)
+    if executor is not None or shards is not None:
+        run.shards = Shards(executor, shards, size, model, optimizer)
     if checkpoint is not None:
         about = {"seed": seed, "batch size": size, "examples": len(X)}
         run.checkpoint = Checkpoint(checkpoint, model, optimizer, about)
@@ -111,6 +120,7 @@ class _Run:
     total: int
     checkpoint: Checkpoint | None = None
     checkpoint_every: int = 100
+    shards: Shards | None = None
 
     def train(self, show: bool | None) -> History:
         history, stopped = History(), False
@@ -122,18 +132,30 @@ class _Run:
         ):
             compiled = None if history.steps >= self.total or stopped else _compiled(self)
             history.compiled = compiled is not None
+            spread = self._spread(compiled)
             while history.steps < self.total and not stopped:
-                self._step(history, compiled)
+                self._step(history, compiled, spread)
                 stopped = self._asked_to_stop(history)
                 self._save(history, stopped=stopped)
                 progress.step(history)
         return history
 
-    def _step(self, history: History, compiled: Any) -> None:
+    def _spread(self, compiled: Any) -> Any:
+        """What computes minibatches on workers, or None."""
+        if self.shards is None:
+            return None
+        if compiled is not None:
+            return Compiled(self.shards, compiled)
+        return Eager(self.shards, self.model, self.loss, self.X, self.y, self.seed)
+
+    def _step(self, history: History, compiled: Any, spread: Any) -> None:
         """One step of the optimiser, noted in the history, with the validation if it is due."""
-        self.optimizer.zero_grad()
         batch = self._batch(history.steps)
-        mean = self._backward(batch) if compiled is None else compiled.backward(batch)
+        if spread is not None:
+            mean = spread.backward(batch, history.steps, self.optimizer.zero_grad)
+        else:
+            self.optimizer.zero_grad()
+            mean = self._backward(batch) if compiled is None else compiled.backward(batch)
         if not math.isfinite(mean):
             raise ArithmeticError(
                 f"fit: the loss is {mean} in step {history.steps + 1}: lower the learning rate, "
@@ -163,12 +185,7 @@ class _Run:
         """The mean loss; its gradient is added to `.grad`, one example's graph after another's."""
         losses = []
         for i in batch:
-            value = self.loss(self.model(self.X[i]), self.y[i])
-            if not isinstance(value, Value):
-                raise TypeError(
-                    f"fit: loss(outputs, target) gives a {type(value).__name__}, and should give "
-                    "a Value that depends on the parameters"
-                )
+            value = checked_loss(self.loss(self.model(self.X[i]), self.y[i]))
             value.backward(1.0 / len(batch))
             losses.append(value.data)
         return math.fsum(losses) / len(losses)
