@@ -37,13 +37,6 @@ def check_count(name: str, count: Any, least: int, caller: str) -> None:
         raise ValueError(f"{caller}: {name} is at least {least}, not {count}")
 
 
-def checked_color(color: Any, caller: str) -> Color:
-    """ValueError unless `color` is None or "grad"."""
-    if color not in (None, "grad"):
-        raise ValueError(f'{caller}: color is None or "grad", not {color!r}')
-    return color  # type: ignore[no-any-return]
-
-
 def check_timeout(timeout: Any, caller: str) -> None:
     """TypeError or ValueError unless `timeout` is a positive number of seconds."""
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
@@ -59,15 +52,26 @@ class Look(NamedTuple):
     digits: int = 6
     theme: str = "auto"
     title: str | None = None
+    color: Color = None
+    focus: Any = None
     derivatives: bool = True
     values: bool = True
     gradients: bool = True
 
 
 def checked_look(
-    caller: str, direction: Any, digits: Any, theme: Any, title: Any, shown: Mapping[str, Any]
+    caller: str,
+    direction: Any,
+    digits: Any,
+    theme: Any,
+    title: Any,
+    color: Any,
+    focus: Any,
+    shown: Mapping[str, Any],
 ) -> Look:
     """The options as a `Look`. Errors: TypeError and ValueError that name the option."""
+    if color not in (None, "grad"):
+        raise ValueError(f'{caller}: color is None or "grad", not {color!r}')
     _check_word("direction", direction, ("LR", "TB"), caller)
     _check_word("theme", theme, ("auto", "light", "dark"), caller)
     if digits is not None:
@@ -79,7 +83,7 @@ def checked_look(
     for name, flag in shown.items():
         if not isinstance(flag, bool):
             raise TypeError(f"{caller}: {name} is True or False, not {flag!r}")
-    return Look(direction, digits or 6, theme, title or None, **shown)
+    return Look(direction, digits or 6, theme, title or None, color, focus, **shown)
 
 
 def _check_word(name: str, word: Any, words: tuple[str, ...], caller: str) -> None:

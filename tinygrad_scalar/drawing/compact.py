@@ -9,15 +9,13 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tinygrad_scalar.drawing.arguments import Look
-from tinygrad_scalar.drawing.colour import GradientColours
-from tinygrad_scalar.drawing.gradients import Gradients
+from tinygrad_scalar.drawing.forms import Blocks, Form
 from tinygrad_scalar.drawing.labels import html_text, number_text, width_of
 from tinygrad_scalar.drawing.lines import edge, turned
-from tinygrad_scalar.drawing.looks import kind_of, role_colours
+from tinygrad_scalar.drawing.looks import role_colours
 from tinygrad_scalar.drawing.scene import Box, Scene, slopes
 from tinygrad_scalar.drawing.terms import operation_text
 
@@ -31,27 +29,15 @@ _TAG = re.compile(r"<[^>]*>")
 _LONGEST = 28  # letters of a line
 
 
-class Boxes:
+class Compact(Form):
     """The boxes and edges of a scene in DOT."""
 
-    def __init__(
-        self,
-        seen: Scene,
-        look: Look,
-        gradients: Gradients,
-        caption: Callable[[Any, str], str],
-        colours: GradientColours | None,
-        focus: Any,
-        paint: Callable[[str], str],
-        ids: bool,
-    ) -> None:
-        self._seen, self._look, self._gradients = seen, look, gradients
-        self._caption, self._colours, self._focus = caption, colours, focus
-        self._paint, self._ids = paint, ids
-        self._kind = kind_of(seen)
+    def __init__(self, *sheet: Any) -> None:
+        super().__init__(*sheet)
+        seen = self.seen
         self._net = net(seen)
         # Graphviz stacks columns from the bottom to the top.
-        self._upwards = look.direction == "LR" and not seen.ranks and not self._net
+        self._upwards = self.look.direction == "LR" and not seen.ranks and not self._net
         self._scope_of = {seen.key(node): seen.scopes.get(id(node), ()) for node in seen.nodes} | {
             box.key: box.scope for box in seen.boxes
         }
@@ -60,59 +46,59 @@ class Boxes:
         } - {()}
         self._slopes = {id(node): slopes(node) for node in seen.nodes}
 
-    def blocks(self) -> dict[Any, tuple[list[str], list[str]]]:
+    def blocks(self) -> Blocks:
         """The boxes by scope."""
-        found: dict[Any, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-        for node in self._seen.nodes:
-            found[self._seen.scopes.get(id(node), ())][0].append(self._value(node))
-        for box in self._seen.boxes:
+        found: Blocks = defaultdict(lambda: ([], []))
+        for node in self.seen.nodes:
+            found[self.seen.scopes.get(id(node), ())][0].append(self._value(node))
+        for box in self.seen.boxes:
             found[box.scope][0].append(self._box(box))
-        for scope, chain in () if self._seen.ranks else self._columns():
+        for scope, chain in () if self.seen.ranks else self._columns():
             found[scope][0].append(chain)
         return dict(reversed(found.items())) if self._upwards else found
 
     def edges(self) -> Iterator[str]:
         """Edges go to the place of their operand."""
-        entered = SIDES[self._look.direction]
+        entered = SIDES[self.look.direction]
         ordered = reversed if self._upwards else iter
-        for node in ordered(self._seen.nodes):
-            target = self._seen.key(node)
+        for node in ordered(self.seen.nodes):
+            target = self.seen.key(node)
             placed = self._placed(node)
-            side = entered[0 if turned(self._seen, target) else 1]
+            side = entered[0 if turned(self.seen, target) else 1]
             for i, parent, _ in ordered(self._slopes[id(node)]):
-                if id(parent) in self._seen.shown:
-                    source = self._seen.key(parent)
+                if id(parent) in self.seen.shown:
+                    source = self.seen.key(parent)
                     port = f":p{i}{side}" if placed else ""
-                    name = f"id=e{target[1:]}_{i}" if self._ids else ""
+                    name = f"id=e{target[1:]}_{i}" if self.ids else ""
                     inside = f"{name}{self._gap(source, target)}".strip()
-                    yield edge(self._seen, source, target, inside, "", port)
+                    yield edge(self.seen, source, target, inside, "", port)
         turning = {
-            box.key: self._seen.numbers[id(box.nodes[-1])]
-            for box in self._seen.boxes
+            box.key: self.seen.numbers[id(box.nodes[-1])]
+            for box in self.seen.boxes
             if box.group is not None and box.group.turns
         }
-        for bundle in ordered(self._seen.bundles):
+        for bundle in ordered(self.seen.bundles):
             back = (
                 bundle.target in turning
                 and bundle.source in turning
                 and turning[bundle.source] > turning[bundle.target]
             )
-            name = f"id=e{bundle.source}_{bundle.target} " if self._ids else ""
+            name = f"id=e{bundle.source}_{bundle.target} " if self.ids else ""
             turn = " style=dashed constraint=false" if back else ""
             tip = f'tooltip="{len(bundle.edges)} edge{"s" * (len(bundle.edges) > 1)}"'
             gap = "" if back else self._gap(bundle.source, bundle.target)
             inside = f"{name}class=bundle {tip}{turn}{gap}"
-            sides = SIDES[self._look.direction] if self._net else ("", "")
-            yield edge(self._seen, bundle.source, bundle.target, inside, *sides)
+            sides = SIDES[self.look.direction] if self._net else ("", "")
+            yield edge(self.seen, bundle.source, bundle.target, inside, *sides)
 
     def _columns(self) -> Iterator[tuple[Any, str]]:
         """Like things of a scope one below the other, in their order: neurons[0], neurons[1]."""
         families: dict[Any, list[tuple[str, str]]] = defaultdict(list)
-        for node in self._seen.nodes if self._net else ():
+        for node in self.seen.nodes if self._net else ():
             if node.primitive is None and node.label:
-                key = self._seen.key(node)
+                key = self.seen.key(node)
                 families["leaf", self._scope_of[key], stem(node.label)].append((node.label, key))
-        for box in self._seen.boxes:
+        for box in self.seen.boxes:
             if box.group is None and box.name:
                 families["box", box.scope, stem(box.name)].append((box.name, box.key))
         for (_, scope, _), family in families.items():
@@ -129,34 +115,34 @@ class Boxes:
     # ── boxes ─────────────────────────────────────────────────────────────────────────────────
     def _placed(self, node: Any) -> bool:
         """Whether the operands have places: there are few, and the derivatives are wanted."""
-        return self._look.derivatives and 0 < len(self._slopes[id(node)]) <= _PLACES
+        return self.look.derivatives and 0 < len(self._slopes[id(node)]) <= _PLACES
 
     def _value(self, node: Any) -> str:
-        key, kind = self._seen.key(node), self._kind(node)
-        name = (self._seen.names and self._seen.names.get(id(node))) or node.label
+        key, kind = self.seen.key(node), self.kind(node)
+        name = self.name(node)
         first = f"<B>{html_text(shortened(name))}</B>" if name else ""
         if node.primitive is not None:
-            symbol = html_text(shortened(operation_text(node, self._look.digits)))
+            symbol = html_text(shortened(operation_text(node, self.look.digits)))
             first = f"{first}  {symbol}" if first else symbol
-        rest = [html_text(line) for line in self._caption(node, "").split("\\n") if line]
+        rest = [html_text(line) for line in self.caption(node, "").split("\\n") if line]
         places = self._places(node) if self._placed(node) else ""
         fill, line = role_colours(kind)
-        width = 3 if node is self._focus else 1
+        width = 3 if node is self.look.focus else 1
         classes, ink = f"value{kind}", ""
-        if self._colours is not None:
-            shade = self._colours(self._gradients.of(node))
-            fill, ink, classes = shade.fill, shade.text, "value graded"
+        if self.colours is not None:
+            shade = self.colours(self.gradients.of(node))
+            fill, ink, classes = shade.fill, shade.text, f"value graded{kind}"
         return self._node(key, classes, places, [first, *rest], (fill, line, ink), width)
 
     def _places(self, node: Any) -> str:
         texts = [
-            (i, number_text(slope, self._look.digits)) for i, _, slope in self._slopes[id(node)]
+            (i, number_text(slope, self.look.digits)) for i, _, slope in self._slopes[id(node)]
         ]
         cells = [
             f'<TD PORT="p{i}"><FONT POINT-SIZE="8" COLOR="#bc4c00">{html_text(text)}</FONT></TD>'
             for i, text in texts
         ]
-        if self._look.direction == "TB":
+        if self.look.direction == "TB":
             inside = f"<TR>{''.join(cells)}</TR>"
         else:
             inside = "".join(f"<TR>{cell}</TR>" for cell in cells)
@@ -178,70 +164,65 @@ class Boxes:
         width = max(map(_width, lines), default=0)
         body = f'<TD CELLPADDING="3" WIDTH="{width:.0f}">{text}</TD>'
         cells = [f"<TD>{places}</TD>", body] if places else [body]
-        if turned(self._seen, key):
+        if turned(self.seen, key):
             cells.reverse()
-        joined = "</TR><TR>" if self._look.direction == "TB" else ""
+        joined = "</TR><TR>" if self.look.direction == "TB" else ""
         rows = f"<TR>{joined.join(cells)}</TR>"
         opening = (
             f'<TABLE BORDER="{border}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" '
             f'STYLE="ROUNDED" COLOR="{line}" BGCOLOR="{fill}">'
         )
         mark = f" id={key}"
-        return self._paint(
+        return self.paint(
             f'  {key} [shape=plain style=solid class="{classes}" fontsize=10 '
             f"label=<{opening}{rows}</TABLE>>{mark}]\n"
         )
 
     def _box(self, box: Box) -> str:
         if not box.name:
-            more = len({id(node) for node in box.nodes})
-            return self._paint(
-                f'  {box.key} [label="… {more} more" class=omitted shape=plaintext style=solid '
-                f'fontcolor="#59636e" id={box.key}]\n'
-            )
+            return self.omitted(box)
         classes, fill, line, ink = "value box", "#eaeef2", "#59636e", ""
         if box.group is not None:
-            kind = self._kind(box.nodes[0])
+            kind = self.kind(box.nodes[0])
             classes, (fill, line) = f"value{kind}", role_colours(kind)
-        if self._colours is not None:
-            shade = self._colours(max(map(self._gradients.of, box.nodes), key=abs))
+        if self.colours is not None:
+            shade = self.colours(self.steepest(box))
             fill, ink, classes = shade.fill, shade.text, "value box graded"
-        name = f"<B>{html_text(shortened(self._title(box)))}</B>"
+        name = f"<B>{html_text(shortened(self.title(box)))}</B>"
         return self._node(box.key, classes, "", [name, *self._contents(box)], (fill, line, ink))
 
-    def _title(self, box: Box) -> str:
-        if box.group is None:
-            return box_name(self._seen, box)
-        framed = not self._seen.ranks and any(
-            box.scope[:level] in self._seen.titles for level in range(1, len(box.scope) + 1)
+    def title(self, box: Box) -> str:
+        """Without "× n" where a frame around the box says it already."""
+        framed = not self.seen.ranks and any(
+            box.scope[:level] in self.seen.titles for level in range(1, len(box.scope) + 1)
         )
-        return box.name if framed else f"{box.name} × {len(box.nodes)}"
+        return box.name if box.group is not None and framed else super().title(box)
 
     def _contents(self, box: Box) -> Iterator[str]:
         """What a box says of what is in it."""
         if box.group is None:
-            outputs = _outputs(self._seen, box)
+            outputs = _outputs(self.seen, box)
             inputs = _plain_inputs(box)
             if inputs:
-                shown = [number_text(x, self._look.digits) for x in inputs[:_INPUTS]]
+                shown = [number_text(x, self.look.digits) for x in inputs[:_INPUTS]]
                 yield html_text(f"of {', '.join(shown)}{', …' * (len(inputs) > _INPUTS)}")
             if len(outputs) == 1:
-                yield from filter(None, map(html_text, self._caption(outputs[0], "").split("\\n")))
+                yield from filter(None, map(html_text, self.caption(outputs[0], "").split("\\n")))
             else:
                 yield f"{len(box.nodes)} nodes"
                 yield html_text(_operations(box))
             return
         joined = " → " if box.group.turns else " … "
-        if self._look.values:
+        if self.look.values:
             yield self._range([node.data for node in box.nodes], joined)
-        if self._look.gradients and all(map(self._gradients.known, box.nodes)):
-            gradients = [self._gradients.of(node) for node in box.nodes]
+        if self.look.gradients and all(map(self.gradients.known, box.nodes)):
+            gradients = [self.gradients.of(node) for node in box.nodes]
             yield f"grad {self._range(gradients, joined)}"
 
     def _range(self, numbers: Sequence[Any], joined: str) -> str:
         """First → last of a chain, least … largest of what stands side by side."""
         ends = (numbers[0], numbers[-1]) if joined == " → " else (min(numbers), max(numbers))
-        digits = min(self._look.digits, 3)
+        digits = min(self.look.digits, 3)
         first, last = (number_text(x, digits) for x in ends)
         return first if first == last else f"{first}{joined}{last}"
 
@@ -271,13 +252,6 @@ def shortened(text: str) -> str:
     """The text in one line of a box."""
     text = text.replace("\n", " ")
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def box_name(seen: Scene, box: Box) -> str:
-    """The name of a box, with how many things it stands for where they are alike."""
-    if box.group is not None:
-        return f"{box.name} × {len(box.nodes)}"
-    return seen.titles.get((*box.scope, box.name), box.name)
 
 
 def _outputs(seen: Scene, box: Box) -> list[Any]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_scalar.drawing.arguments import Look
-from tinygrad_scalar.drawing.colour import GradientColours
 from tinygrad_scalar.drawing.gradients import Gradients
 from tinygrad_scalar.drawing.labels import dot_text, number_text
 from tinygrad_scalar.drawing.scene import Scene
@@ -63,18 +62,21 @@ def kind_of(seen: Scene) -> Callable[[Any], str]:
     return kind
 
 
-def look_of(seen: Scene, focus: Any) -> Callable[[Any, str], str]:
-    """The classes and colours of a Value; the defaults are those of an inner node."""
-    kind_ = kind_of(seen)
+def look_of(made: Any) -> Callable[[Any, str], str]:
+    """The classes and colours of a Value in a form; the defaults are those of an inner node."""
+    colours, gradient, kind_, focus = made.colours, made.gradients.of, made.kind, made.look.focus
+    paint = made.paint
 
     def look(node: Any, name: str) -> str:
         kind = kind_(node)
-        colours = f' fillcolor="{_FILLS[kind]}" color="{_EDGES[kind]}"' if kind else ""
-        if node is focus:
-            colours += _FOCUS
+        wide = _FOCUS if node is focus else ""
+        if colours is not None:  # the line tells the role
+            shade = colours(gradient(node)).attributes(f"value graded{kind}")
+            return f'{shade} color="{_EDGES[kind]}"{wide}'
         if not (kind or name):
-            return colours
-        return f' class="value{kind}{" named" if name else ""}"{colours}'
+            return wide
+        fill = f' fillcolor="{_FILLS[kind]}" color="{_EDGES[kind]}"' if kind else ""
+        return f' class="value{kind}{" named" if name else ""}"{paint(fill)}{wide}'
 
     return look
 
@@ -82,8 +84,3 @@ def look_of(seen: Scene, focus: Any) -> Callable[[Any, str], str]:
 def role_colours(kind: str) -> tuple[str, str]:
     """The ground and the line of a role."""
     return _FILLS[kind], _EDGES[kind]
-
-
-def coloured(colours: GradientColours, gradient: Callable[[Any], Any]) -> Callable[[Any, str], str]:
-    """The same where colours show the gradient."""
-    return lambda node, name: colours(gradient(node)).attributes("value graded")

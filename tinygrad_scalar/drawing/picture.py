@@ -17,7 +17,6 @@ from tinygrad_scalar.drawing.arguments import (
     Theme,
     check_dpi,
     check_timeout,
-    checked_color,
     checked_look,
 )
 from tinygrad_scalar.drawing.dot import scene_dot
@@ -89,7 +88,7 @@ def draw(
     """
     check_timeout(timeout, "draw")
     shown = {"derivatives": derivatives, "values": values, "gradients": gradients}
-    look = checked_look("draw", direction, digits, theme, title, shown)
+    look = checked_look("draw", direction, digits, theme, title, color, focus, shown)
     seen = scene(
         applied_at(z, at, point, "draw"),
         "draw",
@@ -101,8 +100,7 @@ def draw(
         page=PAGE,
         sections=True,
     )
-    source = scene_dot(seen, look=look, color=checked_color(color, "draw"), focus=focus)
-    return Drawing(source, len(seen.order), timeout, theme=theme, title=title)
+    return Drawing(scene_dot(seen, look), len(seen.order), timeout, theme=theme, title=title)
 
 
 class Drawing:

@@ -14,7 +14,6 @@ from tinygrad_scalar.drawing.arguments import (
     Direction,
     Theme,
     check_timeout,
-    checked_color,
     checked_look,
 )
 from tinygrad_scalar.drawing.course import Course, Row
@@ -74,7 +73,7 @@ def steps(
             "expression"
         )
     flags = {"derivatives": derivatives, "values": values, "gradients": gradients}
-    look = checked_look("steps", direction, digits, theme, title, flags)
+    look = checked_look("steps", direction, digits, theme, title, color, focus, flags)
     seen = scene(z, "steps", depth=depth, max_nodes=max_nodes, focus=focus, fold=fold, page=PAGE)
     course = Course(seen)
 
@@ -84,15 +83,7 @@ def steps(
     def caption(node: Any, name: str) -> str:
         return plain(node, name or ("" if seen.compact else seen.name(node)))
 
-    source = scene_dot(
-        seen,
-        look=look,
-        color=checked_color(color, "steps"),
-        focus=focus,
-        caption=caption,
-        gradients=shown,
-        ids=True,
-    )
+    source = scene_dot(seen, look, caption=caption, gradients=shown, ids=True)
     return StepThrough(source, title or seen.name(z), course, timeout, theme)
 
 
