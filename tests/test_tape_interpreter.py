@@ -40,7 +40,7 @@ def interpreted(path, request):
     sizes = (path.inputs, len(path.leaves))
     ends = [*values] if loss is None else [*values, loss]
     stream = Stream(path.recording.tape.code, ends, wanted, sizes)
-    return stream, Interpreter(stream, sizes, values, loss, wanted)
+    return stream, Interpreter(stream, sizes, (values, loss, wanted))
 
 
 def both(function, x):
@@ -489,7 +489,8 @@ def test_what_repeats_is_interpreted_from_a_smaller_size_on():
         return y
 
     g = compile(irregular, engine="llvm")
-    g(0.5)
+    for _ in range(backends.FIRST_CALLS + 3):  # then code of its own has paid
+        g(0.5)
     kinds = [
         isinstance(kernel, Interpreter)
         for compiled in (f, g)
@@ -507,3 +508,33 @@ def test_files_and_listings(everything, tmp_path):
         assert twin.grad(x) == gradient
     assert "tanh" in f.source
     assert len(f.tape) > 200
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["entered directly", "taken apart"])
+def test_machine_code_takes_over_from_the_interpreter(nested):
+    """No call tells where: results, guards and errors are those of the function all along."""
+
+    def long(x):
+        x = x[0] if nested else x
+        total = x[0] if x[0] > 0 else -x[1]
+        for k in range(600):
+            total = total * 0.5 + tg.log(x[k % 7 + 2] + 2 + k) * x[k % 3]
+        return total
+
+    f = compile(long, engine="llvm")
+    first = points(9, seed=3)
+    other = [-abs(first[0]), *first[1:]]
+    expected = {}
+    for x in (first, other):
+        given = [x] if nested else x
+        expected[tuple(x)] = value_and_grad(long)(given)
+    for k in range(backends.FIRST_CALLS + 5):
+        x = other if k % 50 == 7 else first
+        value, slopes = f.value_and_grad([x] if nested else x)
+        y, exact = expected[tuple(x)]
+        close([value, *(slopes[0] if nested else slopes)], [y, *(exact[0] if nested else exact)])
+    kernels = next(iter(f._specialisations.values())).paths[0].kernels.values()
+    assert not any(isinstance(kernel, Interpreter) for kernel in kernels)
+    bad = [*first[:2], -3.0, *first[3:]]
+    with pytest.raises(ValueError, match="log"):
+        f([bad] if nested else bad)

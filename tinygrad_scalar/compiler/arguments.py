@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.arrays.namespaces import (
+    NUMBERS,
     RowColumn,
     kind,
     namespace,
@@ -26,6 +27,7 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import array_in, holds_array, is_structure, leaves, like
 from tinygrad_scalar.numbers.precision import is_number
 
+_FLOAT = frozenset((float,))
 Key = Any  # what the structure of an argument is known by
 
 
@@ -169,8 +171,7 @@ def argument(arg: Any, what: str, xp: Any = None) -> Argument:
     if isinstance(arg, (list, tuple, dict)):
         if holds_array(arg):
             raise _arrays_inside(what)
-        numbers = [_number(leaf, what) for leaf in leaves(arg)]
-        return Argument(_key(arg), arg, numbers)
+        return Argument(_key(arg), arg, _numbers(leaves(arg), what))
     return Argument(0, None, (_number(arg, what),))
 
 
@@ -187,7 +188,11 @@ def point(arg: Any, what: str) -> Argument:
         return Argument(_key(whole), whole, columns, single=single)
     numbers = leaves(arg)
     single = any(type(x).__name__ == "float32" for x in numbers)
-    return Argument(_key(arg), arg, [_number(x, what) for x in numbers], single=single)
+    return Argument(_key(arg), arg, _numbers(numbers, what), single=single)
+
+
+def _numbers(found: list[Any], what: str) -> list[Any]:
+    return found if _FLOAT.issuperset(map(type, found)) else [_number(x, what) for x in found]
 
 
 def _number(x: Any, what: str) -> Any:
@@ -222,6 +227,8 @@ def _key(tree: Any) -> Key:
         return ("dict", *((key, _key(branch)) for key, branch in tree.items()))
     if isinstance(tree, (list, tuple)):
         name = "list" if isinstance(tree, list) else type(tree).__qualname__
+        if NUMBERS.issuperset(map(type, tree)):  # as most lists
+            return (name, len(tree))
         inner = [_key(branch) for branch in tree]
         return (name, len(inner)) if not any(inner) else (name, *inner)
     whole = array_in(tree)

@@ -259,31 +259,30 @@ class Compiled:
         if executor is not None or shards is not None or holds_lazy(args):
             return self._spread_backward(args, options, executor, shards)
         call, own = self._prepared(args, options)
-        from tinygrad_scalar.compiler.c.body import NoFormulaError
-        from tinygrad_scalar.compiler.c.kernel import applies, sums
-
-        if call.xp is not None and call.size and applies(call):
-            with suppress(NoFormulaError):
-                total, parts = sums(own, call)
-                for path, gradients, looked_up in parts:
-                    path.add_gradients(gradients, 1 / call.size, looked_up)
-                return total / call.size
         if call.xp is not None:
+            from tinygrad_scalar.compiler.c.body import NoFormulaError
+            from tinygrad_scalar.compiler.c.kernel import applies, sums
+
+            if call.size and applies(call):
+                with suppress(NoFormulaError):
+                    total, parts = sums(own, call)
+                    for path, gradients, looked_up in parts:
+                        path.add_gradients(gradients, 1 / call.size, looked_up)
+                    return total / call.size
             call, own = self._prepared([mapped(on_host, x) for x in args], options)
         if call.size == 0:
             raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
         if call.size is None:
             path, numbers = self._point(own, BACKWARD, call)
-            total, size = numbers[0], 1
-            parts = [path.gradients(call.columns, numbers[1:])]
-        else:
-            size = call.size
-            with self._batches_told(own, call):
-                total, parts = own.sums(call.columns, size, self.threads)
+            self._latest = own.paths[0]
+            path.add_gradients_at(call.columns, numbers[1:])
+            return float(numbers[0])
+        with self._batches_told(own, call):
+            total, parts = own.sums(call.columns, call.size, self.threads)
         self._latest = own.paths[0]
         for path, gradients, looked_up in parts:
-            path.add_gradients(gradients, 1 / size, looked_up)
-        return float(total / size)
+            path.add_gradients(gradients, 1 / call.size, looked_up)
+        return float(total / call.size)
 
     def _spread_backward(
         self, args: Sequence[Any], options: dict[str, Any], executor: Any, shards: int | None

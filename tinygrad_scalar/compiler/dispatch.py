@@ -21,6 +21,7 @@ from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
 from tinygrad_scalar.core.tree import mapped, same_structure
 
+SEVERAL = 100  # numbers that NumPy adds up sooner
 MANY = 10_000  # objects that take too long to look through
 SMALLEST_SHARE = 1024  # points for which a thread is worth starting
 ROOM = 1_000_000  # numbers that are kept at once for sums
@@ -182,11 +183,22 @@ class Specialisation:
         except Exception:  # noqa: BLE001 (the function itself raises it again, or handles it)
             raised = True
         if not raised and (not numbers or all_finite(numbers)):
+            if getattr(made, "left", None) is not None:
+                self._called_once_more(path, request, made)
             return numbers
         numbers = self.eagerly(path, request, x)
         if not raised and getattr(made, "retires", False) and all_finite(numbers):
             path.write_out()
         return numbers
+
+    def _called_once_more(self, path: Path, request: Request, made: Any) -> None:
+        """Put code written out in the place of an interpreter once it has been called enough."""
+        made.left -= 1
+        if made.left == 0:
+            with self.lock, collector_paused():
+                program = path.program(request, single=True)
+                path.kernels[request, None, False] = kernel(self.engine, program, self.dtype, None)
+                path.entries = {}
 
     def _inputs(self, request: Request, x: Sequence[float]) -> int:
         if request.mode == "jvp":
@@ -423,6 +435,11 @@ def _first(places: Any) -> Any:
 
 def all_finite(numbers: Sequence[float]) -> bool:
     """Whether no NaN and no ±inf is among the numbers; mostly their sum tells at once."""
+    if len(numbers) > SEVERAL and numbers.__class__ is array:
+        import numpy as np
+
+        squares = np.frombuffer(numbers)
+        return math.isfinite(squares.dot(squares)) or all(map(math.isfinite, numbers))
     return math.isfinite(sum(numbers)) or all(map(math.isfinite, numbers))
 
 

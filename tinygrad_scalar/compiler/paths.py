@@ -30,7 +30,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     TraceError,
 )
 from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
-from tinygrad_scalar.compiler.llvm.slots import Slots
+from tinygrad_scalar.compiler.llvm import slots
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import is_structure, leaves, like
@@ -59,6 +59,11 @@ class Path:
         self.lookups = recording.lookups or []
         self.width = inputs + sum(one.table.count for one in self.lookups)  # numbers that come in
         self._indices: dict[int, Any] = {}  # kernels for indices that are computed
+        code = recording.tape.code
+        plain = [code[one.line][1][0] for one in self.lookups if code[one.line][0] is INPUT]
+        several = self.width - inputs >= FEW and len(plain) == len(self.lookups)
+        self._plain = plain if several and max(plain) < inputs else None  # inputs that index
+        self._last: tuple[Any, Any] = (None, None)  # the last indices, and what they reach
         self.kernels: dict[Any, Any] = {}
         self.called: set[Any] = set()  # modes that were called with plain numbers
         self.entries: dict[Any, Any] = {}  # machine code for these, by mode
@@ -92,10 +97,30 @@ class Path:
         if not self.lookups:
             return x
         full = array("d", x[: self.inputs])
+        reached = self._reached(x)
+        numbers = None if reached is None else slots.read(*reached.buffer_info(), "data")
+        if numbers is not None:
+            return full + numbers + array("d", x[self.inputs :])
         for one in self.lookups:
             full.extend([leaf.data for leaf in one.table.at(self._index(one.line, full))])
         full.extend(x[self.inputs :])
         return full
+
+    def _reached(self, x: Sequence[float]) -> array[int] | None:
+        """The addresses of all leaves that are looked up at a point, where it pays to have them."""
+        if self._plain is None or "llvm" not in engines():
+            return None
+        indices = [x[place] for place in self._plain]
+        reached: array[int] | None
+        last, reached = self._last
+        if indices != last:
+            found = [
+                one.table.addresses_at(index)
+                for one, index in zip(self.lookups, indices, strict=True)
+            ]
+            reached = None if None in found else array("q", b"".join(found))  # type: ignore[arg-type]
+            self._last = indices, reached
+        return reached
 
     def complete_values(self, x: Sequence[Any]) -> Sequence[Any]:
         """The same for numbers that something carries: the leaves themselves are looked up."""
@@ -147,11 +172,11 @@ class Path:
         return pruned(tape, [line], inputs=self.width, parameters=len(self.leaves))
 
     @functools.cached_property
-    def slots(self) -> Slots | None:
+    def slots(self) -> slots.Slots | None:
         """The leaves' numbers at once, where machine code is at hand and it pays."""
         if len(self.leaves) < FEW or "llvm" not in engines():
             return None
-        return Slots.of(self.leaves)
+        return slots.Slots.of(self.leaves)
 
     def add_gradients(self, gradients: Any, scale: float, looked_up: Any = ()) -> None:
         """Add gradients, one per leaf, to what stands in `.grad`.
@@ -165,12 +190,23 @@ class Path:
             else:
                 one.table.add_gradients(one.table.places(index), parts, scale)
 
-    def gradients(self, x: Sequence[float], numbers: Any) -> tuple[Path, Any, Any]:
-        """The path with its gradients at one point, as `add_gradients` takes them."""
+    def add_gradients_at(self, x: Sequence[float], numbers: Any) -> None:
+        """Add the gradients at one point: those of the leaves, then of what is looked up."""
+        reached, own = self._reached(x), self.slots
+        if self.lookups and reached is not None and (own is not None or not self.leaves):
+            places = reached if own is None else own.addresses + reached
+            numbers = numbers if isinstance(numbers, array) else array("d", numbers)
+            slots.add_to_gradients(places, numbers, 1.0, lambda: self._all_at(x))
+            return
         count = len(self.leaves)
-        if not self.lookups:
-            return self, numbers, ()
-        return self, numbers[:count], self.parted(self.complete(x), numbers[count:])
+        parted = self.parted(self.complete(x), numbers[count:]) if self.lookups else ()
+        self.add_gradients(numbers[:count], 1.0, parted)
+
+    def _all_at(self, x: Sequence[float]) -> list[Value]:
+        """The leaves, and those that are looked up at a point."""
+        full = self.complete(x)
+        rows = (one.table.at(self._index(one.line, full)) for one in self.lookups)
+        return [*self.leaves, *(leaf for row in rows for leaf in row)]
 
     def parted(self, x: Sequence[Any], gradients: Any) -> list[tuple[Any, Any]]:
         """Gradients of all that was looked up, one behind the other, by lookups; see above.
@@ -189,13 +225,13 @@ class Path:
 
     def _add_to_leaves(self, gradients: Any, scale: float) -> None:
         if self.slots is not None:
-            before = self.slots.read("grad")
-            if before is not None:
+            numbers = gradients
+            if not isinstance(gradients, array):
                 import numpy as np
 
-                total = np.frombuffer(before) + np.asarray(gradients, float) * scale
-                if self.slots.write("grad", total, checked=True):
-                    return
+                numbers = np.ascontiguousarray(gradients, float)
+            slots.add_to_gradients(self.slots.addresses, numbers, scale, lambda: self.leaves)
+            return
         for leaf, gradient in zip(self.leaves, gradients, strict=True):
             leaf.grad += float(gradient) * scale
 

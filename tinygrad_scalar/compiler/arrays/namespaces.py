@@ -51,7 +51,8 @@ def shared_namespace(args: Sequence[Any], name: str) -> Any:
     for i, arg in enumerate(args):
         if NUMBERS.issuperset(map(type, arg) if arg.__class__ is list else (type(arg),)):
             continue
-        for x in leaves(arg) if isinstance(arg, (list, tuple, dict)) else (arg,):
+        numbers = leaves(arg) if isinstance(arg, (list, tuple, dict)) else (arg,)
+        for x in () if NUMBERS.issuperset(map(type, numbers)) else numbers:
             xp = namespace(x)
             if xp is None:
                 continue

@@ -10,6 +10,7 @@ it themselves (`in_memory`).
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -58,6 +59,7 @@ class Table:
         self.count = self.width or 1  # numbers in a row
         self._leaves: dict[Any, tuple[Value, ...]] = {}
         self._addresses: Any = None  # of the leaves of rows that an array pointed to
+        self._bytes: dict[float, bytes] = {}  # the same of rows that a number pointed to
         self._reachable = True
 
     def __len__(self) -> int:
@@ -108,6 +110,19 @@ class Table:
         """The row that an index points to, 0 for one that is none."""
         return int(index) if 0 <= index < len(self.rows) and index == math.floor(index) else 0
 
+    def addresses_at(self, index: float) -> bytes | None:
+        """The addresses of these leaves, None if they have none."""
+        found = self._bytes.get(index)
+        if found is None and self._reachable:
+            places = slots.addresses(self.at(index))
+            if places is None:
+                self._reachable = False
+                return None
+            found = array("q", places).tobytes()
+            if index in self._leaves:
+                self._bytes[index] = found
+        return found
+
     # ── many rows at once ─────────────────────────────────────────────────────────────────────
     def places(self, indices: Any) -> Any:
         """The same for an array of indices."""
@@ -151,16 +166,18 @@ class Table:
         rows, which = np.unique(places, return_inverse=True)
         entries = which[:, None] * self.count + np.arange(self.count)
         sums = np.bincount(entries.ravel(), gradients.ravel(), len(rows) * self.count)
-        total = sums.reshape(-1, self.count) * scale
+        total = sums.reshape(-1, self.count)
         found = self._reached(rows)
-        if found is not None:
-            before = slots.read(address(found), found.size, "grad")
-            if before is not None:
-                after = np.frombuffer(before) + total.ravel()
-                slots.write(address(found), found.size, "grad", after, checked=True)
-                return
-        for i, row in zip(rows.tolist(), total.tolist(), strict=True):
-            self.add_at(i, row, 1.0)
+        if found is None:
+            for i, row in zip(rows.tolist(), total.tolist(), strict=True):
+                self.add_at(i, row, scale)
+            return
+        slots.add_to_gradients(
+            array("q", found.tobytes()),
+            total.ravel(),
+            scale,
+            lambda: [leaf for i in rows.tolist() for leaf in self.leaves(i)],
+        )
 
     def add_at(self, index: float, gradients: Sequence[float], scale: float) -> None:
         """The same for one row."""

@@ -57,9 +57,14 @@ class Text:
     structure of the result, with positions of outputs in it."""  # noqa: D205, D209
 
     def __init__(
-        self, keys: Sequence[Any], tree: Any, sizes: tuple[int, int, int], point: int
+        self,
+        keys: Sequence[Any],
+        tree: Any,
+        sizes: tuple[int, int, int],
+        point: int,
+        left: int | None = None,
     ) -> None:
-        self.keys, self.tree, self.point = keys, tree, point
+        self.keys, self.tree, self.point, self.left = keys, tree, point, left
         self.inputs, self.outputs, self.slots = sizes
         self.lines: list[str] = []
         self.unfilled: list[tuple[str, Any]] = []  # items of lists and tuples, and their structure
@@ -121,6 +126,7 @@ class Text:
         """Buffers, declarations and the function `entry`."""
         # before the buffers are used: making lists may run the garbage collector, so that what it
         # finalizes, or another thread meanwhile, calls this very entry
+        self._count_down()
         result = "" if isinstance(self.tree, int) else self._container(self.tree)
         drop = self._dropped(result) if result else ""
         self._take_apart()
@@ -134,6 +140,7 @@ class Text:
 @out_buffer = internal global [{self.outputs + 1} x double] zeroinitializer, align 64
 @s_buffer = internal global [{self.slots + 1} x double] zeroinitializer, align 64
 @m_buffer = internal global i8 0
+@left = internal global i64 {0 if self.left is None else self.left}
 define ptr @entry(ptr %self, ptr %args, i64 %count) nounwind {{
 entry:
   %right = icmp eq i64 %count, {len(self.keys)}
@@ -150,6 +157,17 @@ nothing:
   call void %increase(ptr %none)
   ret ptr %none
 }}"""
+
+    def _count_down(self) -> None:
+        """Where the program is but a makeshift, give up after so many calls."""
+        if self.left is None:
+            return
+        left = self.add("load i64, ptr @left")
+        after = self.add(f"sub i64 {left}, 1")
+        self.lines.append(f"  store i64 {after}, ptr @left")
+        more, label = self.add(f"icmp sgt i64 {left}, 0"), self.label("counted")
+        self.lines.append(f"  br i1 {more}, label %{label}, label %nothing")
+        self.start(label)
 
     def _take_apart(self) -> None:
         """Copy the numbers of the arguments to their buffer."""

@@ -101,6 +101,8 @@ def _native(dtype: str) -> frozenset[Primitive]:
 class Kernel:
     """A program as machine code: for one point (`varying` None), or for batches."""
 
+    left: int | None = None  # calls that it is made for, None for any number
+
     def __init__(self, program: Program, dtype: str, varying: Sequence[bool] | None) -> None:
         large = varying is None and len(program.code) > MEDIUM
         self.functions = functions(program) if large else {}
@@ -137,7 +139,8 @@ class Kernel:
         if program.parameters or self.callbacks.thunks or size > LIMIT or not possible(keys, tree):
             return None
         sizes = (program.inputs, len(program.outputs), self.scratch)
-        text = Text(keys, tree, sizes, self.module.address("point"))
+        text = Text(keys, tree, sizes, self.module.address("point"), self.left)
+        self.left = self.left and 1  # when the entry gives up
         return Entry(Module(text.module(), SMALL), self.module)
 
     def _buffer(self) -> Any:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.llvm.cpython import NUMBER, TYPE, available
@@ -49,34 +49,38 @@ done:
   %read_count = phi i64 [ 0, %entry ], [ %i, %loop ], [ %i, %look ], [ %next, %read ]
   ret i64 %read_count
 }}
-define i64 @scatter(ptr %leaves, i64 %n, i64 %offset, ptr %numbers, ptr %room) nounwind {{
+define i64 @set(ptr %leaves, i64 %n, i64 %offset, ptr %numbers, double %scale) nounwind {{
 entry:
   %make = inttoptr i64 {make} to ptr
   %drop = inttoptr i64 {drop} to ptr
-  %known = icmp eq ptr %room, null
-  br i1 %known, label %checked, label %check
-check:
-  %found = call i64 @gather(ptr %leaves, i64 %n, i64 %offset, ptr %room)
-  br label %checked
-checked:
-  %floats = phi i64 [ %n, %entry ], [ %found, %check ]
-  %all = icmp eq i64 %floats, %n
+  %adding = fcmp une double %scale, 0.0
   %some = icmp sgt i64 %n, 0
-  %go = and i1 %all, %some
-  br i1 %go, label %loop, label %done
+  br i1 %some, label %loop, label %done
 loop:
-  %i = phi i64 [ 0, %checked ], [ %next, %end ]
+  %i = phi i64 [ 0, %entry ], [ %next, %end ]
   %place = getelementptr inbounds ptr, ptr %leaves, i64 %i
   %leaf = load ptr, ptr %place
   %slot = getelementptr inbounds i8, ptr %leaf, i64 %offset
   %before = load ptr, ptr %slot
+  %there.it.is = icmp ne ptr %before, null
+  br i1 %there.it.is, label %look, label %done
+look:
+  %type_place = getelementptr inbounds i8, ptr %before, i64 {type}
+  %type = load i64, ptr %type_place
+  %fine = icmp eq i64 %type, {float}
+  br i1 %fine, label %move, label %done
+move:
   %from = getelementptr inbounds double, ptr %numbers, i64 %i
-  %number = load double, ptr %from
+  %given = load double, ptr %from
+  %number_place = getelementptr inbounds i8, ptr %before, i64 {number}
+  %there = load double, ptr %number_place
+  %scaled = fmul double %given, %scale
+  %sum = fadd double %there, %scaled
+  %number = select i1 %adding, double %sum, double %given
   %references = load i64, ptr %before
   %own = icmp eq i64 %references, 1
   br i1 %own, label %again, label %fresh
 again:
-  %number_place = getelementptr inbounds i8, ptr %before, i64 {number}
   store double %number, ptr %number_place
   br label %end
 fresh:
@@ -89,14 +93,15 @@ end:
   %more = icmp slt i64 %next, %n
   br i1 %more, label %loop, label %done
 done:
-  ret i64 %floats
+  %count = phi i64 [ 0, %entry ], [ %i, %loop ], [ %i, %look ], [ %next, %end ]
+  ret i64 %count
 }}
 """
 
 
 @functools.cache
 def _functions() -> tuple[Any, Any, Any] | None:
-    """`gather`, `scatter`, and the module that they live in."""
+    """`gather`, `set`, and the module that they live in."""
     if not available():
         return None
     from tinygrad_scalar.compiler.llvm.cpython import _api
@@ -109,10 +114,8 @@ def _functions() -> tuple[Any, Any, Any] | None:
     module = Module(text, 100)
     word, pointer = ctypes.c_int64, ctypes.c_void_p
     gather = module.function("gather", ctypes.PYFUNCTYPE(word, pointer, word, word, pointer))
-    scatter = module.function(
-        "scatter", ctypes.PYFUNCTYPE(word, pointer, word, word, pointer, pointer)
-    )
-    return gather, scatter, module
+    kinds = pointer, word, word, pointer, ctypes.c_double
+    return gather, module.function("set", ctypes.PYFUNCTYPE(word, *kinds)), module
 
 
 @functools.cache
@@ -149,30 +152,41 @@ def read(places: int, count: int, name: str) -> array[float] | None:
     return numbers if found == count else None
 
 
-def write(places: int, count: int, name: str, numbers: Any, *, checked: bool = False) -> bool:
-    """Set an attribute of these leaves from a buffer of doubles; False if one is no float.
+def write(places: int, count: int, name: str, numbers: Any, add: float = 0.0) -> int:
+    """Set an attribute of these leaves from a buffer of doubles; of how many, up to one no float.
 
-    After a `read` of all of them that is `checked` already.
+    With `add` the numbers are multiplied by it and added to what stands there.
     """
     if memoryview(numbers).nbytes != 8 * count:
-        return False
+        return 0
     functions: Any = _functions()
     start = ctypes.addressof((ctypes.c_char * (8 * count)).from_buffer(numbers))
-    room = None if checked else array("d", bytes(8 * count))  # read only to see that it is a float
-    unread = None if room is None else room.buffer_info()[0]
-    return bool(functions[1](places, count, _offset(name), start, unread) == count)
+    return int(functions[1](places, count, _offset(name), start, add))
+
+
+def add_to_gradients(
+    places: Any, numbers: Any, scale: float, leaves: Callable[[], Sequence[Value]]
+) -> None:
+    """Add numbers, times `scale`, to the `.grad` of the leaves at these places, each once.
+
+    `leaves` gives them themselves, should one of their gradients be of another kind.
+    """
+    base, count = places.buffer_info()
+    done = write(base, count, "grad", numbers, scale)
+    if done < count:
+        for leaf, number in zip(leaves()[done:], numbers[done:], strict=True):
+            leaf.grad += float(number) * scale
 
 
 class Slots:
     """The leaves of a closure, held together so that all their numbers are read or written at once.
 
-    For as long as all of them are floats; a call that meets another kind gives None or False and
-    has changed nothing.
+    For as long as all of them are floats; a call that meets another kind gives None or False.
     """
 
     def __init__(self, leaves: Sequence[Value], places: Sequence[int]) -> None:
         self.leaves = list(leaves)  # kept alive: their addresses are used
-        self._addresses = array("q", places)
+        self.addresses = array("q", places)
         self.zeros = array("d", bytes(8 * len(self.leaves)))
 
     @classmethod
@@ -183,11 +197,11 @@ class Slots:
 
     def read(self, name: str) -> array[float] | None:
         """The numbers of an attribute, None if one of them is no float."""
-        return read(*self._addresses.buffer_info(), name)
+        return read(*self.addresses.buffer_info(), name)
 
-    def write(self, name: str, numbers: Any, *, checked: bool = False) -> bool:
-        """Set an attribute of every leaf from a buffer of doubles; False if it cannot."""
-        return write(*self._addresses.buffer_info(), name, numbers, checked=checked)
+    def write(self, name: str, numbers: Any) -> bool:
+        """Set an attribute of every leaf from a buffer of doubles; False if one is no float."""
+        return write(*self.addresses.buffer_info(), name, numbers) == len(self.addresses)
 
     def __reduce__(self) -> Any:
         return Slots.of, (self.leaves,)

@@ -37,7 +37,7 @@ from tinygrad_scalar.core import primitives
 from tinygrad_scalar.core.primitive import Primitive
 
 LARGEST = 1024  # operands of a row that is neither a sum nor a product
-FEW = 10  # operations to an instruction that make a stream as fast as lines written out
+FEW = 15  # operands to an instruction that make a stream as fast as lines written out
 SUM = 0  # the body of sums of any length
 
 
@@ -86,7 +86,7 @@ class Stream:
     @property
     def repeats(self) -> bool:
         """Whether it is short: long superinstructions, or many iterations of each instruction."""
-        return len(self.instructions) * FEW <= len(self.trace.line)
+        return len(self.instructions) * FEW <= len(self.trace.operands)
 
     def _runs(self) -> list[Loop]:
         trace = self.trace

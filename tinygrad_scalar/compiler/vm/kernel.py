@@ -38,11 +38,11 @@ class Interpreter(Kernel):
         self,
         stream: Stream,
         sizes: tuple[int, int],
-        values: Sequence[int],
-        loss: int | None,
-        wanted: Wanted,
+        asked: tuple[Sequence[int], int | None, Wanted],
+        left: int | None = None,
     ) -> None:
-        inputs, parameters = sizes
+        (inputs, parameters), (values, loss, wanted) = sizes, asked
+        self.left = left  # calls until code written out takes its place, None for never
         cells = stream.cells
         slopes = cells.count + np.asarray(wanted, int)
         outputs = [cells.of_line[np.asarray(values, int)], slopes]
