@@ -5,6 +5,7 @@ An edge into it carries the local derivative.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from tinygrad_scalar.drawing.forms import Blocks, Form
@@ -27,6 +28,7 @@ class Circles(Form):
         seen, ids = self.seen, self.ids
         symbol, look = symbol_of(self.look.digits), look_of(self)
         found: Blocks = {(): ([], [])}
+        alone = self._used_once()
         for node in seen.nodes:
             number = seen.numbers[id(node)]
             scope = seen.scopes.get(id(node), ()) if seen.scopes else ()
@@ -39,10 +41,19 @@ class Circles(Form):
             values.append(f'  u{number} [label="{text}"{look(node, name)}{mark}]\n')
             if node.primitive is not None:
                 mark = f" id=f{number}" if ids else ""
+                if alone and len(node.parents) > 1 and alone.issuperset(map(id, node.parents)):
+                    mark += " ordering=in"
                 operations.append(f'  f{number} [label="{symbol(node)}"{mark}]\n')
         for box in seen.boxes:
             found.setdefault(box.scope, ([], []))[0].append(self._box(box))
         return found
+
+    def _used_once(self) -> set[int]:
+        """What one operation alone takes can stand in the order of its operands; in a page."""
+        if not self.seen.columns or self.seen.ranks or len(self.seen.nodes) > LARGE:
+            return set()
+        uses = Counter(id(parent) for node in self.seen.order for parent in node.parents)
+        return {key for key, times in uses.items() if times == 1}
 
     def _box(self, box: Box) -> str:
         if not box.name:

@@ -26,6 +26,7 @@ _DIGITS = re.compile(r"[0-9]+")
 _NET = 24  # edges between closed scopes that make a net
 SIDES = {"LR": (":e", ":w"), "TB": (":s", ":n")}  # where the edges of a net leave and arrive
 _TAG = re.compile(r"<[^>]*>")
+_SLOPE = "#bc4c00"  # of local derivatives
 _LONGEST = 28  # letters of a line
 
 
@@ -125,21 +126,21 @@ class Compact(Form):
             symbol = html_text(shortened(operation_text(node, self.look.digits)))
             first = f"{first}  {symbol}" if first else symbol
         rest = [html_text(line) for line in self.caption(node, "").split("\\n") if line]
-        places = self._places(node) if self._placed(node) else ""
         fill, line = role_colours(kind)
         width = 3 if node is self.look.focus else 1
         classes, ink = f"value{kind}", ""
         if self.colours is not None:
             shade = self.colours(self.gradients.of(node))
             fill, ink, classes = shade.fill, shade.text, f"value graded{kind}"
+        places = self._places(node, ink or _SLOPE) if self._placed(node) else ""
         return self._node(key, classes, places, [first, *rest], (fill, line, ink), width)
 
-    def _places(self, node: Any) -> str:
+    def _places(self, node: Any, ink: str) -> str:
         texts = [
             (i, number_text(slope, self.look.digits)) for i, _, slope in self._slopes[id(node)]
         ]
         cells = [
-            f'<TD PORT="p{i}"><FONT POINT-SIZE="8" COLOR="#bc4c00">{html_text(text)}</FONT></TD>'
+            f'<TD PORT="p{i}"><FONT POINT-SIZE="8" COLOR="{ink}">{html_text(text)}</FONT></TD>'
             for i, text in texts
         ]
         if self.look.direction == "TB":

@@ -37,6 +37,7 @@ _OPERATIONS = (
     'width=0.3 margin="0.03,0"]\n'
 )
 _CLUSTER = 'class=scope style="rounded,filled" fillcolor="#f6f8fa80" color="#d1d9e0" margin=10'
+_LEAVES = 40  # that a legend is kept beside
 # Where Graphviz would search longest for a better picture of a large graph.
 _QUICK = "  graph [nslimit=2 nslimit1=2]\n"
 
@@ -103,11 +104,19 @@ def scene_dot(
     form = Compact if seen.compact else Circles
     made = form(seen, look, shown, caption or caption_of(look, shown), ids)
     header = [made.paint(_header(made)), _titled(look, notes)]
-    legend = [] if made.colours is None else [made.colours.legend()]
+    legend = [] if made.colours is None else [made.colours.legend(), _beside(made)]
     lined = [margin(seen)] if seen.ranks else []
     return "".join(
         ("digraph {\n", *header, *_arranged(made), *lined, *legend, *made.edges(), "}\n")
     )
+
+
+def _beside(made: Form) -> str:
+    """What keeps the legend on the left of the graph, in a column of its own."""
+    if made.look.direction != "LR" or made.seen.ranks or made.seen.scopes:
+        return ""  # it stands there anyway, or would push frames about
+    leaves = [made.seen.key(node) for node in made.seen.nodes if node.primitive is None]
+    return f"  legend -> {{{' '.join(leaves[:_LEAVES])}}} [style=invis weight=0]\n"
 
 
 def _arranged(made: Circles | Compact) -> Iterator[str]:
@@ -130,7 +139,7 @@ def _header(made: Form) -> str:
         header += '  size="{:.2f},{:.2f}"\n'.format(*(points / 72 for points in seen.page))
     if seen.compact or len(seen.nodes) > LARGE:
         header += _QUICK
-    if not (seen.ranks or straight) and (seen.compact or len(seen.nodes) <= LARGE):
+    if seen.compact and not (seen.ranks or straight):
         header += "  graph [ordering=in]\n"  # operands from top to bottom
     if straight:
         header += "  edge [arrowsize=0.4 penwidth=0.7]\n  graph [splines=line remincross=false]\n"

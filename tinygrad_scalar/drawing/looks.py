@@ -69,14 +69,15 @@ def look_of(made: Any) -> Callable[[Any, str], str]:
 
     def look(node: Any, name: str) -> str:
         kind = kind_(node)
+        classes = f"{kind} named" if name else kind
         wide = _FOCUS if node is focus else ""
         if colours is not None:  # the line tells the role
-            shade = colours(gradient(node)).attributes(f"value graded{kind}")
+            shade = colours(gradient(node)).attributes(f"value graded{classes}")
             return f'{shade} color="{_EDGES[kind]}"{wide}'
-        if not (kind or name):
+        if not classes:
             return wide
         fill = f' fillcolor="{_FILLS[kind]}" color="{_EDGES[kind]}"' if kind else ""
-        return f' class="value{kind}{" named" if name else ""}"{paint(fill)}{wide}'
+        return f' class="value{classes}"{paint(fill)}{wide}'
 
     return look
 
