@@ -18,7 +18,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
 
 from tinygrad_scalar import functions
-from tinygrad_scalar.core import primitives
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.primitives import TABLE
 
 LENGTH = 10_000
 NESTING = 100
@@ -27,15 +28,20 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
+
+def _row(symbol: str, arity: int = 2) -> Primitive:
+    return next(row for row in TABLE.values() if (row.operator, row.arity) == (symbol, arity))
+
+
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
-    ast.Add: primitives.add,
-    ast.Sub: primitives.sub,
-    ast.Mult: primitives.mul,
-    ast.Div: primitives.div,
-    ast.FloorDiv: primitives.floordiv,
-    ast.Mod: primitives.mod,
-    ast.Pow: primitives.pow,
-    ast.USub: primitives.neg,
+    ast.Add: _row("+"),
+    ast.Sub: _row("-"),
+    ast.Mult: _row("*"),
+    ast.Div: _row("/"),
+    ast.FloorDiv: _row("//"),
+    ast.Mod: _row("%"),
+    ast.Pow: _row("**"),
+    ast.USub: _row("-", 1),
     ast.UAdd: lambda x: x,
     ast.Lt: operator.lt,
     ast.LtE: operator.le,

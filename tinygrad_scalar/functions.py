@@ -16,6 +16,8 @@ from tinygrad_scalar.core.undefined import plain
 from tinygrad_scalar.core.value import many
 from tinygrad_scalar.numbers.precision import uncommon
 
+identity = table.identity  # a node of its own, for a Value that a mode passes on
+
 
 def log(x: Any, base: Any = None) -> Any:
     """log x, the natural logarithm; with a base log x / log base.

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_scalar.core import context
+from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive, no_kinks
 from tinygrad_scalar.core.provenance import NOTHING, Provenance
@@ -18,6 +18,8 @@ from tinygrad_scalar.core.undefined import Judge, by_rule, is_nan, plain, struct
 from tinygrad_scalar.numbers.precision import like, together
 
 _INFINITIES = (math.inf, -math.inf)
+# What a mode adds up is, and is told of as, these rows.
+ADDITION, PRODUCTS = primitives.sum, primitives.dot
 
 
 class Application:

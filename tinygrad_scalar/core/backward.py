@@ -7,10 +7,10 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core import context
+from tinygrad_scalar.core.application import PRODUCTS
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import NOTHING, active_nodes, consumers_first, nodes_below
-from tinygrad_scalar.core.primitives import dot
 from tinygrad_scalar.core.reverse import propagate
 from tinygrad_scalar.core.sweep import added, check_leaves, leaves_below, running, sweep, write
 from tinygrad_scalar.core.undefined import Policy, check_policy, plain
@@ -126,7 +126,7 @@ def _total_at_speed(
     outputs: Sequence[Value], seeds: Sequence[float], inputs: Sequence[Value], private: bool
 ) -> GradTable | None:
     with context.override(counters=()) if not context.plain else nullcontext():
-        total = outputs[0] if len(outputs) == 1 else dot(*outputs, *map(float, seeds))
+        total = outputs[0] if len(outputs) == 1 else PRODUCTS(*outputs, *map(float, seeds))
     seed = float(seeds[0]) if len(outputs) == 1 else 1.0
     if not private:
         return _at_speed(total, seed, inputs, keep=False)

@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from tinygrad_scalar.core import context
+from tinygrad_scalar.core.application import ADDITION
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import consumers_first, topological_order
-from tinygrad_scalar.core.primitives import sum as addition
 from tinygrad_scalar.core.printable import in_a_cell
 from tinygrad_scalar.core.provenance import distinct_names
 
@@ -61,7 +61,7 @@ class GradTable(Mapping[Any, Any]):
         )
         if any(isinstance(gradient, Carrier) for gradient in gradients):  # one graph, one root
             with context.override(recording=True):
-                gradients = addition(*gradients)
+                gradients = ADDITION(*gradients)
         return _restored, (output, nodes, gradients, asked, self._zero)
 
     @cached_property

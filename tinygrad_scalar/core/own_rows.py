@@ -9,7 +9,6 @@ from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.float_functions import float_function
 from tinygrad_scalar.core.primitive import Interval, Joint, Primitive, Rule, at_points
-from tinygrad_scalar.core.primitives import where
 from tinygrad_scalar.core.undefined import by_rule, plain
 from tinygrad_scalar.numbers.precision import is_number
 
@@ -182,9 +181,9 @@ class _Moving(Arithmetic):
         x = [_number(operand) for operand in operands]
         slopes = [operand.slope if isinstance(operand, _Moving) else 0 for operand in operands]
         y = primitive(*x)
-        if primitive is where:  # never 0 · ∞ from the branch that is not taken
+        if primitive.choice:  # never 0 · ∞ from the branch that is not taken
             still = all(_is_zero(slope) for slope in slopes[1:])
-            return _Moving(y, 0 if still else where(x[0], *slopes[1:]))
+            return _Moving(y, 0 if still else primitive(x[0], *slopes[1:]))
         rows = primitive.outputs if isinstance(primitive, Joint) else (primitive,)
         outputs = y if isinstance(primitive, Joint) else (y,)
         made = tuple(
@@ -195,12 +194,6 @@ class _Moving(Arithmetic):
 
     def example(self) -> Any:
         return plain(self.number)
-
-    def chosen(self, a: Any, b: Any) -> Any:
-        """a or b by this condition, as `where` in the formula of a row asks."""
-        return where(
-            self, *(x() if callable(x) and not isinstance(x, Carrier) else x for x in (a, b))
-        )
 
     def __bool__(self) -> bool:
         return bool(self.number)

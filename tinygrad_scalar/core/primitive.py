@@ -22,6 +22,7 @@ from tinygrad_scalar.numbers.precision import Number, evaluate, number, uncommon
 
 Rule = Any  # a number (a constant partial), or a function (y, *x) -> partial; see Primitive
 _INFINITY = math.inf
+_NOTHING: Mapping[int, float] = {}
 
 
 class Interval(NamedTuple):
@@ -82,6 +83,10 @@ class Primitive:
     - `digits`: how many decimal digits its first and second derivatives keep, as far as the
       rounding of the operands leaves them and no product on the way leaves the range of floats;
       `scale(*x)`: the size of terms that cancel there, whose digits are meant, 0 where none do.
+    - `operator`: the operator of Python that it is.
+    - `choice`: whether the first operand tells which of the others is the result.
+    - `paired`: whether its operands are two lists of one length, one after the other.
+    - `at_zero`: by the operand, the result where that is a constant 0, whatever the others are.
     - `public`: whether people call it by its name, as a function and as a method of `Value`.
     - `opaque`: its partials run a user's code, which is not to be tried out with NaN.
     - `mpmath`: the name in mpmath of the same function, or a function `(mpmath, *x)`.
@@ -109,7 +114,9 @@ class Primitive:
         "__qualname__",
         "arity",
         "array",
+        "at_zero",
         "c",
+        "choice",
         "cuda",
         "defaults",
         "derivatives",
@@ -128,6 +135,8 @@ class Primitive:
         "name",
         "numpy",
         "opaque",
+        "operator",
+        "paired",
         "partials",
         "precedence",
         "public",
@@ -169,7 +178,11 @@ class Primitive:
         limit: Callable[..., Number] | None = None,
         mpmath: str | Callable[..., Any] | None = None,
         defaults: Sequence[float] = (),
+        operator: str = "",
         public: bool = False,
+        choice: bool = False,
+        paired: bool = False,
+        at_zero: Mapping[int, float] = _NOTHING,
         opaque: bool = False,
         total: bool = False,
         spreading: int = 0,
@@ -200,6 +213,7 @@ class Primitive:
         self.defaults = tuple(defaults)
         self.public, self.opaque, self.total, self.spreading = public, opaque, total, spreading
         self.digits, self.scale = digits, scale
+        self.operator, self.choice, self.paired, self.at_zero = operator, choice, paired, at_zero
         self.joint: Joint | None = None  # the operation with several outputs this is one of
         self.index = 0
         self.templates: Any = None  # what the tape made of the partials, with these

@@ -89,17 +89,17 @@ def multiples(a: Any, b: Any) -> bool:
 # ruff: noqa: E501 (a table is aligned; × and − are the signs meant)
 # fmt: off
 identity = row("identity", lambda x: x, 1, public=False, symbol="", latex="{0}", mpmath=lambda m, x: x, total=True, formula=lambda x: x, c="{0}", python="{0}", numpy=("positive",))
-neg   = row("neg",   operator.neg,     -1,                  public=False, symbol="−", latex="-{0}", precedence=2, mpmath="", total=True, spreading=1, **written("-{0}", "fneg"), numpy=("negative",))
-add   = row("add",   operator.add,      1,                  1, public=False, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} + {1}", "fadd"))
-sub   = row("sub",   operator.sub,      1,                 -1, public=False, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} - {1}", "fsub"), numpy=("subtract",))
-mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, public=False, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, spreading=2, **written("{0} * {1}", "fmul"), numpy=("multiply",))
-div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), pull=(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b)), public=False, symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
+neg   = row("neg",   operator.neg,     -1,                  operator="-", public=False, symbol="−", latex="-{0}", precedence=2, mpmath="", total=True, spreading=1, **written("-{0}", "fneg"), numpy=("negative",))
+add   = row("add",   operator.add,      1,                  1, operator="+", public=False, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} + {1}", "fadd"))
+sub   = row("sub",   operator.sub,      1,                 -1, operator="-", public=False, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} - {1}", "fsub"), numpy=("subtract",))
+mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, operator="*", at_zero={0: 0.0, 1: 0.0}, public=False, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, spreading=2, **written("{0} * {1}", "fmul"), numpy=("multiply",))
+div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), operator="/", at_zero={0: 0.0}, pull=(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b)), public=False, symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
             precedence=2, mpmath="", limit=limits.divide, spreading=1, **written("{0} / {1}", "fdiv"), numpy=("divide", "true_divide"))
 # a + (a == 0) gives 0**b the slope 0
 pow   = row("pow",   numerics.power,    lambda y, a, b: _slope_of_power(1, y, a, b), lambda y, a, b: y * log(a + (a == 0)),
             pull=(lambda g, y, a, b: _slope_of_power(g, y, a, b), None), symbol="^",  # noqa: PLW0108 (stated below)
             latex="{{{0}}}^{{{1}}}", precedence=4, domain=(positive, REAL), kinks=lambda a, b: a == 0 and b == 0,
-            limit=limits.power, mpmath="", c="pow", numpy=("power", "float_power"), derivatives=("b * a ** (b - 1)", "y * log(a)"))
+            limit=limits.power, operator="**", at_zero={1: 1.0}, mpmath="", c="pow", numpy=("power", "float_power"), derivatives=("b * a ** (b - 1)", "y * log(a)"))
 square     = row("square",     None,  lambda y, x: 2 * x, symbol="²", latex="{{{0}}}^2", mpmath="", total=True, formula=lambda x: x * x)
 reciprocal = row("reciprocal", None,  lambda y, x: -y * y, pull=lambda g, y, x: -(g * y * y), symbol="1/", latex=r"\frac{{1}}{{{0}}}", mpmath="",
                  limit=lambda x: limits.divide(1.0, x), formula=lambda x: 1 / x)
@@ -136,11 +136,11 @@ ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·�
 trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="", total=True, c="trunc", llvm="llvm.trunc")
 round = row("round", numerics.round_half_even, 0, kinks=halves, mpmath="", total=True, c="rint", llvm="llvm.roundeven", array="round", numpy=("rint",))
 round_to  = row("round_to", numerics.round_to, 0, 0, public=False, symbol="round", mpmath=lambda m, x, n: m.nint(x * 10**n) / 10**n, whole=(1,))
-floordiv  = row("floordiv", operator.floordiv, 0, 0, public=False, symbol="//", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", precedence=1.9,
+floordiv  = row("floordiv", operator.floordiv, 0, 0, operator="//", public=False, symbol="//", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", precedence=1.9,
                 kinks=lambda a, b: a % b == 0, mpmath=lambda m, a, b: m.floor(a / b), formula=remainders.floordiv, numpy=("floor_divide",))
 # (a - y) / b is the integer quotient, up to rounding: round makes it exact
 _quotient = lambda y, a, b: 0 - round((a - y) / b)  # noqa: E731 (one rule, three rows)
-mod       = row("mod",       operator.mod,   1, _quotient, symbol="%", latex=r"{0} \bmod {1}", precedence=1.9,
+mod       = row("mod",       operator.mod,   1, _quotient, operator="%", symbol="%", latex=r"{0} \bmod {1}", precedence=1.9,
                 kinks=lambda a, b: a % b == 0, subgradient=(), mpmath="", formula=remainders.mod, numpy=("remainder",))
 remainder = row("remainder", math.remainder, 1, _quotient, kinks=ties,
                 subgradient=(), mpmath=limits.mpmath_remainder, formula=remainders.remainder, c="remainder", array="", doc="a less the multiple of b nearest to it; at a tie the even one, as IEEE has it")
@@ -152,7 +152,7 @@ minimum = row("minimum", None, lambda y, a, b: (a <= b) - (a == b) / 2, lambda y
               symbol="min", latex=r"\min\left({0}, {1}\right)", kinks=lambda a, b: a == b, subgradient=(0.5, 0.5), mpmath="", total=True, formula=numerics.minimum)
 clip  = row("clip",  numerics.clip, lambda y, x, a, b: (x >= a) * (x <= b), lambda y, x, a, b: x < a, lambda y, x, a, b: x > b,
             kinks=lambda x, a, b: x in (a, b), subgradient=(1.0, 0.0, 0.0), mpmath="", formula=pieces.clip, doc="x, but at least a and at most b; NaN if one of the three is NaN")
-where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: c != 0, lambda y, c, a, b: c == 0, public=False, mpmath="", total=True, c="{0} != 0.0 ? {1} : {2}", llvm="select", array="where", python="{1} if {0} else {2}", doc="a where c is not 0, else b")
+where = row("where", lambda c, a, b: a if c else b, 0, lambda y, c, a, b: c != 0, lambda y, c, a, b: c == 0, choice=True, public=False, mpmath="", total=True, c="{0} != 0.0 ? {1} : {2}", llvm="select", array="where", python="{1} if {0} else {2}", doc="a where c is not 0, else b")
 copysign = row("copysign", numerics.copysign, lambda y, a, b: 1 * (y == a) - (y == -a), 0, kinks=lambda a, b: 0 in (a, b), subgradient=(), mpmath="", total=True, c="copysign", llvm="llvm.copysign")
 
 # ── exponentials and logarithms ───────────────────────────────────────────────────────────────
@@ -313,13 +313,13 @@ def _softmax_less_target(y: Any, *x: Any) -> list[Any]:
 sum  = row("sum",  None,      lambda y, *x: [1] * len(x), arity=None, symbol="Σ", latex=r"\sum\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.add_all(x), doc="x₁ + … + xₙ", derivatives=("1 by each",))
 prod = row("prod", None, lambda y, *x: _products_of_the_others(1, x), pull=lambda g, y, *x: _products_of_the_others(g, x), arity=None, symbol="∏", latex=r"\prod\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.multiply_all(x), doc="x₁ · … · xₙ", derivatives=("by each the product of the others",))
 mean = row("mean", None, lambda y, *x: [Fraction(1, len(x))] * len(x), arity=None, mpmath="", total=True, formula=lambda *x: numerics.add_all(x) / len(x), doc="(x₁ + … + xₙ) / n", derivatives=("1 / n by each",))
-dot  = row("dot",  None,      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], arity=None, symbol="·",
+dot  = row("dot",  None,      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], paired=True, arity=None, symbol="·",
            latex=r"\operatorname{{dot}}\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.dot_all(x), doc="the first half of the operands times the second, added up", derivatives=("by each what it is multiplied with",))
 # the second derivative is p (1 - p) for the share p, and 1 - p has no digit left where p is near 1
 logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), _softmax, arity=None, scale=lambda *x: 1.0,
                 mpmath=lambda m, *x: m.log(m.fsum(m.exp(a) for a in x)), formula=special.logsumexp_formula, doc="log(e^x₁ + … + e^xₙ), without overflow", derivatives=("softmax(x)",))
 # by a logit it is share · Σt - t, which cancels where the share is near t
-cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, scale=lambda *x: math.fsum(map(math.fabs, x[len(x) // 2 :])),
+cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, paired=True, scale=lambda *x: math.fsum(map(math.fabs, x[len(x) // 2 :])),
                     mpmath=limits.mpmath_cross_entropy, formula=special.cross_entropy_formula, doc="Σ t · (logsumexp − logit) over logits, the first half of the operands, and probabilities t", derivatives=("softmax · Σt − t by the logits, logsumexp − logit by the probabilities",))
 
 # ── parts of formulas, which nobody calls by name ─────────────────────────────────────────────
@@ -352,9 +352,9 @@ PARTS = {
     "one_minus_square": one_minus_square,
     "product_error": Primitive("product_error", parts.product_error, (0, 0, 0), arity=3, formula=parts.product_error,
                                c="fma({0}, {1}, -({2}))", array="", llvm="llvm.fma"),
-    "power_of_two": Primitive("power_of_two", parts.power_of_two, (0,), arity=1, c="ldexp(1.0, (int){0})", array="", llvm="bits"),
-    "exponent": Primitive("exponent", parts.exponent, (0,), arity=1, c="logb({0})", array="", llvm="bits"),
-    "mantissa": Primitive("mantissa", parts.mantissa, (0,), arity=1, c="scalbn({0}, -ilogb({0}))", array="", llvm="bits"),
+    "power_of_two": Primitive("power_of_two", parts.power_of_two, (0,), arity=1, c="ldexp(1.0, (int){0})", array="", llvm="bits: 2**x"),
+    "exponent": Primitive("exponent", parts.exponent, (0,), arity=1, c="logb({0})", array="", llvm="bits: exponent"),
+    "mantissa": Primitive("mantissa", parts.mantissa, (0,), arity=1, c="scalbn({0}, -ilogb({0}))", array="", llvm="bits: mantissa"),
 }
 # fmt: on
 

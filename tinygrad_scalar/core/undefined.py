@@ -104,15 +104,11 @@ class Unknown(Arithmetic):
 
     def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """0 · unknown and 0 / unknown are 0, unknown ** 0 is 1, `where` goes by its condition."""
-        name, first, last = primitive.name, operands[0], operands[-1]
-        if (name == "mul" and (_is_zero(first) or _is_zero(last))) or (
-            name == "div" and _is_zero(first)
-        ):
-            return 0.0
-        if name == "pow" and _is_zero(last):
-            return 1.0
-        if name == "where" and not isinstance(first, Carrier):
-            return operands[1] if first else last
+        for i, result in primitive.at_zero.items():
+            if _is_zero(operands[i]):
+                return result
+        if primitive.choice and not isinstance(operands[0], Carrier):
+            return operands[1] if operands[0] else operands[2]
         return self
 
     def detach(self) -> Unknown:

@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.tree import carried, leaves, like, same_structure
 from tinygrad_scalar.core.undefined import is_nan, policy_in_force
 from tinygrad_scalar.core.value import Value, node_of
+from tinygrad_scalar.functions import identity
 from tinygrad_scalar.modes.forward import check_function
 from tinygrad_scalar.teaching.counting import tracked
 
@@ -176,8 +177,7 @@ class _Call:
         count = len(x) - len(self.closed_over)
         with context.override(recording=True):
             inside = [
-                primitives.identity(each) if isinstance(each, Value) else Value(each)
-                for each in x[:count]
+                identity(each) if isinstance(each, Value) else Value(each) for each in x[:count]
             ]
             before = [(value, value.data, value.grad) for value in self.closed_over]
             again = self._run(inside)

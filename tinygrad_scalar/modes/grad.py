@@ -14,8 +14,9 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial as bind
 from typing import Any
 
-from tinygrad_scalar.core import context, primitives
-from tinygrad_scalar.core.application import Application, product, zero_times_infinity
+from tinygrad_scalar import functions
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.application import PRODUCTS, Application, product, zero_times_infinity
 from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.carrier import Carrier, resolved
 from tinygrad_scalar.core.tree import (
@@ -213,7 +214,7 @@ def summed(slopes: Sequence[Any], factors: Sequence[Any], undefined: Policy) -> 
     """Σ slope · factor, of which 0·∞ and ∞−∞ are judged as on the way back."""
     judge, total, finite = Judge(undefined), 0.0, 0.0
     parts = [*slopes, *factors]
-    use = Application(primitives.dot, 0.0, parts, parts)
+    use = Application(PRODUCTS, 0.0, parts, parts)
     for slope, factor in zip(slopes, factors, strict=True):
         if zero_times_infinity(plain(slope), plain(factor)):
             term = judge.fault(use, None, "makes 0·∞ on the way")
@@ -278,7 +279,7 @@ class Run:
             units = [seed.with_parts([float(i == j) for j in range(size)]) for i in range(size)]
             parts = [self.pull(output, part, undefined) for part in seed.parts()]
             return [
-                primitives.sum(*map(operator.mul, units, column))
+                functions.sum(map(operator.mul, units, column))
                 for column in zip(*parts, strict=True)
             ]
         if isinstance(output, Tagged):
@@ -330,7 +331,7 @@ def _at_core(x: Any) -> tuple[Any, Any]:
     if tracer is not None or _is_traced(x):
         leaf = (x if tracer is None else tracer(x)).fresh()
     else:
-        leaf = primitives.identity(x) if isinstance(x, Carrier) else Value(x)
+        leaf = functions.identity(x) if isinstance(x, Carrier) else Value(x)
     return leaf, leaf
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import nodes_below
 from tinygrad_scalar.core.primitive import Joint, Primitive
@@ -119,10 +119,10 @@ class Series(Tagged):
             return self._coefficient(k, operands, slopes)
 
         result._next = following
-        if row is primitives.div:  # by its partials −y/b, a division again, it would double
+        if row.operator == "/":  # by its partials −y/b, a division again, it would double
             a, b = operands
-            result._next = lambda k: self._quotient(k, a, b, result)
-        if row is primitives.pow and not self.carries(operands[1]) and operands[1] == 0:
+            result._next = lambda k: self._quotient(k, row, a, b, result)
+        if any(not self.carries(operands[i]) and operands[i] == 0 for i in row.at_zero):
             result._next = lambda k: 0
         if order and whole is None:
             result.coefficient(order)
@@ -140,18 +140,18 @@ class Series(Tagged):
             with context.override(ieee=True):
                 return [rule(y, *x) if callable(rule) else rule for rule in rules]
 
-    def _quotient(self, k: int, a: Any, b: Any, q: Series) -> Any:
+    def _quotient(self, k: int, row: Primitive, a: Any, b: Any, q: Series) -> Any:
         """q_k = (a_k − Σ_{j<k} q_j b_{k−j}) / b_0, from a = q b."""
         rest = a.coefficient(k) if self.carries(a) else 0
         if not self.carries(b):
-            return primitives.div(rest, b)
+            return row(rest, b)
         for j in range(k):
             rest = rest - q.coefficient(j) * b.coefficient(k - j)
         try:
-            return primitives.div(rest, b.coefficient(0))
+            return row(rest, b.coefficient(0))
         except ArithmeticError:
             with context.override(ieee=True):
-                return primitives.div(rest, b.coefficient(0))
+                return row(rest, b.coefficient(0))
 
     def _lazy(self, x: Any) -> Any:
         """The same series, from which nothing is computed before it is asked for."""

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinygrad_scalar.core.context import no_grad
-from tinygrad_scalar.core.primitives import sigmoid
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.functions import softmax
+from tinygrad_scalar.functions import sigmoid, softmax
 from tinygrad_scalar.nn.module import Module, mode
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinygrad_scalar import functions
-from tinygrad_scalar.core import primitives
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.nn.shapes import is_list
 from tinygrad_scalar.numbers.precision import is_number
@@ -44,7 +43,7 @@ def hinge(scores: Any, targets: Any) -> Any:
     for i, (_, t) in enumerate(pairs):
         if not isinstance(t, Carrier) and t not in (-1, 1):
             raise ValueError(f"hinge: target {i} is {t!r}, give −1 or 1")
-    return functions.mean(primitives.relu(1.0 - t * s) for s, t in pairs)
+    return functions.mean(functions.relu(1.0 - t * s) for s, t in pairs)
 
 
 def binary_cross_entropy(logits: Any, targets: Any) -> Any:
@@ -69,8 +68,8 @@ def binary_cross_entropy(logits: Any, targets: Any) -> Any:
 
 def _binary_cross_entropy(a: Any, t: Any) -> Any:
     if not isinstance(t, Carrier) and t in (0, 1):
-        return primitives.softplus(-a if t else a)
-    return t * primitives.softplus(-a) + (1 - t) * primitives.softplus(a)
+        return functions.softplus(-a if t else a)
+    return t * functions.softplus(-a) + (1 - t) * functions.softplus(a)
 
 
 def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
@@ -127,7 +126,7 @@ def l1(parameters: Iterable[Any]) -> Any:
     >>> l1([1.0, -2.0])
     3.0
     """
-    return functions.sum([primitives.abs(w) for w in _some(parameters, "l1")])
+    return functions.sum([functions.abs(w) for w in _some(parameters, "l1")])
 
 
 def l2(parameters: Iterable[Any]) -> Any:

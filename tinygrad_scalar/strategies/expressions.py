@@ -12,14 +12,11 @@ from tinygrad_scalar.strategies.programs import Instruction, Program, pruned
 from tinygrad_scalar.strategies.requirement import st
 from tinygrad_scalar.testing.kinks import near_kink
 
-# Left out unless named: a node that does nothing, and rows with an operand that counts.
-_NOT_DRAWN = {"identity", "polygamma", "round_to"}
 # Beyond these sizes rounding and underflow, not the rules, decide what comes out.
 _SMALLEST, _LARGEST = 1e-6, 1e6
 _MOST_INPUTS = 3
 _TRIES = 3  # draws for an instruction, of which some leave the domain
 _LONGEST = 3  # operands of a row that takes any number
-_IN_PAIRS = {"cross_entropy", "dot"}
 
 # Numbers that print short, whole ones first.
 _WHOLE = st.integers(-3, 3).map(float)
@@ -33,8 +30,9 @@ _OPERANDS = st.one_of(_STEPS_BACK, _STEPS_BACK, st.integers(-_MOST_INPUTS, -1), 
 _LENGTHS = st.integers(1, _LONGEST)
 # How many of the last instructions count, mostly all: two that undo each other are cut out at once.
 _KEPT = st.integers(1, 1000)
-# Drawn more often than the others, which they put together into one program.
-_USUAL = ("neg", "add", "sub", "mul", "div", "square", "pow", "sum")
+# Drawn more often than the others, which they put together into one program: the operators that
+# IEEE arithmetic has a value for at all numbers.
+_USUAL = [row for row in TABLE.values() if row.operator and (row.total or row.limit)]
 
 
 def expressions(
@@ -76,10 +74,8 @@ def expressions(
 
 def _rows(primitives: Iterable[str | Primitive] | None, kinks: bool) -> list[Primitive]:
     if primitives is None:
-        rows = [
-            row for name, row in TABLE.items() if name not in _NOT_DRAWN and (kinks or _slopes(row))
-        ]
-        return [TABLE[name] for name in _USUAL] * (len(rows) // 2 // len(_USUAL)) + rows
+        rows = [row for row in TABLE.values() if not _left_out(row) and (kinks or _slopes(row))]
+        return _USUAL * (len(rows) // 2 // len(_USUAL)) + rows
     if isinstance(primitives, (str, Primitive)) or not isinstance(primitives, Iterable):
         raise TypeError(f"expressions: primitives is a list of names or rows, not {primitives!r}")
     rows = [row if isinstance(row, Primitive) else _named(row) for row in primitives]
@@ -95,6 +91,11 @@ def _named(name: str) -> Primitive:
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise ValueError(f"expressions: the table has no primitive {name!r}{hint}")
     return TABLE[name]
+
+
+def _left_out(row: Primitive) -> bool:
+    """Unless named: a node that does nothing, and rows with an operand that counts."""
+    return bool(row.whole) or row.partials == (1,)
 
 
 def _slopes(row: Primitive) -> bool:
@@ -114,7 +115,7 @@ def _drafts(draw: Any, rows: Any) -> _Draft:
     row = draw(rows)
     count = row.arity
     if count is None:
-        count = draw(_LENGTHS) * (2 if row.name in _IN_PAIRS else 1)
+        count = draw(_LENGTHS) * (2 if row.paired else 1)
     first = draw(_FEW_STEPS_BACK)
     return _Draft(row, (first, *(draw(_OPERANDS) for _ in range(count - 1))))
 

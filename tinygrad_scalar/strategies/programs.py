@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tinygrad_scalar import functions
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.core.value import Value
 
-# How rows are written that are not name(operand, …) under `from tinygrad_scalar import *`.
-_WRITTEN = {
-    "identity": "primitives.identity({0})",
-    "neg": "-{0}",
-    "add": "{0} + {1}",
-    "sub": "{0} - {1}",
-    "mul": "{0} * {1}",
-    "div": "{0} / {1}",
-    "pow": "{0} ** {1}",
-    "floordiv": "{0} // {1}",
-    "mod": "{0} % {1}",
-    "gelu_tanh": "gelu({0}, 'tanh')",
-    "polygamma": "primitives.polygamma({0}, {1})",
-    "round_to": "primitives.round_to({0}, {1})",
-    "sum": "primitives.sum({all})",
-    "prod": "prod([{all}])",
-    "mean": "mean([{all}])",
-    "logsumexp": "logsumexp([{all}])",
-    "dot": "dot([{left}], [{right}])",
-    "cross_entropy": "cross_entropy([{left}], [{right}])",
-}
 _IMPORT = "from tinygrad_scalar import primitives"
 
 
@@ -103,16 +85,20 @@ class Program:
 
 def _written(row: Primitive, operands: tuple[int | float, ...], names: list[str]) -> str:
     texts = [names[x] if isinstance(x, int) else _constant(x) for x in operands]
-    half = len(texts) // 2
-    template = _WRITTEN.get(row.name, f"{row.name}({{all}})")
+    if row.operator:
+        return f" {row.operator} ".join(texts) if len(texts) > 1 else row.operator + texts[0]
+    inside = ", ".join(texts)
     if row.joint is not None:
-        template = f"{row.joint.name}({{all}})[{row.index}]"
-    return template.format(
-        *texts,
-        all=", ".join(texts),
-        left=", ".join(texts[:half]),
-        right=", ".join(texts[half:]),
-    )
+        return f"{row.joint.name}({inside})[{row.index}]"
+    hidden = row.arity is None and hasattr(builtins, row.name)
+    if TABLE.get(row.name) is row and (hidden or row.name not in functions.__all__):
+        return f"primitives.{row.name}({inside})"
+    if row.paired:
+        half = len(texts) // 2
+        inside = f"[{', '.join(texts[:half])}], [{', '.join(texts[half:])}]"
+    elif row.arity is None:
+        inside = f"[{inside}]"
+    return f"{row.name}({inside})"
 
 
 def _constant(x: float) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.core.primitives import where
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.testing.recording import Recording, finite
 
@@ -42,7 +41,7 @@ def near_kink(
     varies: x⁰ is constant at 0, though a⁰ᵇ has a kink at a = b = 0. `where` turns at 0 even where
     both sides have the same value.
     """
-    if primitive is where and 0 in varying and abs(x[0]) <= margin:
+    if primitive.choice and 0 in varying and abs(x[0]) <= margin:
         return True
     stated = bool(primitive.kinks(*x))
     return any(_kink_along(primitive, x, k, margin, stated=stated) for k in varying)

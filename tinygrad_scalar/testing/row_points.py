@@ -19,8 +19,6 @@ _ORDINARY = 12.0
 _FROM_EDGE = (0.3, 1e-3, 1e-8)
 _POINTS = 30
 _LENGTHS = (1, 2, 3, 4)  # of rows that take any number of operands
-# Operands that count: the order of a derivative, the digits of a rounding.
-COUNTS = {"polygamma": 0, "round_to": 1}
 
 
 def points(row: Primitive) -> Iterator[Point]:
@@ -30,8 +28,8 @@ def points(row: Primitive) -> Iterator[Point]:
         # a row of any number of operands has one domain for all
         intervals = [row.domain[min(i, len(row.domain) - 1)] for i in range(length)]
         columns = [_numbers(interval) for interval in intervals]
-        if row.name in COUNTS:
-            columns[COUNTS[row.name]] = [0.0, 1.0, 2.0]
+        for i in row.whole:
+            columns[i] = [0.0, 1.0, 2.0]
         if math.prod(map(len, columns)) <= _POINTS:
             yield from itertools.product(*columns)
         else:

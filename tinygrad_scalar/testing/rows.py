@@ -24,7 +24,6 @@ from tinygrad_scalar.testing.modes import MODES
 from tinygrad_scalar.testing.recording import Recording
 from tinygrad_scalar.testing.row_kinks import check_defined, check_kink
 from tinygrad_scalar.testing.row_points import (
-    COUNTS,
     Point,
     along,
     isolated,
@@ -127,10 +126,10 @@ def _check_at(row: Primitive, point: Point, y: float) -> tuple[bool, bool]:
 
     And whether the digits were checked.
     """
-    count = COUNTS.get(row.name)
-    if count is not None and (callable(row.partials[count]) or row.partials[count] != 0):
-        raise GradientError(f"operand {count} counts: its partial must be the number 0")
-    varying = [i for i in range(len(point)) if i != count and not isolated(row, point, i)]
+    for i in row.whole:
+        if callable(row.partials[i]) or row.partials[i] != 0:
+            raise GradientError(f"operand {i} counts: its partial must be the number 0")
+    varying = [i for i in range(len(point)) if i not in row.whole and not isolated(row, point, i)]
     function, numbers = along(row, point, varying), [point[i] for i in varying]
     check_kink(row, point, varying, function)
     check_defined(row, point, varying)

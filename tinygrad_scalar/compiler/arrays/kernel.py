@@ -18,21 +18,19 @@ from tinygrad_scalar.compiler.arrays.namespaces import from_host, on_host, reada
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import CONSTANT, INPUT, PARAMETER, Program, telling
 from tinygrad_scalar.compiler.ir.tape import (
-    COMPARISONS,
     CONDITIONS,
+    EVERY_ROW,
     GUARDS,
     HOLDS,
     TraceError,
     ieee,
 )
 from tinygrad_scalar.compiler.python.kernel import literal, names
-from tinygrad_scalar.core import primitives as p
 from tinygrad_scalar.core.primitive import Primitive
 
 BLOCK = 8192  # points: their intermediate arrays stay in the cache
 
-ROWS = (*p.TABLE.values(), *COMPARISONS.values())
-OPERATORS = {row: row.array for row in ROWS if "{" in row.array}
+OPERATORS = {row: row.array for row in EVERY_ROW if "{" in row.array}
 # Where a library keeps its special functions.
 SPECIAL = {
     "numpy": "scipy.special",
@@ -45,9 +43,11 @@ _READ = frozenset((INPUT, PARAMETER, CONSTANT))
 
 def functions_of(xp: Any) -> dict[Primitive, str]:
     """The rows that a namespace has a function for, and its name."""
-    named = (row for row in ROWS if row.array and row not in OPERATORS)
+    named = (row for row in EVERY_ROW if row.array and row not in OPERATORS)
     names = {row: row.array for row in named if hasattr(xp, row.array)}
-    return names if p.fmod in names else {**names, p.mod: "remainder"}
+    if hasattr(xp, "fmod"):
+        return names
+    return names | {row: name for row in EVERY_ROW for name in row.numpy if name == "remainder"}
 
 
 def special_functions_of(xp: Any) -> dict[Primitive, Callable[..., Any]]:
@@ -61,7 +61,7 @@ def special_functions_of(xp: Any) -> dict[Primitive, Callable[..., Any]]:
     found = import_module(module)
     return {
         row: getattr(found, row.scipy)
-        for row in ROWS
+        for row in EVERY_ROW
         if hasattr(found, row.scipy or " ") and (row.formula is not None or xp.__name__ != "numpy")
     }
 
@@ -124,7 +124,7 @@ def _expression(
     written = [f"number({x})" if c else x for x, c in zip(written, constant, strict=True)]
     if row in OPERATORS:
         return OPERATORS[row].format(*written)
-    if row is p.where:
+    if row.choice:
         written[0] = _truth(program, operands[0], text)
     if row in functions:
         return f"xp.{functions[row]}({', '.join(written)})"

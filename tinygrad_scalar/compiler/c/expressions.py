@@ -6,12 +6,10 @@ import math
 import struct
 from collections.abc import Sequence
 
-from tinygrad_scalar.compiler.ir.tape import COMPARISONS, GUARDS, LOAD, TAKE
-from tinygrad_scalar.core import primitives as p
+from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS, LOAD, TAKE
 
-_ROWS = (*p.TABLE.values(), *p.PARTS.values(), *COMPARISONS.values())
-NATIVE = frozenset((*(row for row in _ROWS if row.c), TAKE, LOAD, *GUARDS))
-CUDA = frozenset((*(row for row in _ROWS if row.cuda), TAKE, LOAD, *GUARDS))
+NATIVE = frozenset((*(row for row in EVERY_ROW if row.c), TAKE, LOAD, *GUARDS))
+CUDA = frozenset((*(row for row in EVERY_ROW if row.cuda), TAKE, LOAD, *GUARDS))
 
 
 def expression(pattern: str, operands: Sequence[str]) -> str:

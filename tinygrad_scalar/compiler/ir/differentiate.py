@@ -12,16 +12,24 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.tape import COMPARISONS, CONDITIONS, GUARDS, MARKERS, Tape
+from tinygrad_scalar.compiler.ir.tape import (
+    ADD,
+    COMPARISONS,
+    CONDITIONS,
+    GUARDS,
+    MARKERS,
+    MUL,
+    NEG,
+    SUB,
+    WHERE,
+    Tape,
+)
 from tinygrad_scalar.compiler.ir.templates import Template, template
 from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording, Traced, tracer
-from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
-_ADD, _MUL, _NEG, _SUB, _WHERE = (
-    primitives.add, primitives.mul, primitives.neg, primitives.sub, primitives.where
-)  # fmt: skip
 _EQ, _NE = COMPARISONS["eq"], COMPARISONS["ne"]
 
 
@@ -165,9 +173,9 @@ class Derivation:
         if made is None:
             return self.times(gradient, partial)
         sign, operand = self.tape.code[gradient]
-        inner = operand[0] if sign is _NEG else gradient
+        inner = operand[0] if sign is NEG else gradient
         product = made.placed(self.tape, (inner, line, *operands))
-        return self.tape.emit(_NEG, (product,)) if sign is _NEG else product
+        return self.tape.emit(NEG, (product,)) if sign is NEG else product
 
     def times(self, a: int, partial: float) -> int:
         """a · partial; a sign of either goes to the product, where a sum may take it in."""
@@ -176,22 +184,22 @@ class Derivation:
             return b
         code, emit = self.tape.code, self.tape.emit
         (row, operands), (other, factors) = code[a], code[b]
-        if row is _NEG:
+        if row is NEG:
             a = operands[0]
-        if other is _NEG:
+        if other is NEG:
             b = factors[0]
-        product = emit(_MUL, (a, b))
-        return emit(_NEG, (product,)) if (row is _NEG) != (other is _NEG) else product
+        product = emit(MUL, (a, b))
+        return emit(NEG, (product,)) if (row is NEG) != (other is NEG) else product
 
     def plus(self, a: int, b: int) -> int:
         """a + b; written as a difference where b is a negation."""
         row, operands = self.tape.code[b]
-        if row is _NEG:
-            return self.tape.emit(_SUB, (a, operands[0]))
+        if row is NEG:
+            return self.tape.emit(SUB, (a, operands[0]))
         row, operands = self.tape.code[a]
-        if row is _NEG:
-            return self.tape.emit(_SUB, (b, operands[0]))
-        return self.tape.emit(_ADD, (a, b))
+        if row is NEG:
+            return self.tape.emit(SUB, (b, operands[0]))
+        return self.tape.emit(ADD, (a, b))
 
     def mask_of(self, partial: float) -> Mask | None:
         """The mask that a partial is: a comparison, or where(c, 1, 0), or where(c, 0, 1)."""
@@ -202,7 +210,7 @@ class Derivation:
             if row in (_NE, _EQ) and self.tape.constants.get(operands[1]) == 0.0:
                 return Mask(operands[0], row is _NE)
             return Mask(partial, True)
-        if row is _WHERE:
+        if row is WHERE:
             pair = tuple(self.tape.constants.get(k) for k in operands[1:])
             if pair in ((1.0, 0.0), (0.0, 1.0)):
                 return Mask(operands[0], pair == (1.0, 0.0))
@@ -216,7 +224,7 @@ class Derivation:
         zero = self.tape.constant(0.0)
         for mask in reversed(masks[kept:]):
             pair = (line, zero) if mask.side else (zero, line)
-            line = self.tape.emit(_WHERE, (mask.condition, *pair))
+            line = self.tape.emit(WHERE, (mask.condition, *pair))
         return line
 
     def joined(self, a: Flow, b: Flow) -> Flow:
@@ -233,7 +241,7 @@ class Derivation:
             mine, yours = masks[-1], others[-1]
             if mine.condition == yours.condition:  # the two sides of one branch
                 sides = (line, other) if mine.side else (other, line)
-                return self.tape.emit(_WHERE, (mine.condition, *sides)), masks[:shared]
+                return self.tape.emit(WHERE, (mine.condition, *sides)), masks[:shared]
         return self.plus(self.masked(a, shared), self.masked(b, shared)), masks[:shared]
 
     def reverse(self, output: int, wanted: Sequence[int], seed: int | None = None) -> list[int]:

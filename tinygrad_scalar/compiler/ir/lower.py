@@ -8,10 +8,20 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from tinygrad_scalar.compiler.ir.program import Program, pruned
-from tinygrad_scalar.compiler.ir.tape import COMPARISONS, CONSTANT, INPUT, Tape
+from tinygrad_scalar.compiler.ir.tape import (
+    ADD,
+    COMPARISONS,
+    CONSTANT,
+    DIV,
+    INPUT,
+    MUL,
+    POW,
+    SQRT,
+    WHERE,
+    Tape,
+)
 from tinygrad_scalar.compiler.ir.templates import Template, template
 from tinygrad_scalar.compiler.ir.trace import Recording, Traced
-from tinygrad_scalar.core import primitives as p
 from tinygrad_scalar.core.primitive import Primitive
 
 _EQ = COMPARISONS["eq"]
@@ -44,9 +54,9 @@ class Lowering(Tape):
         """The line of the result."""
         row, operands = instruction
         line = None
-        if row is p.pow and operands[1] in self.constants:
+        if row is POW and operands[1] in self.constants:
             line = self._power(operands[0], self.constants[operands[1]])
-        elif row is p.div:
+        elif row is DIV:
             instruction = self._quotient(operands)
         elif row not in self.native and self._has_formula(row, operands):
             line = self._formula(row, operands)
@@ -85,25 +95,25 @@ class Lowering(Tape):
             return None
         emit = self.emit
         if exponent == 0.5:
-            root = emit(p.sqrt, (emit(p.add, (a, self.constant(0.0))),))  # (−0) ** ½ is 0
+            root = emit(SQRT, (emit(ADD, (a, self.constant(0.0))),))  # (−0) ** ½ is 0
             low = emit(_EQ, (a, self.constant(-math.inf)))
-            return emit(p.where, (low, self.constant(math.inf), root))
+            return emit(WHERE, (low, self.constant(math.inf), root))
         count = abs(exponent)
-        square = emit(p.mul, (a, a)) if count > 1 else a
+        square = emit(MUL, (a, a)) if count > 1 else a
         power = {1.0: a, 2.0: square}.get(count)
         if power is None:
-            power = emit(p.mul, (square, a if count == 3.0 else square))
-        return power if exponent > 0 else emit(p.div, (self.constant(1.0), power))
+            power = emit(MUL, (square, a if count == 3.0 else square))
+        return power if exponent > 0 else emit(DIV, (self.constant(1.0), power))
 
     def _quotient(self, operands: tuple[int, ...]) -> tuple[Primitive, tuple[int, ...]]:
         """(a/b)/b, the slope of a quotient, as a product where 1/b is there already."""
         above, below = operands
         row, inner = self.code[above]
-        if row is p.div and inner[1] == below:
-            reciprocal = self.known.get((p.div, (self.constant(1.0), below)))
+        if row is DIV and inner[1] == below:
+            reciprocal = self.known.get((DIV, (self.constant(1.0), below)))
             if reciprocal is not None:
-                return p.mul, (above, reciprocal)
-        return p.div, operands
+                return MUL, (above, reciprocal)
+        return DIV, operands
 
 
 def lowered(program: Program, native: Collection[Primitive]) -> Program:
@@ -116,7 +126,7 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
     tape.prepare({row for row, _ in program.code[markers:]})
     front = len(tape)
     place, at = places.append, places.__getitem__
-    line, emit, as_it_is = tape.line, tape.emit, frozenset(native) - {p.pow, p.div}
+    line, emit, as_it_is = tape.line, tape.emit, frozenset(native) - {POW, DIV}
     for row, operands in program.code[markers:]:
         given = tuple(map(at, operands))  # what is native was simplified where it was traced
         place(line((row, given)) if row in as_it_is else emit(row, given))

@@ -8,18 +8,21 @@ from itertools import compress
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.tape import (
+    ADD,
     COMPARISONS,
     CONDITIONS,
     CONSTANT,
     GUARDS,
     INPUT,
     MARKERS,
+    MUL,
     PARAMETER,
+    SUB,
     Tape,
 )
 from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF
-from tinygrad_scalar.core import primitives
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.primitives import TABLE
 
 Line = tuple[Primitive, tuple[Any, ...]]
 
@@ -27,7 +30,7 @@ Line = tuple[Primitive, tuple[Any, ...]]
 # where a compiled function raises what the function itself does.
 NEVER_RAISES = frozenset(
     (
-        *(row for row in primitives.TABLE.values() if row.total),
+        *(row for row in TABLE.values() if row.total),
         *(DETACH, LEAF, *COMPARISONS.values(), *MARKERS, *GUARDS),
     )
 )
@@ -124,9 +127,9 @@ def finiteness(program: Program) -> Program:
     code, total = [*program.code], None
     for line in sorted(telling(program)):
         nothing = len(code)
-        code.append((primitives.sub, (line, line)))
+        code.append((SUB, (line, line)))
         if total is not None:
-            code.append((primitives.add, (total, nothing)))
+            code.append((ADD, (total, nothing)))
         total = len(code) - 1
     return replace(program, code=code, outputs=[] if total is None else [total], checked=[])
 
@@ -143,7 +146,7 @@ def telling(program: Program) -> set[int]:
             row, operands = code[line]
             for operand in operands[: row.spreading]:
                 implied[operand] = 1
-    return {line for line in checked if not implied[line] or code[line][0] is primitives.mul}
+    return {line for line in checked if not implied[line] or code[line][0] is MUL}
 
 
 __all__ = ["CONSTANT", "INPUT", "PARAMETER", "Line", "Program", "finiteness", "pruned", "telling"]

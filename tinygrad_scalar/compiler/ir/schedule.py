@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tinygrad_scalar.compiler.ir.program import Line, Program, needed
-from tinygrad_scalar.compiler.ir.tape import GUARDS, MARKERS
-from tinygrad_scalar.core import primitives
+from tinygrad_scalar.compiler.ir.tape import ADD, GUARDS, MARKERS, MUL, SUB
 
-_ADDITIONS = frozenset((primitives.add, primitives.sub))
+_ADDITIONS = frozenset((ADD, SUB))
 
 
 def scheduled(program: Program) -> Program:
@@ -57,7 +56,7 @@ def _terms_at_once(code: Sequence[Line], settled: int) -> list[int]:
             continue
         place = anchor[term]
         inner, factors = code[term]
-        if inner is primitives.mul and place == term and term not in followers:
+        if inner is MUL and place == term and term not in followers:
             needs = [anchor[k] for k in factors if code[k][0] not in MARKERS]
             place = max(settled, anchor[before], *needs)
             if settled < place < term:

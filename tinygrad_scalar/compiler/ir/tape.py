@@ -16,6 +16,12 @@ from typing import Any
 from tinygrad_scalar.core import primitives
 from tinygrad_scalar.core.primitive import Primitive
 
+# What derivatives, reductions and simplifications are written in, on a tape and below it.
+ADD, SUB, MUL, DIV = primitives.add, primitives.sub, primitives.mul, primitives.div
+NEG, POW, WHERE, SQRT = primitives.neg, primitives.pow, primitives.where, primitives.sqrt
+SUM, MEAN, DOT, PROD = primitives.sum, primitives.mean, primitives.dot, primitives.prod
+FLOOR, ABS = primitives.floor, primitives.abs
+
 LIMIT = 10_000_000  # operations in one trace
 
 
@@ -62,6 +68,7 @@ FAILS = Primitive("fails", lambda c: c, (0,), arity=1)  # a guard: the operand i
 COMPARISONS = {row.name: row for row in (LT, LE, GT, GE, EQ, NE)}
 GUARDS = frozenset((HOLDS, FAILS))
 CONDITIONS = frozenset(COMPARISONS.values())
+EVERY_ROW = (*primitives.TABLE.values(), *primitives.PARTS.values(), *COMPARISONS.values())
 
 
 def _taken(i: Any, *table: Any) -> Any:
@@ -75,7 +82,7 @@ def _take_partials(_: Any, i: Any, *table: Any) -> list[Any]:
 def _chosen(i: Any, *table: Any) -> Any:
     chosen = table[0]
     for j, entry in enumerate(table[1:], start=1):
-        chosen = primitives.where(EQ(i, float(j)), entry, chosen)
+        chosen = WHERE(EQ(i, float(j)), entry, chosen)
     return chosen
 
 
@@ -235,7 +242,7 @@ def _mul(tape: Tape, operands: tuple[int, ...]) -> int | None:
         if factor == 1.0:
             return other
         if factor == -1.0 and other not in constants:
-            return tape.emit(primitives.neg, (other,))
+            return tape.emit(NEG, (other,))
         if factor == 0.0 and tape.code[other][0] in CONDITIONS:  # 0 or 1, never inf or NaN
             return tape.constant(factor)
     return None
@@ -246,7 +253,7 @@ def _div(tape: Tape, operands: tuple[int, ...]) -> int | None:
     if divisor == 1.0:
         return operands[0]
     if divisor in _POWERS_OF_TWO and operands[0] not in tape.constants:
-        return tape.emit(primitives.mul, (operands[0], tape.constant(1.0 / divisor)))
+        return tape.emit(MUL, (operands[0], tape.constant(1.0 / divisor)))
     return None
 
 
@@ -259,7 +266,7 @@ def _pow(tape: Tape, operands: tuple[int, ...]) -> int | None:
 
 def _neg(tape: Tape, operands: tuple[int, ...]) -> int | None:
     row, inner = tape.code[operands[0]]
-    return inner[0] if row is primitives.neg else None
+    return inner[0] if row is NEG else None
 
 
 def _where(tape: Tape, operands: tuple[int, ...]) -> int | None:
@@ -272,9 +279,9 @@ def _where(tape: Tape, operands: tuple[int, ...]) -> int | None:
 
 SIMPLER: dict[Primitive, Simplification] = {
     primitives.identity: lambda tape, operands: operands[0],
-    primitives.mul: _mul,
-    primitives.div: _div,
-    primitives.pow: _pow,
-    primitives.neg: _neg,
-    primitives.where: _where,
+    MUL: _mul,
+    DIV: _div,
+    POW: _pow,
+    NEG: _neg,
+    WHERE: _where,
 }

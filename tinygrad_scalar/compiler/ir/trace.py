@@ -16,35 +16,42 @@ from typing import Any, NoReturn
 from tinygrad_scalar.compiler.ir.sites import Site, caller, reached, site
 from tinygrad_scalar.compiler.ir.tables import WHOLE, Lookup, Table
 from tinygrad_scalar.compiler.ir.tape import (
+    ABS,
+    ADD,
     COMPARISONS,
+    DIV,
     EQ,
     FAILS,
+    FLOOR,
     GE,
     HOLDS,
     INPUT,
     LE,
+    MUL,
     NE,
     PARAMETER,
+    POW,
     ROWS,
+    SUB,
     TAKE,
+    WHERE,
     Tape,
     TraceError,
     ieee,
     index_of,
 )
-from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.primitive import Joint, Primitive
+from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.core.ufuncs import apply_ufunc
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number, number
 
 Reverse = Callable[[Any, int, Sequence[int], int], list[int]]
-_ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
-_DIV, _POW = primitives.div, primitives.pow
-LIBRARY = frozenset((*primitives.TABLE.values(), *ROWS.values()))
+LIBRARY = frozenset((*TABLE.values(), *ROWS.values()))
 EXACT = 2**53  # an int up to this is a float exactly
 
 
@@ -262,13 +269,13 @@ class Traced(Arithmetic):
         line = other.index if mine else self._beside(other)
         if line is None:
             return Arithmetic.__add__(self, other)
-        return recording.written(_ADD, (self.index, line))
+        return recording.written(ADD, (self.index, line))
 
     def __radd__(self, other: Any) -> Any:
         line = self._beside(other)
         if line is None:
             return Arithmetic.__radd__(self, other)
-        return self.recording.written(_ADD, (line, self.index))
+        return self.recording.written(ADD, (line, self.index))
 
     def __sub__(self, other: Any) -> Any:
         recording = self.recording
@@ -276,13 +283,13 @@ class Traced(Arithmetic):
         line = other.index if mine else self._beside(other)
         if line is None:
             return Arithmetic.__sub__(self, other)
-        return recording.written(_SUB, (self.index, line))
+        return recording.written(SUB, (self.index, line))
 
     def __rsub__(self, other: Any) -> Any:
         line = self._beside(other)
         if line is None:
             return Arithmetic.__rsub__(self, other)
-        return self.recording.written(_SUB, (line, self.index))
+        return self.recording.written(SUB, (line, self.index))
 
     def __mul__(self, other: Any) -> Any:
         recording = self.recording
@@ -290,13 +297,13 @@ class Traced(Arithmetic):
         line = other.index if mine else self._beside(other)
         if line is None:
             return Arithmetic.__mul__(self, other)
-        return recording.written(_MUL, (self.index, line))
+        return recording.written(MUL, (self.index, line))
 
     def __rmul__(self, other: Any) -> Any:
         line = self._beside(other)
         if line is None:
             return Arithmetic.__rmul__(self, other)
-        return self.recording.written(_MUL, (line, self.index))
+        return self.recording.written(MUL, (line, self.index))
 
     def __truediv__(self, other: Any) -> Any:
         recording = self.recording
@@ -304,13 +311,13 @@ class Traced(Arithmetic):
         line = other.index if mine else self._beside(other)
         if line is None:
             return Arithmetic.__truediv__(self, other)
-        return recording.written(_DIV, (self.index, line))
+        return recording.written(DIV, (self.index, line))
 
     def __pow__(self, other: Any, modulo: Any = None) -> Any:
         line = self._beside(other) if modulo is None else None
         if line is None:
             return Arithmetic.__pow__(self, other, modulo)
-        return self.recording.written(_POW, (self.index, line))
+        return self.recording.written(POW, (self.index, line))
 
     # ── branches ──────────────────────────────────────────────────────────────────────────────
     __hash__ = object.__hash__
@@ -354,7 +361,7 @@ class Traced(Arithmetic):
         """Guards that this is an index into a table; the error of `take` if here it is none."""
         recording, emit, line = self.recording, self.recording.tape.emit, self.index
         index_of(recording.number(line), length)
-        recording.guard(emit(EQ, (line, emit(primitives.floor, (line,)))))
+        recording.guard(emit(EQ, (line, emit(FLOOR, (line,)))))
         recording.guard(emit(GE, (line, recording.line(0.0))))
         recording.guard(emit(LE, (line, recording.line(float(length - 1)))))
 
@@ -447,10 +454,10 @@ class Condition(Traced):
     __slots__ = ()
 
     def __and__(self, other: Any) -> Any:
-        return self._made(primitives.where, other, 0.0)
+        return self._made(WHERE, other, 0.0)
 
     def __or__(self, other: Any) -> Any:
-        return self._made(primitives.where, 1.0, other)
+        return self._made(WHERE, 1.0, other)
 
     def __invert__(self) -> Any:
         return self._made(EQ, 0.0)
@@ -515,11 +522,11 @@ class Plain(Traced):
 
     def __and__(self, other: Any) -> Any:
         emit, zero = self.recording.tape.emit, self.recording.line(0.0)
-        return self._with(other, operator.and_, lambda a, b: emit(primitives.where, (a, b, zero)))
+        return self._with(other, operator.and_, lambda a, b: emit(WHERE, (a, b, zero)))
 
     def __or__(self, other: Any) -> Any:
         emit, one = self.recording.tape.emit, self.recording.line(1.0)
-        return self._with(other, operator.or_, lambda a, b: emit(primitives.where, (a, one, b)))
+        return self._with(other, operator.or_, lambda a, b: emit(WHERE, (a, one, b)))
 
     def __xor__(self, other: Any) -> Any:
         emit = self.recording.tape.emit
@@ -558,9 +565,7 @@ class Plain(Traced):
         return repr(self.fixed())
 
 
-INTEGRAL = frozenset(
-    (_ADD, _SUB, _MUL, _POW, primitives.neg, primitives.abs, primitives.floordiv, primitives.mod)
-)
+INTEGRAL = frozenset({ABS, *(row for row in TABLE.values() if row.operator)} - {DIV})
 _blank: Callable[[], Traced] = bind(Traced.__new__, Traced)  # a call with no argument is quickest
 
 

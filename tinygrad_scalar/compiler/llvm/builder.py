@@ -6,17 +6,13 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tinygrad_scalar.compiler.ir.tape import COMPARISONS, GUARDS
-from tinygrad_scalar.core import primitives as p
+from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS
 from tinygrad_scalar.core.primitive import Primitive
 
-ROWS = (*p.TABLE.values(), *p.PARTS.values(), *COMPARISONS.values())
-NATIVE = frozenset((*(row for row in ROWS if row.llvm), *GUARDS))
-BINARY = {row: row.llvm for row in ROWS if row.llvm in ("fadd", "fsub", "fmul", "fdiv")}
+NATIVE = frozenset((*(row for row in EVERY_ROW if row.llvm), *GUARDS))
+BINARY = {row: row.llvm for row in EVERY_ROW if row.llvm in ("fadd", "fsub", "fmul", "fdiv")}
 # Functions of the C library, and of its vector twin, by the row that they compute.
-LIBRARY = {row: row.c for row in ROWS if row.llvm and row.llvm == row.c}
-_FMA, _POWER_OF_TWO = p.PARTS["product_error"], p.PARTS["power_of_two"]
-_MANTISSA = p.PARTS["mantissa"]
+LIBRARY = {row: row.c for row in EVERY_ROW if row.llvm and row.llvm == row.c}
 
 
 @dataclass
@@ -114,15 +110,15 @@ class Assembly:
         return self.add(f"call {kind} inttoptr (i64 {address} to ptr)({_given(kind, x)})")
 
     def _called(self, row: Primitive, x: Sequence[str]) -> str:
-        if row is _FMA:
+        if row.llvm == "llvm.fma":
             a, b, product = x
             negative = self.add(f"fneg {self.v} {product}")
             return self.call(f"{row.llvm}.{self.overloaded()}", self.v, (a, b, negative))
-        if row is p.abs and self.v == "double":  # quick selection has no instruction for it
+        if row.llvm == "llvm.fabs" and self.v == "double":  # quick selection has none
             bits = self.add(f"bitcast double {x[0]} to i64")
             return self.add(f"bitcast i64 {self.add(f'and i64 {bits}, {2**63 - 1}')} to double")
-        if row.llvm == "bits":
-            return self._bits(row, x[0])
+        if row.llvm.startswith("bits"):
+            return self._bits(row.llvm, x[0])
         if row.llvm.startswith("llvm."):
             return self.call(f"{row.llvm}.{self.overloaded()}", self.v, x)
         if row in LIBRARY:
@@ -130,7 +126,7 @@ class Assembly:
         address = self.target.functions.get(row)
         return self._callback(row, x) if address is None else self._call_at(address, self.t, x)
 
-    def _bits(self, row: Primitive, x: str) -> str:
+    def _bits(self, what: str, x: str) -> str:
         """A power of two put together, or a positive number taken apart, by its bits."""
         kind = "i64" if self.lanes == 1 else f"<{self.lanes} x i64>"
 
@@ -139,13 +135,13 @@ class Assembly:
                 return str(number)
             return "<" + ", ".join([f"i64 {number}"] * self.lanes) + ">"
 
-        if row is _POWER_OF_TWO:
+        if what == "bits: 2**x":
             whole = self.add(f"fptosi {self.v} {x} to {kind}")
             biased = self.add(f"add {kind} {whole}, {all_lanes(1023)}")
             bits = self.add(f"shl {kind} {biased}, {all_lanes(52)}")
             return self.add(f"bitcast {kind} {bits} to {self.v}")
         bits = self.add(f"bitcast {self.v} {x} to {kind}")
-        if row is _MANTISSA:
+        if what == "bits: mantissa":
             rest = self.add(f"and {kind} {bits}, {all_lanes(2**52 - 1)}")
             one = self.add(f"or {kind} {rest}, {all_lanes(1023 << 52)}")
             return self.add(f"bitcast {kind} {one} to {self.v}")

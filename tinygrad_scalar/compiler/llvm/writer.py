@@ -15,7 +15,6 @@ from tinygrad_scalar.compiler.ir.schedule import last_guard
 from tinygrad_scalar.compiler.ir.tape import CONDITIONS, GUARDS, HOLDS, MARKERS
 from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target
 from tinygrad_scalar.compiler.llvm.workspace import TURNS
-from tinygrad_scalar.core import primitives as p
 from tinygrad_scalar.core.primitive import Primitive
 
 CHUNK = 2000  # lines of a function
@@ -111,9 +110,9 @@ class Writer(Assembly):
                 self._write_output(waiting, self.operand(waiting))
 
     def _value(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
-        if row is p.neg:
+        if row.llvm == "fneg":
             return self.add(f"fneg {self.v} {self.operand(operands[0])}")
-        if row is p.where:
+        if row.llvm == "select":
             condition = self.condition(operands[0])
             a, b = self.operand(operands[1]), self.operand(operands[2])
             return self.add(f"select {self.b} {condition}, {self.v} {a}, {self.v} {b}")

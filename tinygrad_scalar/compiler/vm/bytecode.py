@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_scalar.compiler.ir import tape
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import Loop
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS
@@ -33,7 +34,6 @@ from tinygrad_scalar.compiler.vm.superinstructions import (
     Unsupported,
     of_row,
 )
-from tinygrad_scalar.core import primitives
 from tinygrad_scalar.core.primitive import Primitive
 
 LARGEST = 1024  # operands of a row that is neither a sum nor a product
@@ -199,19 +199,19 @@ class Stream:
         lines, row = self._lines(operation), self.trace.rows[self.trace.row[operation]]
         x, own = self.cells.of_line[lines], self.cells.of_line[self.trace.line[operation]]
         fresh = self.cells.fresh
-        if row is primitives.sum:
+        if row is tape.SUM:
             self._add(operation, SUM, len(x), np.append(x, own))
-        elif row is primitives.mean:
+        elif row is tape.MEAN:
             total = fresh(1)
             self._add(operation, SUM, len(x), np.append(x, total))
-            body = self._row(primitives.div, (True, False), float(len(x)))
+            body = self._row(tape.DIV, (True, False), float(len(x)))
             self._add(operation, body, 1, np.array([total[0], 0, own]))
-        elif row is primitives.dot:
+        elif row is tape.DOT:
             half = len(x) // 2
             products = fresh(half)
             self._products(operation, x[:half], x[half:], products)
             self._add(operation, SUM, half, np.append(products, own))
-        elif row is primitives.prod:
+        elif row is tape.PROD:
             products = np.append(fresh(len(x) - 2), own)
             self._products(operation, np.append(x[0], products[:-1]), x[1:], products)
         elif len(x) <= LARGEST:
@@ -221,7 +221,7 @@ class Stream:
             raise Unsupported
 
     def _products(self, operation: int, a: Array, b: Array, results: Array) -> None:
-        body = self._row(primitives.mul, (True, True))
+        body = self._row(tape.MUL, (True, True))
         self._add(operation, body, len(a), np.stack([a, b, results], axis=1))
 
 

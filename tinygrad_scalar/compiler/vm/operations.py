@@ -16,9 +16,8 @@ import numpy as np
 
 from tinygrad_scalar.compiler.ir.lower import POWERS, alone, has_template
 from tinygrad_scalar.compiler.ir.program import Line
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, MARKERS, PARAMETER
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, MARKERS, PARAMETER, POW
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE
-from tinygrad_scalar.core import primitives
 from tinygrad_scalar.core.primitive import Primitive
 
 WIDEST = 32  # operands of a row that is computed at one go
@@ -88,8 +87,8 @@ def patterns(trace: Operations) -> Array:
         numbers[which] += trace.passive[trace.operands[trace.start[which] + k]].astype(int) << k
     several = np.array([kind.arity is None for kind in trace.rows])[trace.row]
     numbers[several] += count[several] << _FORM
-    if primitives.pow in trace.rows:
-        power = np.flatnonzero(trace.row == trace.rows.index(primitives.pow))
+    if POW in trace.rows:
+        power = np.flatnonzero(trace.row == trace.rows.index(POW))
         exponents = trace.operands[trace.start[power] + 1]
         lines, values = trace.markers.get(CONSTANT, (np.empty(0, int), np.empty(0)))
         for k, exponent in enumerate(POWERS, start=1):
@@ -100,7 +99,7 @@ def patterns(trace: Operations) -> Array:
 
 def exponent_of(code: Sequence[Line], row: Primitive, operands: Sequence[int]) -> float | None:
     """The exponent that belongs to the row of an operation."""
-    if row is not primitives.pow:
+    if row is not POW:
         return None
     kind, numbers = code[operands[1]]
     return numbers[0] if kind is CONSTANT and numbers[0] in POWERS else None
@@ -117,7 +116,7 @@ def quick(row: Primitive) -> bool:
 def dear(trace: Operations, pattern: Array) -> Array:
     """Of each operation whether the way back had better read its result than work it out again."""
     slow = np.array([not quick(row) for row in trace.rows])[trace.row]
-    if primitives.pow in trace.rows:
-        power = trace.row == trace.rows.index(primitives.pow)
+    if POW in trace.rows:
+        power = trace.row == trace.rows.index(POW)
         slow &= ~power | ((pattern >> _FORM) % (1 << _ROW - _FORM) == 0)
     return slow

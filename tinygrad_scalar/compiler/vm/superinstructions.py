@@ -13,11 +13,10 @@ from typing import Any
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, pruned
-from tinygrad_scalar.compiler.ir.tape import GUARDS, INPUT, Tape
+from tinygrad_scalar.compiler.ir.tape import ADD, GUARDS, INPUT, MUL, Tape
 from tinygrad_scalar.compiler.ir.trace import Recording
 from tinygrad_scalar.compiler.llvm.builder import NATIVE
 from tinygrad_scalar.compiler.vm.operations import quick
-from tinygrad_scalar.core import primitives
 from tinygrad_scalar.core.primitive import Primitive
 
 OPERAND, INSIDE, NUMBER = "operand", "inside", "number"
@@ -64,8 +63,8 @@ class Superinstruction:
         total = -1
         for k, result in enumerate(results):
             slope = tape.input(self.operands + k)
-            term = tape.line((primitives.mul, (slope, places[result])))
-            total = tape.line((primitives.add, (total, term))) if k else term
+            term = tape.line((MUL, (slope, places[result])))
+            total = tape.line((ADD, (total, term))) if k else term
         try:
             lines = Derivation(recording, copy=False).reverse(total, wanted)
         except (ArithmeticError, ValueError, LookupError) as error:
