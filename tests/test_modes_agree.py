@@ -29,6 +29,8 @@ CASES = {
     "kink": (ts.abs, 0.0, 0.0),
     "tie": (lambda x: ts.maximum(x, 3 * x), 0.0, 2.0),
     "smooth": (lambda x: ts.exp(ts.sin(x)), 0.5, math.exp(math.sin(0.5)) * math.cos(0.5)),
+    "power 0 of NaN": (lambda x: x**0 * x, math.nan, 1.0),  # x⁰ is 1, as IEEE 754 has pow
+    "0 times NaN": (lambda x: 0.0 * x + ts.where(x > 0, x, 2.0), math.nan, 0.0),
 }
 
 
@@ -71,8 +73,7 @@ def test_first_derivatives_are_those_of_reverse_mode(name, undefined):
         assert expected[0] == round(stated, 12)
     for mode, function in FIRST.items():
         assert outcome(function, f, x, undefined) == expected, mode
-    if name != "two slopes":  # see `_Call.gradients`: the sweep judges nothing inside the call
-        assert outcome(checkpointed, f, x, undefined) == expected
+    assert outcome(checkpointed, f, x, undefined) == expected
 
 
 @pytest.mark.parametrize("undefined", POLICIES)
@@ -98,6 +99,76 @@ def test_a_partial_that_chooses_keeps_its_choice_where_the_other_overflows():
     x = Value(800.0)
     assert ramp(x).backward()[x] == 1.0
     assert ts.checkpoint(ramp, x).backward()[x] == 1.0
+
+
+def test_checkpoint_multiplies_by_the_gradient_first():
+    x = Value(1e-310)
+    y = ts.checkpoint(ts.log, x) * 1e-10
+    assert y.backward()[x] == pytest.approx(1e300)  # though 1/x is no float
+
+
+def test_implicit_functions_go_by_the_policy():
+    absolute = ts.implicit(abs, lambda y, a: y - ts.abs(a))
+    x = Value(0.0)
+    assert absolute(x).backward()[x] == 0.0
+    with pytest.raises(UndefinedGradientError, match=r"abs\(0.0\)"):
+        absolute(x).backward(undefined="raise")
+    with pytest.warns(ts.UndefinedGradientWarning, match=r"abs\(0.0\)"):
+        absolute(x).backward(undefined="warn")
+    assert math.isnan(absolute(x).backward(undefined="nan")[x])
+    for undefined in POLICIES:
+        expected = outcome(lambda u=undefined: ts.grad(absolute, undefined=u)(0.0))
+        for mode, function in FIRST.items():
+            assert outcome(function, absolute, 0.0, undefined) == expected, mode
+
+
+TOO_LARGE = {  # f″ fits a float, and an inner term on the way back does not
+    "1/(x*x)": (lambda x: 1 / (x * x), 1e-70),
+    "1/x**2": (lambda x: 1 / x**2, 1e-70),
+    "quotient": (lambda x: ts.exp(x) / (x * x), 1e-70),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_a_term_too_large_for_a_float_is_told_of(name):
+    f, x = TOO_LARGE[name]
+    for mode in (
+        lambda u: ts.hessian(f, undefined=u)(x),
+        lambda u: ts.hvp(f, (x,), (1.0,), undefined=u),
+        lambda u: ts.grad(ts.grad(f, undefined=u), undefined=u)(x),
+        lambda u: ts.jvp(ts.grad(f, undefined=u), (x,), (1.0,), undefined=u)[1],
+    ):
+        with pytest.warns(ts.UndefinedGradientWarning, match="too large for a float; -?inf was"):
+            found = mode("subgradient")
+        assert math.isinf(found)
+        with pytest.raises(UndefinedGradientError, match="too large for a float"):
+            mode("raise")
+
+
+def test_a_gradient_that_is_infinite_rightly_is_not_told_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ts.grad(ts.sqrt)(0.0) == math.inf
+        assert ts.grad(lambda x: x * math.inf)(2.0) == math.inf
+        assert ts.grad(lambda x: x * x)(math.inf) == math.inf
+        assert ts.grad(lambda x: 0.0 * ts.log(x))(5e-324) == 0.0  # a structural zero
+        assert ts.grad(ts.log)(5e-324) == math.inf  # 2e323
+        assert ts.hessian(ts.log)(1e-200) == -math.inf  # −1e400
+        assert ts.hessian(lambda x: 1 / x)(1e-120) == math.inf  # 2e360
+        assert ts.hessian(ts.sqrt)(1e-250) == -math.inf
+        assert ts.grad(lambda x: ts.exp(x) * ts.exp(x))(400.0) == math.inf
+
+
+def test_taylor_warns_where_the_graph_of_its_derivatives_is_too_large():
+    def f(x):
+        return ts.sqrt(x) * ts.exp(ts.sin(x * x + 1) / (1 + x))
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = ts.taylor(f, 10)(0.0)
+    assert found[1] == math.inf
+    assert math.isnan(found[-1])
+    assert any("has more than 100,000 nodes; nan was taken" in str(w.message) for w in caught)
 
 
 def test_a_policy_of_another_name_is_refused():
@@ -150,6 +221,8 @@ MORE = {
         ts.primitive("cube_by_parts", lambda x: x**3, lambda y, x: 3 * y / x),
         0.0,
     ),
+    "too large twice derived": (lambda x: 1 / (x * x), 1e-70),
+    "infinite rightly": (lambda x: ts.exp(x) * ts.exp(x), 400.0),
     "exception handled": (lambda x: handled(lambda: 1 / x, lambda: x + 7.0), 0.0),
     "other exception handled": (lambda x: handled(lambda: ts.log(x), lambda: x * 0 - 1), -2.0),
 }

@@ -84,16 +84,19 @@ class Application:
         What the row's pull gives is taken; where that is NaN, or none is stated, the partial tells
         whether something undefined stands behind it.
         """
+        if self._shared is not None and self.primitive.opaque:
+            return self._shared[i]  # it has judged by itself, structural zeros too
         pulled = self._by_pull(i, factor)
         if pulled is not None:
             return None if plain(pulled) == 0 and self._structurally_zero(i) else pulled
         partial = self.partial(i)
         number = plain(partial)
-        constant = number == 0 and self._structurally_zero(i)
+        # a NaN is one too: x ** 0 is the constant 1 whatever x is
+        constant = (number == 0 or is_nan(number)) and self._structurally_zero(i)
         if self.at_kink and not (constant and callable(self._rules[i])):
             partial = judge.at_kink(self, i, partial)
             constant = constant and partial == 0
-        elif is_nan(number) and not any(map(is_nan, (*self.numbers, plain(factor)))):
+        elif is_nan(number) and not constant and not self._from_nan(factor):
             return judge.fault(self, i, "has no derivative there (outside its open domain)", factor)
         if constant:
             return None
@@ -101,8 +104,14 @@ class Application:
             return judge.fault(self, i, "makes 0·∞ on the way", factor)
         return product(factor, partial)
 
+    def _from_nan(self, factor: Any) -> bool:
+        """Whether a NaN went into it."""
+        return any(map(is_nan, (*self.numbers, plain(factor))))
+
     def overflows(self, i: int, factor: Any) -> bool:
         """Whether an infinite term of operand i is only too large for a float: no pole."""
+        if self.primitive.opaque:  # it does not tell
+            return False
         several = isinstance(self.y, tuple)
         y = tuple(map(plain, self.y)) if several else (plain(self.y),)
         if not all(map(math.isfinite, (*y, *self.numbers, plain(factor)))):
@@ -117,11 +126,18 @@ class Application:
             return False
         return True
 
+    def shrinks(self, i: int) -> bool:
+        """Whether the partial of operand i makes smaller what it is multiplied with."""
+        return self.primitive.opaque or bool(abs(plain(self.partial(i))) < 1)
+
     def share(self, factor: Any) -> None:
         """All operands get the same factor: a row of any number of them pulls once."""
         row = self.primitive
         if row.arity is None and row.pulls[0] is not None:
-            self._shared = self._attempted(row.pulls[0], factor)
+            if row.opaque:
+                self._shared = row.pulls[0](factor, self.y, *self.x)
+            else:
+                self._shared = self._attempted(row.pulls[0], factor)
 
     def _by_pull(self, i: int, factor: Any) -> Any:
         """The same by the row's pull; None where it states none, or gives no number."""

@@ -51,6 +51,7 @@ def _propagate(
         gradient = infinities.settled(node, table.pop(id(node), None))
         gradients.append(gradient)
         if gradient is None or node.primitive is None or id(node) in cut:
+            infinities.at_end(node, gradient)
             continue
         use: Application = node._application(graph)
         use.share(gradient)
@@ -77,7 +78,7 @@ class _Infinities:
     does not: what the sum would be is not known, nor anything below it.
     """
 
-    __slots__ = ("clashes", "finite", "judge", "lost", "overflowed")
+    __slots__ = ("clashes", "doubtful", "finite", "first", "judge", "lost", "overflowed")
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
@@ -85,6 +86,8 @@ class _Infinities:
         self.finite: dict[int, Any] = {}  # what else came to nodes that an infinity came to
         self.overflowed: set[int] = set()  # nodes to which came what is too large for a float
         self.lost: set[int] = set()  # nodes where such terms cancel, and those below
+        self.doubtful: set[int] = set()  # nodes where a factor might have made such a term fit
+        self.first: tuple[Application, int] | None = None  # where the first such term arose
 
     def settled(self, node: Any, gradient: Any) -> Any:
         """The gradient of a node to which all has come."""
@@ -106,8 +109,24 @@ class _Infinities:
         """Note what comes from a node where a term was, or is, too large for a float."""
         if node in self.lost:
             self.lost.add(parent)
-        if plain(term) in _INFINITE and (node in self.overflowed or use.overflows(i, gradient)):
+        if plain(term) not in _INFINITE:
+            return
+        if node in self.overflowed:
             self.overflowed.add(parent)
+            if node in self.doubtful or use.shrinks(i):
+                self.doubtful.add(parent)
+        elif use.overflows(i, gradient):
+            self.overflowed.add(parent)
+            self.first = self.first or (use, i)
+
+    def at_end(self, node: Any, gradient: Any) -> None:
+        """Tell once of a gradient that is given back as ±inf, and may be a float in truth.
+
+        What is too large by itself is rightly ±inf; not so after a factor that makes it smaller.
+        """
+        if self.first and id(node) in self.doubtful and plain(gradient) in _INFINITE:
+            self.judge.too_large(*self.first, plain(gradient))
+            self.first = None
 
     def added(self, key: int, before: Any, term: Any) -> None:
         """Note what is finite of a sum that is not: it stays where the infinities cancel."""

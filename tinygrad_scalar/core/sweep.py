@@ -62,8 +62,8 @@ def sweep(
     """The nodes, consumers first, and their gradients.
 
     Writes `.grad` as `Value.backward` says, all of it at the end, or none with `keep=False`. None,
-    and nothing written, if a gradient is NaN: whether something undefined arose is for
-    `reverse.propagate` to judge.
+    and nothing written, if a gradient is NaN or infinite: whether something undefined arose, or one
+    was only too large for a float, is for `reverse.propagate` to judge.
     """
     stamp = object()
     inner: list[Value] = []
@@ -82,7 +82,7 @@ def sweep(
     below = [node._sent for node in leaves]
     received = below if inputs is None else [node._sent for node in wanted]
     total = sum(received)
-    if total != total and any(x != x for x in received):  # noqa: PLR0124 (NaN)
+    if total - total != 0.0 and any(x - x != 0.0 for x in received):
         return None
     if keep:
         totals = [

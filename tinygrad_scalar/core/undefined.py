@@ -203,6 +203,14 @@ class Judge:
             return sum((x * math.nan for x in carried), math.nan)
         return self._verdict(use, i, what, "0.0 was taken", 0.0)
 
+    def too_large(self, use: Any, i: int, number: Any) -> None:
+        """Tell of a gradient that overflowed: it is ±inf, though no slope is infinite."""
+        faults = context.settings().noted
+        if faults is not None:
+            faults.append("too large")
+        elif self.policy != "nan":
+            self._verdict(use, i, "makes a term too large for a float", f"{number} was taken", 0.0)
+
     def _verdict(self, use: Any, i: int | None, what: str, instead: str, number: Any) -> Any:
         message = describe(use, i, what)
         if self.policy == "raise":

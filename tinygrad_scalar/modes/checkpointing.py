@@ -140,8 +140,10 @@ class _Call:
 
     def nodes(self, operands: list[Value]) -> list[Any]:
         """The node of the call; with several outputs, a node for each on top of it."""
-        rules = (self.partials if len(self.numbers) > 1 else self.gradients,)
-        row = Primitive("checkpoint", self._again, rules, arity=None, mpmath="", opaque=True)
+        rules = (self.slopes,)
+        row = Primitive(
+            "checkpoint", self._again, rules, arity=None, mpmath="", pull=self.pull, opaque=True
+        )
         seen = tuple(x.data for x in operands)
         call = node_of(row, self.numbers[0], tuple(operands), seen, self.numbers[0])
         if len(self.numbers) == 1:
@@ -162,17 +164,17 @@ class _Call:
         filled = [next(remaining) if x is None else x for x in leaves(self.args)]
         return self.f(*like(self.args, filled))
 
-    def gradients(self, y: Any, *x: Any) -> list[Any]:
-        """All partials of a call with one output; what is judged is the flow itself."""
-        return self.pull({0: 1.0}, x) if policy_in_force() is None else self.partials(y, *x)
+    def slopes(self, y: Any, *x: Any) -> list[Any]:
+        """The partials of the first output, for those who ask for them by themselves."""
+        return self.pull(1.0, y, *x)
 
-    def partials(self, _y: Any, *x: Any) -> list[_Pull]:
-        """One factor per operand, which turns the outputs' gradients into that operand's."""
-        pulled: list[Any] = []
-        return [_Pull(self, x, i, pulled) for i in range(len(x))]
+    def pull(self, gradient: Any, _y: Any, *x: Any) -> list[Any]:
+        """Run f again, recorded, and differentiate it: the gradient of every operand.
 
-    def pull(self, by_output: dict[int, Any], x: Sequence[Any]) -> list[Any]:
-        """Run f again, recorded, and differentiate it: the gradient of every operand."""
+        `gradient` is that of the only output, or the Cotangent of several. Under a policy None
+        stands for a structural zero.
+        """
+        by_output = gradient.by_output if isinstance(gradient, Cotangent) else {0: gradient}
         graph = any(isinstance(each, Carrier) for each in (*x, *by_output.values()))
         count = len(x) - len(self.closed_over)
         with context.override(recording=True):
@@ -185,7 +187,7 @@ class _Call:
         outputs = leaves(again)
         self._check_same(again, outputs)
         chosen = [i for i in by_output if isinstance(outputs[i], Value)]
-        policy = policy_in_force()  # None in a sweep, in which nothing undefined has arisen yet
+        policy = policy_in_force()  # None in the sweep over floats
         return gradients(
             [outputs[i] for i in chosen],
             [by_output[i] for i in chosen],
@@ -220,20 +222,6 @@ def _check_untouched(before: Sequence[tuple[Value, Any, Any]]) -> None:
                     f"checkpoint: f changed .{name} of {value!r} from {was!r}: it is run again on "
                     "the way back and must have no effects on Values outside it"
                 )
-
-
-class _Pull:
-    """∂(outputs)/∂(operand i): the gradients of the outputs times this is that operand's."""
-
-    def __init__(self, call: _Call, x: Sequence[Any], i: int, pulled: list[Any]) -> None:
-        self.call, self.x, self.i, self.pulled = call, x, i, pulled
-
-    def __rmul__(self, gradient: Any) -> Any:
-        if not self.pulled:  # once for all operands
-            several = isinstance(gradient, Cotangent)
-            by_output = gradient.by_output if several else {0: gradient}
-            self.pulled.extend(self.call.pull(by_output, self.x))
-        return self.pulled[self.i]
 
 
 def _output_row(i: int, y: Any) -> Primitive:

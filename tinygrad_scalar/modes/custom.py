@@ -9,7 +9,7 @@ from typing import Any
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.core.undefined import plain
+from tinygrad_scalar.core.undefined import plain, policy_in_force
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.forward import Tagged, check_function
 from tinygrad_scalar.modes.grad import Run
@@ -124,7 +124,8 @@ def _slopes(residual: Callable[..., Any], others: Sequence[Value], y: Any, *x: A
     )
     run.inputs.extend(others)
     output = run.single_output("implicit: residual")
-    by_solution, *by_operands = run.pull(output, 1.0, "subgradient")
+    policy = policy_in_force() or context.settings().undefined
+    by_solution, *by_operands = run.pull(output, 1.0, policy)
     if by_solution == 0:
         raise ZeroDivisionError(
             f"implicit: the residual does not depend on the solution at {y!r} (its slope is "

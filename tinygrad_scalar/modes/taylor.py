@@ -9,6 +9,7 @@ Source: Griewank and Walther, *Evaluating Derivatives*, section 13.2.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -17,10 +18,12 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import nodes_below
 from tinygrad_scalar.core.primitive import Joint, Primitive
+from tinygrad_scalar.core.provenance import user_stacklevel
 from tinygrad_scalar.core.tree import carried
 from tinygrad_scalar.core.undefined import (
     Policy,
     UndefinedGradientError,
+    UndefinedGradientWarning,
     check_policy,
     note,
     note_unless_finite,
@@ -188,8 +191,8 @@ def taylor(
     Cost O(n²) multiplications per operation of f whose partial uses only its result, O(n³) for
     others; nothing is exponential. Nests with every mode. Where a derivative may be undefined, or
     is infinite, f is run again and differentiated in reverse mode n times, by the policy
-    `undefined`; that grows threefold with every order, and ends in NaN (an error under "raise")
-    where the graph passes LARGEST nodes.
+    `undefined`; that grows threefold with every order, and ends in NaN with a warning (an error
+    under "raise") where the graph passes LARGEST nodes.
     Errors: ValueError unless n is an integer ≥ 0, TypeError if f returns no number.
     Source: Griewank and Walther, *Evaluating Derivatives*, section 13.2.
 
@@ -226,6 +229,13 @@ def _by_reverse(f: Callable[[Any], Any], n: int, x: Any, undefined: Policy) -> l
         if isinstance(y, Value) and sum(1 for _ in nodes_below(y)) > LARGEST:
             if undefined == "raise":
                 raise UndefinedGradientError(f"taylor: derivative {k} is undefined, or too large")
+            if undefined != "nan":
+                warnings.warn(
+                    f"taylor: whether derivative {k} is defined is not known, since its graph has "
+                    f"more than {LARGEST:,} nodes; nan was taken",
+                    UndefinedGradientWarning,
+                    stacklevel=user_stacklevel(),
+                )
             return found + [math.nan] * (n + 1 - k)
         run.graph = nested or k < n
         with recorded():
