@@ -332,9 +332,9 @@ def test_a_worker_remembers_the_latest_works_only():
     with Threads(1) as one:
         for token in "abcdef":
             blob = pickle.dumps((Constant, (token,)))
-            assert one.submit(perform, token, blob, ()).result() == (True, token)
-        assert one.submit(perform, "f", None, ()).result() == (True, "f")
-        assert one.submit(perform, "a", None, ()).result()[0] is False
+            assert one.submit(perform, token, blob, pickle.dumps([()])).result()[1] == [token]
+        assert one.submit(perform, "f", None, pickle.dumps([(), ()])).result()[1] == ["f", "f"]
+        assert one.submit(perform, "a", None, pickle.dumps([()])).result()[1] is None
 
 
 class Constant:

@@ -8,9 +8,11 @@ Results come in the order of the arguments, whoever computed them and when.
 from __future__ import annotations
 
 import hashlib
+import math
 import pickle
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
 from itertools import pairwise
@@ -19,6 +21,8 @@ from typing import Any
 from tinygrad_scalar.checks import whole
 
 USUAL = 8  # shards where no number is given: the same on every machine
+_PROTOCOL = 5  # which copies arrays once
+_SHORT = 0.1  # seconds of a batch for which messages count
 _KEPT = 4  # works that a thread of a worker remembers, the latest
 _known = threading.local()
 
@@ -32,6 +36,20 @@ class Work:
     def __init__(self, what: str, make: Callable[..., Any], *about: Any) -> None:
         self.what, self.blob = what, _pickled(what, (make, about))
         self.token = hashlib.sha256(self.blob).hexdigest()
+        self.workers: set[Any] = set()  # who has answered
+        self.seconds = math.inf  # that it took the last time
+
+    def packed(self, arguments: Sequence[tuple[Any, ...]]) -> list[bytes]:
+        """The arguments in the parts that are sent: alone, unless sending takes longer than work.
+
+        Then one for every worker. The results are the same. Pickled here, an executor does not look
+        through them, which takes longer yet.
+        """
+        count = len(arguments)
+        if self.seconds < _SHORT:
+            count = min(count, len(self.workers))
+        ends = [len(arguments) * k // count for k in range(count + 1)]
+        return [pickle.dumps(arguments[a:b], _PROTOCOL) for a, b in pairwise(ends)]
 
 
 def _pickled(what: str, thing: Any) -> bytes:
@@ -57,19 +75,20 @@ def _pickled(what: str, thing: Any) -> bytes:
         raise TypeError(f"{what}: the function cannot be pickled: {error}") from error
 
 
-def perform(token: str, blob: bytes | None, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
-    """True and the result; False and who this is where the work is not known and did not come."""
+def perform(token: str, blob: bytes | None, packed: bytes) -> tuple[Any, list[Any] | None]:
+    """Who this is, and the results for pickled arguments; None for a work that did not come."""
+    who = socket.gethostname(), threading.get_native_id()
     works: dict[str, Any] = _known.__dict__
     call = works.pop(token, None)
     if call is None:
         if blob is None:
-            return False, (socket.gethostname(), threading.get_native_id())
+            return who, None
         make, about = pickle.loads(blob)  # noqa: S301 (from the process that asked for it)
         call = make(*about)
         for old in list(works)[: 1 - _KEPT]:
             del works[old]
     works[token] = call  # the latest last
-    return True, call(*arguments)
+    return who, [call(*arguments) for arguments in pickle.loads(packed)]  # noqa: S301 (the same)
 
 
 def spread(executor: Any, work: Work, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -79,21 +98,24 @@ def spread(executor: Any, work: Work, arguments: Sequence[tuple[Any, ...]]) -> l
     executor if that dies, and ModuleNotFoundError if a worker lacks this package.
     """
     if executor is None:
-        return [perform(work.token, work.blob, each)[1] for each in arguments]
-    results: dict[int, Any] = {}
+        return perform(work.token, work.blob, pickle.dumps(arguments))[1] or []
+    start, groups = time.monotonic(), work.packed(arguments)
+    results: dict[int, list[Any]] = {}
     blobs: list[bytes | None] = []
-    while len(results) < len(arguments):
-        left = [k for k in range(len(arguments)) if k not in results]
+    while len(results) < len(groups):
+        left = [k for k in range(len(groups)) if k not in results]
         blobs += [None] * (len(left) - len(blobs))
-        sent = [(work.token, *pair) for pair in zip(blobs, (arguments[k] for k in left))]  # noqa: B905
+        calls = [(work.token, blob, groups[k]) for blob, k in zip(blobs, left, strict=False)]
         strangers = set()
-        for k, (known, found) in zip(left, _gathered(executor, work.what, sent), strict=True):
-            if known:
-                results[k] = found
+        for k, (who, found) in zip(left, _gathered(executor, work.what, calls), strict=True):
+            work.workers.add(who)
+            if found is None:
+                strangers.add(who)
             else:
-                strangers.add(found)
+                results[k] = found
         blobs = [work.blob] * len(strangers)  # one for each that does not know it yet
-    return [results[k] for k in range(len(arguments))]
+    work.seconds = time.monotonic() - start
+    return [result for k in range(len(groups)) for result in results[k]]
 
 
 def _gathered(executor: Any, what: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -126,7 +148,7 @@ def tell(error: BaseException, what: str, executor: str, done: str) -> None:
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, (BrokenExecutor, CancelledError)) or _refused(error):
         raise BrokenExecutor(
-            f"{what}: {executor} died, or was shut down, when {done} shards were done "
+            f"{what}: {executor} died, or was shut down, when {done} parts were done "
             f"({type(error).__name__}: {error}). No gradient was changed: call again with a new one"
         ) from error
 

@@ -18,7 +18,7 @@ from tinygrad_scalar.compiler.arguments import (
     taken_apart,
     width_of,
 )
-from tinygrad_scalar.compiler.arrays.namespaces import on_host
+from tinygrad_scalar.compiler.arrays.namespaces import all_on_host
 from tinygrad_scalar.compiler.backends import check_engine, host_engine
 from tinygrad_scalar.compiler.constants import is_constant, known_as, no_slope
 from tinygrad_scalar.compiler.dispatch import Specialisation
@@ -42,7 +42,7 @@ from tinygrad_scalar.compiler.sharded import Sharded, sliced
 from tinygrad_scalar.compiler.storage import load, pickled, save
 from tinygrad_scalar.compiler.uncompiled import flattened, silently, uncompiled
 from tinygrad_scalar.core import context
-from tinygrad_scalar.core.tree import mapped, nested
+from tinygrad_scalar.core.tree import nested
 from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.modes.grad import positions
 from tinygrad_scalar.workers import check_executor, shards_of, spread
@@ -269,7 +269,7 @@ class Compiled:
                     for path, gradients, looked_up in parts:
                         path.add_gradients(gradients, 1 / call.size, looked_up)
                     return total / call.size
-            call, own = self._prepared([mapped(on_host, x) for x in args], options)
+            call, own = self._prepared([all_on_host(x) for x in args], options)
         if call.size == 0:
             raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
         if call.size is None:
@@ -298,7 +298,7 @@ class Compiled:
                 )
             size, (total, parts) = sums_of_chunks(self, args, options)
         else:
-            call, own = self._prepared([mapped(on_host, x) for x in args], options)
+            call, own = self._prepared([all_on_host(x) for x in args], options)
             if call.size is None:
                 raise ValueError(
                     "backward: executor and shards spread a batch, and the arguments are one point"

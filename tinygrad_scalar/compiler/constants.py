@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.arrays.namespaces import namespace
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.tree import leaves, rebuild
+from tinygrad_scalar.core.tree import array_in, leaves, rebuild
 from tinygrad_scalar.numbers.precision import is_number
 
 
@@ -29,7 +29,7 @@ def is_constant(x: Any) -> bool:
     >>> is_constant(3), is_constant("relu"), is_constant((2, 3)), is_constant(3.0)
     (True, True, True, False)
     """
-    if isinstance(x, (float, list, dict)):
+    if isinstance(x, (float, list, dict)) or array_in(x) is not None:
         return False
     parts = leaves(x)
     if any(isinstance(part, Carrier) or namespace(part) for part in parts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -192,4 +193,7 @@ def sums_of_chunks(
 
 
 def _summed(token: str, blob: bytes, numbers: list[float], block: list[Any], settled: Any) -> Any:
-    return perform(token, blob, (numbers, list(taken_apart(block).columns), settled))[1]
+    arguments = [(numbers, list(taken_apart(block).columns), settled)]
+    _, found = perform(token, blob, pickle.dumps(arguments))
+    assert found is not None  # noqa: S101 (the work came along)
+    return found[0]
