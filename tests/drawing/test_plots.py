@@ -62,6 +62,23 @@ def test_decision_regions_take_classes_scores_and_a_score(model):
     assert reached[1].x0 == pytest.approx(0.0, abs=0.05)
 
 
+def test_borders_between_scores_are_smooth_and_classes_are_named():
+    """Where scores are linear, interpolation between the points asked finds the border itself."""
+    X, y = [[-1.0, -1.0], [1.0, 1.0], [0.0, 0.0]], [0, 1, 1]
+    plot = plots.decision_regions(lambda x: [0.0, x[0] - 0.37 * x[1] + 0.1], X, y)
+    region = plot.axes.collections[0].get_paths()[0].vertices
+    edges = (plot.axes.get_xlim(), plot.axes.get_ylim())
+    inside = [
+        (x1, x2)
+        for x1, x2 in region
+        if all(low + 1e-9 < x < high - 1e-9 for x, (low, high) in zip((x1, x2), edges, strict=True))
+    ]
+    assert len(inside) > 50
+    assert all(abs(x1 - 0.37 * x2 + 0.1) < 1e-9 for x1, x2 in inside)  # rounding
+    legend = plot.axes.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["class 0", "class 1"]
+
+
 def test_decision_regions_record_nothing():
     w = Value(1.0)
     seen = []

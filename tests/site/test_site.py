@@ -22,7 +22,13 @@ pytestmark = [
     ),
     pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium and its driver are not here"),
 ]
-PAGES = ("index.html", "faq.html", "reference/functions.html", "notebooks/first_steps.html")
+PAGES = (
+    "index.html",
+    "gallery.html",
+    "faq.html",
+    "reference/functions.html",
+    "notebooks/first_steps.html",
+)
 
 
 class Quiet(SimpleHTTPRequestHandler):

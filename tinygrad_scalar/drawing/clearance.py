@@ -6,6 +6,7 @@ free of lines, of other labels and of boxes.
 
 from __future__ import annotations
 
+import html
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ _WIDE, _HIGH, _DEEP = 0.58, 0.9, 0.25  # of the size of letters: width, above an
 _MARGIN = 1.0
 # Moves from the shortest to the longest, sideways less than up and down.
 _MOVES = sorted(
-    ((dx, dy) for dx in range(-40, 41, 4) for dy in range(-30, 31, 2)),
+    ((float(dx), float(dy)) for dx in range(-48, 49, 4) for dy in range(-36, 37, 2)),
     key=lambda move: abs(move[0]) * 1.5 + abs(move[1]),
 )
 
@@ -55,16 +56,16 @@ class Frame(NamedTuple):
         )
 
 
-class _Free:
+class _Taken:
     """What is taken already, looked up by square."""
 
     def __init__(self) -> None:
-        self._points: dict[tuple[int, int], list[Point]] = defaultdict(list)
+        self._points: dict[tuple[int, int], list[tuple[float, float, int]]] = defaultdict(list)
         self._frames: dict[tuple[int, int], list[Frame]] = defaultdict(list)
 
-    def add_line(self, points: list[Point]) -> None:
+    def add_line(self, points: list[Point], edge: int) -> None:
         for x, y in _along(points):
-            self._points[int(x // _CELL), int(y // _CELL)].append((x, y))
+            self._points[int(x // _CELL), int(y // _CELL)].append((x, y, edge))
 
     def add_frame(self, frame: Frame) -> None:
         for cell in _cells(frame):
@@ -74,11 +75,22 @@ class _Free:
         return any(
             frame.left < x < frame.right and frame.top < y < frame.bottom
             for cell in _cells(frame)
-            for x, y in self._points.get(cell, ())
+            for x, y, _ in self._points.get(cell, ())
         )
 
     def covered(self, frame: Frame) -> bool:
         return any(frame.meets(f) for cell in _cells(frame) for f in self._frames.get(cell, ()))
+
+    def nearest(self, frame: Frame) -> int | None:
+        """The edge whose line is nearest to the middle of a frame, if one is near."""
+        x, y = (frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2
+        around = Frame(x - _CELL, y - _CELL, x + _CELL, y + _CELL)
+        near = (
+            ((px - x) ** 2 + (py - y) ** 2, edge)
+            for cell in _cells(around)
+            for px, py, edge in self._points.get(cell, ())
+        )
+        return min(near, default=(0.0, None))[1]
 
 
 def cleared(svg: str) -> str:
@@ -88,43 +100,51 @@ def cleared(svg: str) -> str:
     """
     parts = list(_PART.finditer(svg))
     labels = [
-        label
-        for part in parts
+        (label, i)
+        for i, part in enumerate(parts)
         if part[1] == "edge"
         for label in _LABEL.finditer(svg, part.start(2), part.end(2))
     ]
     if not labels or len(parts) > 2 * _MOST:
         return svg
-    free = _Free()
-    for part in parts:
-        if part[1] == "node":
-            for frame in _frames(part[2]):
-                free.add_frame(frame)
+    taken = _Taken()
+    for i, part in enumerate(parts):
+        for frame in _frames(part[2]) if part[1] == "node" else ():
+            taken.add_frame(frame)
         for line in _LINE.finditer(part[2]) if part[1] == "edge" else ():
-            free.add_line(_points(line[1]))
+            taken.add_line(_points(line[1]), i)
     crossed = []
-    for label in labels:
-        frame = _frame_of(label)
-        if free.crossed(frame):
-            crossed.append(label)
+    for label, edge in labels:
+        if taken.crossed(_frame_of(label)):
+            crossed.append((label, edge))
         else:
-            free.add_frame(frame)
+            taken.add_frame(_frame_of(label))
     pieces, end = [], 0
-    for label in crossed:
-        frame = _frame_of(label)
-        moves = (m for m in _MOVES if not free.crossed(frame.moved(*m)))
-        dx, dy = next((m for m in moves if not free.covered(frame.moved(*m))), (0, 0))
-        free.add_frame(frame.moved(dx, dy))
+    for label, edge in crossed:
+        dx, dy = _move(taken, _frame_of(label), edge)
         place = f'x="{float(label[1]) + dx:.2f}" y="{float(label[2]) + dy:.2f}"'
         pieces += [svg[end : label.start(1) - 3], place]
         end = label.end(2) + 1
     return "".join((*pieces, svg[end:]))
 
 
+def _move(taken: _Taken, frame: Frame, edge: int) -> tuple[float, float]:
+    """The shortest move to a free place, to one where its own line is nearest if there is any."""
+    free = [
+        move
+        for move in _MOVES
+        if not taken.crossed(place := frame.moved(*move)) and not taken.covered(place)
+    ]
+    own = (move for move in free if taken.nearest(frame.moved(*move)) == edge)
+    move = next(own, free[0] if free else (0.0, 0.0))
+    taken.add_frame(frame.moved(*move))
+    return move
+
+
 def _frame_of(label: re.Match[str]) -> Frame:
     """The room of a label that stands around its x, a little more than it takes."""
     x, y, size = (float(label[i]) for i in (1, 2, 3))
-    half = _WIDE * size * len(label[4]) / 2 + _MARGIN
+    half = _WIDE * size * len(html.unescape(label[4])) / 2 + _MARGIN
     return Frame(x - half, y - _HIGH * size - _MARGIN, x + half, y + _DEEP * size + _MARGIN)
 
 

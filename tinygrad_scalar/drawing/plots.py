@@ -80,7 +80,9 @@ def decision_regions(
     """The plane coloured by the class that `model` gives each point, with the examples on it.
 
     `model` takes a list of two numbers and gives a class index (an int), a list of scores, one per
-    class, or a single score, positive for class 1. Cost: 3,600 forwards, nothing is recorded.
+    class, or a single score, positive for class 1. The border between two classes is where their
+    scores are equal, drawn smoothly between the points asked; of class indices alone it has steps.
+    Cost: 3,600 forwards, nothing is recorded.
     Errors: ImportError without matplotlib; ValueError unless `X` holds pairs, as many as `y`.
     Source: *Deep Learning*, figure 6.1.
     """
@@ -92,16 +94,18 @@ def decision_regions(
     plot = Plot(_axes(axes, "x₁", "x₂"))
     across, up = (_span([float(x[i]) for x in X]) for i in (0, 1))
     with no_grad():
-        regions = [[_class_of(model([a, b])) for a in across] for b in up]
-    classes = 1 + max(*map(max, regions), *map(int, y))
+        asked = [[_scores(model([a, b])) for a in across] for b in up]
+    classes = max(1 + max(map(int, y)), *(len(scores) for row in asked for scores in row))
     for label, colour in enumerate(_cycled(classes)):
-        inside = [[float(region == label) for region in row] for row in regions]
-        if any(map(any, inside)):
-            plot.axes.contourf(across, up, inside, levels=[0.5, 1.5], colors=[colour], alpha=0.25)
+        lead = [[_lead(scores, label) for scores in row] for row in asked]
+        if any(x >= 0 for row in lead for x in row):
+            plot.axes.contourf(across, up, lead, levels=[0, math.inf], colors=[colour], alpha=0.25)
         points = [x for x, t in zip(X, y, strict=True) if int(t) == label]
         style = {"s": 16, "color": colour, "edgecolors": "white", "linewidths": 0.5, "zorder": 3}
-        plot.axes.scatter([x[0] for x in points], [x[1] for x in points], **style)
+        name = {"label": f"class {label}"} if points else {}
+        plot.axes.scatter([x[0] for x in points], [x[1] for x in points], **style, **name)
     plot.axes.set_aspect("equal")
+    plot.axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return plot
 
 
@@ -205,12 +209,22 @@ def _curves(losses: Any) -> dict[str, list[float]]:
     return {name: list(map(_number, curve)) for name, curve in named.items() if curve}
 
 
-def _class_of(result: Any) -> int:
-    """A class from a class index, a list of scores or a single score."""
+def _scores(result: Any) -> list[float]:
+    """One score a class, from a list of them, a single score of class 1, or a class index."""
     if isinstance(result, (list, tuple)):
-        scores = [_number(score) for score in result]
-        return scores.index(max(scores))
-    return result if isinstance(result, int) else int(_number(result) > 0)
+        return [_number(score) for score in result]
+    if isinstance(result, int):
+        return [-1.0] * result + [1.0]
+    score = _number(result)
+    return [-score, score]
+
+
+def _lead(scores: Sequence[float], label: int) -> float:
+    """By how much a class is ahead of all others; not at all where it has no score."""
+    if label >= len(scores):
+        return -1.0
+    others = [score for i, score in enumerate(scores) if i != label]
+    return scores[label] - max(others, default=scores[label] - 1.0)
 
 
 def _number(x: Any) -> float:
