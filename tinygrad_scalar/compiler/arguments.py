@@ -179,14 +179,14 @@ def point(arg: Any, what: str) -> Argument:
     """One argument of a call without batches taken apart, arrays as structures."""
     if arg.__class__ is float or (arg.__class__ is list and not any(map(is_structure, arg))):
         return argument(arg, what)
-    for x in leaves(arg):
-        if getattr(x, "ndim", 0):
-            raise TypeError(f"{what} is an array of {type(x).__module__}: give one of NumPy")
     whole = array_in(arg)
     if whole is not None and whole.dtype.kind in "biuf":
-        columns, single = array("d", whole.astype(float).tobytes()), whole.dtype.name == "float32"
+        columns, single = array("d", whole.astype(float).tobytes()), whole.dtype.char == "f"
         return Argument(_key(whole), whole, columns, single=single)
     numbers = leaves(arg)
+    for x in numbers:
+        if getattr(x, "ndim", 0):
+            raise TypeError(f"{what} is an array of {type(x).__module__}: give one of NumPy")
     single = any(type(x).__name__ == "float32" for x in numbers)
     return Argument(_key(arg), arg, _numbers(numbers, what), single=single)
 

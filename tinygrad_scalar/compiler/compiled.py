@@ -126,7 +126,7 @@ class Compiled:
         if call.size == 0:
             return empty(call, self.dtype)
         path, outputs = self._outputs(own, VALUE, call)
-        if call.size is None and not options:
+        if not options and _of_numbers(call):
             self._make_entry("value", call, own, VALUE, path, path.tree)
         return returned(path.tree, outputs, call)
 
@@ -144,7 +144,7 @@ class Compiled:
         if call.size == 0:
             return self._no_gradient(call, chosen, places)
         path, outputs = self._outputs(own, Request("grad", places), call)
-        if call.size is None and not options:
+        if not options and _of_numbers(call):
             tree = self._mirrored(call, chosen, [None] * len(places))
             self._make_entry("grad", call, own, Request("grad", places), path, tree)
         return self._mirrored(call, chosen, outputs)
@@ -163,7 +163,7 @@ class Compiled:
         if call.size == 0:
             return empty(call, self.dtype), self._no_gradient(call, chosen, places)
         path, outputs = self._outputs(own, Request("both", places), call)
-        if call.size is None and not options:
+        if not options and _of_numbers(call):
             tree = self._mirrored(call, chosen, [None] * len(places))
             self._make_entry("both", call, own, Request("both", places), path, (None, tree))
         return outputs[0], self._mirrored(call, chosen, outputs[1:])
@@ -624,6 +624,11 @@ class Compiled:
 
     def __reduce__(self) -> Any:
         return pickled(self)
+
+
+def _of_numbers(call: Call) -> bool:
+    """Whether a call is one point without arrays."""
+    return call.size is None and not any(key and key[0] == "array" for key in call.key)
 
 
 def dtype_named(dtype: Any) -> str:

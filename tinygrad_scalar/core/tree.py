@@ -76,7 +76,7 @@ def _numbers_of(array: Any) -> list[Any]:
 
 
 def _is_single(array: Any) -> bool:
-    return array.dtype.name == "float32"  # type: ignore[no-any-return]
+    return array.dtype.char == "f"  # type: ignore[no-any-return]
 
 
 def placed(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
