@@ -213,7 +213,7 @@ MANY = 64
 def machine_code():
     """Compiled code runs in this process from now on."""
     pytest.importorskip("llvmlite")
-    from tinygrad_scalar.compiler.llvm.slots import Slots, running
+    from tinygrad_scalar.compiler.machine.slots import Slots, running
 
     assert Slots.of([Value(1.0)]) is not None
     assert running()

@@ -1,6 +1,7 @@
 """The rooms: imports go strictly down one list, and nothing is imported that is not in it."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,23 @@ PACKAGE = Path(tinygrad_scalar.__file__).parent
 
 # A room imports only rooms that stand before it. Modules that share a room (those of a package, or
 # those joined by a plus) may import each other as long as they do not do so in a circle.
+# CONTRIBUTING says what lives where, in the same order.
 ROOMS = str.split("""
-    files numbers checks seeds workers
+    numbers files+checks+seeds+workers
     core
-    functions plain teaching
+    functions+plain teaching
     modes expression
-    drawing compiler
+    drawing
+    compiler/machine compiler/ir
+    compiler/python compiler/llvm compiler/arrays compiler/vm compiler/c compiler
     nn+optim+data
     testing strategies
     __init__ bench cli __main__
 """)
-PLACES = {name: place for place, names in enumerate(ROOMS) for name in names.split("+")}
+PLACES = {
+    name.replace("/", "."): place for place, names in enumerate(ROOMS) for name in names.split("+")
+}
+ARROWS, FLOORS = 80, 12  # at most
 
 
 def modules():
@@ -36,7 +43,9 @@ NAMES = dict(modules())
 
 def room(module):
     """The place of a module's room in the list."""
-    return PLACES[module.split(".")[0]]
+    while module and module not in PLACES:
+        module = module.rpartition(".")[0]
+    return PLACES[module]
 
 
 def without_type_checking(tree):
@@ -52,11 +61,11 @@ def without_type_checking(tree):
                 todo.append(child)
 
 
-def imported_by(source, module=""):
-    """The modules of the package that a source imports, inside functions too."""
+def imported_by(source, module="", statements=ast.walk):
+    """The modules of the package that a source imports, inside functions and for types too."""
     package = module if module in NAMES and NAMES[module].name == "__init__.py" else None
     base = (package or module.rpartition(".")[0]).split(".")
-    for node in without_type_checking(ast.parse(source)):
+    for node in statements(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top, _, rest = alias.name.partition(".")
@@ -86,7 +95,7 @@ def faults(module, source):
 
 
 def test_every_module_has_a_room():
-    new = {module.split(".")[0] for module in NAMES} - set(PLACES)
+    new = {module.split(".")[0] for module in NAMES} - {place.split(".")[0] for place in PLACES}
     assert not new, f"give a place in ROOMS to {new}"
 
 
@@ -103,7 +112,9 @@ def test_no_module_imports_itself_in_a_circle():
     graph = {
         module: {
             other
-            for other in imported_by(path.read_text(encoding="utf-8"), module)
+            for other in imported_by(
+                path.read_text(encoding="utf-8"), module, without_type_checking
+            )
             if other != module and room(other) == room(module)
         }
         for module, path in NAMES.items()
@@ -113,6 +124,33 @@ def test_no_module_imports_itself_in_a_circle():
         assert free, f"in a circle: {sorted(graph)}"
         for module in free:
             del graph[module]
+
+
+def arrows():
+    """From room to room, what imports what, types included."""
+    return {
+        (room(module), room(other))
+        for module, path in NAMES.items()
+        for other in imported_by(path.read_text(encoding="utf-8"), module)
+        if room(module) != room(other)
+    }
+
+
+def test_there_are_few_arrows_between_few_floors():
+    found = arrows()
+    assert len(found) <= ARROWS
+    floors = {}
+    for place in range(len(ROOMS)):  # what a room imports stands before it
+        floors[place] = 1 + max((floors[low] for up, low in found if up == place), default=0)
+    assert max(floors.values()) <= FLOORS
+
+
+def test_contributing_tells_the_same_rooms():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = re.search(r"\| room \| what lives there \|\n\|[-|]*\n((?:\|.*\n)*)", text).group(1)
+    for line, names in zip(table.splitlines(), ROOMS, strict=True):
+        told = re.findall(r"`([^`]*)`", line.split("|")[1])
+        assert "+".join(name.removesuffix("/").removesuffix(".py") for name in told) == names
 
 
 # ── the test of the test ──────────────────────────────────────────────────────────────────────
@@ -129,6 +167,8 @@ def test_no_module_imports_itself_in_a_circle():
         "def f():\n    from tinygrad_scalar.modes.grad import grad",
         "if True:\n    import tinygrad_scalar.modes.grad",
         "if TYPE_CHECKING:\n    pass\nelse:\n    import tinygrad_scalar.modes.grad",
+        "if TYPE_CHECKING:\n    from tinygrad_scalar.modes.grad import grad",
+        "if typing.TYPE_CHECKING:\n    import tinygrad_scalar.modes.grad",
         "from tinygrad_scalar.drawing import dot",
     ],
 )
@@ -144,8 +184,6 @@ def test_an_import_upwards_is_found(source):
         "import tinygrad_scalar.numbers.precision",
         "from . import context",
         "import numpy, math",
-        "if TYPE_CHECKING:\n    from tinygrad_scalar.modes.grad import grad",
-        "if typing.TYPE_CHECKING:\n    import tinygrad_scalar.modes.grad",
     ],
 )
 def test_an_import_downwards_is_fine(source):

@@ -58,7 +58,7 @@ def test_functions_are_a_few_ulps_from_the_rows(name, bound):
 
 @pytest.mark.parametrize("name", [*LIBRARY, *COMPOSED])
 def test_the_same_without_a_vector_library(name, monkeypatch):
-    from tinygrad_scalar.compiler.llvm.jit import machine
+    from tinygrad_scalar.compiler.machine.jit import machine
 
     monkeypatch.setattr(machine(), "prefixes", [])
     row = TABLE[name]
@@ -72,7 +72,7 @@ def test_the_same_without_a_vector_library(name, monkeypatch):
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_any_number_of_lanes(size, dtype, monkeypatch):
-    from tinygrad_scalar.compiler.llvm.jit import machine
+    from tinygrad_scalar.compiler.machine.jit import machine
 
     monkeypatch.setattr(machine(), "bytes", size)
     w = Value(0.7)
@@ -177,7 +177,7 @@ def test_long_programs_call_their_formulas(name, monkeypatch):
 
 
 def test_without_the_expected_layout_of_objects_all_is_as_before(monkeypatch):
-    from tinygrad_scalar.compiler.llvm import cpython, slots
+    from tinygrad_scalar.compiler.machine import cpython, slots
 
     monkeypatch.setattr(cpython, "available", lambda: False)
     monkeypatch.setattr(slots, "_functions", lambda: None)
@@ -258,7 +258,7 @@ def test_results_are_fresh_though_memory_is_used_again():
 
 
 def test_leaves_of_other_kinds_are_read_and_written_the_plain_way():
-    from tinygrad_scalar.compiler.llvm.slots import Slots
+    from tinygrad_scalar.compiler.machine.slots import Slots
 
     leaves = [Value(float(k)) for k in range(20)]
     slots = Slots.of(leaves)

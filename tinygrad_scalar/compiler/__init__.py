@@ -6,8 +6,10 @@
 | `arguments`, `results`, `dispatch` | points and batches, and the right path for each |
 | `paths`, `listing` | one trace of the function; how it is shown |
 | `backends`, `masked` | the engines by name; which points a path is right for |
+| `to_c`, `on_device` | a function written as C; arrays that live on a GPU |
+| `machine/` | machine code as such, and the memory of arrays and Values |
 | `ir/` | the flat code: traced, differentiated, lowered to the rows that an engine has |
-| `python/`, `arrays/`, `llvm/`, `vm/` | an engine each |
+| `python/`, `arrays/`, `llvm/`, `vm/`, `c/` | an engine each |
 """
 
 from tinygrad_scalar.compiler.backends import engines

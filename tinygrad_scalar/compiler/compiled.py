@@ -261,7 +261,7 @@ class Compiled:
         call, own = self._prepared(args, options)
         if call.xp is not None:
             from tinygrad_scalar.compiler.c.body import NoFormulaError
-            from tinygrad_scalar.compiler.c.kernel import applies, sums
+            from tinygrad_scalar.compiler.on_device import applies, sums
 
             if call.size and applies(call):
                 with suppress(NoFormulaError):
@@ -393,7 +393,7 @@ class Compiled:
         ...     print(pathlib.Path(f"{folder}/product.h").read_text().count("PRODUCT_OUTPUTS 2"))
         1
         """
-        from tinygrad_scalar.compiler.c.library import request_for, write_library
+        from tinygrad_scalar.compiler.to_c import request_for, write_library
 
         self._made()
         own = self._own()
@@ -518,7 +518,7 @@ class Compiled:
             elif self.dtype == "float32":
                 outputs = rounded(outputs)
         elif self.engine == "cuda":
-            from tinygrad_scalar.compiler.c.kernel import host_batch
+            from tinygrad_scalar.compiler.on_device import host_batch
 
             path, outputs = host_batch(own, request, call)
         else:
@@ -549,8 +549,8 @@ class Compiled:
         """On arrays that are not NumPy's: by a kernel on their device, or in their namespace."""
         if self._named in (None, "cuda"):
             from tinygrad_scalar.compiler.c.body import NoFormulaError
-            from tinygrad_scalar.compiler.c.kernel import applies
-            from tinygrad_scalar.compiler.c.kernel import evaluated as on_device
+            from tinygrad_scalar.compiler.on_device import applies
+            from tinygrad_scalar.compiler.on_device import evaluated as on_device
 
             if applies(call):
                 chosen, _ = self._chosen(call)

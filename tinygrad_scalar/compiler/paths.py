@@ -30,7 +30,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     TraceError,
 )
 from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
-from tinygrad_scalar.compiler.llvm import slots
+from tinygrad_scalar.compiler.machine import slots
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import is_structure, leaves, like

@@ -21,7 +21,7 @@ def source_for(
     path = own.paths[-1]
     request = Request("both", inputs) if len(path.outputs) == 1 else VALUE
     if target == "c":
-        from tinygrad_scalar.compiler.c.library import library
+        from tinygrad_scalar.compiler.to_c import library
 
         return library(own.paths, request, "compiled", "compiled", about)[0]
     program = path.program(request)

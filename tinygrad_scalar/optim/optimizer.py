@@ -15,7 +15,7 @@ from tinygrad_scalar.numbers.precision import is_number
 from tinygrad_scalar.optim.schedules import Schedule
 
 if TYPE_CHECKING:
-    from tinygrad_scalar.compiler.llvm.slots import Slots
+    from tinygrad_scalar.compiler.machine.slots import Slots
 
 Rule = Callable[..., tuple[Any, ...]]
 FEW = 30  # parameters that Python moves as fast as machine code does
@@ -106,12 +106,12 @@ class Optimizer:
     @property
     def _slots(self) -> Slots | None:
         """All parameters' numbers at once, where compiled code runs already."""
-        room = sys.modules.get("tinygrad_scalar.compiler.llvm.slots")
+        room = sys.modules.get("tinygrad_scalar.compiler.machine.slots")
         return None if room is None or not room.running() else self._reached
 
     @cached_property
     def _reached(self) -> Slots | None:
-        from tinygrad_scalar.compiler.llvm.slots import Slots
+        from tinygrad_scalar.compiler.machine.slots import Slots
 
         return Slots.of(self.params) if len(self.params) > FEW else None
 

@@ -23,8 +23,8 @@ from tinygrad_scalar.compiler.ir.tape import (
     TAKE,
     Tape,
 )
-from tinygrad_scalar.compiler.llvm import slots
-from tinygrad_scalar.compiler.llvm.workspace import address
+from tinygrad_scalar.compiler.machine import slots
+from tinygrad_scalar.compiler.machine.workspace import address
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 

@@ -3,7 +3,5 @@
 | module | what it does |
 |---|---|
 | `builder`, `writer`, `loops` | a program as LLVM assembly, its loops as loops |
-| `jit`, `functions`, `kernel` | LLVM itself; long formulas made once; the kernel |
-| `workspace` | memory that is used again call after call |
-| `cpython`, `slots` | one point at full speed; the leaves of a model at once |
+| `functions`, `kernel` | long formulas made once; the kernel |
 """

@@ -11,8 +11,8 @@ import functools
 from tinygrad_scalar.compiler.ir.lower import alone, has_template, template_of
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
-from tinygrad_scalar.compiler.llvm.jit import LOCK, Module, machine
 from tinygrad_scalar.compiler.llvm.writer import Writer
+from tinygrad_scalar.compiler.machine.jit import LOCK, Module, machine
 from tinygrad_scalar.core.primitive import Primitive
 
 LONG = 8  # lines of a formula that are worth a call

@@ -20,11 +20,11 @@ from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.schedule import scheduled
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER, ieee
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE, Target
-from tinygrad_scalar.compiler.llvm.cpython import LIMIT, Entry, Text, possible
 from tinygrad_scalar.compiler.llvm.functions import functions
-from tinygrad_scalar.compiler.llvm.jit import LOCK, MEDIUM, SMALL, Module, machine
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
-from tinygrad_scalar.compiler.llvm.workspace import TURNS, Workspace, address, aligned
+from tinygrad_scalar.compiler.machine.cpython import LIMIT, Entry, Text, possible
+from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, SMALL, Module, machine
+from tinygrad_scalar.compiler.machine.workspace import TURNS, Workspace, address, aligned
 from tinygrad_scalar.core.primitive import Primitive
 
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept

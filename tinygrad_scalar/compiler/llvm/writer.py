@@ -14,7 +14,7 @@ from tinygrad_scalar.compiler.ir.program import CONSTANT, PARAMETER, Program, te
 from tinygrad_scalar.compiler.ir.schedule import last_guard
 from tinygrad_scalar.compiler.ir.tape import CONDITIONS, GUARDS, HOLDS, MARKERS
 from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target
-from tinygrad_scalar.compiler.llvm.workspace import TURNS
+from tinygrad_scalar.compiler.machine.workspace import TURNS
 from tinygrad_scalar.core.primitive import Primitive
 
 CHUNK = 2000  # lines of a function

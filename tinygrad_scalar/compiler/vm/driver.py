@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-from tinygrad_scalar.compiler.llvm.jit import Module
+from tinygrad_scalar.compiler.machine.jit import Module
 
 # the indices, how many iterations, values, gradients, what must be finite, the mask of guards
 INSTRUCTION = (

@@ -16,9 +16,9 @@ import numpy as np
 
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
-from tinygrad_scalar.compiler.llvm.jit import Module, machine
 from tinygrad_scalar.compiler.llvm.kernel import Callbacks, Kernel
-from tinygrad_scalar.compiler.llvm.workspace import address
+from tinygrad_scalar.compiler.machine.jit import Module, machine
+from tinygrad_scalar.compiler.machine.workspace import address
 from tinygrad_scalar.compiler.vm.bytecode import Stream
 from tinygrad_scalar.compiler.vm.driver import SUMS, Plan, driver
 from tinygrad_scalar.compiler.vm.operations import Wanted

@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinygrad_scalar.compiler.llvm.cpython import NUMBER, TYPE, available
+from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available
 from tinygrad_scalar.core.value import Value
 
 _TEXT = """
@@ -104,8 +104,8 @@ def _functions() -> tuple[Any, Any, Any] | None:
     """`gather`, `set`, and the module that they live in."""
     if not available():
         return None
-    from tinygrad_scalar.compiler.llvm.cpython import _api
-    from tinygrad_scalar.compiler.llvm.jit import Module
+    from tinygrad_scalar.compiler.machine.cpython import _api
+    from tinygrad_scalar.compiler.machine.jit import Module
 
     text = _TEXT.format(
         type=TYPE, float=id(float), number=NUMBER,

@@ -1,0 +1,8 @@
+"""Machine code as such, and the memory that it reads and writes.
+
+| module | what it does |
+|---|---|
+| `jit` | LLVM itself: text made into code |
+| `workspace` | memory that is used again call after call |
+| `cpython`, `slots` | one point at full speed; the leaves of a model at once |
+"""
