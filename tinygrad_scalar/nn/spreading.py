@@ -13,7 +13,6 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.compiler.sharded import Sharded
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.checkpoint import sources_of_randomness
 from tinygrad_scalar.nn.module import Module
@@ -107,6 +106,8 @@ class Compiled:
         import numpy as np
 
         self.shards = shards
+        from tinygrad_scalar.compiler.sharded import Sharded
+
         call, own = replay.compiled._prepared((replay.X, replay.y), {})
         self._sharded = Sharded(replay.compiled, own, "fit", np.array(list(call.columns)))
 
