@@ -84,6 +84,11 @@ def test_backward_sums_over_the_chunks():
     gradient, w.grad = w.grad, 0.0
     assert loss.backward(*LAZY) == pytest.approx(expected, rel=1e-13)
     assert w.grad == pytest.approx(gradient, rel=1e-13)
+    by_name = compile(lambda x, how, y: loss.function(x, y) if how == "both" else x[0], argnums=0)
+    w.grad = 0.0
+    assert by_name.backward(LAZY[0], "both", LAZY[1]) == pytest.approx(expected, rel=1e-13)
+    assert w.grad == pytest.approx(gradient, rel=1e-13)
+    same(by_name.grad(LAZY[0], "x", 1.0), by_name.grad(X, "x", 1.0))
     again = compile(loss.function)
     w.grad = 0.0
     assert again.backward(*LAZY) == pytest.approx(expected, rel=1e-13)

@@ -150,6 +150,16 @@ def test_numbers_of_leaves_are_read_anew_and_the_function_travels_once():
         assert executor.blobs == 1
 
 
+def test_a_branch_on_a_leaf_is_asked_anew():
+    w = Value(1.0)
+    f = compile(lambda x: w * x if w > 0 else 5.0 * w)
+    x, executor = np.array([1.0, 2.0, 3.0]), Backwards()
+    for number, mean, gradient in ((1.0, 2.0, 2.0), (-1.0, -5.0, 5.0), (2.0, 4.0, 2.0)):
+        w.data, w.grad = number, 0.0
+        assert f.backward(x, shards=2, executor=executor) == mean
+        assert w.grad == gradient
+
+
 def digits(count=200):
     images, labels = data.digits()
     return images[:count], labels[:count]

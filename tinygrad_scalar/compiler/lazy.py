@@ -174,26 +174,30 @@ def sums_of_chunks(
     size = len(next(x for x in flat if is_lazy(x)))
     if not size:
         raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
-    call, own = compiled._prepared([_empty(x) for x in flat], options)
-    del call
+    constants = compiled._constants(flat)
+    _, own = compiled._prepared([_empty(x) for x in flat], options, constants)
 
     def run(work: Work, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         blob, compute = dask.delayed(work.blob, pure=False), dask.delayed(_summed, pure=False)
         try:
-            return list(dask.compute(*[compute(work.token, blob, *each) for each in calls]))
+            tasks = [compute(work.token, blob, constants, *each) for each in calls]
+            return list(dask.compute(*tasks))
         except BaseException as error:
             tell(error, "backward", "Dask", "not all")
             raise
 
     def first() -> list[float]:
         rows = dask.compute(*[x[:1] if is_lazy(x) else x for x in flat])
-        return [c if isinstance(c, float) else float(c[0]) for c in taken_apart(rows).columns]
+        columns = taken_apart(rows, "backward", constants).columns
+        return [c if isinstance(c, float) else float(c[0]) for c in columns]
 
     return size, compiled._sharded_by(own).sums(run, _blocks(flat), first)
 
 
-def _summed(token: str, blob: bytes, numbers: list[float], block: list[Any], settled: Any) -> Any:
-    arguments = [(numbers, list(taken_apart(block).columns), settled)]
-    _, found = perform(token, blob, pickle.dumps(arguments))
+def _summed(
+    token: str, blob: bytes, constants: Any, numbers: list[float], block: list[Any], settled: Any
+) -> Any:
+    columns = list(taken_apart(block, "backward", constants).columns)
+    _, found = perform(token, blob, pickle.dumps([(numbers, columns, settled)]))
     assert found is not None  # noqa: S101 (the work came along)
     return found[0]

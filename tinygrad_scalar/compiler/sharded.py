@@ -54,9 +54,10 @@ class Sharded:
         found: list[Any] = [None] * len(shards)
         while None in found:
             left = [k for k, sums in enumerate(found) if sums is None]
+            work = self._work()
             numbers = [float(leaf.data) for leaf in self._leaves()]
             calls = [(numbers, shards[k], settled) for k in left]
-            for k, (sums, point) in zip(left, run(self._work(), calls), strict=True):
+            for k, (sums, point) in zip(left, run(work, calls), strict=True):
                 found[k] = sums
                 if sums is None:  # on the same points, whoever meets them
                     path, _ = self.own.traced_at(point)
@@ -174,5 +175,4 @@ def _joined(some: tuple[Any, Any], more: tuple[Any, Any]) -> tuple[Any, Any]:
 
 def sliced(columns: Any, shards: Sequence[tuple[int, int]]) -> list[Any]:
     """The columns of every shard; numbers are the same for all."""
-    cut: Callable[[Any, int, int], Any] = lambda c, a, b: c if isinstance(c, float) else c[a:b]  # noqa: E731
-    return [[cut(column, a, b) for column in columns] for a, b in shards]
+    return [[c if isinstance(c, float) else c[a:b] for c in columns] for a, b in shards]
