@@ -17,9 +17,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 VARIABLE = "TINYGRAD_SCALAR_COMPILED"
 ENGINE = "tinygrad_scalar/core"
-MODULES = ("carrier", "arithmetic", "recorded", "value", "sweep")
+MODULES = ("carrier.py", "arithmetic.py", "recorded.py", "value.pyx", "passes.py")
 # Annotations are for people and mypy; pickling is the library's own (pickling.py).
-DIRECTIVES = {"language_level": 3, "annotation_typing": False, "auto_pickle": False}
+DIRECTIVES = {"language_level": 3, "annotation_typing": False, "auto_pickle": False, "cpow": True}
 
 
 def asked() -> bool:
@@ -60,7 +60,8 @@ def extensions(root: Path, place: Path) -> list[Path]:
 
     os.chdir(root)  # module names are worked out from where the sources stand
     sources = [
-        Extension(f"{ENGINE}/{name}".replace("/", "."), [f"{ENGINE}/{name}.py"]) for name in MODULES
+        Extension(f"{ENGINE}/{Path(name).stem}".replace("/", "."), [f"{ENGINE}/{name}"])
+        for name in MODULES
     ]
     modules = cythonize(
         sources, build_dir=str(place), compiler_directives=DIRECTIVES, force=True, quiet=True

@@ -3,8 +3,10 @@
 import cmath
 import copy
 import decimal
+import inspect
 import math
 import operator
+import pickle
 import statistics
 import subprocess
 import sys
@@ -736,11 +738,52 @@ def test_data_and_grad_are_readable_and_writable():
     assert (v.data, v.grad) == (3.0, 5.0)
     v.data -= 0.5 * v.grad
     assert v.data == 0.5
-    with pytest.raises(AttributeError):
-        v.weight = 1.0
-    for name in ("parents", "operands", "local_derivatives"):
+    for name in ("parents", "operands", "local_derivatives", "_prev", "_op"):
         with pytest.raises(AttributeError):
             setattr(v, name, ())
+
+
+def test_a_programs_own_attributes_are_kept():
+    p = Value(1.0, label="p")
+    p.m = [0.5]
+    q = p * 2.0
+    q.note = "twice"
+    for twin in (copy.copy(q), copy.deepcopy(q), pickle.loads(pickle.dumps(q))):
+        assert twin.note == "twice"
+        assert twin.parents[0].m == [0.5]
+    assert copy.deepcopy(q).parents[0].m is not p.m
+    del p.m
+    assert not hasattr(p, "m")
+
+
+def test_the_inside_of_micrograd_is_there_to_be_read():
+    x, y = Value(2.0), Value(3.0)
+    assert (x * x)._prev == {x}
+    assert (x + y)._prev == {x, y}
+    assert x._prev == set()
+    operations = [x, x + y, x * y, x**2, x.relu(), x**y, x.exp(), x - y]
+    assert [v._op for v in operations] == ["", "+", "*", "**2.0", "ReLU", "pow", "exp", "sub"]
+
+
+def test_the_inside_of_micrograd_is_not_to_be_written():
+    x = Value(2.0)
+
+    def set_backward():
+        x._backward = lambda: None
+
+    for attempt in (
+        set_backward,
+        lambda: Value(4.0, (x,), "**2"),
+        lambda: Value(4.0, _children=()),
+    ):
+        with pytest.raises(
+            (AttributeError, TypeError), match=r"primitive\(.*Coming from micrograd"
+        ):
+            attempt()
+
+
+def test_the_signature_is_what_is_meant_to_be_given():
+    assert str(inspect.signature(Value)) == "(data, *, label='', latex='')"
 
 
 def test_detach_is_a_leaf_with_the_same_data():

@@ -13,7 +13,7 @@ from tinygrad_scalar.core import primitives as table
 from tinygrad_scalar.core.arithmetic import gelu  # noqa: F401 (one of these functions)
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.undefined import plain
-from tinygrad_scalar.core.value import many
+from tinygrad_scalar.core.value import several
 from tinygrad_scalar.numbers.precision import uncommon
 
 identity = table.identity  # a node of its own, for a Value that a mode passes on
@@ -104,7 +104,8 @@ def _all(values: Iterable[Any], name: str, *, empty: float | None = None) -> Any
         if empty is None:
             raise ValueError(f"{name} of no values is undefined: give at least one")
         return empty
-    return many(table.TABLE[name], operands)
+    node = several(table.TABLE[name], operands)
+    return table.TABLE[name](*operands) if node is None else node
 
 
 def _listed(values: Iterable[Any], name: str) -> list[Any]:

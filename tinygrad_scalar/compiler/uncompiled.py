@@ -152,7 +152,7 @@ def _backward(flat: Flat, path: Path, x: Sequence[float], undefined: Policy) -> 
     if not isinstance(y, Value):
         return [float(y), *[0.0] * len(asked)]
     slopes = {id(leaf): 0.0 for leaf in asked}
-    if any(leaf._y < started and id(leaf) not in slopes for leaf in leaves_of([y])):
+    if any(leaf._made < started and id(leaf) not in slopes for leaf in leaves_of([y])):
         raise TraceError(
             "backward: where it handles an exception the function reads Values that it does not "
             "read else: choose with if or where"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ from tinygrad_scalar.core.application import PRODUCTS
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import NOTHING, active_nodes, consumers_first, nodes_below
+from tinygrad_scalar.core.passes import added, write
 from tinygrad_scalar.core.reverse import propagate
-from tinygrad_scalar.core.sweep import added, check_leaves, leaves_below, running, sweep, write
+from tinygrad_scalar.core.sweep import check_leaves, leaves_below, running, sweep, sweep_inputs
 from tinygrad_scalar.core.undefined import Policy, check_policy, plain
 from tinygrad_scalar.numbers.precision import is_number, like, quietly
 
@@ -28,9 +29,8 @@ def backward(
     inputs: Value | Iterable[Value] | None,
     create_graph: bool,
     undefined: Policy,
-    leaf: Callable[[Any], Value],
 ) -> GradTable:
-    """See `Value.backward`; `leaf` makes a Value of a number, where the table holds Values."""
+    """See `Value.backward`."""
     check_policy(undefined)
     seed = _checked_seed(output, seed, create_graph)
     asked = None if inputs is None else _checked_inputs(output, inputs)
@@ -38,7 +38,7 @@ def backward(
     if not create_graph and undefined == "subgradient" and isinstance(output.data, float):
         table = _at_speed(output, seed, asked)
     if table is None:
-        table = _by_the_book(output, seed, asked, undefined, leaf if create_graph else None)
+        table = _by_the_book(output, seed, asked, undefined, create_graph)
     _count_edges(table)
     return table
 
@@ -114,6 +114,23 @@ def gradients(
     return [table[node] for node in inputs]
 
 
+def gradients_at_speed(output: Value, inputs: Sequence[Value], started: int) -> list[float] | None:
+    """The gradient of a float with respect to each input, in one pass; writes no `.grad`.
+
+    None where that would not be all: a leaf was made before run `started`, something undefined
+    arose, or another sweep is under way.
+    """
+    global _sweeping
+    with running:
+        if _sweeping:
+            return None
+        _sweeping = True
+        try:
+            return sweep_inputs(output, inputs, started)
+        finally:
+            _sweeping = False
+
+
 def leaves_of(outputs: Sequence[Value]) -> list[Value]:
     """The leaves that the outputs depend on, each once. O(edges)."""
     with running:
@@ -149,7 +166,7 @@ def _table(
     for output, seed in zip(outputs, seeds, strict=True):
         carried = seed if isinstance(seed, Carrier) else like(seed, output.data)
         start[id(output)] = start[id(output)] + carried if id(output) in start else carried
-    check_leaves(order)
+    check_leaves(node for node in order if node.primitive is None)
     with quietly():
         found = propagate(order, start, active, cut, undefined, graph)
     return order, found
@@ -166,18 +183,18 @@ def _by_the_book(
     seed: Any,
     asked: Sequence[Value] | None,
     undefined: Policy,
-    leaf: Callable[[Any], Value] | None,
+    graph: bool,
 ) -> GradTable:
     """`.grad` is written only when all of it has succeeded."""
-    order, found = _table([output], [seed], asked, undefined, leaf is not None)
+    order, found = _table([output], [seed], asked, undefined, graph)
     found = _filled([output], found)
     wanted = None if asked is None else {id(node) for node in asked}
     with running:  # what stands in `.grad` is read and added to
         _write(order, found, wanted)
-    if leaf is None:
+    if not graph:
         return GradTable(order, found, asked or ())
-    found = [leaf(x) if is_number(x) else x for x in found]
-    return GradTable(order, found, asked or (), leaf(0.0))
+    found = [output._leaf(x) if is_number(x) else x for x in found]
+    return GradTable(order, found, asked or (), output._leaf(0.0))
 
 
 def _write(order: Sequence[Value], found: Sequence[Any], wanted: set[int] | None) -> None:

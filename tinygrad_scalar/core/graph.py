@@ -6,7 +6,6 @@ and goes down to the leaves. Algorithm 6.1's numbering u(1)…u(n) is `topologic
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -85,23 +84,24 @@ def consumers_first(
 
     With `active`, only these nodes (by id) and the edges between them count.
     """
-
-    def parents_of(node: Any) -> list[Any]:
-        if id(node) in cut:
-            return []
-        return [p for p in node.parents if active is None or id(p) in active]
-
     reached = [node for node in outputs if active is None or id(node) in active]
-    pending: Counter[int] = Counter({id(node): 0 for node in reached})
+    pending = {id(node): 0 for node in reached}
+    edges: list[Sequence[Any]] = []
     for node in reached:
-        for parent in parents_of(node):
-            if id(parent) not in pending:
+        parents = () if id(node) in cut else node.parents
+        if active is not None:
+            parents = [parent for parent in parents if id(parent) in active]
+        edges.append(parents)
+        for parent in parents:
+            consumers = pending.get(id(parent))
+            if consumers is None:
                 reached.append(parent)
-            pending[id(parent)] += 1
+            pending[id(parent)] = (consumers or 0) + 1
+    below = dict(zip(map(id, reached), edges, strict=True))
     order = [node for node in outputs if pending.get(id(node)) == 0]
     for node in order:
-        for parent in parents_of(node):
-            pending[id(parent)] -= 1
-            if not pending[id(parent)]:
+        for parent in below[id(node)]:
+            pending[id(parent)] = consumers = pending[id(parent)] - 1
+            if not consumers:
                 order.append(parent)
     return order

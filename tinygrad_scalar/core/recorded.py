@@ -1,99 +1,67 @@
-"""What a node remembers: its operands, the numbers it saw, and the local derivatives at these."""
+"""What every node can do: tell what it was computed from, compare, copy, differentiate itself."""
 
 from __future__ import annotations
 
 import operator
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial as bind
 from itertools import repeat
-from typing import Any
+from typing import Any, NoReturn
 
-from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import Application
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import nodes_below
-from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.pickling import copied, deep_copied, flattened
+from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.provenance import NOTHING, Provenance
+from tinygrad_scalar.core.provenance import current as current_provenance
 from tinygrad_scalar.core.ufuncs import apply_ufunc
 from tinygrad_scalar.core.undefined import is_nan, partial_at
-from tinygrad_scalar.numbers.precision import Number, evaluate, is_number, like, together
+from tinygrad_scalar.numbers.precision import Number, is_number, like, together, uncommon
 
-PAIRS = frozenset((primitives.add, primitives.sub, primitives.mul, primitives.div, primitives.pow))
+_MICROGRADS = {"add": "+", "mul": "*", "relu": "ReLU"}
+
+
+# What an operation saw: its result, or all of several; its operands' numbers; the Values among
+# these by position, None for a plain number.
+Operation = tuple[Any, tuple[Number, ...], tuple[Any, ...]]
 
 
 class Recorded(Arithmetic):
-    """All of a `Value` but how it is made: its slots, and what is read out of them."""
+    """All of a `Value` but how it is stored and made; `Value` says what its slots are."""
 
-    # A node holds what its local derivatives need, by the number of its operands:
-    #   leaf                 primitive None, _x its Tracker or None, _y context.runs when made
-    #   one                  _a its parent, _x the number seen there, _y the result
-    #   two (+ − × ÷ **)     _a and _b the parents (None for a plain number), _x and _y the numbers
-    #   any other            _x the result and then the numbers seen, _y the parents (or None)
-    # _sweep is the stamp of the last sweep that came by and _sent its gradient under way (unset
-    # before); _provenance is unset (or None) until it is noted.
-    __slots__ = (
-        "__weakref__",
-        "_a",
-        "_b",
-        "_provenance",
-        "_sent",
-        "_sweep",
-        "_x",
-        "_y",
-        "data",
-        "grad",
-        "primitive",
-    )
-    data: Number
-    grad: Number
-    primitive: Primitive | None
-    _a: Any
-    _b: Any
-    _x: Any
-    _y: Any
-    _sweep: object
-    _sent: Any
-    _provenance: Provenance
+    level = 1
+    __slots__ = ()
 
     @property
-    def provenance(self) -> Provenance:
+    def provenance(self: Any) -> Provenance:
         """Label, scope and line of user code; shared and empty unless something was noted."""
         return getattr(self, "_provenance", None) or NOTHING
 
     @property
-    def label(self) -> str:
+    def label(self: Any) -> str:
         """The name shown in tables and pictures; empty unless given."""
-        return self.provenance.label
+        label: str = self.provenance.label
+        return label
 
     @label.setter
-    def label(self, label: str) -> None:
+    def label(self: Any, label: str) -> None:
         self._provenance = self.provenance.relabelled(label)
 
     @property
-    def parents(self) -> tuple[Any, ...]:
-        """The Values this was computed from, in order and with repetition; () for a leaf."""
-        a, b = self._a, self._b
-        if a is not None:
-            return (a,) if b is None else (a, b)
-        if b is not None:
-            return (b,)
-        if self.primitive is None:
-            return ()
-        return tuple(parent for parent in self._y if parent is not None)
-
-    @property
-    def operands(self) -> tuple[Any, ...]:
+    def operands(self: Any) -> tuple[Any, ...]:
         """Everything this was computed from, in order: Values, and plain numbers as numbers."""
-        values, parents = self._seen()[1], self._slots()
+        _, values, parents = self._operation()
         return tuple(
             value if parent is None else parent
             for value, parent in zip(values, parents, strict=True)
         )
 
     @property
-    def local_derivatives(self) -> tuple[Callable[[], Number], ...]:
+    def local_derivatives(self: Any) -> tuple[Callable[[], Number], ...]:
         """One callable per parent, giving ∂(this)/∂(parent) for the numbers the operation saw.
 
         >>> from tinygrad_scalar import Value
@@ -108,11 +76,29 @@ class Recorded(Arithmetic):
             bind(partial, i) for i, parent in enumerate(self._slots()) if parent is not None
         )
 
-    def zero_grad(self) -> None:
+    def zero_grad(self: Any) -> None:
         """Set the gradient of every node below this one, and its own, to 0.0. O(nodes)."""
         nodes = list(nodes_below(self))
         # one call of C, so that Ctrl-C comes before it or after it
-        deque(map(vars(Recorded)["grad"].__set__, nodes, repeat(0.0)), maxlen=0)
+        deque(map(setattr, nodes, repeat("grad"), repeat(0.0)), maxlen=0)
+
+    def detach(self: Any) -> Any:
+        """A leaf with the same data: what is computed from it sends no gradient here.
+
+        While a function is being compiled, what is traced instead, so that no number is frozen.
+        """
+        tracer = None if context.plain else context.settings().tracer
+        return self._leaf(self.data) if tracer is None else tracer(self).detach()
+
+    # ── copies keep the graph ─────────────────────────────────────────────────────────────────
+    def __copy__(self: Any) -> Any:
+        return copied(self)
+
+    def __deepcopy__(self: Any, memo: dict[int, Any]) -> Any:
+        return deep_copied(self, memo)
+
+    def __reduce_ex__(self: Any, protocol: Any) -> tuple[Any, ...]:
+        return flattened(self)
 
     # ── comparisons look at the data, hashing at the identity ─────────────────────────────────
     def __hash__(self) -> int:
@@ -139,62 +125,83 @@ class Recorded(Arithmetic):
     def __bool__(self) -> bool:
         return bool(_compared(operator.ne, self, 0.0))
 
-    def __repr__(self) -> str:
+    def __repr__(self: Any) -> str:
         label = f", label={self.label!r}" if self.label else ""
         return f"Value({self.data!r}, grad={self.grad!r}{label})"
 
-    def __format__(self, specification: str) -> str:
+    def __format__(self: Any, specification: str) -> str:
         return format(self.data, specification) if specification else repr(self)
 
-    def example(self) -> Number:
+    def example(self: Any) -> Number:
         """The number carried."""
         return self.data
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         return apply_ufunc(ufunc, method, inputs, options)
 
-    def _slots(self) -> tuple[Any, ...]:
-        """The parents by position, None where a plain number stands."""
+    # ── as micrograd has it ───────────────────────────────────────────────────────────────────
+    @property
+    def _prev(self: Any) -> set[Any]:
+        """The parents, each once."""
+        return set(self.parents)
+
+    @property
+    def _op(self: Any) -> str:
+        """What made it: '' for a leaf, '+', '*', '**2.0', 'ReLU', else the row's name."""
         if self.primitive is None:
-            return ()
-        if self.primitive.arity == 1:
-            return (self._a,)
-        return (self._a, self._b) if self.primitive in PAIRS else self._y
+            return ""
+        name: str = self.primitive.name
+        _, x, parents = self._operation()
+        if name == "pow" and parents[1] is None:
+            return f"**{x[1]}"
+        return _MICROGRADS.get(name, name)
 
-    def _seen(self) -> tuple[Any, tuple[Number, ...]]:
+    @property
+    def _backward(self: Any) -> Any:
+        return refuse("Value: _backward is not kept")
+
+    @_backward.setter
+    def _backward(self: Any, _: Any) -> None:
+        refuse("Value: _backward cannot be set")
+
+    @property
+    def _children(self: Any) -> Any:
+        refuse("Value: _children is not kept")
+
+    @_children.setter
+    def _children(self: Any, _: Any) -> None:
+        refuse("Value: _children cannot be set")
+
+    def _seen(self: Any) -> tuple[Any, tuple[Number, ...]]:
         """The result and the operands' numbers as the operation saw them."""
-        row = self.primitive
-        if row is None:
-            return self.data, ()
-        if row.arity == 1:
-            return self._y, (self._x,)
-        if row in PAIRS:
-            values = self._x, self._y
-            try:
-                return evaluate(row.forward, values, row.mpmath), values
-            except ArithmeticError:  # a quotient made under ieee
-                return self.data, values
-        return self._x[0], self._x[1:]
+        y, x, _ = self._operation()
+        return y, x
 
-    def _partial(self, i: int) -> Number:
+    def _slots(self: Any) -> tuple[Any, ...]:
+        """The parents by position, None where a plain number stands."""
+        _, _, parents = self._operation()
+        return parents  # type: ignore[no-any-return]
+
+    def _partial(self: Any, i: int) -> Number:
         """The number ∂(this)/∂(operand i), for the operands that the operation saw."""
-        y, x = self._seen()
-        return like(partial_at(self.primitive, i, y, x), self.data)  # type: ignore[arg-type]
+        y, x, _ = self._operation()
+        return like(partial_at(self.primitive, i, y, x), self.data)
 
-    def _application(self, graph: bool) -> Application:
+    def _application(self: Any, graph: bool) -> Application:
         """The use of the row that this is, over the operands' own nodes or over numbers."""
         row: Any = self.primitive
         if not graph:
-            y, numbers = self._seen()
+            y, numbers, _ = self._operation()
             return Application(row, y, numbers, self.operands, self.provenance)
         if any(map(callable, row.partials)):
             self._check_unchanged()
         whole = self if row.joint is None else self._siblings()
         return Application(row, whole, self.operands, self.operands, self.provenance)
 
-    def _check_unchanged(self) -> None:
+    def _check_unchanged(self: Any) -> None:
         """RuntimeError if an operand's `data` was overwritten since then."""
-        for i, (parent, seen) in enumerate(zip(self._slots(), self._seen()[1], strict=True)):
+        _, numbers, parents = self._operation()
+        for i, (parent, seen) in enumerate(zip(parents, numbers, strict=True)):
             if parent is not None and not _same(like(parent.data, seen), seen):
                 name = self.primitive.name if self.primitive else ""
                 raise RuntimeError(
@@ -202,7 +209,7 @@ class Recorded(Arithmetic):
                     "computed; compute it again before backward(create_graph=True)"
                 )
 
-    def _siblings(self) -> tuple[Any, ...]:
+    def _siblings(self: Any) -> tuple[Any, ...]:
         """All outputs of the operation with several outputs that this is one of."""
         row: Any = self.primitive
         outputs = list(row.joint(*self.operands))
@@ -210,16 +217,78 @@ class Recorded(Arithmetic):
         return tuple(outputs)
 
 
+# ── making nodes ──────────────────────────────────────────────────────────────────────────────
+def record(primitive: Primitive, operands: Sequence[Any]) -> Any:
+    """The general way to make a node: evaluate, then note operands and what they were.
+
+    While a function is being compiled, what it computes from closed-over Values is traced instead.
+    """
+    settings = context.settings()
+    if settings.tracer is not None:
+        closed_over = next(x for x in operands if isinstance(x, Recorded))
+        return settings.tracer(closed_over).apply(primitive, operands)
+    parents: Any = tuple(x if isinstance(x, Recorded) else None for x in operands)
+    beside = uncommon(parent.data for parent in parents if parent is not None)
+    values = together(
+        primitive.checked(x, beside) if parent is None else parent.data
+        for x, parent in zip(operands, parents, strict=True)
+    )
+    y = primitive.evaluate(values)
+    if settings.tracker is not None:
+        settings.tracker.used(operands)
+    if isinstance(primitive, Joint):
+        return tuple(
+            node_of(row, data, parents, values, y)
+            for row, data in zip(primitive.outputs, y, strict=True)
+        )
+    return node_of(primitive, y, parents, values, y)
+
+
+def node_of(
+    primitive: Primitive, data: Number, parents: tuple[Any, ...], values: tuple[Any, ...], y: Any
+) -> Any:
+    """A node of any row: its data, its parents by position, the numbers seen and the result."""
+    node = next(parent for parent in parents if parent is not None)._leaf(data)
+    settings = context.settings()
+    if not settings.recording:
+        return node
+    node._computed(primitive, data, node.grad, (y, values, parents))
+    for counter in settings.counters:
+        counter.recorded(node)
+    if settings.tracker is not None:
+        settings.tracker.made(node)
+    return node
+
+
+def refuse(what: str, error: type[Exception] = AttributeError) -> NoReturn:
+    """What only micrograd's inside has, and what to write instead."""
+    raise error(
+        f'{what}: an operation of your own is a row, primitive("cube", lambda x: x**3, '
+        "lambda y, x: 3 * x * x), and parents tells what a Value came from; "
+        'see "Coming from micrograd" in the documentation'
+    )
+
+
+def noted(node: Any) -> None:
+    """Note scope and line on a node made inside a block that asks for it."""
+    settings = context.settings()
+    if settings.tracker is not None:
+        settings.tracker.made(node)
+    if settings.scope or settings.lines:
+        node._provenance = current_provenance(node.label)._replace(latex=node.provenance.latex)
+
+
 def _same(a: Any, b: Any) -> bool:
     """Equal, or NaN both."""
     return a is b or bool(a == b) or (is_nan(a) and is_nan(b))
 
 
-def _compared(compare: Callable[[Any, Any], Any], a: Recorded, b: Any) -> Any:
+def _compared(compare: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
     tracer = None if context.plain else context.settings().tracer
     if tracer is not None and (isinstance(b, Carrier) or is_number(b)):
         return compare(tracer(a), b)
-    x, y = a.data, b.data if isinstance(b, Recorded) else b
+    x: Any = a.data
+    y: Any = getattr(b, "data", b) if isinstance(b, Recorded) else b
     if y.__class__ is not x.__class__:
         if not is_number(y):
             return NotImplemented

@@ -7,11 +7,12 @@ and then the gradients are a graph of their own. `sweep.py` does the same for fl
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from tinygrad_scalar.core import context
-from tinygrad_scalar.core.application import Application
+from tinygrad_scalar.core.application import Application, product
+from tinygrad_scalar.core.primitive import no_kinks
 from tinygrad_scalar.core.undefined import Judge, Policy, is_nan, plain
 
 _INFINITE = (math.inf, -math.inf)
@@ -48,27 +49,81 @@ def _propagate(
     infinities = _Infinities(judge)
     gradients = []
     for node in order:
-        gradient = infinities.settled(node, table.pop(id(node), None))
+        gradient = table.pop(id(node), None)
+        if infinities.clashes or infinities.lost:
+            gradient = infinities.settled(node, gradient)
         gradients.append(gradient)
         if gradient is None or node.primitive is None or id(node) in cut:
             infinities.at_end(node, gradient)
             continue
-        use: Application = node._application(graph)
-        use.share(gradient)
-        for i, parent in enumerate(node._slots()):
-            if parent is None or (active is not None and id(parent) not in active):
+        quick = graph and context.plain and not infinities.lost
+        sent = _as_values(node, gradient) if quick else None
+        if sent is None:
+            sent = _judged(node, gradient, active, judge, infinities, graph)
+        for parent, term in sent:
+            if active is not None and id(parent) not in active:
                 continue
-            term = use.term(i, gradient, judge)
             before = table.get(id(parent))
-            if term is not None and (infinities.lost or plain(term) in _INFINITE):
-                infinities.follow(id(node), id(parent), term, use, i, gradient)
-            if term is None or before is None:
+            if term is None or before is None:  # None is a structural zero
                 table[id(parent)] = before if term is None else term
                 continue
             table[id(parent)] = total = before + term
-            if plain(total) in _INFINITE or is_nan(plain(total)):
+            number = plain(total)
+            if number in _INFINITE or is_nan(number):
                 infinities.added(id(parent), before, term)
     return gradients
+
+
+def _judged(
+    node: Any,
+    gradient: Any,
+    active: Collection[int] | None,
+    judge: Judge,
+    infinities: _Infinities,
+    graph: bool,
+) -> Iterator[tuple[Any, Any]]:
+    """What a node sends to its parents, whatever is undefined in it judged."""
+    use: Application = node._application(graph)
+    use.share(gradient)
+    for i, parent in enumerate(node._slots()):
+        if parent is None or (active is not None and id(parent) not in active):
+            continue
+        term = use.term(i, gradient, judge)
+        if term is not None and (infinities.lost or plain(term) in _INFINITE):
+            infinities.follow(id(node), id(parent), term, use, i, gradient)
+        yield parent, term
+
+
+def _as_values(node: Any, gradient: Any) -> Iterable[tuple[Any, Any]] | None:
+    """What a node of one or two floats sends to its parents, as Values.
+
+    None where there is something to judge: a kink, a zero, what is no finite float, an operand
+    whose data was overwritten.
+    """
+    row, kind = node.primitive, type(node)
+    _, numbers, parents = node._operation()
+    if len(numbers) > 2 or (row.kinks is not no_kinks and row.kinks(*numbers)):
+        return None
+    x = [numbers[i] if parent is None else parent for i, parent in enumerate(parents)]
+    sent = []
+    try:
+        for i, parent in enumerate(parents):
+            if parent is None:
+                continue
+            if row.pulls[i] is not None:
+                term = row.pulls[i](gradient, node, *x)
+            else:
+                slope = row.partials[i]
+                slope = slope(node, *x) if callable(slope) else slope
+                both = type(slope) is kind is type(gradient)
+                term = gradient * slope if both else product(gradient, slope)
+            data = term.data if type(term) is kind else term
+            if type(data) is not float or not data or data - data or parent.data != numbers[i]:
+                return None
+            sent.append((parent, term))
+    except (ArithmeticError, ValueError, TypeError, IndexError):
+        return None  # told by the general way
+    return sent
 
 
 class _Infinities:

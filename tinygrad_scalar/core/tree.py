@@ -218,8 +218,11 @@ def carried(leaf: Any, what: str) -> Any:
 
 def carried_leaves(tree: Any, what: str) -> list[Any]:
     """All numbers of an argument as they are carried; a TypeError names argument and place."""
+    found = leaves(tree)
+    if set(map(type, found)) == {float}:  # as most
+        return found
     try:
-        return [carried(leaf, what) for leaf in leaves(tree)]
+        return [carried(leaf, what) for leaf in found]
     except TypeError:
         for path, leaf in placed(tree):
             carried(leaf, f"{what}: at {path}")

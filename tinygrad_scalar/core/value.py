@@ -1,8 +1,8 @@
-"""`Value`: a number that remembers how it was computed, and the sweep that differentiates it.
+"""`Value`: a number that remembers how it was computed. Storage, operators, making of nodes.
 
-The hot path of the library, kept plain: slots, at most two parents beside the n-ary case, no
-cleverness. `_record` is the one general way to make a node; the operators + − × ÷ ** spell it out
-for speed (benchmarks/eager.py measures what that brings), and a test holds them to the table.
+The hot path of the library. Every operator is made by `_operator` from its row; what the rows do
+not know is only that two floats are the commonest operands, which a test holds to the general way.
+`value.pyx` beside it is the same for the compiled node, with C doubles in place of the slots.
 """
 
 from __future__ import annotations
@@ -13,31 +13,15 @@ from typing import Any
 
 from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.backward import backward
-from tinygrad_scalar.core.documentation import docstring
+from tinygrad_scalar.core.documentation import NodeSignature, docstring
 from tinygrad_scalar.core.grad_table import GradTable
-from tinygrad_scalar.core.pickling import copied, deep_copied, flattened
-from tinygrad_scalar.core.primitive import Joint, Primitive
-from tinygrad_scalar.core.provenance import current as current_provenance
-from tinygrad_scalar.core.recorded import PAIRS, Recorded
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.recorded import Operation, Recorded, noted, record, refuse
 from tinygrad_scalar.core.undefined import Policy
-from tinygrad_scalar.numbers.precision import Number, is_number, number, together, uncommon
+from tinygrad_scalar.numbers.precision import Number, is_number, number
 
-_ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
-_DIV, _POW, _NEG = primitives.div, primitives.pow, primitives.neg
-_RELU = primitives.relu
-_EXACT = 2**53  # an int below is a float exactly
-COMPILED = not __file__.endswith(".py")  # whether this runs as machine code, see hatch_build.py
-
-
-def _method(row: Primitive) -> Callable[[Any], Any]:
-    """A function of one operand as a method, which knows what carries it."""
-
-    def method(self: Value, *more: Any) -> Any:
-        return row(self, *more) if more else _unary(row, self)  # the row refuses more
-
-    method.__name__, method.__qualname__ = row.name, f"Value.{row.name}"
-    method.__doc__ = docstring(row, method=True)
-    return method
+_NEG = primitives.neg
+COMPILED = False  # whether this runs as machine code, see hatch_build.py
 
 
 class Value(Recorded):
@@ -47,7 +31,8 @@ class Value(Recorded):
     in `numbers/precision.py`. Every operation makes a new node that knows its operands.
     Comparisons look at the data, hashing at the identity: `v in list` and `list.index(v)` find any
     node of equal data; a set, a dict or `any(v is x for x in list)` find this one.
-    Cost O(1) per operation, about 140 bytes.
+    A program's own attributes may be set on it, and are copied and pickled with it.
+    Cost O(1) per operation, about 200 bytes.
 
     Errors: TypeError for anything but a real number.
     Source: *Deep Learning*, section 6.5.1 (computational graphs).
@@ -59,200 +44,58 @@ class Value(Recorded):
     (220.0, 2.2, 200.0)
     """
 
-    __slots__ = ()
-    level = 1
+    # `_rest` is what every node keeps that is no operation on one or two floats; `_result`, `_a`,
+    # `_b`, `_x`, `_y` are the same for those: the result, the parents (None for a plain number),
+    # the numbers seen there. `_sweep` is the stamp of the last sweep that came by, `_sent` its
+    # gradient under way. Of a leaf, `_made` counts the calls of `grad` before it was made, and
+    # `_tracker` is the checkpointed function inside which it was made. `_provenance` is unset
+    # until something is noted.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_a",
+        "_b",
+        "_made",
+        "_provenance",
+        "_rest",
+        "_result",
+        "_sent",
+        "_sweep",
+        "_tracker",
+        "_x",
+        "_y",
+        "data",
+        "grad",
+        "primitive",
+    )
+    data: Number
+    grad: Number
+    primitive: Primitive | None
+    _a: Value | None
+    _b: Value | None
+    _x: float
+    _y: float
+    _rest: Operation
 
-    def __init__(self, data: Any, *, label: str = "", latex: str = "") -> None:
+    __signature__ = NodeSignature()
+
+    def __init__(
+        self, data: Any, _children: Any = None, _op: Any = None, *, label: str = "", latex: str = ""
+    ) -> None:
+        if _children is not None or _op is not None:
+            refuse("Value: one positional argument, and no _children or _op", TypeError)
         self.data = data if type(data) is float else number(data)
         self.grad = 0.0
         self.primitive = None
-        self._a = self._b = self._x = None
-        self._y = context.runs
-        self._sweep = None
+        self._made = context.runs
+        self._sweep = 0
+        self._tracker = None
         if label:
             self.label = label
         if latex:
             self._provenance = self.provenance.typeset(latex)
         if not context.plain:
-            _note(self)
-
-    def detach(self) -> Any:
-        """A leaf with the same data: what is computed from it sends no gradient here.
-
-        While a function is being compiled, what is traced instead, so that no number is frozen.
-        """
-        tracer = None if context.plain else context.settings().tracer
-        return Value(self.data) if tracer is None else tracer(self).detach()
-
-    # ── the operators that carry almost every program, spelled out ────────────────────────────
-    def __add__(self, other: Any) -> Any:
-        x = self.data
-        if context.plain and type(x) is float:
-            if type(other) is Value:
-                y = other.data
-                b = other
-            else:
-                y = other
-                b = None
-            if type(y) is float:
-                node = _blank()
-                node.data = x + y
-                node.grad = 0.0
-                node.primitive = _ADD
-                node._a = self
-                node._b = b
-                node._x = x
-                node._y = y
-                node._sweep = None
-                return node
-            return _with_int(_ADD, self, other)
-        return _general(_ADD, self, other)
-
-    def __sub__(self, other: Any) -> Any:
-        x = self.data
-        if context.plain and type(x) is float:
-            if type(other) is Value:
-                y = other.data
-                b = other
-            else:
-                y = other
-                b = None
-            if type(y) is float:
-                node = _blank()
-                node.data = x - y
-                node.grad = 0.0
-                node.primitive = _SUB
-                node._a = self
-                node._b = b
-                node._x = x
-                node._y = y
-                node._sweep = None
-                return node
-            return _with_int(_SUB, self, other)
-        return _general(_SUB, self, other)
-
-    def __mul__(self, other: Any) -> Any:
-        x = self.data
-        if context.plain and type(x) is float:
-            if type(other) is Value:
-                y = other.data
-                b = other
-            else:
-                y = other
-                b = None
-            if type(y) is float:
-                node = _blank()
-                node.data = x * y
-                node.grad = 0.0
-                node.primitive = _MUL
-                node._a = self
-                node._b = b
-                node._x = x
-                node._y = y
-                node._sweep = None
-                return node
-            return _with_int(_MUL, self, other)
-        return _general(_MUL, self, other)
-
-    def __truediv__(self, other: Any) -> Any:
-        x = self.data
-        if context.plain and type(x) is float:
-            if type(other) is Value:
-                y = other.data
-                b = other
-            else:
-                y = other
-                b = None
-            if type(y) is float and y:
-                node = _blank()
-                node.data = x / y
-                node.grad = 0.0
-                node.primitive = _DIV
-                node._a = self
-                node._b = b
-                node._x = x
-                node._y = y
-                node._sweep = None
-                return node
-        return _general(_DIV, self, other)
-
-    def __pow__(self, exponent: Any, modulo: Any = None) -> Any:
-        if modulo is not None:
-            return super().__pow__(exponent, modulo)
-        x = self.data
-        plain = context.plain and type(x) is float
-        if plain and (type(exponent) is float or type(exponent) is int):
-            try:
-                exponent = float(exponent)
-                data = x**exponent
-            except ArithmeticError:
-                pass  # told the general way
-            else:
-                if type(data) is float:  # else complex
-                    return _node(_POW, data, self, None, x, exponent)
-        return _general(_POW, self, exponent)
-
-    def __neg__(self) -> Value:
-        x = self.data
-        if context.plain and type(x) is float:
-            node = _blank()
-            node.data = node._y = -x
-            node.grad = 0.0
-            node.primitive = _NEG
-            node._a = self
-            node._b = None
-            node._x = x
-            node._sweep = None
-            return node
-        return _record(_NEG, (self,))  # type: ignore[no-any-return]
-
-    def __radd__(self, other: Any) -> Any:
-        if context.plain and type(other) is float and type(self.data) is float:
-            return _node(_ADD, other + self.data, None, self, other, self.data)
-        return _with_int(_ADD, other, self)
-
-    def __rmul__(self, other: Any) -> Any:
-        if context.plain and type(other) is float and type(self.data) is float:
-            return _node(_MUL, other * self.data, None, self, other, self.data)
-        return _with_int(_MUL, other, self)
-
-    def relu(self) -> Value:
-        """The larger of this and 0."""
-        x = self.data
-        if context.plain and type(x) is float and x == x:  # noqa: PLR0124 (NaN goes below)
-            node = _blank()
-            node.data = node._y = x if x > 0.0 else 0.0  # noqa: FURB136 (max is slower)
-            node.grad = 0.0
-            node.primitive = _RELU
-            node._a = self
-            node._b = None
-            node._x = x
-            node._sweep = None
-            return node
-        return _unary(_RELU, self)
-
-    exp, sqrt, sigmoid = map(_method, (primitives.exp, primitives.sqrt, primitives.sigmoid))
-    sin, cos, tanh = map(_method, (primitives.sin, primitives.cos, primitives.tanh))
-
-    def log(self, base: Any = None) -> Any:
-        """log x, or log x / log base."""
-        return _unary(primitives.log, self) if base is None else super().log(base)
-
-    # ── copies keep the graph ─────────────────────────────────────────────────────────────────
-    def __copy__(self) -> Value:
-        return copied(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Value:
-        return deep_copied(self, memo)
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return flattened(self)
-
-    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
-        """The primitive on Values and plain numbers: a new node, or several."""
-        if primitive.arity == 1 and primitive.__class__ is Primitive:
-            return _unary(primitive, operands[0])
-        return _record(primitive, operands)
+            noted(self)
 
     def backward(
         self,
@@ -283,148 +126,219 @@ class Value(Recorded):
         >>> (x * x + x).backward()[x]
         7.0
         """
-        return backward(self, seed, inputs, create_graph, undefined, Value)
+        return backward(self, seed, inputs, create_graph, undefined)
+
+    def _leaf(self, data: Any) -> Value:
+        """A leaf of the kind that operations make."""
+        return Value(data)
+
+    def _computed(self, row: Primitive, data: Number, grad: Number, seen: Operation) -> Value:
+        """This, which is blank, as a node that an operation made."""
+        self.data, self.grad, self.primitive, self._sweep = data, grad, row, 0
+        y, x, parents = seen
+        self._a = self._b = None
+        if row.arity not in (1, 2) or {type(data), type(y), *map(type, x)} != {float}:
+            self._rest = seen
+            return self
+        self._result, self._x, self._a = y, x[0], parents[0]
+        if row.arity == 2:
+            self._y, self._b = x[1], parents[1]
+        return self
+
+    def _operation(self) -> Operation:
+        """What the operation saw, whatever has become of its operands."""
+        row = self.primitive
+        if row is None:
+            return self.data, (), ()
+        if self._a is None is self._b:
+            return self._rest
+        if row.arity == 1:
+            return self._result, (self._x,), (self._a,)
+        return self._result, (self._x, self._y), (self._a, self._b)
+
+    @property
+    def parents(self) -> tuple[Any, ...]:
+        """The Values this was computed from, in order and with repetition; () for a leaf."""
+        if self.primitive is None:
+            return ()
+        a, b = self._a, self._b
+        if a is not None:
+            return (a,) if b is None else (a, b)
+        if b is not None:
+            return (b,)
+        return tuple([parent for parent in self._rest[2] if parent is not None])
+
+    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+        """The primitive on Values and plain numbers: a new node, or several."""
+        if primitive.arity == 1 and primitive.__class__ is Primitive:
+            return unary(primitive, operands[0])
+        node = several(primitive, operands)
+        return record(primitive, operands) if node is None else node
+
+    def log(self, base: Any = None) -> Any:
+        """log x, or log x / log base."""
+        return unary(primitives.log, self) if base is None else super().log(base)
+
+    def __neg__(self) -> Any:
+        x = self.data
+        if context.plain and type(x) is float:
+            node = _blank()
+            node.data = node._result = -x
+            node.grad = 0.0
+            node.primitive = _NEG
+            node._a = self
+            node._b = None
+            node._x = x
+            node._sweep = 0
+            return node
+        return record(_NEG, (self,))
 
 
-# ── making nodes ──────────────────────────────────────────────────────────────────────────────
-def _blank() -> Value:
-    """A node with nothing in it yet."""
-    return Value.__new__(Value)
+_blank = bind(Value.__new__, Value)  # a call with no argument is the quickest
 
 
-# Interpreted, a call with no argument is quickest; compiled, `_blank` is a C function.
-globals().update(_blank=bind(Value.__new__, Value))
-_USUAL = {Value, float}
+# The operators, written once for all of them: a call of the row's float function in place of the
+# operator itself would be an eighth of the time that the whole operation takes.
+_OPERATORS = """
+def {name}(self, other{modulo}):
+    x = self.data
+    try:
+        if type(other) is Value:
+            b = other
+            y = other.data
+        else:
+            b = None
+            y = float(other) if type(other) is int else other
+        if context.plain and type(x) is float and type(y) is float:
+            result = x {symbol} y
+            if {taken}:
+                node = blank()
+                node.data = node._result = result
+                node.grad = 0.0
+                node.primitive = row
+                node._a = self
+                node._b = b
+                node._x = x
+                node._y = y
+                node._sweep = 0
+                return node
+    except ArithmeticError:
+        pass  # told the general way
+    return general(row, self, other{given})
+
+def reflected(self, other{modulo}):
+    y = self.data
+    try:
+        x = float(other) if type(other) is int else other
+        if context.plain and type(x) is float and type(y) is float:
+            result = x {symbol} y
+            if {taken}:
+                return node_of_two(row, result, None, self, x, y)
+    except ArithmeticError:
+        pass
+    return general(row, other, self{given})
+"""
 
 
-def _node(
-    primitive: Primitive, data: Number, a: Value | None, b: Value | None, x: Any, y: Any
-) -> Value:
-    """A node of two or more operands; for the meaning of the slots see `Recorded`."""
+def _node(row: Primitive, y: float, a: Value | None, b: Value | None, x: float, z: float) -> Value:
+    """A node of one or two floats, as `_operator` makes it."""
     node = _blank()
-    node.data = data
+    node.data = node._result = y
     node.grad = 0.0
-    node.primitive = primitive
+    node.primitive = row
     node._a = a
     node._b = b
     node._x = x
-    node._y = y
-    node._sweep = None
+    node._y = z
+    node._sweep = 0
     return node
 
 
-def _unary(primitive: Primitive, operand: Value) -> Value:
+def unary(row: Primitive, operand: Value) -> Any:
     """A node of one operand."""
     x = operand.data
     if not context.plain or type(x) is not float:
-        return _record(primitive, (operand,))  # type: ignore[no-any-return]
+        return record(row, (operand,))
     try:
-        y = primitive.forward(x)
+        y = row.forward(x)
     except TypeError:
-        return _record(primitive, (operand,))  # type: ignore[no-any-return]  # told there
+        return record(row, (operand,))  # told there
     except (ArithmeticError, ValueError) as error:
-        raise primitive.explained(error, (x,)) from None
+        raise row.explained(error, (x,)) from None
     if type(y) is not float:  # an own row that gives an int, a numpy.float64, no number
-        return _record(primitive, (operand,))  # type: ignore[no-any-return]
+        return record(row, (operand,))
     node = _blank()
-    node.data = node._y = y
+    node.data = node._result = y
     node.grad = 0.0
-    node.primitive = primitive
+    node.primitive = row
     node._a = operand
     node._b = None
     node._x = x
-    node._sweep = None
+    node._sweep = 0
     return node
 
 
-def many(primitive: Primitive, operands: Sequence[Any]) -> Any:
-    """A row of any number of Values and floats at speed, of anything else as ever."""
-    kinds = set(map(type, operands))
-    if not context.plain or Value not in kinds or not kinds <= _USUAL:
-        return primitive(*operands)
+def several(row: Primitive, operands: Sequence[Any]) -> Any:
+    """A node of several Values and floats; None where one is neither, or no node is due."""
     values = [x.data if type(x) is Value else x for x in operands]
-    if set(map(type, values)) != {float}:
-        return primitive(*operands)
-    try:
-        y = primitive.forward(*values)
-    except (ArithmeticError, ValueError) as error:
-        raise primitive.explained(error, values) from None
+    if not context.plain or set(map(type, values)) != {float} or row.__class__ is not Primitive:
+        return None
     parents = tuple([x if type(x) is Value else None for x in operands])
-    return _node(primitive, y, None, None, (y, *values), parents)
+    if not any(parent is not None for parent in parents):
+        return None
+    try:
+        y = row.forward(*values)
+    except TypeError:
+        return None  # told the general way
+    except (ArithmeticError, ValueError) as error:
+        raise row.explained(error, values) from None
+    if type(y) is not float:
+        return None
+    if row.arity == 2:
+        return _node(row, y, parents[0], parents[1], values[0], values[1])
+    return _blank()._computed(row, y, 0.0, (y, tuple(values), parents))
 
 
-def _with_int(primitive: Primitive, a: Any, b: Any) -> Any:
-    """+ − × of a float Value and a small int at speed (`2 * x`, and `sum` starts at 0)."""
-    if context.plain:
-        if type(b) is int and -_EXACT < b < _EXACT and type(a.data) is float:
-            y = float(b)
-            return _node(primitive, primitive.forward(a.data, y), a, None, a.data, y)
-        if type(a) is int and -_EXACT < a < _EXACT and type(b.data) is float:
-            x = float(a)
-            return _node(primitive, primitive.forward(x, b.data), None, b, x, b.data)
-    return _general(primitive, a, b)
-
-
-def _general(primitive: Primitive, a: Any, b: Any) -> Any:
+def _general(row: Primitive, a: Any, b: Any, modulo: Any = None) -> Any:
     """An operator the general way; NotImplemented for strangers and carriers of a higher level."""
+    if modulo is not None:
+        raise TypeError("pow of a Value takes no third argument: write pow(x, y) % z")
     for x in (a, b):  # a traced number passes for a Value where only isinstance is asked
         if not issubclass(type(x), Value) and not is_number(x):
             return NotImplemented
-    return _record(primitive, (a, b))
+    return record(row, (a, b))
 
 
-def _record(primitive: Primitive, operands: Sequence[Any]) -> Any:
-    """The general way to make a node: evaluate, then note operands and what they were.
+def _method(row: Primitive) -> Callable[..., Any]:
+    """A function of one operand as a method, which knows what carries it."""
 
-    While a function is being compiled, what it computes from closed-over Values is traced instead.
-    """
-    tracer = context.settings().tracer
-    if tracer is not None:
-        return next(tracer(x) for x in operands if isinstance(x, Value)).apply(primitive, operands)
-    parents = tuple(x if isinstance(x, Value) else None for x in operands)
-    beside = uncommon(parent.data for parent in parents if parent is not None)
-    values = together(
-        primitive.checked(x, beside) if parent is None else parent.data
-        for x, parent in zip(operands, parents, strict=True)
-    )
-    y = primitive.evaluate(values)
-    tracker = context.settings().tracker
-    if tracker is not None:
-        tracker.used(operands)
-    if isinstance(primitive, Joint):
-        return tuple(
-            node_of(row, data, parents, values, y)
-            for row, data in zip(primitive.outputs, y, strict=True)
-        )
-    return node_of(primitive, y, parents, values, y)
+    def method(self: Value, *more: Any) -> Any:
+        return row(self, *more) if more else unary(row, self)  # the row refuses more
+
+    method.__name__, method.__qualname__ = row.name, f"Value.{row.name}"
+    method.__doc__ = docstring(row, method=True)
+    return method
 
 
-def node_of(
-    primitive: Primitive, data: Number, parents: tuple[Any, ...], values: tuple[Any, ...], y: Any
-) -> Any:
-    """A node of any row: its data, its parents by position, the numbers seen and the result."""
-    node = Value(data)
-    settings = context.settings()
-    if not settings.recording:
-        return node
-    node.primitive = primitive
-    if primitive.arity == 1:
-        node._a, node._x, node._y = parents[0], values[0], y
-    elif primitive in PAIRS:
-        (node._a, node._b), (node._x, node._y) = parents, values
-    else:
-        node._x, node._y = (y, *values), parents
-    for counter in settings.counters:
-        counter.recorded(node)
-    if settings.tracker is not None:
-        settings.tracker.made(node)
-    return node
-
-
-def _note(node: Value) -> None:
-    """Note scope and line on a node made inside a block that asks for it."""
-    settings = context.settings()
-    if settings.tracker is not None:
-        settings.tracker.made(node)
-    if settings.scope or settings.lines:
-        node._provenance = current_provenance(node.label)._replace(latex=node.provenance.latex)
+_POWER = {  # may be complex, and `pow` passes it a third operand, to be refused
+    "modulo": ", modulo=None",
+    "given": ", modulo",
+    "taken": "type(result) is float and modulo is None",
+}
+for _row, _name, _symbol, _more in (
+    (primitives.add, "add", "+", {}),
+    (primitives.sub, "sub", "-", {}),
+    (primitives.mul, "mul", "*", {}),
+    (primitives.div, "truediv", "/", {}),
+    (primitives.pow, "pow", "**", _POWER),
+):
+    _made = {"Value": Value, "blank": _blank, "general": _general, "node_of_two": _node}
+    _made |= {"context": context, "row": _row}
+    _about = {"modulo": "", "given": "", "taken": "True", **_more}
+    _text = _OPERATORS.format(name=f"__{_name}__", symbol=_symbol, **_about)
+    exec(compile(_text, f"{__file__} (operators)", "exec"), _made)  # noqa: S102 (the text above)
+    setattr(Value, f"__{_name}__", _made[f"__{_name}__"])
+    setattr(Value, f"__r{_name}__", _made["reflected"])
+for _row in primitives.TABLE.values():
+    if _row.arity == 1 and getattr(Value, _row.name, None) is _row:
+        setattr(Value, _row.name, _method(_row))

@@ -13,12 +13,26 @@ from tinygrad_scalar.core.undefined import Policy
 Operand = Value | float | Fraction
 COMPILED: bool
 
-def many(primitive: Primitive, operands: Sequence[Any]) -> Any: ...
-def node_of(
-    primitive: Primitive, data: Any, parents: tuple[Any, ...], values: tuple[Any, ...], y: Any
-) -> Any: ...
+def several(row: Primitive, operands: Sequence[Any]) -> Any: ...
 
 class Value(Recorded):
+    _a: Any
+    _b: Any
+    _x: Any
+    _y: Any
+    _result: Any
+    _rest: Any
+    _sweep: int
+    _sent: Any
+    _made: int
+    _tracker: Any
+    _provenance: Any
+    data: Any
+    grad: Any
+    primitive: Primitive | None
+    _computed: Callable[..., Any]
+    _operation: Callable[[], Any]
+    _leaf: Callable[[Any], Any]
     def __init__(self, data: Any, *, label: str = ...) -> None: ...
     def detach(self) -> Value: ...
     def backward(

@@ -16,9 +16,10 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.recorded import node_of
 from tinygrad_scalar.core.tree import carried, leaves, like, same_structure
 from tinygrad_scalar.core.undefined import is_nan, policy_in_force
-from tinygrad_scalar.core.value import Value, node_of
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import identity
 from tinygrad_scalar.modes.forward import check_function
 from tinygrad_scalar.teaching.counting import tracked

@@ -11,13 +11,14 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from functools import partial as bind
 from typing import Any
 
 from tinygrad_scalar import functions
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import PRODUCTS, Application, product, zero_times_infinity
-from tinygrad_scalar.core.backward import gradients, leaves_of
+from tinygrad_scalar.core.backward import gradients, gradients_at_speed, leaves_of
 from tinygrad_scalar.core.carrier import Carrier, resolved
 from tinygrad_scalar.core.tree import (
     aligned,
@@ -25,9 +26,9 @@ from tinygrad_scalar.core.tree import (
     carried_leaves,
     is_structure,
     leaves,
-    like,
     mapped,
     nested,
+    rebuild,
 )
 from tinygrad_scalar.core.undefined import Judge, Policy, check_policy, is_nan, noted, plain
 from tinygrad_scalar.core.value import Value
@@ -68,6 +69,9 @@ def value_and_gradient(
 ) -> tuple[Any, Any]:
     """f's value and gradient at a point; errors speak for the function `name`."""
     run = Run(f, args, options, argnums, name)
+    found = run.at_speed() if undefined == "subgradient" else None
+    if found is not None:
+        return run.output.data, run.mirrored(found)
     output = run.single_output(name)
     return run.finished(output), run.mirrored(run.pull(output, 1.0, undefined))
 
@@ -246,19 +250,37 @@ class Run:
         self.chosen = positions(argnums, len(args), name)
         given = [x for i in self.chosen for x in carried_leaves(args[i], f"{name}: argument {i}")]
         self._given = given
-        cores = [_at_core(x) for x in given]
-        self.inputs: list[Any] = [leaf for leaf, _ in cores]
-        arguments = with_arguments(args, self.chosen, [argument for _, argument in cores])
-        recording = context.settings().recording
-        with recorded():
-            self.output = f(*arguments, **options)
-        # Values, not numbers, are due if the result depends on others' Values too.
-        self.graph = any(map(_is_traced, self.inputs)) or (recording and self._sees_others())
+        self._plain = context.plain and set(map(type, given)) == {float}
+        if self._plain:
+            self.inputs: list[Any] = list(map(Value, given))
+            arguments = self.inputs
+        else:
+            cores = [_at_core(x) for x in given]
+            self.inputs, arguments = [leaf for leaf, _ in cores], [x for _, x in cores]
+        filled = with_arguments(args, self.chosen, arguments)
+        self._recording = context.plain or context.settings().recording
+        if self._recording:
+            self.output = f(*filled, **options)
+        else:  # an outer `no_grad` is not meant for the derivatives that are taken inside it
+            with context.override(recording=True):
+                self.output = f(*filled, **options)
+
+    @cached_property
+    def graph(self) -> bool:
+        """Whether Values, not numbers, are due: if the result depends on others' Values too."""
+        return any(map(_is_traced, self.inputs)) or (self._recording and self._sees_others())
+
+    def at_speed(self) -> list[float] | None:
+        """The gradient in one pass, where all are floats and nothing of others' is seen."""
+        output = self.output
+        if not self._plain or type(output) is not Value or type(output.data) is not float:
+            return None
+        return gradients_at_speed(output, self.inputs, self.started)
 
     def _sees_others(self) -> bool:
         roots = [core for y in leaves(self.output) for core in _cores(y)]
         return any(not isinstance(leaf, Value) or leaf.parents for leaf in self.inputs) or any(
-            leaf._y < self.started for leaf in leaves_of(roots)
+            leaf._made < self.started for leaf in leaves_of(roots)
         )
 
     def single_output(self, name: str) -> Any:
@@ -372,7 +394,7 @@ def with_arguments(
     remaining = iter(values)
     replaced = list(args)
     for i in chosen:
-        replaced[i] = like(args[i], [next(remaining) for _ in leaves(args[i])])
+        replaced[i] = rebuild(args[i], remaining)
     return tuple(replaced)
 
 

@@ -51,7 +51,7 @@ def settle(things: Any, provenance: Settled) -> None:
             else:
                 thing._provenance = Settled(*before._replace(scope=provenance.scope))
             if thing._a is None is thing._b:
-                extend([x for x in thing._y if x is not None and x.primitive is not None])
+                extend([x for x in thing.parents if x.primitive is not None])
             else:
                 push(thing._a)
                 push(thing._b)

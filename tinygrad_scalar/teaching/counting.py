@@ -74,16 +74,16 @@ class Tracker:
         self._recorded: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def made(self, node: Any) -> None:
-        """Mark a Value as made inside; a leaf's `_x` has no other use."""
+        """Mark a Value as made inside."""
         if node.primitive is None:
-            node._x = self
+            node._tracker = self
         else:  # recorded by a grad inside
             self._recorded.add(node)
 
     def used(self, operands: Sequence[Any]) -> None:
         """Note operands that come from outside."""
         for operand in operands:
-            inside = getattr(operand, "_x", None) is self or operand in self._recorded
+            inside = getattr(operand, "_tracker", None) is self or operand in self._recorded
             if isinstance(operand, Value) and not inside:
                 self.closed_over[id(operand)] = operand
 

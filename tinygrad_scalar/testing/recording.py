@@ -201,7 +201,7 @@ class Flat:
                 "check_grad: f changes the lists that it is given (mutates state); let it work on "
                 "a copy"
             )
-        if any(leaf.data is not x for leaf, x in zip(inputs, point, strict=True)):
+        if any(leaf.data != x == x for leaf, x in zip(inputs, point, strict=True)):  # noqa: PLR0124 (NaN)
             raise UncheckableError(
                 "check_grad: f changes the data of its arguments (mutates state); let it compute "
                 "from them only"

@@ -1,0 +1,424 @@
+"""`Value` as value.py has it, for the compiled node: floats are C doubles, and what else is carried
+stands beside them. Nodes are not tracked by the cyclic collector, since a graph holds no cycle
+(one through a program's own attributes is never freed); they are freed without recursion.
+"""
+
+cimport cython
+from cpython.dict cimport PyDict_GetItem
+from cpython.long cimport PyLong_AsDouble
+from cpython.object cimport PyObject_GenericSetAttr
+from cpython.ref cimport PyObject
+from cpython.type cimport PyType_Modified
+from libc.math cimport isfinite, pow as c_pow
+
+from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core.backward import backward
+from tinygrad_scalar.core.documentation import NodeSignature, docstring
+from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.recorded import noted, record, refuse
+from tinygrad_scalar.numbers.precision import is_number, number
+
+COMPILED = True
+cdef dict _context = vars(context)
+cdef object _ADD = primitives.add, _SUB = primitives.sub, _MUL = primitives.mul
+cdef object _DIV = primitives.div, _POW = primitives.pow, _NEG = primitives.neg
+cdef object _RELU = primitives.relu, _LOG = primitives.log
+cdef object _DELETED = object()
+cdef list _dying = []  # the last references to nodes, to be let go of one after the other
+cdef bint _freeing = False
+
+
+cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        PyObject* tp_dict
+
+
+cdef inline bint _plain() except -1:
+    """Whether no block is open: `context.plain`."""
+    return <object>PyDict_GetItem(_context, "plain") is True
+
+
+@cython.no_gc
+cdef class Value(Recorded):
+    """A real number in an expression, with the gradient of the last output that was differentiated.
+
+    `data` is an int, float, bool, NumPy number, `Fraction` or mpmath `mpf`; what is carried stands
+    in `numbers/precision.py`. Every operation makes a new node that knows its operands.
+    Comparisons look at the data, hashing at the identity: `v in list` and `list.index(v)` find any
+    node of equal data; a set, a dict or `any(v is x for x in list)` find this one.
+    A program's own attributes may be set on it, and are copied and pickled with it.
+    Cost O(1) per operation, about 200 bytes.
+
+    Errors: TypeError for anything but a real number.
+    Source: *Deep Learning*, section 6.5.1 (computational graphs).
+
+    >>> apples, number, tax = Value(100.0), Value(2.0), Value(1.1)
+    >>> price = apples * number * tax
+    >>> table = price.backward()
+    >>> round(price.data, 12), round(table[apples], 12), tax.grad
+    (220.0, 2.2, 200.0)
+    """
+
+    __signature__ = NodeSignature()
+
+    def __init__(self, data, _children=None, _op=None, *, label="", latex=""):
+        if _children is not None or _op is not None:
+            refuse("Value: one positional argument, and no _children or _op", TypeError)
+        if type(data) is float:
+            self._float = <double>data
+            self._other_data = None
+        else:
+            self.data = number(data)
+        self._gradient = 0.0
+        self._other_grad = None
+        self.primitive = None
+        self._made = <object>PyDict_GetItem(_context, "runs")
+        self._tracker = None
+        if label:
+            self.label = label
+        if latex:
+            self._provenance = self.provenance.typeset(latex)
+        if not _plain():
+            noted(self)
+
+    def __dealloc__(self):
+        """Let go of the parents one after the other, so that no depth of graph is recursion."""
+        global _freeing
+        if self._a is not None and (<PyObject*>self._a).ob_refcnt == 1:
+            _dying.append(self._a)
+        self._a = None
+        if self._b is not None and (<PyObject*>self._b).ob_refcnt == 1:
+            _dying.append(self._b)
+        self._b = None
+        if self._rest is not None:
+            _dying.append(self._rest)
+            self._rest = None
+        if not _freeing and _dying:
+            _freeing = True
+            while _dying:
+                _dying.pop()
+            _freeing = False
+
+    # A dict in each node would take as long as all the rest: it is made where one is asked for.
+    cdef dict _owned(self):
+        if self._own is None:
+            self._own = {}
+        return self._own
+
+    @property
+    def __dict__(self):
+        """A program's own attributes."""
+        return self._owned()
+
+    def __getattr__(self, name):
+        if self._own is not None and name in self._own:
+            return self._own[name]
+        raise AttributeError(f"'Value' object has no attribute {name!r}")
+
+    def __setattr__(self, name, x):
+        if type(self) is not Value or hasattr(Value, name):
+            PyObject_GenericSetAttr(self, name, x)
+        else:
+            self._owned()[name] = x
+
+    def __delattr__(self, name):
+        if self._own is not None and name in self._own:
+            del self._own[name]
+        else:
+            PyObject_GenericSetAttr(self, name, <object>NULL)
+
+    @property
+    def data(self):
+        """The number carried."""
+        if self._other_data is None:
+            return self._float
+        if self._other_data is _DELETED:
+            raise AttributeError("data")
+        return self._other_data
+
+    @data.setter
+    def data(self, x):
+        if type(x) is float:
+            self._float = <double>x
+            self._other_data = None
+        else:
+            self._other_data = x
+
+    @data.deleter
+    def data(self):
+        self._other_data = _DELETED
+
+    cdef int _add(self, double gradient) except -1:
+        self._gradient += gradient
+        return 0
+
+    cdef int _take(self, object gradient) except -1:
+        if type(gradient) is float:
+            self._gradient = <double>gradient
+            self._other_grad = None
+        else:
+            self._other_grad = _NONE if gradient is None else gradient
+        return 0
+
+    @property
+    def grad(self):
+        """The gradient of the last output that was differentiated."""
+        if self._other_grad is None:
+            return self._gradient
+        if self._other_grad is _DELETED:
+            raise AttributeError("grad")
+        return self._other_grad if self._other_grad is not _NONE else None
+
+    @grad.setter
+    def grad(self, x):
+        self._take(x)
+
+    @grad.deleter
+    def grad(self):
+        self._other_grad = _DELETED
+
+    def backward(self, seed=1.0, *, inputs=None, create_graph=False, undefined="subgradient"):
+        """Back-propagation: the gradient of this value with respect to every node below it.
+
+        Algorithm 6.2 by topological order, without recursion: one multiplication and one addition
+        per edge, O(edges) time, O(nodes) memory. Leaves get it added to their `.grad`, inner nodes
+        keep this call's. With `inputs`, leaves or inner nodes, only what lies between is worked
+        on, and only their `.grad` changes (added to).
+
+        - `seed`: the gradient of this value itself.
+        - `create_graph`: the table holds Values, computed by the same rows and differentiable.
+        - `undefined`: what to do at kinks and undefined products, see `core/undefined.py`.
+
+        Errors: TypeError for a seed or inputs of another type, ValueError for another `undefined`,
+        UndefinedGradientError under `undefined="raise"`; nothing is written then.
+        Threads: one at a time goes back over floats, so that a partial of your own must not wait
+        for the backward of another thread.
+        Source: *Deep Learning*, Algorithm 6.2.
+
+        >>> x = Value(3.0, label="x")
+        >>> (x * x + x).backward()[x]
+        7.0
+        """
+        return backward(self, seed, inputs, create_graph, undefined)
+
+    def _leaf(self, data):
+        """A leaf of the kind that operations make."""
+        return Value(data)
+
+    def _computed(self, row, data, grad, seen):
+        """This, which is blank, as a node that an operation made."""
+        y, x, parents = seen
+        self.data, self.grad, self.primitive, self._sweep = data, grad, row, 0
+        self._a = self._b = None
+        if row.arity not in (1, 2) or {type(data), type(y), *map(type, x)} != {float}:
+            self._rest = seen
+            return self
+        self._result, self._x, self._a = y, x[0], parents[0]
+        if row.arity == 2:
+            self._y, self._b = x[1], parents[1]
+        return self
+
+    def _operation(self):
+        """What the operation saw, whatever has become of its operands."""
+        if self.primitive is None:
+            return self.data, (), ()
+        if self._a is None and self._b is None:
+            return self._rest
+        if self.primitive.arity == 1:
+            return self._result, (self._x,), (self._a,)
+        return self._result, (self._x, self._y), (self._a, self._b)
+
+    @property
+    def parents(self):
+        """The Values this was computed from, in order and with repetition; () for a leaf."""
+        if self.primitive is None:
+            return ()
+        if self._a is not None:
+            return (self._a,) if self._b is None else (self._a, self._b)
+        if self._b is not None:
+            return (self._b,)
+        return tuple([parent for parent in self._rest[2] if parent is not None])
+
+    def apply(self, primitive, operands):
+        """The primitive on Values and plain numbers: a new node, or several."""
+        if primitive.arity == 1 and primitive.__class__ is Primitive:
+            return unary(primitive, operands[0])
+        node = several(primitive, operands)
+        return record(primitive, operands) if node is None else node
+
+    def log(self, base=None):
+        """log x, or log x / log base."""
+        return unary(_LOG, self) if base is None else Recorded.log(self, base)
+
+    def relu(self):
+        """The larger of this and 0."""
+        cdef double x = self._float
+        if self._other_data is not None or x != x or not _plain():
+            return unary(_RELU, self)
+        return _node(_RELU, x if x > 0.0 else 0.0, self, None, x, 0.0)
+
+    def __neg__(self):
+        if self._other_data is not None or not _plain():
+            return record(_NEG, (self,))
+        return _node(_NEG, -self._float, self, None, self._float, 0.0)
+
+    def __add__(self, other):
+        return _binary(_ADD, self, other)
+
+    def __radd__(self, other):
+        return _binary(_ADD, other, self)
+
+    def __sub__(self, other):
+        return _binary(_SUB, self, other)
+
+    def __rsub__(self, other):
+        return _binary(_SUB, other, self)
+
+    def __mul__(self, other):
+        return _binary(_MUL, self, other)
+
+    def __rmul__(self, other):
+        return _binary(_MUL, other, self)
+
+    def __truediv__(self, other):
+        return _binary(_DIV, self, other)
+
+    def __rtruediv__(self, other):
+        return _binary(_DIV, other, self)
+
+    def __pow__(self, exponent, modulo):
+        return _general(_POW, self, exponent, modulo) if modulo is not None else _binary(_POW, self, exponent)
+
+    def __rpow__(self, base, modulo):
+        return _general(_POW, base, self, modulo) if modulo is not None else _binary(_POW, base, self)
+
+
+cdef object _NONE = object()  # a `grad` that is None
+
+
+cdef inline Value _node(object row, double y, Value a, Value b, double x, double z):
+    """A node of one or two floats."""
+    cdef Value node = Value.__new__(Value)
+    node._float = node._result = y
+    node.primitive = row
+    node._a = a
+    node._b = b
+    node._x = x
+    node._y = z
+    return node
+
+
+cdef object _binary(object row, object left, object right):
+    """An operator on two Values, or a Value and a number; quick where both are floats."""
+    cdef Value a = None, b = None
+    cdef double x, y, result
+    if not _plain():
+        return _general(row, left, right, None)
+    if type(left) is Value:
+        a = <Value>left
+        if a._other_data is not None:
+            return _general(row, left, right, None)
+        x = a._float
+    elif type(left) is float:
+        x = <double>left
+    elif type(left) is int:
+        try:
+            x = PyLong_AsDouble(left)
+        except OverflowError:
+            return _general(row, left, right, None)
+    else:
+        return _general(row, left, right, None)
+    if type(right) is Value:
+        b = <Value>right
+        if b._other_data is not None:
+            return _general(row, left, right, None)
+        y = b._float
+    elif type(right) is float:
+        y = <double>right
+    elif type(right) is int:
+        try:
+            y = PyLong_AsDouble(right)
+        except OverflowError:
+            return _general(row, left, right, None)
+    else:
+        return _general(row, left, right, None)
+    if row is _ADD:
+        result = x + y
+    elif row is _MUL:
+        result = x * y
+    elif row is _SUB:
+        result = x - y
+    elif row is _DIV:
+        if y == 0.0:
+            return _general(row, left, right, None)
+        result = x / y
+    else:
+        result = c_pow(x, y)
+        if not (isfinite(result) and x != 0.0):
+            return _general(row, left, right, None)
+    return _node(row, result, a, b, x, y)
+
+
+def unary(row, Value operand):
+    """A node of one operand."""
+    if operand._other_data is not None or not _plain():
+        return record(row, (operand,))
+    x = operand._float
+    try:
+        y = row.forward(x)
+    except TypeError:
+        return record(row, (operand,))  # told there
+    except (ArithmeticError, ValueError) as error:
+        raise row.explained(error, (x,)) from None
+    if type(y) is not float:
+        return record(row, (operand,))
+    return _node(row, <double>y, operand, None, <double>x, 0.0)
+
+
+def several(row, operands):
+    """A node of several Values and floats; None where one is neither, or no node is due."""
+    values = [x.data if type(x) is Value else x for x in operands]
+    if not _plain() or set(map(type, values)) != {float} or row.__class__ is not Primitive:
+        return None
+    parents = tuple([x if type(x) is Value else None for x in operands])
+    if not any([parent is not None for parent in parents]):
+        return None
+    try:
+        y = row.forward(*values)
+    except TypeError:
+        return None  # told the general way
+    except (ArithmeticError, ValueError) as error:
+        raise row.explained(error, values) from None
+    if type(y) is not float:
+        return None
+    if row.arity == 2:
+        return _node(row, y, parents[0], parents[1], values[0], values[1])
+    return Value.__new__(Value)._computed(row, y, 0.0, (y, tuple(values), parents))
+
+
+def _general(row, a, b, modulo):
+    """An operator the general way; NotImplemented for strangers and carriers of a higher level."""
+    if modulo is not None:
+        raise TypeError("pow of a Value takes no third argument: write pow(x, y) % z")
+    for x in (a, b):  # a traced number passes for a Value where only isinstance is asked
+        if not issubclass(type(x), Value) and not is_number(x):
+            return NotImplemented
+    return record(row, (a, b))
+
+
+def _method(row):
+    """A function of one operand as a method, which knows what carries it."""
+
+    def method(self, *more):
+        return row(self, *more) if more else unary(row, self)  # the row refuses more
+
+    method.__name__, method.__qualname__ = row.name, f"Value.{row.name}"
+    method.__doc__ = docstring(row, method=True)
+    return method
+
+
+cdef dict _attributes = <dict>(<PyTypeObject*>Value).tp_dict
+for _row in primitives.TABLE.values():
+    if _row.arity == 1 and _row.name != "relu" and getattr(Value, _row.name, None) is _row:
+        _attributes[_row.name] = _method(_row)
+PyType_Modified(Value)
