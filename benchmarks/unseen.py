@@ -4,8 +4,10 @@
 spellings: value and gradient by all their numbers, of networks a step with `backward`. For each it
 gives the operations of the trace, the CPU time of the first result in a process that has compiled
 before (trace, derivative and machine code), µs an operation; a call; and how often eager mode takes
-its time. Results are held to eager ones before anything is timed. Names choose some of them; then
-benchmarks/results/unseen.json is not written.
+its time. Then an embedding of 50 rows of 16 numbers beside one of 50,000: what an index points to,
+scored by a neuron; first results, calls and the memory that compiling holds. Results are held to
+eager ones before anything is timed. Names choose some programs; then benchmarks/results/unseen.json
+is not written.
 """
 
 import itertools
@@ -13,12 +15,13 @@ import math
 import random
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from harness import agree, machine, note, print_table, write_results
+from harness import agree, bytes_held, machine, note, print_table, write_results
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value, take, value_and_grad
@@ -370,6 +373,49 @@ def step(make):
     return len(f.tape), spent, best(lambda: call(f)), eager, error
 
 
+def embedding(rows, points=1000, width=16):
+    """Times and bytes of one table; the points look up rows at random."""
+    table, neuron = weights(rows, width, 0, 0.1), weights(1, width, 1)
+
+    def score(i, x):
+        return tg.tanh(affine(neuron, take(table, i))[0] * x) ** 2
+
+    import numpy as np
+
+    draw = np.random.default_rng(0)
+    batch = draw.integers(0, rows, points).astype(float), np.linspace(-1, 1, points)
+    few = draw.integers(0, 50, points).astype(float), batch[1]  # as many rows in every table
+    first_ones = [
+        first(lambda: (tg.compile(score), lambda f: f.backward(3.0, 0.5)))[0],
+        first(lambda: (tg.compile(score), lambda f: f.backward(*batch)))[0],
+    ]
+    f = tg.compile(score)
+    _, held, _ = bytes_held(lambda: f.backward(3.0, 0.5))
+    f.backward(*batch)
+    eager = sum(score(int(i), x) for i, x in zip(*(c.tolist() for c in batch), strict=True))
+    found = float(f(*batch).sum())
+    assert abs(found - eager.data) <= 1e-12 * abs(eager.data)
+    calls = [(3.0, 0.5), few, batch]
+    forward = [best(partial(f, *given)) for given in calls]
+    return [*first_ones, *forward, *(best(partial(f.backward, *given)) for given in calls), held]
+
+
+def tables():
+    """Two lengths beside each other."""
+    names = ["first backward, a point", "first backward, 1,000 points"]
+    for name in ("value", "backward"):
+        names += [f"{name}, a point", f"{name}, 1,000 points in 50 rows"]
+        names += [f"{name}, 1,000 points anywhere"]
+    names += ["bytes held after the first backward"]
+    short, long = embedding(50), embedding(50_000)
+    times = [
+        [name, a * 1e6, b * 1e6, b / a] for name, a, b in zip(names, short[:-1], long, strict=False)
+    ]
+    times.append([names[-1], short[-1], long[-1], long[-1] / short[-1]])
+    print_table("An embedding, µs", ["", "50 rows", "50,000 rows", "ratio"], times)
+    return {name: {"50": a, "50000": b, "ratio": r} for name, a, b, r in times}
+
+
 def main():
     chosen = [name for name in sys.argv[1:] if name in POINTS or name in STEPS]
     warm = tg.compile(lambda x, y: tg.sin(x) * tg.exp(y) + tg.tanh(x))
@@ -390,6 +436,7 @@ def main():
     assert all(math.isfinite(row[3]) for row in rows)
     results["machine"] = machine("numpy", "llvmlite")
     if not chosen:
+        results["embedding of 16 columns"] = tables()
         write_results("unseen", results)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.tape import (
@@ -28,6 +29,7 @@ from tinygrad_scalar.compiler.machine.workspace import address
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 
+_primitive = attrgetter("primitive")
 FEWEST = 8  # rows; among fewer a comparison for each is chosen quicker
 WHOLE = "tables line by line"  # what a trace is told where a table must be written out
 
@@ -89,7 +91,8 @@ class Table:
         if isinstance(row, (list, tuple)) != bool(self.width):
             raise UnevenError
         entries = tuple(row) if self.width else (row,)
-        if len(entries) != self.count or not all(map(leaf_or_number, entries)):
+        leaves = set(map(type, entries)) == {Value} and not any(map(_primitive, entries))
+        if len(entries) != self.count or not (leaves or all(map(leaf_or_number, entries))):
             raise UnevenError
         return entries
 
@@ -97,8 +100,10 @@ class Table:
         """The leaves of a row."""
         found = self._leaves.get(i)
         if found is None:
-            row = [x if isinstance(x, Value) else Value(x) for x in self.entries(i)]
-            found = self._leaves[i] = tuple(row)
+            entries = self.entries(i)
+            if set(map(type, entries)) != {Value}:
+                entries = tuple([x if isinstance(x, Value) else Value(x) for x in entries])
+            found = self._leaves[i] = entries
         return found
 
     def at(self, index: float) -> tuple[Value, ...]:

@@ -138,7 +138,7 @@ def addresses(leaves: Sequence[Value]) -> list[int] | None:
         offset = _offset(name)
         if offset is None:
             return None
-        for leaf in leaves:
+        for leaf in leaves if set(map(type, leaves)) != {Value} else ():  # laid out alike
             if at(id(leaf) + offset).value != id(getattr(leaf, name)):
                 return None
     return list(map(id, leaves))
