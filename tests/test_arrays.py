@@ -1,7 +1,10 @@
 """NumPy arrays in the eager modes: array in, array of the same shape out; SciPy as it is typed."""
 
+import ast
 import math
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -51,6 +54,22 @@ def test_value_and_gradient_at_once_and_products_with_the_hessian():
         rosen, X0, jac=grad(rosen), hessp=lambda x, p: hvp(rosen, (x,), (p,)), method="trust-ncg"
     )
     np.testing.assert_allclose(found.x, 1.0, atol=1e-5)
+
+
+def test_the_lines_of_the_readme():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (block,) = [each for each in blocks if "scipy" in each]
+    namespace, found = {}, []
+    for node in ast.parse(block).body:
+        line = ast.unparse(node)
+        if isinstance(node, ast.Expr):
+            found.append(eval(line, namespace))  # noqa: S307
+        else:
+            exec(line, namespace)  # noqa: S102
+    assert len(found) == 2
+    for each in found:
+        np.testing.assert_allclose(each.x, 1.0, atol=1e-4)
 
 
 def equations(x):
