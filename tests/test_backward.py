@@ -212,9 +212,13 @@ def test_long_tables_are_cut_in_the_middle():
     assert lines[-1] == "1000 edges: 1000 multiplications, 1000 additions"
 
 
-def test_the_repr_is_short():
-    x = Value(2.0)
-    assert repr((x * x).backward()) == "<GradTable of 2 nodes, 2 edges>"
+def test_at_a_prompt_the_table_is_shown():
+    x = z = Value(2.0)
+    table = (x * x).backward()
+    assert repr(table) == str(table)
+    for nodes in range(2, 40):
+        z = z * 1.5
+        assert len(repr(z.backward()).splitlines()) == (nodes + 2 if nodes < 18 else 19)
 
 
 def test_html_is_a_table_with_everything_escaped():

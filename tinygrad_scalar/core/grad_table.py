@@ -14,6 +14,7 @@ from tinygrad_scalar.core.printable import in_a_cell
 from tinygrad_scalar.core.provenance import distinct_names
 
 _SHOWN = 20  # rows printed before a table is cut in the middle
+_AT_A_PROMPT = 17  # likewise, which with header, cut and footer makes 20 lines
 _HEADER = ("node", "operation", "value", "local derivatives", "gradient")
 
 
@@ -120,10 +121,13 @@ class GradTable(Mapping[Any, Any]):
         return self.edges
 
     def __repr__(self) -> str:
-        return f"<GradTable of {len(self)} nodes, {self.edges} edges>"
+        return self._text(_AT_A_PROMPT)
 
     def __str__(self) -> str:
-        rows = [_HEADER, *self._rows()]
+        return self._text(_SHOWN)
+
+    def _text(self, most: int) -> str:
+        rows = [_HEADER, *self._rows(most)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
         lines = [
             "  ".join(
@@ -140,7 +144,7 @@ class GradTable(Mapping[Any, Any]):
         def line(row: Sequence[str], tag: str) -> str:
             return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>"
 
-        body = "".join(line(row, "td") for row in self._rows())
+        body = "".join(line(row, "td") for row in self._rows(_SHOWN))
         return (
             f"<table><thead>{line(_HEADER, 'th')}</thead><tbody>{body}</tbody></table>"
             f"<p>{escape(self._footer())}</p>"
@@ -153,17 +157,17 @@ class GradTable(Mapping[Any, Any]):
             f"{self.additions} addition{several}"
         )
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def _rows(self, most: int) -> list[tuple[str, ...]]:
         """The rows to show; of a long table the first and the last."""
         names = distinct_names(self._index)
         entries = [
             (names.get(id(node), f"#{number}"), node, gradient)
             for number, (node, gradient) in enumerate(self._index.items(), start=1)
         ]
-        if len(entries) <= _SHOWN:
+        if len(entries) <= most:
             return [_row(*entry) for entry in entries]
-        half = _SHOWN // 2
-        cut = (f"… {len(entries) - _SHOWN} more …", "", "", "", "")
+        half = most // 2
+        cut = (f"… {len(entries) - 2 * half} more …", "", "", "", "")
         head = [_row(*entry) for entry in entries[:half]]
         tail = [_row(*entry) for entry in entries[-half:]]
         return [*head, cut, *tail]

@@ -18,6 +18,15 @@ from tinygrad_scalar.drawing.terms import operation_text
 _BOLD, _BLUE, _GREY, _PLAIN = "\x1b[1m", "\x1b[34m", "\x1b[90m", "\x1b[0m"
 
 
+class Tree(str):
+    """Text that a prompt shows as it is, without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def tree(z: Value, depth: int | None = 8) -> str:
     """The graph of `z` as a tree to print: what it was computed from stands below it, indented.
 
@@ -30,7 +39,7 @@ def tree(z: Value, depth: int | None = 8) -> str:
 
     >>> x = Value(2.0, label="x")
     >>> y = x + 1.0
-    >>> print(tree(y * y))
+    >>> tree(y * y)
     9.0 = ×
     ├─ #1 3.0 = + 1.0
     │  └─ x 2.0
@@ -38,7 +47,7 @@ def tree(z: Value, depth: int | None = 8) -> str:
     """
     (root,) = checked_roots([z], "tree")
     check_count("depth", depth, 0, "tree")
-    return "\n".join(_lines(root, depth, _Style(_on_a_terminal())))
+    return Tree("\n".join(_lines(root, depth, _Style(_on_a_terminal()))))
 
 
 def _on_a_terminal() -> bool:
