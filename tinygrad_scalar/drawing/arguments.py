@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from tinygrad_scalar.core.value import Value
@@ -46,11 +45,11 @@ def check_timeout(timeout: Any, caller: str) -> None:
 
 
 class Look(NamedTuple):
-    """How a picture is to look, checked: the options that do not decide what is in it."""
+    """How a picture is to look: the options that do not decide what is in it."""
 
-    direction: str = "LR"
+    direction: Direction = "LR"
     digits: int = 6
-    theme: str = "auto"
+    theme: Theme = "auto"
     title: str | None = None
     color: Color = None
     focus: Any = None
@@ -58,32 +57,22 @@ class Look(NamedTuple):
     values: bool = True
     gradients: bool = True
 
-
-def checked_look(
-    caller: str,
-    direction: Any,
-    digits: Any,
-    theme: Any,
-    title: Any,
-    color: Any,
-    focus: Any,
-    shown: Mapping[str, Any],
-) -> Look:
-    """The options as a `Look`. Errors: TypeError and ValueError that name the option."""
-    if color not in (None, "grad"):
-        raise ValueError(f'{caller}: color is None or "grad", not {color!r}')
-    _check_word("direction", direction, ("LR", "TB"), caller)
-    _check_word("theme", theme, ("auto", "light", "dark"), caller)
-    if digits is not None:
-        check_count("digits", digits, 1, caller)
-        if digits > _DIGITS:
-            raise ValueError(f"{caller}: digits is at most {_DIGITS}, not {digits}")
-    if title is not None and not isinstance(title, str):
-        raise TypeError(f"{caller}: title is a str or None, not {type(title).__name__}")
-    for name, flag in shown.items():
-        if not isinstance(flag, bool):
-            raise TypeError(f"{caller}: {name} is True or False, not {flag!r}")
-    return Look(direction, digits or 6, theme, title or None, color, focus, **shown)
+    def checked(self, caller: str) -> Look:
+        """The same. Errors: TypeError and ValueError that name the option."""
+        if self.color not in (None, "grad"):
+            raise ValueError(f'{caller}: color is None or "grad", not {self.color!r}')
+        _check_word("direction", self.direction, ("LR", "TB"), caller)
+        _check_word("theme", self.theme, ("auto", "light", "dark"), caller)
+        check_count("digits", self.digits, 1, caller)
+        if self.digits is not None and self.digits > _DIGITS:
+            raise ValueError(f"{caller}: digits is at most {_DIGITS}, not {self.digits}")
+        if self.title is not None and not isinstance(self.title, str):
+            raise TypeError(f"{caller}: title is a str or None, not {type(self.title).__name__}")
+        for name in ("derivatives", "values", "gradients"):
+            flag = getattr(self, name)
+            if not isinstance(flag, bool):
+                raise TypeError(f"{caller}: {name} is True or False, not {flag!r}")
+        return self._replace(digits=self.digits or 6)
 
 
 def _check_word(name: str, word: Any, words: tuple[str, ...], caller: str) -> None:

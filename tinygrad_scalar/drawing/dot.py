@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any
 
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.drawing.arguments import Color, Direction, Look, Theme, checked_look
+from tinygrad_scalar.drawing.arguments import Color, Direction, Look, Theme
 from tinygrad_scalar.drawing.circles import LARGE, Circles
 from tinygrad_scalar.drawing.compact import Compact, net
 from tinygrad_scalar.drawing.forms import Blocks, Form
@@ -73,8 +73,8 @@ def to_dot(
     ['  u1 -> f2 [label="3.0"]', '  f2 -> u2']
     """
     del timeout
-    shown = {"derivatives": derivatives, "values": values, "gradients": gradients}
-    look = checked_look("to_dot", direction, digits, theme, title, color, focus, shown)
+    shown = derivatives, values, gradients
+    look = Look(direction, digits, theme, title, color, focus, *shown).checked("to_dot")
     seen = scene(
         z,
         "to_dot",

@@ -14,10 +14,10 @@ from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import (
     Color,
     Direction,
+    Look,
     Theme,
     check_dpi,
     check_timeout,
-    checked_look,
 )
 from tinygrad_scalar.drawing.dot import scene_dot
 from tinygrad_scalar.drawing.paging import PAGE
@@ -87,8 +87,8 @@ def draw(
     <Drawing of 3 nodes: show it in a notebook, or .save("graph.svg")>
     """
     check_timeout(timeout, "draw")
-    shown = {"derivatives": derivatives, "values": values, "gradients": gradients}
-    look = checked_look("draw", direction, digits, theme, title, color, focus, shown)
+    shown = derivatives, values, gradients
+    look = Look(direction, digits, theme, title, color, focus, *shown).checked("draw")
     seen = scene(
         applied_at(z, at, point, "draw"),
         "draw",

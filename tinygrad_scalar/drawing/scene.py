@@ -116,34 +116,48 @@ def scene(
     kept = order if focus is None else _neighbourhood(order, focus, max_nodes, caller)
     scopes = scopes_of(order)
     choice = chosen(kept, scopes, depth, max_nodes, fold and focus is None, page)
-    total = choice.shown
-    if max_nodes is not None and total > max_nodes:
-        raise ValueError(
-            f"{caller}: {total} nodes are left with every scope closed, more than "
-            f"max_nodes={max_nodes}: group nodes by `with scope(name):` so that depth= can close "
-            "them, show what surrounds one node with focus=, or allow more with max_nodes="
-        )
+    _check_total(choice.shown, max_nodes, caller)
     paged = sections and max_nodes is not None and depth is None and focus is None
     if paged and page is not None:
         choice = cut(choice, numbers, roots, page)
     nodes = [node for node in kept if id(node) not in choice.home]
     made = Scene(roots, order, numbers, nodes, {id(node) for node in nodes}, choice.scopes)
     made.titles = choice.folds.titles
-    if choice.sections:
-        made.note = _note(made, choice)
     made.gradients = None if table is None else table_gradients(table)
     if len(nodes) < len(order):
         _put_away(made, kept, choice)
     if page is not None:
-        large = len(order) > SMALL and (depth is None or total > SMALL)
-        made.compact = large and max_nodes is not None
-        made.columns = columns_of(nodes, page[0], made.compact)
-        made.ranks = _wrapped(made, choice)
-        made.page = page if paged and made.compact else None
+        large = len(order) > SMALL and (depth is None or choice.shown > SMALL)
+        _lay_on(made, choice, page, large and max_nodes is not None, paged)
     if gradients:
         made.derivative = set(numbers) - {id(node) for node in forward}
         made.names = _gradient_names(made, gradients)
     return made
+
+
+def _check_total(total: int, max_nodes: int | None, caller: str) -> None:
+    """ValueError if more would be drawn than may be."""
+    if max_nodes is not None and total > max_nodes:
+        raise ValueError(
+            f"{caller}: {total} nodes are left with every scope closed, more than "
+            f"max_nodes={max_nodes}: group nodes by `with scope(name):` so that depth= can close "
+            "them, show what surrounds one node with focus=, or allow more with max_nodes="
+        )
+
+
+def _lay_on(
+    made: Scene, choice: Choice, page: tuple[float, float], compact: bool, paged: bool
+) -> None:
+    """Fill in what a page asks for: the form, the lines, and what the picture says below it."""
+    made.compact = compact
+    made.columns = columns_of(made.nodes, page[0], compact)
+    made.ranks = _wrapped(made, choice)
+    made.page = page if paged and compact else None
+    if choice.sections:
+        made.note = (
+            f"{len(made.order)} Values in {choice.shown} boxes; focus=node shows what surrounds "
+            "one, max_nodes=None every one"
+        )
 
 
 def slopes(node: Any) -> list[tuple[int, Any, Any]]:
@@ -218,14 +232,6 @@ def _put_away(made: Scene, kept: Sequence[Any], choice: Choice) -> None:
                 bundles.setdefault(ends, []).append((node, i))
     made.bundles = [Bundle(*ends, edges) for ends, edges in bundles.items()]
     made.boxes = boxes + _left_out(made.bundles)
-
-
-def _note(made: Scene, choice: Choice) -> str:
-    """What a picture cut into sections says below it."""
-    return (
-        f"{len(made.order)} Values in {choice.shown} boxes; focus=node shows what surrounds one, "
-        "max_nodes=None every one"
-    )
 
 
 def _wrapped(made: Scene, choice: Choice) -> dict[str, int]:

@@ -12,9 +12,9 @@ from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import (
     Color,
     Direction,
+    Look,
     Theme,
     check_timeout,
-    checked_look,
 )
 from tinygrad_scalar.drawing.course import Course, Row
 from tinygrad_scalar.drawing.dot import scene_dot
@@ -72,8 +72,8 @@ def steps(
             f"steps: {z!r} is a leaf, there is nothing to step through: give the output of an "
             "expression"
         )
-    flags = {"derivatives": derivatives, "values": values, "gradients": gradients}
-    look = checked_look("steps", direction, digits, theme, title, color, focus, flags)
+    flags = derivatives, values, gradients
+    look = Look(direction, digits, theme, title, color, focus, *flags).checked("steps")
     seen = scene(z, "steps", depth=depth, max_nodes=max_nodes, focus=focus, fold=fold, page=PAGE)
     course = Course(seen)
 
