@@ -64,7 +64,7 @@ class Look(NamedTuple):
         _check_word("direction", self.direction, ("LR", "TB"), caller)
         _check_word("theme", self.theme, ("auto", "light", "dark"), caller)
         check_count("digits", self.digits, 1, caller)
-        if self.digits is not None and self.digits > _DIGITS:
+        if (self.digits or 0) > _DIGITS:
             raise ValueError(f"{caller}: digits is at most {_DIGITS}, not {self.digits}")
         if self.title is not None and not isinstance(self.title, str):
             raise TypeError(f"{caller}: title is a str or None, not {type(self.title).__name__}")

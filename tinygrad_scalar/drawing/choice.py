@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.drawing.folding import Folds, folded_calls, folded_loops
+from tinygrad_scalar.drawing.folding import Folds, folded_calls
+from tinygrad_scalar.drawing.loops import folded_loops
 from tinygrad_scalar.drawing.paging import SMALL, columns_of, fits_page, fits_wrapped
 from tinygrad_scalar.drawing.scopes import Scope, chosen_scopes, closed_scopes, outermost
 from tinygrad_scalar.drawing.sections import sections

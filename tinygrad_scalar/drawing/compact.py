@@ -10,13 +10,14 @@ import html
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from tinygrad_scalar.drawing.forms import Blocks, Form
 from tinygrad_scalar.drawing.labels import html_text, number_text, width_of
 from tinygrad_scalar.drawing.lines import edge, turned
 from tinygrad_scalar.drawing.looks import role_colours
-from tinygrad_scalar.drawing.scene import Box, Scene, slopes
+from tinygrad_scalar.drawing.scene import Box, Bundle, Scene, slopes
 from tinygrad_scalar.drawing.terms import operation_text
 
 _PLACES = 8  # operands that have a place of their own
@@ -60,37 +61,42 @@ class Compact(Form):
 
     def edges(self) -> Iterator[str]:
         """Edges go to the place of their operand."""
-        entered = SIDES[self.look.direction]
         ordered = reversed if self._upwards else iter
         for node in ordered(self.seen.nodes):
-            target = self.seen.key(node)
-            placed = self._placed(node)
-            side = entered[0 if turned(self.seen, target) else 1]
-            for i, parent, _ in ordered(self._slopes[id(node)]):
-                if id(parent) in self.seen.shown:
-                    source = self.seen.key(parent)
-                    port = f":p{i}{side}" if placed else ""
-                    name = f"id=e{target[1:]}_{i}" if self.ids else ""
-                    inside = f"{name}{self._gap(source, target)}".strip()
-                    yield edge(self.seen, source, target, inside, "", port)
-        turning = {
+            yield from self._operands(node)
+        for bundle in ordered(self.seen.bundles):
+            yield self._bundle(bundle)
+
+    def _operands(self, node: Any) -> Iterator[str]:
+        target, placed = self.seen.key(node), self._placed(node)
+        side = SIDES[self.look.direction][0 if turned(self.seen, target) else 1]
+        operands = self._slopes[id(node)]
+        for i, parent, _ in reversed(operands) if self._upwards else operands:
+            if id(parent) in self.seen.shown:
+                source = self.seen.key(parent)
+                port = f":p{i}{side}" if placed else ""
+                name = f"id=e{target[1:]}_{i}" if self.ids else ""
+                inside = f"{name}{self._gap(source, target)}".strip()
+                yield edge(self.seen, source, target, inside, "", port)
+
+    def _bundle(self, bundle: Bundle) -> str:
+        source, target, edges = bundle
+        turn, turns = self._turns.get(target), self._turns.get(source)
+        back = turn is not None and turns is not None and turns > turn
+        name = f"id=e{source}_{target} " if self.ids else ""
+        tip = f'tooltip="{len(edges)} edge{"s" * (len(edges) > 1)}"'
+        more = " style=dashed constraint=false" if back else self._gap(source, target)
+        sides = SIDES[self.look.direction] if self._net else ("", "")
+        return edge(self.seen, source, target, f"{name}class=bundle {tip}{more}", *sides)
+
+    @cached_property
+    def _turns(self) -> dict[str, int]:
+        """By box: the place of what a loop computes in a turn; an edge back is the next turn's."""
+        return {
             box.key: self.seen.numbers[id(box.nodes[-1])]
             for box in self.seen.boxes
             if box.group is not None and box.group.turns
         }
-        for bundle in ordered(self.seen.bundles):
-            back = (
-                bundle.target in turning
-                and bundle.source in turning
-                and turning[bundle.source] > turning[bundle.target]
-            )
-            name = f"id=e{bundle.source}_{bundle.target} " if self.ids else ""
-            turn = " style=dashed constraint=false" if back else ""
-            tip = f'tooltip="{len(bundle.edges)} edge{"s" * (len(bundle.edges) > 1)}"'
-            gap = "" if back else self._gap(bundle.source, bundle.target)
-            inside = f"{name}class=bundle {tip}{turn}{gap}"
-            sides = SIDES[self.look.direction] if self._net else ("", "")
-            yield edge(self.seen, bundle.source, bundle.target, inside, *sides)
 
     def _columns(self) -> Iterator[tuple[Any, str]]:
         """Like things of a scope one below the other, in their order: neurons[0], neurons[1]."""

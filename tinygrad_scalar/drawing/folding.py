@@ -1,9 +1,8 @@
-"""Which nodes are drawn as one: the calls of a module on several inputs, and the turns of a loop.
+"""Which nodes are drawn as one: the calls of a module on several inputs.
 
 A module that was called n times has n copies of its operations over the same parameters. They fold
 into one, and with them what was computed from each call alone, what only one call used, and the
-chain that adds up the results. A loop without scopes shows as a stretch of operations that repeats
-with the same distances, numbers and shared leaves.
+chain that adds up the results.
 """
 
 from __future__ import annotations
@@ -14,10 +13,6 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.drawing.scopes import Scope
-
-_LONGEST = 64  # operations in the body of a loop that is looked for
-_TURNS = 3  # at least, for a loop
-_NAMED = 4  # operations of a body that its title names
 
 
 class Group(NamedTuple):
@@ -53,7 +48,7 @@ def folded_calls(order: Sequence[Any], scopes: Mapping[int, Scope]) -> Folds:
             groups = [Group(nodes, scopes[id(nodes[0])]) for nodes in calls]
             taken |= {id(node) for group in groups for node in group.nodes}
             found.groups.extend(groups)
-            found.groups.extend(_around(order, groups, taken, scopes))
+            found.groups.extend(around(order, groups, taken, scopes))
     return found
 
 
@@ -113,7 +108,7 @@ def _calls(
 
 
 # ── what belongs to one call, and what adds the calls up ──────────────────────────────────────
-def _around(
+def around(
     order: Sequence[Any], groups: Sequence[Group], taken: set[int], scopes: Mapping[int, Scope]
 ) -> list[Group]:
     """The groups outside a folded scope that have one member for each call."""
@@ -121,13 +116,14 @@ def _around(
     for number, group in enumerate(groups):
         of |= {id(node): (number, call) for call, node in enumerate(group.nodes)}
     count = len(groups[0].nodes)
-    consumers = _consumers(order)
+    consumers = consumers_of(order)
     found = _after(order, of, taken, count, consumers, scopes)
     found += _sums(order, of, taken, count, scopes)
     return found + _before(order, of, taken, count, consumers, scopes)
 
 
-def _consumers(order: Sequence[Any]) -> dict[int, list[tuple[Any, int]]]:
+def consumers_of(order: Sequence[Any]) -> dict[int, list[tuple[Any, int]]]:
+    """By id: the nodes that take a node, and as which operand."""
     found: dict[int, list[tuple[Any, int]]] = defaultdict(list)
     for node in order:
         for i, parent in enumerate(node._slots()):
@@ -252,94 +248,3 @@ def _before(
             keys[id(node)] = ("before", number), call
             tentative[key].append((call, node))
     return _settled(tentative, of, taken, count, scopes)
-
-
-# ── loops ─────────────────────────────────────────────────────────────────────────────────────
-def folded_loops(order: Sequence[Any], scopes: Mapping[int, Scope]) -> Folds:
-    """Stretches of operations that repeat at least three times. O(nodes + edges) a length."""
-    operations = [node for node in order if node.primitive is not None]
-    index = {id(node): i for i, node in enumerate(operations)}
-    consumers = _consumers(order)
-    signatures = [
-        _signature(node, i, index, consumers, scopes) for i, node in enumerate(operations)
-    ]
-    found, taken = Folds([], {}), set[int]()
-    for start, length, turns in _stretches(signatures):
-        body = operations[start : start + length]
-        names = ", ".join(node.primitive.name for node in body)
-        title = f"{turns} × {names if length <= _NAMED else f'{length} operations'}"
-        around = scopes.get(id(body[0]), ())
-        scope = (*around, title)
-        groups = [
-            Group(operations[start + j : start + length * turns : length], scope, turns=True)
-            for j in range(length)
-        ]
-        found.titles[scope] = title
-        taken |= {id(node) for group in groups for node in group.nodes}
-        found.groups.extend(groups)
-        if turns > 2:
-            found.groups.extend(_around(order, groups, taken, scopes))
-    return found
-
-
-def _signature(
-    node: Any,
-    i: int,
-    index: Mapping[int, int],
-    consumers: Mapping[int, Sequence[Any]],
-    scopes: Mapping[int, Scope],
-) -> tuple[Signature, ...]:
-    """The row, and where each operand comes from: how far back, which number, which leaf."""
-    numbers = node._seen()[1]
-    parts: list[Signature] = [node.primitive, scopes.get(id(node), ())]
-    for parent, x in zip(node._slots(), numbers, strict=True):
-        if parent is None:
-            parts.append(("number", repr(x)))
-        elif id(parent) in index:
-            parts.append(i - index[id(parent)])
-        else:
-            alone = len(consumers[id(parent)]) == 1
-            parts.append("leaf of its own" if alone else ("leaf", id(parent)))
-    return tuple(parts)
-
-
-def _stretches(signatures: Sequence[tuple[Signature, ...]]) -> list[tuple[int, int, int]]:
-    """Start, length and turns of loops that do not overlap, the longest in all first."""
-    found = []
-    n = len(signatures)
-    for length in range(1, min(_LONGEST, n // _TURNS) + 1):
-        i = 0
-        while i + length < n:
-            end = i
-            while end + length < n and signatures[end] == signatures[end + length]:
-                end += 1
-            if end - i >= length:
-                start = _first_turn(signatures, i, length)
-                turns = (end + length - start) // length
-                if turns >= _TURNS:
-                    found.append((start, length, turns))
-            i = max(end, i + 1)
-    chosen: list[tuple[int, int, int]] = []
-    covered = [False] * n
-    for start, length, turns in sorted(found, key=lambda s: (-s[1] * s[2], s[1])):
-        if not any(covered[start : start + length * turns]):
-            covered[start : start + length * turns] = [True] * (length * turns)
-            chosen.append((start, length, turns))
-    return chosen
-
-
-def _first_turn(signatures: Sequence[tuple[Signature, ...]], start: int, length: int) -> int:
-    """Where the first turn begins: there, what later turns take from the one before is given."""
-    bound, begin = 0, start
-    for i in range(start - 1, max(start - length, 0) - 1, -1):
-        here, there = signatures[i], signatures[i + length]
-        if i < bound or len(here) != len(there):
-            break
-        other = [b for a, b in zip(here, there, strict=True) if a != b]
-        if not all(isinstance(b, int) for b in other):
-            break
-        bound = max([bound, *(i - b + 1 for b in other if isinstance(b, int))])
-        if i < bound:
-            break
-        begin = i
-    return begin
