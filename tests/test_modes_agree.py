@@ -29,6 +29,8 @@ CASES = {
     "kink": (ts.abs, 0.0, 0.0),
     "tie": (lambda x: ts.maximum(x, 3 * x), 0.0, 2.0),
     "smooth": (lambda x: ts.exp(ts.sin(x)), 0.5, math.exp(math.sin(0.5)) * math.cos(0.5)),
+    "kink of a constant": (lambda x: ts.clip(x**0, -1.0, 1.0) * x, 2.0, 1.0),
+    "product before a zero": (lambda x: ts.sqrt(0.0 * x) * ts.sqrt(0.0 * x) + x, 2.0, 1.0),
     "power 0 of NaN": (lambda x: x**0 * x, math.nan, 1.0),  # x⁰ is 1, as IEEE 754 has pow
     "0 times NaN": (lambda x: 0.0 * x + ts.where(x > 0, x, 2.0), math.nan, 0.0),
 }

@@ -345,7 +345,8 @@ class Run:
         """The outputs, and the mask of the points where the guards hold, None for all."""
         results, mask, finite = self._in_threads("batch", self.given, self.size)
         if self.every or not finite:
-            settle(self._settled, self.columns, self._doubtful(results, mask).tolist(), results)
+            places = self._doubtful(results, mask).tolist()
+            settle(self._settled, self.columns, places, results, nan=self.every)
         return results, mask
 
     def sums(self) -> tuple[Any, Any]:
@@ -375,7 +376,8 @@ class Run:
         for start in range(0, len(places), size):
             some = places[start : start + size]
             outputs = self.made.batch(_at(self.given, some), self.parameters, len(some))[0]
-            settle(self._settled, _at(self.columns, some), range(len(some)), outputs)
+            points = _at(self.columns, some)
+            settle(self._settled, points, range(len(some)), outputs, nan=self.every)
             totals = totals + outputs[:count].sum(axis=1)
             each[:, some] = outputs[count:]
         return totals

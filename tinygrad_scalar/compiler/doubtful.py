@@ -32,10 +32,12 @@ def doubtful(outputs: Any, mask: Any, finite: Any) -> Any:
     return np.flatnonzero(chosen if mask is None else chosen & mask)
 
 
-def settle(settled: Settled, columns: Sequence[Any], places: Any, outputs: Any) -> None:
+def settle(
+    settled: Settled, columns: Sequence[Any], places: Any, outputs: Any, *, nan: bool
+) -> None:
     """Write the outputs at some places, as the function itself has them.
 
-    They stay where NaN is among the arguments.
+    Unless `nan`, they stay where NaN is among the arguments.
     """
     known: dict[bytes, Any] = {}
     for place in places:
@@ -43,8 +45,8 @@ def settle(settled: Settled, columns: Sequence[Any], places: Any, outputs: Any) 
         key = point.tobytes()  # many a batch has the same odd point many times
         if key not in known:
             before = outputs[:, place].tolist()
-            odd = any(x != x for x in point)  # noqa: PLR0124 (NaN)
-            known[key] = before if odd else settled(point, before)
+            stay = not nan and any(x != x for x in point)  # noqa: PLR0124 (NaN)
+            known[key] = before if stay else settled(point, before)
         outputs[:, place] = known[key]
 
 

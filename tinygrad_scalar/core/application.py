@@ -45,6 +45,9 @@ class Application:
         self._zeros: Sequence[bool] | None = None
         self._shared: Sequence[Any] | None = None  # what the pull of such a row gave
 
+    def __repr__(self) -> str:
+        return f"{self.primitive.name}({', '.join(map(repr, self.numbers))})"
+
     @property
     def _rules(self) -> Sequence[Any]:
         """One number or function per operand; of a row of any number of them all come at once."""

@@ -168,7 +168,7 @@ def _table(
         start[id(output)] = start[id(output)] + carried if id(output) in start else carried
     check_leaves(node for node in order if node.primitive is None)
     with quietly():
-        found = propagate(order, start, active, cut, undefined, graph)
+        found = propagate(order, start, active, cut, undefined, graph, asked)
     return order, found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import Application, product
 from tinygrad_scalar.core.primitive import no_kinks
-from tinygrad_scalar.core.undefined import Judge, Policy, is_nan, plain
+from tinygrad_scalar.core.undefined import Judge, Policy, is_nan, plain, structural_zeros
 
 _INFINITE = (math.inf, -math.inf)
 
@@ -25,16 +25,18 @@ def propagate(
     cut: Collection[int],
     policy: Policy,
     graph: bool,
+    asked: Sequence[Any] | None = None,
 ) -> list[Any]:
     """The gradient with respect to each node of `order`, which lists consumers first.
 
     `seeds` (by id) are the gradients to start from. One multiplication and one addition per edge
     between active nodes (all if None), none through nodes in `cut`; with `graph` the partials are
-    pushed as Values, else as numbers. None stands for a structural zero.
+    pushed as Values, else as numbers. None stands for a structural zero. Of what is undefined,
+    only that is told of which could reach a node that is `asked`, any node if that is None.
     Source: *Deep Learning*, Algorithm 6.2.
     """
     with context.Aside(context.settings()._replace(judging=policy)):
-        return _propagate(order, seeds, active, cut, Judge(policy), graph)
+        return _propagate(order, seeds, active, cut, _JudgeOnTheWay(policy, order, asked), graph)
 
 
 def _propagate(
@@ -42,13 +44,14 @@ def _propagate(
     seeds: dict[int, Any],
     active: Collection[int] | None,
     cut: Collection[int],
-    judge: Judge,
+    judge: _JudgeOnTheWay,
     graph: bool,
 ) -> list[Any]:
     table = dict(seeds)
     infinities = _Infinities(judge)
     gradients = []
     for node in order:
+        judge.at = node
         gradient = table.pop(id(node), None)
         if infinities.clashes or infinities.lost:
             gradient = infinities.settled(node, gradient)
@@ -78,7 +81,7 @@ def _judged(
     node: Any,
     gradient: Any,
     active: Collection[int] | None,
-    judge: Judge,
+    judge: _JudgeOnTheWay,
     infinities: _Infinities,
     graph: bool,
 ) -> Iterator[tuple[Any, Any]]:
@@ -88,6 +91,7 @@ def _judged(
     for i, parent in enumerate(node._slots()):
         if parent is None or (active is not None and id(parent) not in active):
             continue
+        judge.at = parent
         term = use.term(i, gradient, judge)
         if term is not None and (infinities.lost or plain(term) in _INFINITE):
             infinities.follow(id(node), id(parent), term, use, i, gradient)
@@ -124,6 +128,45 @@ def _as_values(node: Any, gradient: Any) -> Iterable[tuple[Any, Any]] | None:
     except (ArithmeticError, ValueError, TypeError, IndexError):
         return None  # told by the general way
     return sent
+
+
+class _JudgeOnTheWay(Judge):
+    """Silent where constants alone stop what goes on to the nodes that are asked for."""
+
+    def __init__(self, policy: Policy, order: Sequence[Any], asked: Sequence[Any] | None) -> None:
+        super().__init__(policy)
+        self.at: Any = None  # the node that gradients come to just now
+        self._order, self._asked = order, asked
+        self._live: set[int] | None = None  # found at the first fault
+
+    def at_kink(self, use: Any, i: int, partial: Any) -> Any:
+        if self.policy == "subgradient" or self._is_silent():
+            return partial
+        return super().at_kink(use, i, partial)
+
+    def fault(self, use: Any, i: int | None, what: str, factor: Any = 1.0) -> Any:
+        return 0.0 if self._is_silent() else super().fault(use, i, what, factor)
+
+    def _is_silent(self) -> bool:
+        if self._asked is None:
+            return False
+        if self._live is None:
+            self._live = _live(self._order, self._asked)
+        return id(self.at) not in self._live
+
+
+def _live(order: Sequence[Any], asked: Sequence[Any]) -> set[int]:
+    """The nodes with a way to one that is asked on which no structural zero stands, by id."""
+    live = set(map(id, asked))
+    for node in reversed(order):
+        if node.primitive is None or id(node) in live:
+            continue
+        reaching = [parent is not None and id(parent) in live for parent in node._slots()]
+        if any(reaching):
+            zeros = structural_zeros(node.primitive, node.operands)
+            if any(way and not zero for way, zero in zip(reaching, zeros, strict=True)):
+                live.add(id(node))
+    return live
 
 
 class _Infinities:

@@ -1,0 +1,251 @@
+"""Random programs over kinks, masks, poles and infinite slopes, in every mode, by every policy.
+
+Reverse mode decides; numbers, warnings and errors of all others are its own.
+"""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modes_reference import flat
+
+import tinygrad_scalar as ts
+from tinygrad_scalar import UndefinedGradientWarning, Value
+
+POLICIES = ("subgradient", "nan", "warn", "raise")
+QUIET = {"warn": "subgradient", "raise": "nan"}  # what arrays take in their place
+# Rows of one and of two operands: smooth, with kinks, poles, infinite slopes, masks.
+ONE = {
+    "neg": lambda a: -a,
+    "sin": ts.sin,
+    "exp": ts.exp,
+    "tanh": ts.tanh,
+    "square": lambda a: a * a,
+    "abs": ts.abs,
+    "relu": ts.relu,
+    "floor": ts.floor,
+    "clip": lambda a: ts.clip(a, -1.0, 1.0),
+    "hardtanh": ts.hardtanh,
+    "sqrt": ts.sqrt,
+    "cbrt": ts.cbrt,
+    "acos": ts.acos,
+    "log": ts.log,
+    "reciprocal": lambda a: 1 / a,
+    "half power": lambda a: ts.pow(a, 0.5),
+    "power 0": lambda a: ts.pow(a, 0.0),
+    "power -2": lambda a: ts.pow(a, -2.0),
+    "0 times": lambda a: 0.0 * a,
+    "1 minus": lambda a: 1.0 - a,
+    "mask": lambda a: ts.where(a > 0, a, 0.0),
+    "masked root": lambda a: ts.where(a > 0, ts.sqrt(ts.abs(a)), 0.0),
+    "sum": lambda a: ts.sum([a, 2.0, a]),
+    "prod": lambda a: ts.prod([a, 0.0, a]),
+}
+TWO = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "pow": ts.pow,
+    "maximum": ts.maximum,
+    "minimum": ts.minimum,
+    "hypot": ts.hypot,
+    "atan2": ts.atan2,
+    "copysign": ts.copysign,
+    "where": lambda a, b: ts.where(a > b, a, b),
+    "step": lambda a, b: (a > b) * b,
+    "dot": lambda a, b: ts.dot([a, 0.0, b], [b, a, 1.0]),
+    "logsumexp": lambda a, b: ts.logsumexp([a, b]),
+}
+# Not the smallest floats: a series, which multiplies in another order, is right without a warning
+# where a term on the way back is too large (test_modes_agree tells of these).
+NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, math.inf, -math.inf, math.nan, -0.25)
+# The numbers of modes that multiply in another order are compared to this part of them.
+PRECISION = 1e-9
+
+
+class Program:
+    """Instructions (row, operand, operand) over two inputs and all results before."""
+
+    def __init__(self, instructions):
+        self.instructions = instructions
+
+    def __call__(self, x, y):
+        known = [x, y]
+        for name, *places in self.instructions:
+            a, b = (known[-1 - place % len(known)] for place in places)
+            known.append(ONE[name](a) if name in ONE else TWO[name](a, b))
+        return known[-1] + 0.0 * x  # a Value whatever the program is
+
+    def __repr__(self):
+        return f"Program({self.instructions!r})"
+
+
+places = st.integers(0, 9)
+programs = st.lists(
+    st.tuples(st.sampled_from([*ONE, *TWO]), places, places), min_size=1, max_size=6
+).map(Program)
+points = st.sampled_from(NUMBERS)
+
+
+def outcome(run):
+    """The numbers or the error of a mode, and the warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = run()
+        except (ArithmeticError, ValueError) as error:
+            return (type(error), str(error)), ()
+    parts = [y.data if isinstance(y, Value) else y for y in flat(found)]
+    numbers = [float(y) for part in parts for y in np.ravel(part)]
+    messages = tuple(str(w.message) for w in caught if w.category is UndefinedGradientWarning)
+    assert len(messages) == len(caught), caught
+    return numbers, messages
+
+
+def same(a, b):
+    """Whether two lists of numbers agree, or two errors."""
+    if isinstance(a, tuple) or isinstance(b, tuple):
+        return a == b
+    return len(a) == len(b) and all(
+        (x != x and y != y) or x == y or abs(x - y) <= PRECISION * max(1.0, abs(x), abs(y))
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def agree(one, other):
+    """Two modes: the same numbers or kind of error, and a warning of both or of neither."""
+    (a, warned), (b, told) = one, other
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return a[0] is b[0]
+    return same(a, b) and bool(warned) == bool(told)
+
+
+def eager_modes(f, x, y, u):
+    """(what it is compared with, name, outcome) of all that differentiates f(·, y) at x."""
+    h = lambda v: f(v, y)  # noqa: E731
+
+    def backward(graph=False):
+        leaf = Value(x)
+        return h(leaf).backward(inputs=leaf, create_graph=graph, undefined=u)[leaf]
+
+    def checkpointed():
+        leaf = Value(x)
+        return ts.checkpoint(h, leaf).backward(inputs=leaf, undefined=u)[leaf]
+
+    def sparse():
+        return ts.hessian(h, sparse=True, undefined=u)(x)[2] or [0.0]
+
+    first = ts.grad(h, undefined=u)
+    second = ts.hessian(h, undefined=u)
+    return {
+        "first": (
+            lambda: first(x),
+            {
+                "backward": backward,
+                "backward, recorded": lambda: backward(graph=True),
+                "value_and_grad": lambda: ts.value_and_grad(h, undefined=u)(x)[1],
+                "jvp": lambda: ts.jvp(h, (x,), (1.0,), undefined=u)[1],
+                "vjp": lambda: ts.vjp(h, x, undefined=u)[1](1.0),
+                "jacobian, forward": lambda: ts.jacobian(h, mode="forward", undefined=u)(x),
+                "jacobian, reverse": lambda: ts.jacobian(h, mode="reverse", undefined=u)(x),
+                "derivative": lambda: ts.derivative(h, undefined=u)(x),
+                "taylor": lambda: ts.taylor(h, 1, undefined=u)(x)[1],
+                "checkpoint": checkpointed,
+            },
+        ),
+        "second": (
+            lambda: second(x),
+            {
+                "grad of grad": lambda: ts.grad(first, undefined=u)(x),
+                "hessian, sparse": sparse,
+                "hvp": lambda: ts.hvp(h, (x,), (1.0,), undefined=u),
+                "derivative": lambda: ts.derivative(h, 2, undefined=u)(x),
+                "taylor": lambda: ts.taylor(h, 2, undefined=u)(x)[2],
+            },
+        ),
+    }
+
+
+def methods(f, c, x, y, u):
+    """(eager, compiled, compiled on a batch of one) by name, of f at (x, y)."""
+    t, s = (2.0, -1.0), (np.array([2.0]), np.array([-1.0]))
+    a, b = np.array([x]), np.array([y])
+    return {
+        "call": (lambda u: f(Value(x), Value(y)), lambda: c(x, y), lambda: c(a, b)),
+        "grad": (
+            lambda u: ts.grad(f, undefined=u)(x, y),
+            lambda: c.grad(x, y),
+            lambda: c.grad(a, b),
+        ),
+        "value_and_grad": (
+            lambda u: ts.value_and_grad(f, undefined=u)(x, y),
+            lambda: c.value_and_grad(x, y),
+            lambda: c.value_and_grad(a, b),
+        ),
+        "jvp": (
+            lambda u: ts.jvp(f, (x, y), t, undefined=u),
+            lambda: c.jvp((x, y), t),
+            lambda: c.jvp((a, b), s),
+        ),
+        "hvp": (
+            lambda u: ts.hvp(f, (x, y), t, undefined=u),
+            lambda: c.hvp((x, y), t),
+            lambda: c.hvp((a, b), s),
+        ),
+        "jacobian": (
+            lambda u: ts.jacobian(f, undefined=u)(x, y),
+            lambda: c.jacobian(x, y),
+            lambda: c.jacobian(a, b)[0],
+        ),
+        "hessian": (
+            lambda u: ts.hessian(f, undefined=u)(x, y),
+            lambda: c.hessian(x, y),
+            lambda: c.hessian(a, b)[0],
+        ),
+    }
+
+
+def disagreements(f, x, y, u):
+    """Every mode that gives another number, warning or error than it should."""
+    found = []
+    for reference, others in eager_modes(f, x, y, u).values():
+        expected = outcome(reference)
+        for name, mode in others.items():
+            got = outcome(mode)
+            if not agree(expected, got):
+                found.append((name, expected, got))
+    for engine in ts.engines():
+        c = ts.compile(f, engine=engine, undefined=u)
+        for name, (eager, compiled, batched) in methods(f, c, x, y, u).items():
+            expected = outcome(lambda eager=eager: eager(u))
+            for _ in range(3):  # machine code is made at the second call and run at the third
+                got = outcome(compiled)
+                if not (same(expected[0], got[0]) and expected[1] == got[1]):
+                    found.append((f"compiled {name}, {engine}", expected, got))
+            quiet = outcome(lambda eager=eager: eager(QUIET.get(u, u)))[0]
+            got = outcome(batched)
+            if isinstance(quiet, list) and (x != x or y != y):  # documented: NaN may stand there
+                quiet = [b if b != b else a for a, b in zip(quiet, got[0], strict=True)]
+            if got[1] or (isinstance(quiet, list) and not same(quiet, got[0])):
+                found.append((f"batch {name}, {engine}", quiet, got))
+    return found
+
+
+@pytest.mark.parametrize("undefined", POLICIES)
+@settings(max_examples=12, derandomize=True, deadline=None)
+@given(f=programs, x=points, y=points)
+def test_all_modes_and_methods_agree(undefined, f, x, y):
+    assert not disagreements(f, x, y, undefined)
+
+
+@pytest.mark.parametrize("mode", ["jvp", "hvp"])
+def test_a_mode_with_another_policy_is_found(monkeypatch, mode):
+    right = getattr(ts, mode)
+    f = Program([("sqrt", 1, 0), ("mul", 0, 2)])  # √x · x, which makes 0·∞ at 0
+    assert not disagreements(f, 0.0, 1.0, "nan")
+    monkeypatch.setattr(ts, mode, lambda *args, undefined: right(*args))
+    assert any(name == mode for name, *_ in disagreements(f, 0.0, 1.0, "nan"))
