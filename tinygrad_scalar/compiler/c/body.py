@@ -12,7 +12,15 @@ from typing import Any
 from tinygrad_scalar.compiler.c.expressions import CUDA, NATIVE, expression, literal
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, pruned
-from tinygrad_scalar.compiler.ir.reroll import Loop, Operand, loops, operands, pieces
+from tinygrad_scalar.compiler.ir.reroll import (
+    Loop,
+    Operand,
+    Rolled,
+    loops,
+    operands,
+    pieces,
+    step_of,
+)
 from tinygrad_scalar.compiler.ir.schedule import last_guard, scheduled
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
@@ -76,20 +84,22 @@ class Places:
         return []
 
 
-class Body:
+class Body(Rolled):
     """The statements of one program."""
+
+    carrier = "b"
 
     def __init__(self, program: Program, places: Places, prefix: str = "") -> None:
         native = NATIVE if places.language == "c" else CUDA
         self.program = scheduled(_without_dead_lines(lowered(program, native)))
         self.places, self.prefix, self.real = places, prefix, places.real
         self.lines: list[str] = []
-        self.names: dict[Any, str] = {}
+        self.names = {}
         self.tables: dict[str, str] = {}  # text → the name of the table
         self.outputs: dict[int, list[int]] = {}
         for k, line in enumerate(self.program.outputs):
             self.outputs.setdefault(line, []).append(k)
-        self.slots: dict[int, int] = {}
+        self.slots = {}
         self.slot_count = 0
         self._write()
 
@@ -236,7 +246,7 @@ class Body:
 
     # ── loops ─────────────────────────────────────────────────────────────────────────────────
     def _loop(self, loop: Loop) -> None:
-        self.carried: dict[tuple[int, int], str] = {}  # (the line of the first value, a line)
+        self.carried = {}
         outer, self.lines = self.lines, []
         kept = dict(self.names)
         for place, row in enumerate(self.sources[loop]):
@@ -267,25 +277,6 @@ class Body:
             written = self.places.written_at(positions, index, self.number(line))
             self._add(str(written))
 
-    def _source(self, operand: Operand) -> Any:
-        """A line here, or a key that a text is kept under."""
-        lines = operand.lines
-        if operand.kind in ("same", "here"):
-            return lines[0]
-        if operand.kind == "before":
-            ends = (lines[0], lines[1])
-            self.names["before", ends] = self.carried.setdefault(ends, f"b{len(self.carried)}")
-            return "before", ends
-        code = self.program.code
-        if operand.kind == "line":
-            numbers = tuple(self.slots[line] for line in lines)
-        else:
-            numbers = tuple(code[line][1][0] for line in lines)
-        key = operand.kind, numbers
-        if key not in self.names:
-            self.names[key] = self._fetched(operand.kind, numbers)
-        return key
-
     def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
         if kind == "constant":
             text = [literal(number, self.real) for number in numbers]
@@ -302,10 +293,10 @@ class Body:
 
     def _indexed(self, numbers: Sequence[int]) -> str:
         """The index of an iteration: in step with the counter, or out of a table."""
-        first, step = numbers[0], numbers[1] - numbers[0]
-        if list(numbers) == [first + step * k for k in range(len(numbers))]:
-            if not step:
-                return str(first)
+        first, step = numbers[0], step_of(numbers)
+        if step == 0:
+            return str(first)
+        if step is not None:
             times = "i" if step == 1 else f"{step} * i"
             return f"{first} + {times}" if first else times
         return f"{self._table('int', ', '.join(map(str, numbers)), len(numbers))}[i]"

@@ -131,6 +131,52 @@ def _operand(lines: Sequence[int], loop: Loop, kind: str) -> Operand:
     return Operand(kind, lines)
 
 
+class Rolled:
+    """Writes one copy of the lines of a loop: what it calls the operands of an iteration."""
+
+    program: Program
+    names: dict[Any, str]  # what a line, or a key, is called
+    slots: dict[int, int]  # where lines stand in memory
+    lanes = 1  # numbers side by side there
+    carried: dict[tuple[int, int], str]  # (the line of the first value, a line) → its name
+    carrier = ""  # how the names of those begin
+
+    def _source(self, operand: Operand) -> Any:
+        """A line here, or a key that a name is kept under."""
+        lines = operand.lines
+        if operand.kind in ("same", "here"):
+            return lines[0]
+        if operand.kind == "before":
+            ends = (lines[0], lines[1])
+            name = f"{self.carrier}{len(self.carried)}"
+            self.names["before", ends] = self.carried.setdefault(ends, name)
+            return "before", ends
+        code = self.program.code
+        if operand.kind == "line":
+            numbers = tuple(self.slots[line] * self.lanes for line in lines)
+        else:
+            numbers = tuple(code[line][1][0] for line in lines)
+        key = operand.kind, numbers
+        if key not in self.names:
+            self.names[key] = self._fetched(operand.kind, numbers)
+        return key
+
+    def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
+        """What is read in an iteration: a constant, or what stands at an index of its own."""
+        raise NotImplementedError
+
+
+def step_of(numbers: Sequence[int]) -> int | None:
+    """The step of numbers that are in step with a counter, None for others.
+
+    >>> step_of([3, 5, 7]), step_of([4, 4, 4]), step_of([1, 2, 4])
+    (2, 0, None)
+    """
+    first, step = numbers[0], numbers[1] - numbers[0]
+    in_step = all(number == first + step * k for k, number in enumerate(numbers))
+    return step if in_step else None
+
+
 def pieces(program: Program, found: Sequence[Loop], longest: int) -> list[range | Loop]:
     """The program in functions: loops, and what is between them in even, not too long parts."""
     parts: list[range | Loop] = []

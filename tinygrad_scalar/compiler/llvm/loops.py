@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
-from tinygrad_scalar.compiler.ir.reroll import Loop, Operand, loops, operands, pieces
+from tinygrad_scalar.compiler.ir.reroll import (
+    Loop,
+    Operand,
+    Rolled,
+    loops,
+    operands,
+    pieces,
+    step_of,
+)
 from tinygrad_scalar.compiler.ir.tape import MARKERS
 from tinygrad_scalar.compiler.llvm import writer
 
 
-class RollingWriter(writer.Writer):
+class RollingWriter(Rolled, writer.Writer):
     """Writes a program: loops where it has any, straight lines elsewhere."""
+
+    carrier = "%c"
 
     # ── the module ────────────────────────────────────────────────────────────────────────────
     def module(self) -> str:
@@ -96,7 +106,7 @@ class RollingWriter(writer.Writer):
         if not isinstance(piece, Loop):
             return super()._function(number, piece)
         self._start()
-        self.carried: dict[tuple[int, int], str] = {}  # (first value's line, line) → its phi
+        self.carried = {}
         self.indices: dict[tuple[int, ...], str] = {}
         for operand in (operand for row in self.sources[piece] for operand in row):
             if operand.kind in ("same", "before"):
@@ -131,25 +141,6 @@ class RollingWriter(writer.Writer):
         if not self.checked.isdisjoint(lines):
             self.finite.append(self.operand(line))
 
-    def _source(self, operand: Operand) -> Any:
-        """What `operand` calls the value: a line here, or a key that a name is kept under."""
-        lines = operand.lines
-        if operand.kind in ("same", "here"):
-            return lines[0]
-        if operand.kind == "before":
-            ends = (lines[0], lines[1])
-            self.names["before", ends] = self.carried.setdefault(ends, f"%c{len(self.carried)}")
-            return "before", ends
-        code = self.program.code
-        if operand.kind == "line":
-            numbers = tuple(self.slots[line] * self.lanes for line in lines)
-        else:
-            numbers = tuple(code[line][1][0] for line in lines)
-        key = operand.kind, numbers
-        if key not in self.names:
-            self.names[key] = self._fetched(operand.kind, numbers)
-        return key
-
     def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
         if kind == "constant":
             if len(set(map(repr, numbers))) == 1:
@@ -168,9 +159,9 @@ class RollingWriter(writer.Writer):
         key = tuple(numbers)
         name = self.indices.get(key)
         if name is None:
-            first, step = key[0], key[1] - key[0]
-            if key == tuple(range(first, first + step * len(key), step or 1)):
-                name = self.add(f"add i64 {self.add(f'mul i64 %k, {step}')}, {first}")
+            step = step_of(key)
+            if step is not None:
+                name = self.add(f"add i64 {self.add(f'mul i64 %k, {step}')}, {key[0]}")
             else:
                 table = self._table("i64", map(str, key))
                 place = self.add(f"getelementptr i64, ptr {table}, i64 %k")
