@@ -24,7 +24,7 @@ from tinygrad_scalar.compiler.constants import is_constant, known_as, no_slope
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.lazy import holds_lazy, lazily
-from tinygrad_scalar.compiler.listing import Listing
+from tinygrad_scalar.compiler.listing import Listing, source_for
 from tinygrad_scalar.compiler.masked import evaluated
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
 from tinygrad_scalar.compiler.results import (
@@ -355,8 +355,6 @@ class Compiled:
         Errors: ValueError for another target; TraceError before the first call, and in C and CUDA
         for an operation of one's own without `formula=`.
         """
-        from tinygrad_scalar.compiler.sources import source_for
-
         self._made()
         own = self._own()
         own.look_through_tables()

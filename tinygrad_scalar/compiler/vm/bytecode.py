@@ -15,9 +15,9 @@ from tinygrad_scalar.compiler.ir import tape
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import Loop
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS
-from tinygrad_scalar.compiler.vm.cells import Cells
 from tinygrad_scalar.compiler.vm.operations import (
     Array,
+    Cells,
     Wanted,
     dear,
     exponent_of,
