@@ -273,7 +273,7 @@ ALONE = {
     "erfc": 12, "gamma": 11, "leaky_relu": 12, "elu": 22, "sigmoid": 13, "silu": 19, "gelu": 14,
     "gelu_tanh": 39, "prod": 15, "logaddexp": 20, "log1mexp": 17, "xlogy": 13, "softsign": 12,
     "mish": 40, "selu": 11, "hardtanh": 12,
-    "log_normal_cdf": 27, "erfinv": 12, "betaln": 22,
+    "log_normal_cdf": 28, "erfinv": 12, "betaln": 22,
     "sinc": 172,  # near 0 a series for 50 digits
     "logsumexp": 19, "cross_entropy": 20,
 }  # fmt: skip

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
+from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Joint, Primitive
@@ -131,10 +133,34 @@ def float_function(formula: Callable[..., Any], count: int) -> Callable[..., Any
 
 
 def make_float_functions() -> None:
-    """For the rows of the table that have none of their own."""
+    """For the rows of the table that have none of their own.
+
+    At once where a derivative of the table calls them, since the way back keeps the functions that
+    it finds; the others when they are called first, for most programs call few.
+    """
+    called = _called_by_rules()
     for row in map(TABLE.__getitem__, WRITTEN):
         if row.formula is not None and row.arity is not None:
-            row.forward = float_function(row.formula, row.arity)
+            at_once = row.name in called
+            row.forward = float_function(row.formula, row.arity) if at_once else _later(row)
+
+
+def _called_by_rules() -> set[str]:
+    """The names in the partials and pulls of the table, and in what they call there."""
+    rules = [rule for row in TABLE.values() for rule in (*row.partials, *row.pulls)]
+    functions = [rule for rule in rules if isinstance(rule, FunctionType)]
+    functions += [thing for thing in vars(primitives).values() if isinstance(thing, FunctionType)]
+    return {name for function in functions for name in function.__code__.co_names}
+
+
+def _later(row: Primitive) -> Callable[..., Any]:
+    def forward(*x: Any) -> Any:
+        if row.forward is forward and row.formula is not None:
+            with context.override(counters=(), ieee=False):  # it is nobody's operation
+                row.forward = float_function(row.formula, row.arity or 0)
+        return row.forward(*x)
+
+    return forward
 
 
 make_float_functions()

@@ -249,8 +249,9 @@ def _slope_of_sinc(y: Any, x: Any) -> Any:
 
 def _slope_of_log_normal_cdf(x: Any) -> Any:
     """φ(x) / Φ(x); on the left as √(2/π) / erfcx(−x/√2), where both underflow."""
-    left, right = where(x < 0, x, 0), where(x < 0, 0, x)
+    left = where(x < 0, x, 0)
     inverse = constant("√(2/π)", x) / erfcx(-left * constant("1/√2", x))
+    right = x - left
     return where(x < 0, inverse, normal_pdf(right) / normal_cdf(right))
 
 
