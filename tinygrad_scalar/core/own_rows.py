@@ -68,6 +68,30 @@ def primitive(
     if formula is not None:
         forward, partials = _from_formula(name, forward, partials, formula)
         mpmath = mpmath if mpmath is not None else ByFormula(formula)
+    several = _several_outputs(name, forward, partials)
+    assert forward is not None  # noqa: S101 (it is callable)
+    about: dict[str, Any] = {
+        "domain": domain,
+        "kinks": kinks,
+        "subgradient": () if subgradient is None else subgradient,
+        "symbol": symbol,
+        "latex": latex,
+        "formula": formula,
+        "mpmath": mpmath if mpmath is not None else "",  # the name is the user's, not mpmath's
+    }
+    if several:
+        return Joint(name, forward, partials, about)
+    if subgradient is not None:
+        at_kink = kinks if callable(kinks) else at_points(tuple(kinks))
+        partials = tuple(
+            _stated(rule, number, at_kink)
+            for rule, number in zip(partials, subgradient, strict=True)
+        )
+    return Primitive(name, forward, partials, arity=len(partials), **about)
+
+
+def _several_outputs(name: str, forward: Any, partials: Sequence[Rule]) -> bool:
+    """Whether the partials are stated for several outputs; an error for what is none."""
     several = bool(partials) and isinstance(partials[0], tuple)
     if several and not all(isinstance(output, tuple) for output in partials):
         raise TypeError(f"primitive {name!r}: give a tuple of partials for every output")
@@ -78,28 +102,9 @@ def primitive(
                 f"primitive {name!r}: {what!r} is neither a function nor a constant partial; "
                 "give forward(*x) and one partial (y, *x) per operand"
             )
-    assert forward is not None  # noqa: S101 (it is callable)
     if not rules:
         raise TypeError(f"primitive {name!r}: give one partial (y, *x) per operand")
-    about: dict[str, Any] = {
-        "domain": domain,
-        "kinks": kinks,
-        "subgradient": subgradient,
-        "symbol": symbol,
-        "latex": latex,
-        "formula": formula,
-        "mpmath": mpmath if mpmath is not None else "",  # the name is the user's, not mpmath's
-    }
-    if subgradient is not None and not several:
-        at_kink = kinks if callable(kinks) else at_points(tuple(kinks))
-        partials = tuple(
-            _stated(rule, number, at_kink)
-            for rule, number in zip(partials, subgradient, strict=True)
-        )
-    about["subgradient"] = () if subgradient is None else subgradient
-    if not several:
-        return Primitive(name, forward, partials, arity=len(partials), **about)
-    return Joint(name, forward, partials, about)
+    return several
 
 
 class ByFormula:

@@ -19,7 +19,8 @@ from fractions import Fraction
 from typing import Any
 
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.primitive import REAL, Interval, Primitive, constant, on_rows
+from tinygrad_scalar.core.formulas import constant, on_rows
+from tinygrad_scalar.core.primitive import REAL, Interval, Primitive
 from tinygrad_scalar.numbers import (
     elementary,
     error_function,
@@ -135,7 +136,7 @@ floor = row("floor", numerics.floor,    0, kinks=integers_apart, symbol="⌊·�
 ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·⌉", latex=r"\left\lceil {0} \right\rceil", total=True, c="ceil", llvm="llvm.ceil")
 trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="", total=True, c="trunc", llvm="llvm.trunc")
 round = row("round", numerics.round_half_even, 0, kinks=halves, mpmath="", total=True, c="rint", llvm="llvm.roundeven", array="round", numpy=("rint",))
-round_to  = row("round_to", numerics.round_to, 0, 0, public=False, symbol="round", mpmath=lambda m, x, n: m.nint(x * 10**n) / 10**n, whole=(1,))
+round_to  = row("round_to", numerics.round_to, 0, 0, public=False, symbol="round", mpmath=lambda m, x, n: m.nint(x * 10**n) / 10**n, whole=(1,), formula=pieces.round_to)
 floordiv  = row("floordiv", operator.floordiv, 0, 0, operator="//", public=False, symbol="//", latex=r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", precedence=1.9,
                 kinks=lambda a, b: a % b == 0, mpmath=lambda m, a, b: m.floor(a / b), formula=remainders.floordiv, numpy=("floor_divide",))
 # (a - y) / b is the integer quotient, up to rounding: round makes it exact
