@@ -121,6 +121,7 @@ class _Run:
     checkpoint: Checkpoint | None = None
     checkpoint_every: int = 100
     shards: Shards | None = None
+    spread: Any = None  # what computes minibatches on workers
 
     def train(self, show: bool | None) -> History:
         history, stopped = History(), False
@@ -132,9 +133,9 @@ class _Run:
         ):
             compiled = None if history.steps >= self.total or stopped else _compiled(self)
             history.compiled = compiled is not None
-            spread = self._spread(compiled)
+            self.spread = self._spread(compiled)
             while history.steps < self.total and not stopped:
-                self._step(history, compiled, spread)
+                self._step(history, compiled)
                 stopped = self._asked_to_stop(history)
                 self._save(history, stopped=stopped)
                 progress.step(history)
@@ -148,11 +149,11 @@ class _Run:
             return Compiled(self.shards, compiled)
         return Eager(self.shards, self.model, self.loss, self.X, self.y, self.seed)
 
-    def _step(self, history: History, compiled: Any, spread: Any) -> None:
+    def _step(self, history: History, compiled: Any) -> None:
         """One step of the optimiser, noted in the history, with the validation if it is due."""
         batch = self._batch(history.steps)
-        if spread is not None:
-            mean = spread.backward(batch, history.steps, self.optimizer.zero_grad)
+        if self.spread is not None:
+            mean = self.spread.backward(batch, history.steps, self.optimizer.zero_grad)
         else:
             self.optimizer.zero_grad()
             mean = self._backward(batch) if compiled is None else compiled.backward(batch)
