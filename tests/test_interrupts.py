@@ -16,7 +16,9 @@ from tinygrad_scalar import (
     counting,
     exp,
     grad,
+    nn,
     no_grad,
+    optim,
     primitive,
     scope,
     sum,
@@ -212,3 +214,120 @@ def test_an_error_in_a_rule_leaves_every_gradient(error):
     fail = False
     assert z.backward()[x] == 12.0
     assert x.grad == 17.0
+
+
+# ── several writers of numbers, all of which leave everything as before or as after ───────────
+def model_of(count):
+    """Parameters with gradients."""
+    leaves = [nn.parameter(0.1 * k) for k in range(count)]
+    for leaf in leaves:
+        leaf.grad = 1.0 + leaf.data
+    return leaves
+
+
+def state_of(leaves, optimizer):
+    return [leaf.data for leaf in leaves], optimizer.state_dict()
+
+
+@pytest.mark.parametrize("count", [5, 200], ids=["one by one", "at once"])
+@pytest.mark.parametrize("rule", [optim.SGD, optim.Adam, optim.RMSProp])
+def test_an_interrupted_step_is_taken_or_not(interrupted, rule, count):
+    rng = random.Random(3)
+    tinygrad_scalar.compile(lambda x: x * x)(2.0)  # so that machine code may be at hand
+    leaves = model_of(count)
+    optimizer = rule(leaves, lr=0.1)
+    hits = 0
+    for _ in range(TRIES // 2):
+        before = state_of(leaves, optimizer)
+        hits += interrupted(optimizer.step, rng.uniform(2e-6, 1e-4))
+        found = state_of(leaves, optimizer)
+        if found == before:
+            continue
+        twin = model_of(count)
+        again = rule(twin, lr=0.1)
+        for leaf, data in zip(twin, before[0], strict=True):
+            leaf.data = data
+        again.load_state_dict(before[1])
+        again.step()
+        assert found == state_of(twin, again)
+    assert hits
+
+
+WRITERS = {
+    "zero_grad of an optimizer": lambda leaves: optim.SGD(leaves, lr=0.1).zero_grad,
+    "clip_grad_norm": lambda leaves: lambda: optim.clip_grad_norm(leaves, 0.5),
+    "minimize": lambda leaves: (
+        lambda: optim.GradientDescentOptimizer(0.1).minimize(sum([leaf * leaf for leaf in leaves]))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_interrupted_writers_write_all_or_nothing(interrupted, name):
+    rng = random.Random(4)
+    right = model_of(20)
+    WRITERS[name](right)()
+    after = [(leaf.data, leaf.grad) for leaf in right]
+    before = [(leaf.data, leaf.grad) for leaf in model_of(20)]
+    hits = 0
+    for _ in range(TRIES // 2):
+        leaves = model_of(20)
+        hits += interrupted(WRITERS[name](leaves), rng.uniform(2e-6, 6e-5))
+        assert [(leaf.data, leaf.grad) for leaf in leaves] in (before, after)
+    assert hits
+
+
+def test_a_module_is_zeroed_loaded_and_switched_whole(interrupted):
+    rng = random.Random(5)
+    model = nn.MLP(3, [4, 4, 1], seed=0)
+    other = {name: x + 1.0 for name, x in model.state_dict().items()}
+    right = model.state_dict()
+    leaves = list(model.parameters())
+    modules = [module for _, module in model.named_modules()]
+    hits = 0
+    for _ in range(TRIES // 2):
+        for leaf in leaves:
+            leaf.grad = 2.0
+        hits += interrupted(model.zero_grad, rng.uniform(2e-6, 1e-4))
+        assert {leaf.grad for leaf in leaves} in ({0.0}, {2.0})
+        hits += interrupted(lambda: model.load_state_dict(other), rng.uniform(2e-6, 2e-4))
+        assert model.state_dict() in (right, other)
+        model.load_state_dict(right)
+        hits += interrupted(model.eval, rng.uniform(2e-6, 1e-4))
+        assert len({module.training for module in modules}) == 1
+        model.train()
+    assert hits
+
+
+@pytest.mark.parametrize("options", [{"inputs": True}, {"create_graph": True}])
+def test_an_interrupted_backward_with_options_writes_all_or_nothing(interrupted, options):
+    rng = random.Random(6)
+    x, w = Value(0.3), Value(0.7)
+    z = graph(x, w)
+    if "inputs" in options:
+        options = {"inputs": [x, w]}
+    z.backward(**options)
+    right, nodes = [x.grad, w.grad], [x, w]
+    hits = 0
+    for _ in range(TRIES // 2):
+        z.zero_grad()
+        hits += interrupted(lambda: z.backward(**options), rng.uniform(1e-5, 2e-3))
+        assert [node.grad for node in nodes] in ([0.0, 0.0], right)
+    assert hits
+
+
+def test_the_limit_on_parameters_ends_with_its_block(interrupted):
+    from tinygrad_scalar.nn.parameter import at_most
+
+    def action():
+        with at_most(1):
+            nn.parameter(1.0)
+
+    rng = random.Random(8)
+    hits = 0
+    for _ in range(TRIES):
+        hits += interrupted(action, rng.uniform(1e-6, 2e-5))
+        nn.parameter(1.0), nn.parameter(2.0)  # no ValueError: the limit is gone
+    assert hits
+    with at_most(1), pytest.raises(ValueError, match="more parameters than there are numbers"):
+        nn.parameter(1.0), nn.parameter(2.0)

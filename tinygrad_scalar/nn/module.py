@@ -8,6 +8,7 @@ from reprlib import recursive_repr
 from typing import Any, Self
 
 from tinygrad_scalar.core import context
+from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.context import Settings
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.parameter import is_parameter
@@ -120,13 +121,13 @@ class Module:
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0.0. O(parameters)."""
-        for leaf in self.parameters():
-            leaf.grad = 0.0
+        leaves = list(self.parameters())
+        assign(leaves, "grad", [0.0] * len(leaves))
 
     def train(self, mode: bool = True) -> Self:
         """Switch this module and all in it to training (dropout drops), or to evaluation."""
-        for _, module in self.named_modules():
-            module.training = mode
+        modules = [module for _, module in self.named_modules()]
+        assign(modules, "training", [mode] * len(modules))
         return self
 
     def eval(self) -> Self:
@@ -160,8 +161,7 @@ class Module:
         for name, data in state.items():
             if not is_number(data):
                 raise TypeError(f"load_state_dict: {name} is {type(data).__name__}, give a number")
-        for name, leaf in leaves.items():
-            leaf.data = number(state[name])
+        assign(list(leaves.values()), "data", [number(state[name]) for name in leaves])
 
     # ── what is written to a file ─────────────────────────────────────────────────────────────
     def config(self) -> dict[str, Any]:

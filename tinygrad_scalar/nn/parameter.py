@@ -6,31 +6,37 @@ engine's `Value` needs no slot for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from contextvars import ContextVar
+from io import BytesIO
 from itertools import repeat
-from typing import Any
+from typing import Any, Self
 
 from tinygrad_scalar.core.graph import nodes_below
 from tinygrad_scalar.core.provenance import Provenance
 from tinygrad_scalar.core.value import Value
 
-# one item for each parameter that may still be made
-_allowed: ContextVar[Iterator[bool] | None] = ContextVar("_allowed", default=None)
 
-
-@contextmanager
-def at_most(count: int) -> Iterator[None]:
+class at_most(BytesIO):  # noqa: N801 (a block)
     """In this block making more parameters than `count` is a ValueError.
 
-    So a file's architecture that its numbers do not fill is not built up to the end.
+    So a file's architecture that its numbers do not fill is not built up to the end. The base class
+    closes it in C, see `context.Block`: no Ctrl-C comes in between.
     """
-    token = _allowed.set(repeat(True, count))
-    try:
-        yield
-    finally:
-        _allowed.reset(token)
+
+    def __init__(self, count: int) -> None:
+        self.left = repeat(True, count)  # one item for each that may still be made
+
+    def __enter__(self) -> Self:
+        try:
+            _allowed.set(self)
+            return self  # noqa: TRY300 (guarded to the end)
+        except BaseException:
+            self.close()
+            raise
+
+
+_allowed: ContextVar[at_most | None] = ContextVar("_allowed", default=None)
 
 
 class Trainable(Provenance):
@@ -50,7 +56,7 @@ def parameter(data: Any, *, label: str = "") -> Value:
     (Value(0.5, grad=0.0, label='w'), True, False)
     """
     allowed = _allowed.get()
-    if allowed is not None and next(allowed, None) is None:
+    if allowed is not None and not allowed.closed and next(allowed.left, None) is None:
         raise ValueError("the architecture has more parameters than there are numbers")
     leaf = Value(data, label=label)
     leaf._provenance = Trainable(*leaf.provenance)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from tinygrad_scalar.checks import positive
+from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.parameter import checked_parameters
 
@@ -30,6 +31,5 @@ def clip_grad_norm(params: Iterable[Value], max_norm: float) -> float:
         raise ValueError(f"clip_grad_norm: the norm of the gradients is {norm}")
     factor = bound / (norm + 1e-6)
     if factor < 1.0:
-        for leaf in leaves:
-            leaf.grad *= factor
+        assign(leaves, "grad", [leaf.grad * factor for leaf in leaves])
     return norm

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial as bind
 from typing import Any
 
 from tinygrad_scalar.checks import positive
+from tinygrad_scalar.core.at_once import at_once
+from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.parameter import checked_parameters, parameters_below
 
@@ -42,8 +45,8 @@ class GradientDescentOptimizer:
         leaves = checked_parameters(
             parameters_below(cost) if params is None else params, "minimize"
         )
-        table = cost.backward(inputs=leaves)
-        for leaf in leaves:
-            leaf.data -= self.lr * table[leaf]
-            leaf.grad = 0.0
+        slopes = gradients([cost], [1.0], leaves)
+        moved = [leaf.data - self.lr * slope for leaf, slope in zip(leaves, slopes, strict=True)]
+        move = [bind(setattr, leaf, "data", x) for leaf, x in zip(leaves, moved, strict=True)]
+        at_once([*move, *[bind(setattr, leaf, "grad", 0.0) for leaf in leaves]])
         return cost.data

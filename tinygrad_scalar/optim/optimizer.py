@@ -6,9 +6,11 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from functools import partial as bind
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinygrad_scalar.checks import positive, whole
+from tinygrad_scalar.core.at_once import assign, at_once
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.parameter import checked_parameters
 from tinygrad_scalar.numbers.precision import is_number
@@ -50,20 +52,24 @@ class Optimizer:
         self.memory: dict[str, Any] = {name: [0.0] * len(self.params) for name in self.buffers}
 
     def _rule(self, lr: float, sqrt: Callable[[Any], Any]) -> Rule:
-        """The formula of this step, for numbers of which `sqrt` takes the root."""
+        """The formula of this step, for numbers of which `sqrt` takes the root.
+
+        `steps` are those taken before it.
+        """
         raise NotImplementedError
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0.0."""
         slots = self._slots
         if slots is None or not slots.write("grad", slots.zeros):
-            for leaf in self.params:
-                leaf.grad = 0.0
+            assign(self.params, "grad", [0.0] * len(self.params))
 
     def step(self) -> None:
-        """Move every parameter once, by the gradient that stands in its `.grad`."""
+        """Move every parameter once, by the gradient that stands in its `.grad`.
+
+        Ctrl-C comes before the step or after it.
+        """
         lr = self.lr * self._factor()
-        self.steps += 1
         if not self._move_at_once(lr):
             self._move_one_by_one(lr)
 
@@ -82,9 +88,11 @@ class Optimizer:
         data, gradients = [leaf.data for leaf in self.params], [leaf.grad for leaf in self.params]
         rows = map(self._rule(lr, math.sqrt), data, gradients, *self._remembered().values())
         moved, *after = zip(*rows, strict=True)
-        for leaf, number in zip(self.params, moved, strict=True):
-            leaf.data = number
-        self.memory = dict(zip(self.buffers, map(list, after), strict=True))
+        move = [
+            bind(setattr, leaf, "data", number)
+            for leaf, number in zip(self.params, moved, strict=True)
+        ]
+        at_once([*move, *self._remembering(map(list, after))])
 
     def _move_at_once(self, lr: float) -> bool:
         """The same with arrays; False, and nothing moved, unless all numbers are floats."""
@@ -99,9 +107,13 @@ class Optimizer:
             moved, *after = self._rule(lr, np.sqrt)(
                 np.frombuffer(data), np.frombuffer(gradients), *before
             )
-        slots.write("data", moved)
-        self.memory = dict(zip(self.buffers, after, strict=True))
+        at_once([slots.writing("data", moved), *self._remembering(after)])
         return True
+
+    def _remembering(self, after: Iterable[Any]) -> list[Callable[[], None]]:
+        """What notes that a step was taken."""
+        memory = dict(zip(self.buffers, after, strict=True))
+        return [bind(setattr, self, "memory", memory), bind(setattr, self, "steps", self.steps + 1)]
 
     @property
     def _slots(self) -> Slots | None:

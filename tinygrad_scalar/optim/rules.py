@@ -108,7 +108,8 @@ class Adam(Optimizer):
 
     def _rule(self, lr: float, sqrt: Callable[[Any], Any]) -> Rule:
         (first, second), eps, decay = self.betas, self.eps, self.weight_decay
-        rate, root = lr / (1.0 - first**self.steps), math.sqrt(1.0 - second**self.steps)
+        step = self.steps + 1
+        rate, root = lr / (1.0 - first**step), math.sqrt(1.0 - second**step)
         shrunk = 1.0 - lr * decay
 
         def rule(data: Any, gradient: Any, mean: Any, mean_square: Any) -> tuple[Any, Any, Any]:

@@ -159,9 +159,16 @@ def write(places: int, count: int, name: str, numbers: Any, add: float = 0.0) ->
     """
     if memoryview(numbers).nbytes != 8 * count:
         return 0
+    return int(writing(places, count, name, numbers, add)())
+
+
+def writing(
+    places: int, count: int, name: str, numbers: Any, add: float = 0.0
+) -> Callable[[], int]:
+    """The same as a call that runs no Python code; `numbers` must live until then."""
     functions: Any = _functions()
     start = ctypes.addressof((ctypes.c_char * (8 * count)).from_buffer(numbers))
-    return int(functions[1](places, count, _offset(name), start, add))
+    return functools.partial(functions[1], places, count, _offset(name), start, add)
 
 
 def add_to_gradients(
@@ -202,6 +209,10 @@ class Slots:
     def write(self, name: str, numbers: Any) -> bool:
         """Set an attribute of every leaf from a buffer of doubles; False if one is no float."""
         return write(*self.addresses.buffer_info(), name, numbers) == len(self.addresses)
+
+    def writing(self, name: str, numbers: Any) -> Callable[[], int]:
+        """That as a call of C, for attributes that are floats; see `at_once`."""
+        return writing(*self.addresses.buffer_info(), name, numbers)
 
     def __reduce__(self) -> Any:
         return Slots.of, (self.leaves,)

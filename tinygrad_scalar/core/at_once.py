@@ -1,0 +1,23 @@
+"""What is written together: Ctrl-C comes before all of it or after all of it.
+
+Python looks for signals between its own instructions; what happens in one call of C is not
+interrupted, as long as it runs no Python code.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+
+def assign(things: Sequence[Any], name: str, values: Iterable[Any]) -> None:
+    """Set an attribute of all things, or of none: slots, and what has no setter of Python's."""
+    put = list(values)
+    deque(map(setattr, things, [name] * len(put), put), maxlen=0)
+
+
+def at_once(calls: Sequence[Callable[[], Any]]) -> None:
+    """Make all calls, or none: partials of functions in C, such as `setattr`."""
+    deque(map(operator.call, calls), maxlen=0)
