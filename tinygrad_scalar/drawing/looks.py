@@ -69,13 +69,13 @@ def look_of(made: Any) -> Callable[[Any, str], str]:
 
     def look(node: Any, name: str) -> str:
         kind = kind_(node)
-        classes = f"{kind} named" if name else kind
         wide = _FOCUS if node is focus else ""
+        if not (kind or name or colours):
+            return wide
+        classes = f"{kind} named" if name else kind
         if colours is not None:  # the line tells the role
             shade = colours(gradient(node)).attributes(f"value graded{classes}")
             return f'{shade} color="{_EDGES[kind]}"{wide}'
-        if not classes:
-            return wide
         fill = f' fillcolor="{_FILLS[kind]}" color="{_EDGES[kind]}"' if kind else ""
         return f' class="value{classes}"{paint(fill)}{wide}'
 

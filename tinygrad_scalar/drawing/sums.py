@@ -24,7 +24,8 @@ def sums_of_calls(seen: Scene, gradients: Gradients) -> tuple[Gradients, str]:
     size: dict[int, float] = {}
     for node in seen.order:
         outer = node.grad
-        for _, parent, slope in slopes(node):
+        fed = any(parent.primitive is None for parent in node.parents)
+        for _, parent, slope in slopes(node) if fed else ():
             if parent.primitive is None:
                 term = _number(outer * slope) if outer else 0.0
                 total[id(parent)] = total.get(id(parent), 0.0) + term
