@@ -12,6 +12,8 @@ from tinygrad_scalar.core.undefined import Policy
 
 Operand = Value | float | Fraction
 COMPILED: bool
+gather: Callable[..., int]  # of the compiled node
+scatter: Callable[..., int]
 
 def several(row: Primitive, operands: Sequence[Any]) -> Any: ...
 

@@ -422,3 +422,37 @@ for _row in primitives.TABLE.values():
     if _row.arity == 1 and _row.name != "relu" and getattr(Value, _row.name, None) is _row:
         _attributes[_row.name] = _method(_row)
 PyType_Modified(Value)
+
+
+# ── many at once, for compiled code (compiler/machine/slots.py) ───────────────────────────────
+def gather(size_t places, Py_ssize_t count, Py_ssize_t gradients, size_t out):
+    """Copy the floats of nodes at these places to `out`; of how many, up to one that is no float."""
+    cdef PyObject **nodes = <PyObject **>places
+    cdef double *numbers = <double *>out
+    cdef Value node
+    for i in range(count):
+        node = <Value><object>nodes[i]
+        if (node._other_grad if gradients else node._other_data) is not None:
+            return i
+        numbers[i] = node._gradient if gradients else node._float
+    return count
+
+
+def scatter(size_t places, Py_ssize_t count, Py_ssize_t gradients, size_t given, double scale):
+    """Set these floats, or add what is given times `scale`; of how many, up to one no float."""
+    cdef PyObject **nodes = <PyObject **>places
+    cdef double *numbers = <double *>given
+    cdef double number
+    cdef Value node
+    for i in range(count):
+        node = <Value><object>nodes[i]
+        if (node._other_grad if gradients else node._other_data) is not None:
+            return i
+        number = numbers[i]
+        if scale != 0.0:
+            number = (node._gradient if gradients else node._float) + number * scale
+        if gradients:
+            node._gradient = number
+        else:
+            node._float = number
+    return count

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available
-from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.core.value import COMPILED, Value
 
 _TEXT = """
 define i64 @gather(ptr %leaves, i64 %n, i64 %offset, ptr %out) nounwind {{
@@ -101,7 +101,11 @@ done:
 
 @functools.cache
 def _functions() -> tuple[Any, Any, Any] | None:
-    """`gather`, `set`, and the module that they live in."""
+    """`gather`, `set`, and the module that they live in; the compiled node has its own."""
+    if COMPILED:
+        from tinygrad_scalar.core import value
+
+        return value.gather, value.scatter, value
     if not available():
         return None
     from tinygrad_scalar.compiler.machine.cpython import _api
@@ -121,6 +125,8 @@ def _functions() -> tuple[Any, Any, Any] | None:
 @functools.cache
 def _offset(name: str) -> int | None:
     """Where the attribute of a Value stands in it: probed with a number of its own."""
+    if COMPILED:
+        return int(name == "grad")  # what its own functions are told
     probe, number = Value(0.0), float("1.25e300")
     setattr(probe, name, number)
     words = range(16, Value.__basicsize__, 8)
@@ -133,6 +139,8 @@ def addresses(leaves: Sequence[Value]) -> list[int] | None:
     """Where leaves stand, to be kept alive; None if their slots cannot be reached here."""
     if _functions() is None:
         return None
+    if COMPILED:
+        return list(map(id, leaves))
     at = ctypes.c_ssize_t.from_address
     for name in ("data", "grad"):
         offset = _offset(name)
@@ -220,4 +228,4 @@ class Slots:
 
 def running() -> bool:
     """Whether the machine code is loaded already; it takes some 100 ms the first time."""
-    return _functions.cache_info().currsize > 0
+    return COMPILED or _functions.cache_info().currsize > 0
