@@ -76,7 +76,7 @@ def erfcx(x: Any) -> Any:
     Domain: all reals; OverflowError below −26.6. O(1), relative error below 1e-15.
 
     >>> erfcx(0.0), f"{erfcx(1e10):.12e}", f"{erfcx(-26.0):.12e}"
-    (1.0, '5.641895835478e-11', '7.657724931430e+293')
+    (1.0, '5.641895835478e-11', '7.657724931491e+293')
     """
     a, square = abs(x), _up_to(1.0, x * x)
     middle = lambda: exp(square) * (1.0 - x * polynomial(ERF, square))  # noqa: E731

@@ -68,7 +68,7 @@ def normal_ppf(p: Any) -> Any:
     Domain: 0 < p < 1, else ValueError. O(1), relative error below 1e-15.
 
     >>> normal_ppf(0.5), f"{normal_ppf(0.975):.12f}", f"{normal_ppf(1e-300):.12f}"
-    (0.0, '1.959963984540', '-37.047096499407')
+    (0.0, '1.959963984540', '-37.047096299361')
     """
     x = 2.0 * p - 1.0
     return where(

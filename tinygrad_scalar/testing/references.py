@@ -61,9 +61,16 @@ def _representable(x: Number) -> bool:
         return False
 
 
-def _exact(recording: Recording) -> Callable[[Index], Derivative]:
+def _rational_rule(row: Primitive) -> Callable[..., Any]:
+    """The forward rule; not of a row whose formula only comes close to what mpmath computes."""
+    if row.formula is not None and row.mpmath:
+        raise Unsuitable
     # the row's own power asks whether the base is 0, which nilpotent units make hard to tell
-    rules = recording.rules(lambda row: operator.pow if row is TABLE["pow"] else row.forward)
+    return operator.pow if row is TABLE["pow"] else row.forward
+
+
+def _exact(recording: Recording) -> Callable[[Index], Derivative]:
+    rules = recording.rules(_rational_rule)
 
     def derivative(index: Index) -> Derivative:
         inputs = []
