@@ -26,6 +26,7 @@ def with_partials(row, partials):
         limit=row.limit,
         mpmath=row.mpmath,
         defaults=row.defaults,
+        whole=row.whole,
     )
 
 
