@@ -27,6 +27,33 @@ def test_value_and_gradient(real, tolerance, tmp_path):
     assert first == 2**63 - 1  # no point is left
 
 
+@pytest.mark.parametrize("table", [0, 12])
+def test_slopes_along_tangents_of_programs_that_fetch_tables(table, tmp_path):
+    w = [Value(0.1 * k) for k in range(max(table, 1))]
+
+    def f(x, y, i):
+        return smooth(x, y) * (tg.take(w, i) if table else w[0] + i)
+
+    made = compile(f, argnums=(0, 1))
+    X, Y, I = np.random.default_rng(0).normal(size=(3, 20))  # noqa: E741 (an index)
+    I = np.arange(20.0) % 5  # noqa: E741
+    along = X + 1.0, Y - 2.0, 0.0 * I
+    made(X, Y, I)
+    path = made._latest
+    places = {id(leaf): k for k, leaf in enumerate(path.all_leaves())}
+    for request, expected in (
+        (Request("jvp"), made.jvp((X, Y, I), along)),
+        (Request("hvp", (0, 1)), made.hvp((X, Y, I), along[:2])),
+    ):
+        tangents = along if request.mode == "jvp" else along[:2]
+        program = path.program_in_memory(request, places)
+        assert program.inputs == 3 + len(tangents)
+        found, _ = HostKernel(program, tmp_path)(
+            [X, Y, I, *tangents], [leaf.data for leaf in path.all_leaves()]
+        )
+        assert found == pytest.approx(np.stack(expected, 1), rel=1e-12, abs=1e-12)
+
+
 def test_rows_side_by_side_and_a_number_for_all(tmp_path):
     f = compile(lambda x, s: tg.logsumexp(x) * s + x[0] * x[3])
     X = np.random.default_rng(0).normal(size=(30, 4))

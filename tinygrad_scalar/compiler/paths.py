@@ -291,11 +291,12 @@ class Path:
 
     def program_in_memory(self, request: Request, places: Mapping[int, int]) -> Program:
         """The program that fetches what it looks up; `places` are those of leaves, by their id."""
-        recording, lines, _ = WRITERS[request.mode](self, request.inputs)
+        recording, lines, inputs = WRITERS[request.mode](self, request.inputs)
         own = [places[id(leaf)] for leaf in self.leaves]
         code = recording.tape.code
         tape, lines = in_memory(code, lines, self.lookups, self.inputs, own, places)
-        return pruned(tape, lines, inputs=self.inputs, parameters=len(places))
+        fetched = self.width - self.inputs
+        return pruned(tape, lines, inputs=inputs - fetched, parameters=len(places))
 
     def all_leaves(self) -> list[Value]:
         """The leaves, in the order of their first use; those of tables too, row by row."""

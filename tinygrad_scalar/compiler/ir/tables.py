@@ -233,7 +233,10 @@ def in_memory(
     tape, at = Tape(), list[int]()
     made: dict[tuple[int, int], tuple[int, ...]] = {}
     for row, operands in code:
-        if row is INPUT and operands[0] >= inputs:
+        if row is INPUT and operands[0] not in loads:  # behind them stand the tangents
+            position = operands[0]
+            at.append(tape.input(position if position < inputs else position - len(loads)))
+        elif row is INPUT:
             one, k = loads[operands[0]]
             key = id(one.table), k
             if key not in made:
