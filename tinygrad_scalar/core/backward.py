@@ -74,8 +74,8 @@ def _at_speed(
     with running:
         if _sweeping:
             return None
-        _sweeping = True
         try:
+            _sweeping = True
             result = sweep(output, seed, asked, keep=keep)
         finally:
             _sweeping = False
@@ -124,8 +124,8 @@ def gradients_at_speed(output: Value, inputs: Sequence[Value], started: int) -> 
     with running:
         if _sweeping:
             return None
-        _sweeping = True
         try:
+            _sweeping = True
             return sweep_inputs(output, inputs, started)
         finally:
             _sweeping = False
