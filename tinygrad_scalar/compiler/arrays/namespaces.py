@@ -7,7 +7,6 @@ with the functions for one kind of arrays. PyTorch has one without saying so.
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -68,13 +67,7 @@ def shared_namespace(args: Sequence[Any], name: str) -> Any:
 
 def kind(x: Any) -> str:
     """The name of the type of an array's numbers: "float64", "int32", "bool"."""
-    return _name(x.dtype)
-
-
-@functools.cache
-def _name(dtype: Any) -> str:
-    """Asked for at every call, and slow to tell."""
-    return str(dtype).rpartition(".")[2]
+    return str(x.dtype).rpartition(".")[2]
 
 
 def converted(xp: Any, columns: Sequence[Any], dtype: str) -> tuple[list[Any], Any]:
