@@ -252,7 +252,7 @@ def strange(leaves: Iterable[Value], started: int) -> bool:
 
 
 def added(node: Value, gradient: Any) -> Any:
-    """The same for one node and any kind of number; TypeError if `.grad` holds none."""
+    """What stands in `.grad` with `gradient` added to it; TypeError if that is no number."""
     before = node.grad
     if not is_number(before):
         raise TypeError(
@@ -292,15 +292,15 @@ def settle(
     """Write the gradients of inner nodes, and add those of leaves, all of it or none."""
     node: Any
     if _COMPILED:
-        strange = {}
+        others = {}
         for i, node in enumerate(leaves):
             if node._other_grad is not None:
-                strange[i] = added(node, below[i])
+                others[i] = added(node, below[i])
         for node, number in zip(inner, gradients, strict=True):
             node._take(number)
         for i, node in enumerate(leaves):
-            if i in strange:
-                node._take(strange[i])
+            if i in others:
+                node._take(others[i])
             else:
                 node._add(below[i])
     else:

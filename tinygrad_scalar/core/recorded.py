@@ -166,7 +166,7 @@ class Recorded(Arithmetic):
 
     @property
     def _children(self: Any) -> Any:
-        refuse("Value: _children is not kept")
+        return refuse("Value: _children is not kept")
 
     @_children.setter
     def _children(self: Any, _: Any) -> None:

@@ -1,7 +1,7 @@
 """`Value`: a number that remembers how it was computed. Storage, operators, making of nodes.
 
-The hot path of the library. Every operator is made by `_operator` from its row; what the rows do
-not know is only that two floats are the commonest operands, which a test holds to the general way.
+The hot path of the library. The operators are made from one text, `_OPERATORS`; all it knows beside
+their rows is that two floats are the commonest operands, and a test holds it to the general way.
 `value.pyx` beside it is the same for the compiled node, with C doubles in place of the slots.
 """
 
@@ -241,7 +241,7 @@ def reflected(self, other{modulo}):
 
 
 def _node(row: Primitive, y: float, a: Value | None, b: Value | None, x: float, z: float) -> Value:
-    """A node of one or two floats, as `_operator` makes it."""
+    """A node of one or two floats, as `_OPERATORS` makes it."""
     node = _blank()
     node.data = node._result = y
     node.grad = 0.0

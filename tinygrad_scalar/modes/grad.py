@@ -261,8 +261,8 @@ class Run:
         self._recording = context.plain or context.settings().recording
         if self._recording:
             self.output = f(*filled, **options)
-        else:  # an outer `no_grad` is not meant for the derivatives that are taken inside it
-            with context.override(recording=True):
+        else:
+            with recorded():
                 self.output = f(*filled, **options)
 
     @cached_property
