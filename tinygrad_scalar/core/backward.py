@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -70,16 +70,8 @@ def _at_speed(
     output: Value, seed: float, asked: Sequence[Value] | None, *, keep: bool = True
 ) -> GradTable | None:
     """The sweep on floats; None if something undefined arose, or inside another sweep."""
-    global _sweeping
-    with running:
-        if _sweeping:
-            return None
-        try:
-            _sweeping = True
-            result = sweep(output, seed, asked, keep=keep)
-        finally:
-            _sweeping = False
-    return None if result is None else GradTable(*result, asked or (), ordered=False)
+    found: tuple[list[Value], list[float]] | None = _alone(sweep, output, seed, asked, keep=keep)
+    return None if found is None else GradTable(*found, asked or (), ordered=False)
 
 
 def gradients(
@@ -120,13 +112,18 @@ def gradients_at_speed(output: Value, inputs: Sequence[Value], started: int) -> 
     None where that would not be all: a leaf was made before run `started`, something undefined
     arose, or another sweep is under way.
     """
+    return _alone(sweep_inputs, output, inputs, started)  # type: ignore[no-any-return]
+
+
+def _alone(action: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """What it gives while no other sweep is under way; None inside of one."""
     global _sweeping
     with running:
         if _sweeping:
             return None
         try:
             _sweeping = True
-            return sweep_inputs(output, inputs, started)
+            return action(*args, **options)
         finally:
             _sweeping = False
 

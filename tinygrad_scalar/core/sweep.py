@@ -62,8 +62,7 @@ def sweep(
         return None
     below = received(leaves, stamp)
     asked = below if inputs is None else received(wanted, stamp)
-    total = sum(asked)
-    if total - total != 0.0 and any(x - x != 0.0 for x in asked):
+    if not _all_finite(asked):
         return None
     if keep and inputs is None:
         settle(inner, gradients, leaves, below)
@@ -89,10 +88,12 @@ def sweep_inputs(output: Value, inputs: Sequence[Value], started: int) -> list[f
     except NoFloat:
         return None
     gradients = received(inputs, stamp)
-    total = sum(gradients)
-    if total - total != 0.0 and any(x - x != 0.0 for x in gradients):
-        return None
-    return gradients
+    return gradients if _all_finite(gradients) else None
+
+
+def _all_finite(numbers: Sequence[float]) -> bool:
+    total = sum(numbers)  # which overflows at times where none of them is infinite
+    return total - total == 0.0 or not any(x - x != 0.0 for x in numbers)
 
 
 def check_leaves(leaves: Iterable[Value]) -> None:
