@@ -18,7 +18,7 @@ ROWS = {*TABLE, *PARTS}
 REASONS = {
     "core.arithmetic": "Python's operators, and the methods that tools/stubs.py writes there",
     "core.value": "the operators that are spelled out for speed",
-    "core.passes": "the pulls that are spelled out for speed",
+    "core.sweep": "the pulls that are spelled out for speed",
     "functions": "functions that take more than their row: lists, a base, a condition",
     "core.application": "what a mode adds up is, and is told of as, a sum or a dot product",
     "compiler.ir.tape": "the operations that derivatives and reductions are written in",

@@ -4,8 +4,9 @@ Read in this order; what each needs of the ones before it is a name or two.
 
 1. `primitives.py`, the first forty rows: an operation is a value, and a partial per operand.
 2. `value.py`: `Value`, the node that an operator makes, with what the operation saw.
-3. `passes.py`: the way back over floats. `parents_first` finds an order, `fire` sends gradients on.
-4. `sweep.py` and `backward.py`: what is asked, which of two sweeps runs, what is written where.
+3. `backward.py`: what is asked, and which of two sweeps runs.
+4. `sweep.py`: the way back over floats. `parents_first` finds an order, `fire` sends gradients on,
+   `settle` writes them down; `rules.py` for what is not spelled out there.
 5. `reverse.py`: Algorithm 6.2 as the book has it, over any kind of number, `Value`s included; with
    `application.py`, one use of a row, and `undefined.py`, what happens at kinks and poles.
 6. `grad_table.py`: the table that comes out.
@@ -14,6 +15,6 @@ Read in this order; what each needs of the ones before it is a name or two.
 
 The rest serves these: `context.py` (blocks such as `no_grad`), `graph.py` (walks), `pickling.py`,
 `provenance.py` (labels, scopes, lines), `tree.py` (lists and dicts of numbers), `documentation.py`,
-`own_rows.py` (`primitive`). `value.pyx` is `value.py` for the compiled node; passes.py is compiled
-as it stands.
+`own_rows.py` (`primitive`). `value.pyx` is `value.py` for the compiled node; `sweep.py` and
+`rules.py` are compiled as they stand.
 """

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core import context
@@ -11,16 +10,23 @@ from tinygrad_scalar.core.application import PRODUCTS
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import NOTHING, active_nodes, consumers_first, nodes_below
-from tinygrad_scalar.core.passes import added, write
 from tinygrad_scalar.core.reverse import propagate
-from tinygrad_scalar.core.sweep import check_leaves, leaves_below, running, sweep, sweep_inputs
+from tinygrad_scalar.core.sweep import (
+    Swept,
+    added,
+    alone,
+    check_leaves,
+    leaves_below,
+    running,
+    sweep,
+    sweep_inputs,
+    write,
+)
 from tinygrad_scalar.core.undefined import Policy, check_policy, plain
 from tinygrad_scalar.numbers.precision import is_number, like, quietly
 
 if TYPE_CHECKING:
     from tinygrad_scalar.core.value import Value
-
-_sweeping = False  # guarded by `running`: a rule of a sweep under way may ask for its own backward
 
 
 def backward(
@@ -31,16 +37,16 @@ def backward(
     undefined: Policy,
 ) -> GradTable:
     """See `Value.backward`."""
-    check_policy(undefined)
-    seed = _checked_seed(output, seed, create_graph)
+    if type(seed) is not type(output.data) or type(seed) is not float:
+        seed = _checked_seed(output, seed, create_graph)
     asked = None if inputs is None else _checked_inputs(output, inputs)
     table = None
-    if not create_graph and undefined == "subgradient" and isinstance(output.data, float):
+    if undefined == "subgradient" and not create_graph and type(output.data) is float:
         table = _at_speed(output, seed, asked)
     if table is None:
+        check_policy(undefined)
         table = _by_the_book(output, seed, asked, undefined, create_graph)
-    _count_edges(table)
-    return table
+    return table if context.plain else _counted(table)
 
 
 def _checked_seed(output: Value, seed: Any, create_graph: bool) -> Any:
@@ -67,10 +73,10 @@ def _checked_inputs(output: Value, inputs: Any) -> list[Value]:
 
 
 def _at_speed(
-    output: Value, seed: float, asked: Sequence[Value] | None, *, keep: bool = True
+    output: Value, seed: float, asked: Sequence[Value] | None, keep: bool = True
 ) -> GradTable | None:
     """The sweep on floats; None if something undefined arose, or inside another sweep."""
-    found: tuple[list[Value], list[float]] | None = _alone(sweep, output, seed, asked, keep=keep)
+    found: Swept | None = alone(sweep, output, seed, asked, keep)
     return None if found is None else GradTable(*found, asked or (), ordered=False)
 
 
@@ -102,7 +108,8 @@ def gradients(
             reached = {id(node): gradient for node, gradient in zip(order, found, strict=True)}
             return [reached.get(id(node)) for node in inputs]
         table = GradTable(order, _filled(outputs, found), inputs)
-    _count_edges(table)
+    if not context.plain:
+        _counted(table)
     return [table[node] for node in inputs]
 
 
@@ -112,34 +119,21 @@ def gradients_at_speed(output: Value, inputs: Sequence[Value], started: int) -> 
     None where that would not be all: a leaf was made before run `started`, something undefined
     arose, or another sweep is under way.
     """
-    return _alone(sweep_inputs, output, inputs, started)  # type: ignore[no-any-return]
-
-
-def _alone(action: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """What it gives while no other sweep is under way; None inside of one."""
-    global _sweeping
-    with running:
-        if _sweeping:
-            return None
-        try:
-            _sweeping = True
-            return action(*args, **options)
-        finally:
-            _sweeping = False
+    return alone(sweep_inputs, output, inputs, started)  # type: ignore[no-any-return]
 
 
 def leaves_of(outputs: Sequence[Value]) -> list[Value]:
     """The leaves that the outputs depend on, each once. O(edges)."""
-    with running:
-        if not _sweeping:
-            return leaves_below(outputs)
-    return [node for node in nodes_below(*outputs) if node.primitive is None]
+    leaves: list[Value] | None = alone(leaves_below, outputs)
+    if leaves is None:
+        leaves = [node for node in nodes_below(*outputs) if node.primitive is None]
+    return leaves
 
 
 def _total_at_speed(
     outputs: Sequence[Value], seeds: Sequence[float], inputs: Sequence[Value], private: bool
 ) -> GradTable | None:
-    with context.override(counters=()) if not context.plain else nullcontext():
+    with context.uncounted():
         total = outputs[0] if len(outputs) == 1 else PRODUCTS(*outputs, *map(float, seeds))
     seed = float(seeds[0]) if len(outputs) == 1 else 1.0
     if not private:
@@ -207,6 +201,7 @@ def _write(order: Sequence[Value], found: Sequence[Any], wanted: set[int] | None
     write([node for node, _ in new], [number for _, number in new])  # once no sum has failed
 
 
-def _count_edges(table: GradTable) -> None:
+def _counted(table: GradTable) -> GradTable:
     for counter in context.settings().counters:
         counter.propagated(table.edges)
+    return table

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
 from io import BytesIO
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
 
 
 plain: bool = True  # False while a block is open, and until this is noticed after the last ended
+tracked = False  # whether a checkpointed function has made a leaf, ever
 silent = 0  # open blocks, in any thread, in which nothing is recorded
 runs = (
     0  # calls of grad and the like so far: a leaf notes the number, and so tells what it predates
@@ -144,6 +146,11 @@ def _settle() -> None:
 def override(**changes: Any) -> Block:
     """Settings with `changes` inside the block, restored however it ends."""
     return Block(lambda _: changes)
+
+
+def uncounted() -> AbstractContextManager[object]:
+    """What is computed inside is nobody's operation, and fails as ever."""
+    return nullcontext() if plain else override(counters=(), ieee=False)
 
 
 def no_grad() -> Block:

@@ -156,7 +156,7 @@ def _called_by_rules() -> set[str]:
 def _later(row: Primitive) -> Callable[..., Any]:
     def forward(*x: Any) -> Any:
         if row.forward is forward and row.formula is not None:
-            with context.override(counters=(), ieee=False):  # it is nobody's operation
+            with context.uncounted():
                 row.forward = float_function(row.formula, row.arity or 0)
         return row.forward(*x)
 

@@ -1,47 +1,64 @@
 """Algorithm 6.2 on floats, at full speed: gradients under way stand in the nodes.
 
-A sweep that was interrupted leaves only stamps behind that no other one knows, and gradients under
-way that no one reads. What is *meant* is `reverse.propagate`, and a test holds the two together.
+`parents_first` finds an order, `fire` lets each node send its gradient on, consumers first, and
+`settle` writes `.grad` once all has succeeded. A sweep that was interrupted leaves only stamps
+behind that no other one knows, and gradients under way that no one reads. What is *meant* is
+`reverse.propagate`, and a test holds the two together.
+The compiled node compiles this as it stands, with C doubles: see sweep.pxd.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
-from collections.abc import Iterable, Sequence
-from itertools import count
-from typing import TYPE_CHECKING
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, count, repeat
+from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.core import context
-from tinygrad_scalar.core.passes import (
-    NoFloat,
-    fire,
-    let_out,
-    parents_first,
-    received,
-    settle,
-    strange,
-)
+from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core.rules import ON_FLOATS, NoFloat, send_by_rules
+from tinygrad_scalar.numbers.precision import evaluate, is_number
 
 if TYPE_CHECKING:
     from tinygrad_scalar.core.value import Value
 
+_COMPILED = not __file__.endswith(".py")
+_ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
+_DIV, _NEG, _POW = primitives.div, primitives.neg, primitives.pow
+Swept = tuple[Sequence[Any], Sequence[float]]  # nodes, consumers first, and their gradients
 _stamps = count(1)  # a node is made with 0
 # One sweep at a time: what is under way stands in nodes that threads may share.
 # So a partial of one's own must not wait for the backward of another thread.
 running = threading.RLock()
+_sweeping = False  # guarded by `running`: a rule of a sweep under way may ask for its own backward
 if hasattr(os, "register_at_fork"):  # a child has no other thread, which would never be done
     os.register_at_fork(
         before=running.acquire, after_in_parent=running.release, after_in_child=running.release
     )
 
 
+def alone(action: Callable[..., Any], *args: Any) -> Any:
+    """What it gives while no other sweep is under way; None inside of one."""
+    global _sweeping
+    with running:
+        if _sweeping:
+            return None
+        try:
+            _sweeping = True
+            return action(*args)
+        finally:
+            _sweeping = False
+
+
 def sweep(
-    output: Value, seed: float, inputs: Sequence[Value] | None, *, keep: bool = True
-) -> tuple[list[Value], list[float]] | None:
+    output: Value, seed: float, inputs: Sequence[Value] | None = None, keep: bool = True
+) -> Swept | None:
     """The nodes, consumers first, and their gradients.
 
-    Writes `.grad` as `Value.backward` says, all of it at the end, or none with `keep=False`. None,
+    Writes `.grad` as `Value.backward` says, all of it at the end, or none without `keep`. None,
     and nothing written, if a gradient is NaN or infinite: whether something undefined arose, or one
     was only too large for a float, is for `reverse.propagate` to judge.
     """
@@ -49,32 +66,30 @@ def sweep(
     inner: list[Value] = []
     leaves: list[Value] = []
     parents_first(output, stamp, inner, leaves)
-    check_leaves(leaves)
+    if context.tracked:
+        check_leaves(leaves)
     wanted = leaves
     if inputs is not None:
         wanted, inner, leaves, stamp = _restrict(inner, leaves, inputs, stamp)
-        if not wanted:
-            return [], []
     inner.reverse()
     try:
-        gradients = fire(output, seed, inner, stamp)
+        fire(output, seed, inner, stamp)
     except NoFloat:
         return None
-    below = received(leaves, stamp)
-    asked = below if inputs is None else received(wanted, stamp)
+    asked = received(wanted, stamp)
     if not _all_finite(asked):
         return None
+    gradients = received(inner, stamp)
     if keep and inputs is None:
-        settle(inner, gradients, leaves, below)
+        settle(inner, gradients, leaves, asked)
     elif keep:
-        settle([], [], wanted, asked)
-    order = inner
-    order += leaves
-    gradients += below
-    return order, gradients
+        settle([], received([], stamp), wanted, asked)
+    gradients += asked if inputs is None else received(leaves, stamp)
+    inner += leaves
+    return inner, gradients
 
 
-def sweep_inputs(output: Value, inputs: Sequence[Value], started: int) -> list[float] | None:
+def sweep_inputs(output: Value, inputs: Sequence[Value], started: int) -> Sequence[float] | None:
     """The gradients of inputs, no `.grad` written; None if a leaf is strange, or one not finite."""
     stamp = next(_stamps)
     inner: list[Value] = []
@@ -87,7 +102,7 @@ def sweep_inputs(output: Value, inputs: Sequence[Value], started: int) -> list[f
         fire(output, 1.0, inner, stamp)
     except NoFloat:
         return None
-    gradients = received(inputs, stamp)
+    gradients: Sequence[float] = received(inputs, stamp)
     return gradients if _all_finite(gradients) else None
 
 
@@ -96,16 +111,198 @@ def _all_finite(numbers: Sequence[float]) -> bool:
     return total - total == 0.0 or not any(x - x != 0.0 for x in numbers)
 
 
-def check_leaves(leaves: Iterable[Value]) -> None:
-    """RuntimeError for a Value that a checkpointed function let out other than by returning it."""
-    if context.settings().tracker is not None:
-        return  # inside such a function they are at home
-    stranger = let_out(leaves)
-    if stranger is not None:
-        raise RuntimeError(
-            f"checkpoint: {stranger!r} was made inside a checkpointed function and used outside, "
-            "where its history is not known: return it from that function"
+def parents_first(output: Value, stamp: int, inner: list[Value], leaves: list[Value]) -> None:
+    """Gather the nodes below `output`, those that were computed after all of their parents.
+
+    Depth first. Along a path that does not branch each node is looked at once, and the path is
+    taken over as it stands. Each gets this sweep's stamp, so that whatever another one left in it
+    means nothing, and a gradient of 0 to start from.
+    """
+    output._sweep = stamp
+    output._sent = 0.0
+    if output.primitive is None:
+        leaves.append(output)
+        return
+    found = leaves.append
+    done = inner.append
+    path: list[Value] = []  # the nodes from the output down to `node`
+    push = path.append
+    branches: list[int] = []  # the places there of those with another parent to see
+    rest: dict[int, Iterator[Value | None]] = {}  # of nodes of many operands
+    node = output
+    while True:
+        a = node._a
+        b = node._b
+        if a is not None and a._sweep != stamp:
+            a._sweep = stamp
+            a._sent = 0.0
+            if a.primitive is None:
+                found(a)
+            else:
+                if b is not None and b._sweep != stamp:
+                    branches.append(len(path))
+                push(node)
+                node = a
+                continue
+        if b is not None:
+            if b._sweep != stamp:
+                b._sweep = stamp
+                b._sent = 0.0
+                if b.primitive is None:
+                    found(b)
+                else:
+                    push(node)
+                    node = b
+                    continue
+        elif a is None:
+            parent = _next_inner(rest.setdefault(id(node), iter(node._rest[2])), stamp, leaves)
+            if parent is not None:
+                branches.append(len(path))
+                push(node)
+                node = parent
+                continue
+        done(node)
+        if not branches:
+            path.reverse()
+            inner += path
+            return
+        place = branches.pop()
+        while len(path) - 1 > place:
+            done(path.pop())
+        node = path.pop()
+
+
+def _next_inner(parents: Iterator[Value | None], stamp: int, leaves: list[Value]) -> Value | None:
+    """The next of many parents that was computed and is new to this sweep."""
+    for parent in parents:
+        if parent is not None and parent._sweep != stamp:
+            parent._sweep = stamp
+            parent._sent = 0.0
+            if parent.primitive is not None:
+                return parent
+            leaves.append(parent)
+    return None
+
+
+def fire(output: Value, seed: float, order: list[Value], stamp: int) -> None:
+    """Send every gradient on to the parents, consumers first.
+
+    The operators, nearly all that programs consist of, are spelled out; a test holds them to
+    their rows.
+    """
+    mul, add, sub, div, neg, power = _MUL, _ADD, _SUB, _DIV, _NEG, _POW
+    on_floats = ON_FLOATS if context.plain else {}  # else what they evaluate may be counted
+    output._sent = seed
+    for node in order:
+        gradient = node._sent
+        row: Any = node.primitive
+        a = node._a
+        b = node._b
+        if a is None and b is None:
+            send_by_rules(node, gradient, stamp)
+            continue
+        try:
+            if row is mul:
+                to_a = gradient * node._y
+                if b is not None:
+                    to_b = gradient * node._x
+            elif row is add:
+                to_a = to_b = gradient
+            elif row is sub:
+                to_a = gradient
+                to_b = -gradient
+            elif row is div:
+                y = node._y
+                to_a = gradient / y
+                if b is not None:
+                    to_b = -(gradient * (node._x / y) / y)
+            elif row is neg:
+                to_a = -gradient
+            elif row.arity != 1:
+                y = node._y
+                if row is not power or b is not None or (y < 0.5 and y % 1.0 != 0.0):
+                    send_by_rules(node, gradient, stamp)
+                    continue
+                to_a = node._x ** (y - 1.0)  # in which y − 1 is exact
+                if to_a - to_a != 0.0:  # in C no error tells that it overflows
+                    send_by_rules(node, gradient, stamp)
+                    continue
+                to_a = gradient * (y * to_a)
+            elif row.pulls[0] is not None:
+                rule = row.pulls[0]
+                to_a = on_floats.get(rule, rule)(gradient, node._result, node._x)
+            else:
+                rule = row.partials[0]
+                to_a = gradient * on_floats.get(rule, rule)(node._result, node._x)
+        except (ArithmeticError, ValueError, TypeError):  # a pole, a kink, a constant
+            send_by_rules(node, gradient, stamp)
+            continue
+        if a is not None:
+            a._sent += to_a
+        if b is not None:
+            b._sent += to_b
+
+
+def received(nodes: Sequence[Value], stamp: int) -> Any:
+    """The gradients that have come to the nodes; 0 to those not reached."""
+    if not _COMPILED:
+        return [node._sent if node._sweep == stamp else 0.0 for node in nodes]
+    gradients: Any = array("d", bytes(8 * len(nodes)))
+    for i, node in enumerate(nodes):
+        gradients.data.as_doubles[i] = node._sent if node._sweep == stamp else 0.0
+    return gradients
+
+
+def settle(
+    inner: Sequence[Value],
+    gradients: Sequence[float],
+    leaves: Sequence[Value],
+    below: Sequence[float],
+) -> None:
+    """Write the gradients of inner nodes, and add those of leaves, all of it or none."""
+    node: Any
+    if not _COMPILED:
+        totals = [
+            before + x if type(before := node.grad) is float is type(x) else added(node, x)
+            for node, x in zip(leaves, below, strict=True)
+        ]
+        write(chain(inner, leaves), chain(gradients, totals))
+        return
+    others = {}
+    for i, node in enumerate(leaves):
+        if node._other_grad is not None:
+            others[i] = added(node, below[i])
+    for node, number in zip(inner, gradients, strict=True):
+        node._take(number)
+    for i, node in enumerate(leaves):
+        if i in others:
+            node._take(others[i])
+        else:
+            node._add(below[i])
+
+
+def write(nodes: Iterable[Value], numbers: Iterable[Any]) -> None:
+    """Set `.grad` of all of the nodes, or of none.
+
+    Nothing that happens in C alone is interrupted: Ctrl-C comes before it or after it.
+    """
+    node: Any
+    if _COMPILED:
+        for node, number in zip(nodes, numbers, strict=False):
+            node._take(number)
+    else:
+        deque(map(setattr, nodes, repeat("grad"), numbers), maxlen=0)
+
+
+def added(node: Value, gradient: Any) -> Any:
+    """What stands in `.grad` with `gradient` added to it; TypeError if that is no number."""
+    before = node.grad
+    if not is_number(before):
+        raise TypeError(
+            f"backward: the grad of {node!r} is {type(before).__name__}, not a number to add to: "
+            "set it to 0.0, as zero_grad() does"
         )
+    return evaluate(operator.add, (before, gradient), "") if before else gradient
 
 
 def leaves_below(outputs: Sequence[Value]) -> list[Value]:
@@ -139,3 +336,31 @@ def _restrict(
             node._sweep = way
         active.append(node)
     return wanted, active, [leaf for leaf in leaves if leaf._sweep == way], way
+
+
+def strange(leaves: Iterable[Value], started: int) -> bool:
+    """Whether a leaf was made before run `started` began, or by a checkpointed function."""
+    for leaf in leaves:  # noqa: SIM110 (compiled, `leaf` is typed here alone)
+        if leaf._made < started or leaf._tracker is not None:
+            return True
+    return False
+
+
+def let_out(leaves: Iterable[Value]) -> Value | None:
+    """The first that a checkpointed function made and let out other than by returning it."""
+    for leaf in leaves:
+        if leaf._tracker is not None:
+            return leaf
+    return None
+
+
+def check_leaves(leaves: Iterable[Value]) -> None:
+    """RuntimeError for a Value that a checkpointed function let out other than by returning it."""
+    if context.settings().tracker is not None:
+        return  # inside such a function they are at home
+    stranger = let_out(leaves)
+    if stranger is not None:
+        raise RuntimeError(
+            f"checkpoint: {stranger!r} was made inside a checkpointed function and used outside, "
+            "where its history is not known: return it from that function"
+        )

@@ -76,6 +76,7 @@ class Tracker:
     def made(self, node: Any) -> None:
         """Mark a Value as made inside."""
         if node.primitive is None:
+            context.tracked = True
             node._tracker = self
         else:  # recorded by a grad inside
             self._recorded.add(node)

@@ -1,0 +1,24 @@
+# What Cython adds to sweep.py: see hatch_build.py.
+cimport cython
+from cpython cimport array
+from tinygrad_scalar.core.rules cimport send_by_rules
+from tinygrad_scalar.core.value cimport Value
+
+
+cdef object _ADD, _SUB, _MUL, _DIV, _NEG, _POW
+@cython.locals(node=Value, a=Value, b=Value, parent=Value, path=list, branches=list, place=Py_ssize_t)
+cpdef parents_first(Value output, long long stamp, list inner, list leaves)
+@cython.locals(parent=Value)
+cdef Value _next_inner(object parents, long long stamp, list leaves)
+@cython.locals(node=Value, a=Value, b=Value, gradient=double, to_a=double, to_b=double, y=double)
+cpdef fire(Value output, double seed, list order, long long stamp)
+@cython.locals(node=Value, i=Py_ssize_t, gradients=array.array)
+cdef array.array received(list nodes, long long stamp)
+@cython.locals(leaf=Value)
+cdef strange(list leaves, started)
+@cython.locals(leaf=Value)
+cpdef let_out(leaves)
+@cython.locals(node=Value)
+cpdef write(nodes, numbers)
+@cython.locals(node=Value, i=Py_ssize_t)
+cdef settle(list inner, array.array gradients, list leaves, array.array below)
