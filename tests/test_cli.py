@@ -2,6 +2,7 @@
 
 import errno
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
@@ -193,6 +194,88 @@ def test_svg_draws(grad, tmp_path, before):
     assert "<svg" in path.read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def columns(monkeypatch):
+    """Sets how wide the terminal is."""
+    return lambda count: monkeypatch.setenv("COLUMNS", str(count))
+
+
+LONG = "the_temperature_of_the_water_in_the_kettle"
+WIDE = [
+    f"sum([{LONG}, x, y, x, y]) + dot([x, y], [{LONG}, 1e-300]) * log_normal_cdf({LONG} / -7e-200)",
+    *(f"{LONG}=1.23456789e-201", "x=-1.23456789e+101", "y=-1.23456789e-101"),
+]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_tables_fit_the_terminal_and_numbers_stay_whole(grad, columns, width):
+    columns(width)
+    lines = grad(*WIDE)
+    assert max(map(len, lines)) <= width
+    assert any(line.startswith("…") for line in lines) == (width < 140)
+    columns(1000)
+    uncut = grad(*WIDE)
+    assert [line.split()[-1] for line in lines[3:-1]] == [line.split()[-1] for line in uncut[3:-1]]
+
+
+def test_a_table_in_no_terminal_has_80_columns(grad, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert max(map(len, grad(*WIDE))) <= 80
+
+
+def test_json_is_for_programs(grad):
+    (line,) = grad(*GRAD[1:], "--json")
+    found = json.loads(line)
+    assert list(found) == ["expression", "value", "gradients"]
+    assert found["expression"] == GRAD[1]
+    assert found["value"] == (100 * 2 + 150 * 3) * 1.1
+    expected = {"x": 2 * 1.1, "m": 100 * 1.1, "y": 3 * 1.1, "n": 150 * 1.1, "t": 650.0}
+    assert found["gradients"] == expected
+
+
+def test_json_tells_what_is_not_finite_as_a_string_that_float_reads(grad):
+    (line,) = grad("--json", "sqrt(x) + where(x > 1, y, 0)", "x=0", "y=-inf")
+    assert json.loads(line) == {
+        "expression": "sqrt(x) + where(x > 1, y, 0)",
+        "value": 0.0,
+        "gradients": {"x": "inf", "y": 0.0},
+    }
+    assert json.loads(grad("2*3", "--json")[0])["gradients"] == {}
+
+
+def test_latex_gives_the_formulas_of_value_and_derivatives(grad):
+    assert grad("sin(x)/y", "x=1", "y=2", "--latex") == [
+        r"z = \frac{\sin\left(x\right)}{y}",
+        r"\begin{aligned}",
+        r"\frac{\partial z}{\partial x} &= \frac{1}{y} \cdot \cos\left(x\right) \\",
+        r"\frac{\partial z}{\partial y} &= -\frac{1 \cdot \frac{\sin\left(x\right)}{y}}{y}",
+        r"\end{aligned}",
+    ]
+    assert grad("--latex", "-z", "z=1") == ["f = -z", r"\frac{\partial f}{\partial z} = -1"]
+    assert grad("2*3", "--latex") == ["6"]
+    assert grad("where(x > 0, x, y)", "x=1", "y=2", "--latex")[-2].endswith("y} &= 0")
+
+
+def test_steps_writes_the_page(grad, tmp_path):
+    path = tmp_path / "steps.html"
+    lines = grad("--steps", str(path), "-x*y", "x=1", "y=2")
+    assert lines[-1] == f"The page to step through is {path}."
+    assert "<table" in path.read_text(encoding="utf-8")
+    assert names(tmp_path) == ["steps.html"]
+
+
+def test_files_beside_what_a_program_reads_are_told_on_standard_error(tmp_path, capsys):
+    svg, page = tmp_path / "x.svg", tmp_path / "x.html"
+    assert cli.main(["grad", "x*x", "x=3", "--json", "--svg", str(svg), "--steps", str(page)]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["gradients"] == {"x": 6.0}
+    assert [line.rsplit(maxsplit=1)[-1] for line in printed.err.splitlines()] == [
+        f"{svg}.",
+        f"{page}.",
+    ]
+    assert "grad 6" in svg.read_text(encoding="utf-8")  # once, not added up
+
+
 def test_svg_may_come_first(grad, tmp_path):
     path = tmp_path / "out.svg"
     grad("--svg", str(path), "-x", "x=1")
@@ -216,6 +299,8 @@ def test_svg_may_come_first(grad, tmp_path):
         (["grad", "x", "x="], "x=: give a number, as in x=2"),
         (["grad", "x", "x=two"], "x=two: give a number, as in x=2"),
         (["grad", "x", "x=1", "--svg"], "--svg: expected one argument"),
+        (["grad", "x", "x=1", "--json", "--latex"], "--latex: not allowed with argument --json"),
+        (["grad", "x", "x=1", "--steps", "x.html"], "is a leaf, there is nothing to step through"),
         (["grad", ""], "the expression is empty"),
         (["grad", "x.real", "x=1"], "column 1: attribute access is not allowed here"),
         (["grad", "open('x')"], "unknown function open"),

@@ -10,7 +10,7 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import ADDITION
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import consumers_first, topological_order
-from tinygrad_scalar.core.printable import in_a_cell
+from tinygrad_scalar.core.printable import aligned, in_a_cell
 from tinygrad_scalar.core.provenance import distinct_names
 
 _SHOWN = 20  # rows printed before a table is cut in the middle
@@ -121,21 +121,26 @@ class GradTable(Mapping[Any, Any]):
         return self.edges
 
     def __repr__(self) -> str:
-        return self._text(_AT_A_PROMPT)
+        return self.text(_AT_A_PROMPT)
 
     def __str__(self) -> str:
-        return self._text(_SHOWN)
+        return self.text()
 
-    def _text(self, most: int) -> str:
-        rows = [_HEADER, *self._rows(most)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if column in (2, 4) else cell.ljust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
+    def text(self, rows: int = _SHOWN, width: int | None = None) -> str:
+        """The table as `print` shows it, in so many columns of characters if `width` is given.
+
+        Of more than `rows` entries the first and the last are shown. What does not fit the width
+        is cut, local derivatives first, then names and operations; numbers never are.
+
+        >>> from tinygrad_scalar import Value
+        >>> x = Value(2.0, label="temperature of the water")
+        >>> print((x * x).backward().text(width=60))
+        node              operation  value  local derivat…  gradient
+        #1                mul          4.0  2.0, 2.0             1.0
+        …re of the water               2.0                       4.0
+        2 edges: 2 multiplications, 2 additions
+        """
+        lines = aligned([_HEADER, *self._rows(rows)], numbers=(2, 4), cut=(3, 0, 1), width=width)
         return "\n".join([*lines, self._footer()])
 
     def _repr_html_(self) -> str:

@@ -1,0 +1,48 @@
+"""What the commands print, and where: in the lines of the terminal, one line for an error."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+from tinygrad_scalar.core.grad_table import GradTable
+
+PROGRAM = "tinygrad-scalar"
+
+
+def width() -> int:
+    """The columns of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
+def fitted(table: GradTable) -> str:
+    """The table in the width of the terminal."""
+    return table.text(width=width())
+
+
+def tell(what: str) -> None:
+    """A line on standard error."""
+    print(f"{PROGRAM}: {what}", file=sys.stderr)
+
+
+def replace_what_the_terminal_cannot_show() -> None:
+    """Letters that the encoding of the terminal lacks are question marks, and no error."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+def one_line(message: object) -> str:
+    """A message without line ends."""
+    return " ".join(str(message).split()) or type(message).__name__
+
+
+def shortened(text: str, length: int = 80) -> str:
+    """A text with its middle left out where it is longer than that.
+
+    >>> shortened("abcdefghijkl", 9)
+    'abcd … kl'
+    """
+    half = length // 2
+    return text if len(text) <= length else f"{text[:half]} … {text[3 + half - length :]}"
