@@ -282,12 +282,18 @@ class Path:
                 inputs=inputs,
                 parameters=len(self.leaves),
                 raising=range(len(self.recording.tape)) if single else self.used,
+                judged=self._judged(recording, single=single),
             )
             if not single and request is not BACKWARD:
                 made = checking_outputs(made)
             apart = self.width - self.inputs if request.mode == "backward" else 0
             self._programs[key] = replace(made, apart=apart)
         return self._programs[key]
+
+    def _judged(self, recording: Recording, *, single: bool) -> list[int]:
+        """Gradients on the way to others: the eager mode tells of what is undefined in them."""
+        length = len(self.recording.tape)
+        return [k for k in recording.judged if single or k >= length or k in self.used]
 
     def program_in_memory(self, request: Request, places: Mapping[int, int]) -> Program:
         """The program that fetches what it looks up; `places` are those of leaves, by their id."""
@@ -463,7 +469,7 @@ def _jvp(path: Path, _: Sequence[int]) -> Written:
 def _hvp(path: Path, places: Sequence[int]) -> Written:
     derivation = Derivation(path.recording)
     inputs = path.input_lines(places)
-    gradient = derivation.reverse(path.scalar("hvp"), inputs)
+    gradient = derivation.judged(derivation.reverse(path.scalar("hvp"), inputs))
     tape = derivation.tape
     tangents = {line: tape.input(path.width + k) for k, line in enumerate(inputs)}
     return derivation.recording, derivation.forward(gradient, tangents), path.width + len(places)
@@ -472,7 +478,7 @@ def _hvp(path: Path, places: Sequence[int]) -> Written:
 def _hessian(path: Path, places: Sequence[int]) -> Written:
     derivation = Derivation(path.recording)
     inputs = path.input_lines(places)
-    gradient = derivation.reverse(path.scalar("hessian"), inputs)
+    gradient = derivation.judged(derivation.reverse(path.scalar("hessian"), inputs))
     one = derivation.tape.constant(1.0)
     columns = [derivation.forward(gradient, {line: one}) for line in inputs]
     return derivation.recording, [k for row in zip(*columns, strict=True) for k in row], path.width

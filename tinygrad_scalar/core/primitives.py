@@ -97,7 +97,7 @@ mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, op
 div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), operator="/", at_zero={0: 0.0}, pull=(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b)), public=False, symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
             precedence=2, mpmath="", limit=limits.divide, spreading=1, **written("{0} / {1}", "fdiv"), numpy=("divide", "true_divide"))
 # a + (a == 0) gives 0**b the slope 0; a**0 is the constant 1, at NaN too, and its slope 0
-pow   = row("pow",   numerics.power,    lambda y, a, b: _slope_of_power(1, y, a, b), lambda y, a, b: y * log(a + (a == 0)),
+pow   = row("pow",   numerics.power,    lambda y, a, b: _slope_of_power(1, y, a, b), lambda y, a, b: _power_log(a, b, y),
             pull=(lambda g, y, a, b: _slope_of_power(g, y, a, b), None), symbol="^",  # noqa: PLW0108 (stated below)
             latex="{{{0}}}^{{{1}}}", precedence=4, domain=(positive, REAL), kinks=lambda a, b: a == 0 and b == 0,
             limit=limits.power, operator="**", at_zero={1: 1.0}, mpmath="", c="pow", cuda="({0} > 0 && {1} == 0.5 ? sqrt({0}) : {0} > 0 && {1} == -0.5 ? 1 / sqrt({0}) : pow({0}, {1}))", numpy=("power", "float_power"), derivatives=("b * a ** (b - 1)", "y * log(a)"))
@@ -110,17 +110,41 @@ hypot = row("hypot", math.hypot, lambda y, a, b: _share_of_length(a, b, y), lamb
             latex=r"\sqrt{{{{{0}}}^2 + {{{1}}}^2}}", total=True, c="hypot", derivatives=("a / y", "b / y"), doc="√(a² + b²), without overflow")
 
 
+def _maybe(condition: Any) -> bool:
+    """Whether a condition holds, or may hold where it is traced."""
+    return isinstance(condition, Carrier) or bool(condition)
+
+
 def _slope_of_power(g: Any, y: Any, a: Any, b: Any) -> Any:
-    """g · b · a^(b − 1); as g · b · a^b / a where b − 1 is rounded, or a^(b − 1) may overflow.
+    """g · b · a^(b − 1)."""
+    moving = isinstance(b, Carrier) and _maybe(a == 0)
+    return _power_less_one(g, power_factor(a, b) if moving else b, a, b)
+
+
+def _power_less_one(g: Any, factor: Any, a: Any, b: Any) -> Any:
+    """g · factor · a^(b − 1); as … · a^b / a where b − 1 is rounded, or a^(b − 1) may overflow.
 
     0⁰ is where x⁰ is constant: its slope takes the exponent 0.
     """
     less = b - 1
     rounded = (less + 1 != b) + (b - less != 1) + (b < 0.5) * (a < 1e-30) * (a > -1e-30)
     rounded = (rounded != 0) * (a != 0) * (a < INFINITY) * (a > -INFINITY)
-    power = b * a ** (b - (1 - rounded - (b == 0) * (a == 0)))
+    power = factor * a ** (b - (1 - rounded - (b == 0) * (a == 0)))
     power = power if g.__class__ is int else g * power  # 1, from a partial
-    return power / a**rounded if isinstance(rounded, Carrier) or rounded else power
+    return power / a**rounded if _maybe(rounded) else power
+
+
+def _power_log(a: Any, b: Any, y: Any) -> Any:
+    """a^b · log a, by the row that knows how it moves where that may be asked."""
+    return power_log(a, b, y) if isinstance(y, Carrier) else y * log(a + (a == 0))
+
+
+def _unless_falling(a: Any, b: Any, slope: Any) -> Any:
+    """−∞, which ∂²(a^b)/∂a∂b = a^(b − 1) · (1 + b · log a) is where a is 0 and 0 < b ≤ 1."""
+    falling = (a == 0) * (b > 0) * (b <= 1)
+    if isinstance(falling, Carrier):
+        return where(falling, -INFINITY, slope)
+    return -INFINITY if falling else slope
 
 
 def _share_of_length(a: Any, b: Any, y: Any) -> Any:
@@ -224,10 +248,10 @@ normal_ppf = row("normal_ppf", None, lambda y, p: normal_ppf_slope(y, p), domain
 
 # ── activations ───────────────────────────────────────────────────────────────────────────────
 relu       = row("relu",       numerics.relu, lambda y, x: step(x), kinks=(0.0,), mpmath="", total=True, formula=pieces.relu)
-leaky_relu = row("leaky_relu", numerics.leaky_relu, lambda y, x, slope: where(x > 0, 1, slope), lambda y, x, slope: x * (x <= 0),
+leaky_relu = row("leaky_relu", numerics.leaky_relu, lambda y, x, slope: where(x > 0, 1, slope), lambda y, x, slope: where(x > 0, 0, x),
                  kinks=lambda x, slope: x == 0 and slope != 1, subgradient=(), defaults=(0.01,), mpmath="", total=True, formula=pieces.leaky_relu)
 elu        = row("elu",        None, lambda y, x, alpha: where(x > 0, 1, alpha * exp(x * (x <= 0))),
-                 lambda y, x, alpha: expm1(minimum(x, 0)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
+                 lambda y, x, alpha: expm1(where(x > 0, 0, x)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
                  defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x), formula=numerics.elu)
 softplus   = row("softplus",   None, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)), total=True, formula=special.softplus)
 sigmoid    = row("sigmoid",    None, lambda y, x: logistic_pdf(x), derivatives=("sigmoid(x) * sigmoid(-x)",), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid)
@@ -326,6 +350,12 @@ cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softm
 
 # ── parts of formulas, which nobody calls by name ─────────────────────────────────────────────
 bell = Primitive("bell", special.bell, (lambda y, x: -(2 * (x * y)),), arity=1, mpmath=lambda m, x: m.exp(-x * x), total=True, formula=special.bell)
+# y · log a and the factor b of a slope, where y is a^b: differentiated as what they are computed
+# from, they would say nothing of what their products grow to where a goes to 0
+power_log = Primitive("power_log", lambda a, b, y: y * log(a + (a == 0)),
+                      (lambda s, a, b, y: _unless_falling(a, b, _power_less_one(1, 1, a, b) * (1 + b * log(a + (a == 0)))),
+                       lambda s, a, b, y: s * log(a + (a == 0)), 0), arity=3, mpmath="", formula=lambda a, b, y: y * log(a + (a == 0)))
+power_factor = Primitive("power_factor", lambda a, b: b, (0, lambda f, a, b: _unless_falling(a, b, 1)), arity=2, mpmath="", total=True, formula=lambda a, b: b)
 # a / y where y is hypot(a, b): 1/y - a²/y³ cancels, and y moves with a and b alone
 direction = Primitive("direction", lambda a, b, y: a / y, (lambda s, a, b, y: square(b / y) / y, lambda s, a, b, y: -(s * (b / y)) / y, 0), arity=3,
                       mpmath="", formula=lambda a, b, y: a / y)
@@ -348,6 +378,8 @@ PARTS = {
     "bell": bell,
     "erfcx_derivative": erfcx_derivative,
     "normal_ppf_slope": normal_ppf_slope,
+    "power_log": power_log,
+    "power_factor": power_factor,
     "polygamma_difference": polygamma_difference,
     "logistic_pdf": logistic_pdf,
     "direction": direction,

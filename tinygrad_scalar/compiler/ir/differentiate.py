@@ -86,7 +86,8 @@ def inner_grads_on(recording: Recording, orders: int = 2) -> None:
 
 
 def _reversed(recording: Recording, output: int, wanted: Sequence[int], seed: int) -> list[int]:
-    return Derivation(recording, copy=False).reverse(output, wanted, seed)
+    derivation = Derivation(recording, copy=False)
+    return derivation.judged(derivation.reverse(output, wanted, seed))
 
 
 def _branched(orders: int, recording: Recording, line: int) -> None:
@@ -265,16 +266,24 @@ class Derivation:
         zero = self.tape.constant(0.0)
         return [zero if flow is None else self.masked(flow) for flow in reached]
 
+    def judged(self, gradient: list[int]) -> list[int]:
+        """A gradient on the way to others: code tells where it is not finite, used or not."""
+        code, emit = self.tape.code, self.tape.emit
+        self.recording.judged.update(
+            emit(SUB, (line, line)) if code[line][0] in MARKERS else line for line in gradient
+        )
+        return gradient
+
     def _term(self, line: int, i: int, flow: Flow) -> Flow | None:
         """What flows back to the i-th operand of a line; None for a structural zero."""
-        partial = self.partial(line, i)
+        row, partial = self.tape.code[line][0], self.partial(line, i)
         if not isinstance(partial, int):
             if partial == 0.0:
                 return None
             return flow if partial == 1.0 else (self.times(flow[0], partial), flow[1])
         if self.tape.constants.get(partial) == 0.0:
             return None
-        mask = self.mask_of(partial)
+        mask = self.mask_of(partial) if row.choice else None
         if mask is None:
             return self.pulled(line, i, flow[0], partial), flow[1]
         return flow if mask in flow[1] else (flow[0], (*flow[1], mask))
@@ -297,7 +306,7 @@ class Derivation:
                     partial = tape.constant(partial)
                 if tape.constants.get(partial) == 0.0:
                     continue
-                mask = self.mask_of(partial)
+                mask = self.mask_of(partial) if row.choice else None
                 slope = slopes[operand]
                 term = (slope, (mask,)) if mask else (self.pulled(line, i, slope, partial), ())
                 total = term if total is None else self.joined(total, term)

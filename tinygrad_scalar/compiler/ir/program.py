@@ -41,9 +41,10 @@ MARKERS_IN_ORDER = (INPUT, PARAMETER, CONSTANT)
 class Program:
     """Lines of code, the lines of the outputs, and how many numbers come in.
 
-    `checked` are lines of rows that raise where their result is not finite, and for a batch the
-    outputs, if they are not summed. With `guards`, the outputs count only where all of these hold.
-    Where outputs are summed over points, the last `apart` are not: they are wanted for every point.
+    `checked` are lines of rows that raise where their result is not finite, gradients on the way to
+    others, and for a batch the outputs, if they are not summed. With `guards`, the outputs count
+    only where all of these hold. Where outputs are summed over points, the last `apart` are not:
+    they are wanted for every point.
     """
 
     code: list[Line]
@@ -72,13 +73,15 @@ def pruned(
     inputs: int,
     parameters: int,
     raising: Collection[int] = (),
+    judged: Collection[int] = (),
 ) -> Program:
     """The program for some lines of a tape: what they need, and every guard; markers come first.
 
-    Of the lines `raising`, those that may raise stay, needed or not, and are checked. O(lines).
+    Of the lines `raising`, those that may raise stay, needed or not, and are checked; so are all
+    that are `judged`. O(lines).
     """
     code = tape.code
-    lines = needed(code, outputs, raising)
+    lines = needed(code, [*outputs, *judged], raising)
     places = [0] * len(code)
     kept: list[Line] = []
     outside = [line for line in lines if code[line][0] in MARKERS]
@@ -86,11 +89,12 @@ def pruned(
         places[line] = len(kept)
         kept.append(code[line])
     checked: list[int] = []
+    watched = frozenset(judged)
     place, markers = places.__getitem__, len(outside)
     for at, line in enumerate([line for line in lines if code[line][0] not in MARKERS], markers):
         row, operands = code[line]
         places[line] = at
-        if line in raising and row not in NEVER_RAISES:
+        if line in watched or (line in raising and row not in NEVER_RAISES):
             checked.append(at)
         kept.append((row, tuple(map(place, operands))))
     return Program(kept, [places[line] for line in outputs], inputs, parameters, checked)

@@ -79,6 +79,7 @@ class Recording:
         # and noting what the partials of an own row branch on
         self.branches: Callable[[Any, int], None] | None = None
         self._kept: list[Value] = []  # a Value met is kept, so that its id stays its own
+        self.judged: set[int] = set()  # lines that are gradients
         # what traced indices look up, in the function itself; None in what is written below it
         self.lookups: list[Lookup] | None = None
 
@@ -87,12 +88,14 @@ class Recording:
         twin = Recording(self.point, self.decided)
         twin.tape, twin.numbers = self.tape.copy(), [*self.numbers]
         twin.leaves, twin.seen, twin._lines = [*self.leaves], [*self.seen], {**self._lines}
+        twin.judged = {*self.judged}
         return twin
 
     def cut(self, length: int, known: int) -> None:
         """Forget the lines from `length` on; only the first `known` instructions are older."""
         self.tape.cut(length, known)
         del self.numbers[length:]
+        self.judged = {line for line in self.judged if line < length}
 
     def line(self, x: Any) -> int:
         """The line of an operand: a Traced of this tape, a Value of the closure, a number."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.program import CONSTANT, INPUT, PARAMETER, Program
@@ -76,15 +77,24 @@ class Kernel:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.source = source(program)
+        # what has to be finite, though it is no output
+        extra = [k for k in program.checked if k not in program.outputs]
+        self._asked = len(program.outputs) if extra else None
+        self.source = source(replace(program, outputs=[*program.outputs, *extra]))
         namespace: dict[str, Any] = {"inf": math.inf, "nan": math.nan, "abs": abs}
         namespace |= {name: row.forward for row, name in names(program).items()}
         exec(compile(self.source, "<tinygrad_scalar tape>", "exec"), namespace)  # noqa: S102
         self.replay: Callable[..., list[float] | None] = namespace["replay"]
 
     def point(self, x: Sequence[float], p: Sequence[float]) -> list[float] | None:
-        """The outputs; None where a guard fails. Raises what the rows raise."""
-        return self.replay(x, p)
+        """The outputs; None where a guard fails. Raises what the rows raise, and
+        ArithmeticError where a result on the way is not finite."""  # noqa: D205, D209
+        numbers = self.replay(x, p)
+        if self._asked is None or numbers is None:
+            return numbers
+        if not all(map(math.isfinite, numbers[self._asked :])):
+            raise FloatingPointError("a result is not finite")
+        return numbers[: self._asked]
 
     def at_limits(
         self, x: Sequence[float], p: Sequence[float], *, guards: bool = True
@@ -118,7 +128,7 @@ class Kernel:
         for k, x in enumerate(zip(*rows, strict=True) if rows else [()] * size):
             point = [float(number) for number in x]
             try:
-                numbers = self.replay(point, p)
+                numbers = self.point(point, p)
             except (ArithmeticError, ValueError):
                 raised, numbers = True, self.at_limits(point, p)
             if numbers is not None:
