@@ -63,6 +63,11 @@ def size(svg):
     return float(width), float(height)
 
 
+def scale(svg):
+    """What letters are shrunk to."""
+    return min(map(float, re.findall(r"scale\(([\d.]+)", svg)), default=1.0)
+
+
 def texts(svg):
     return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
 
@@ -106,8 +111,7 @@ def test_what_cannot_fold_wraps_and_is_cut_into_sections_until_it_fits(make):
     width, height = size(drawing.svg())
     assert width <= 1600
     assert height <= 1000
-    smallest = min(map(float, re.findall(r"scale\(([\d.]+)", drawing.svg())), default=1.0)
-    assert smallest >= 0.7  # letters of ten points are still to be read
+    assert scale(drawing.svg()) >= 0.7  # letters of ten points are still to be read
     assert drawing.svg().count('class="node') <= 100
 
 
@@ -116,9 +120,25 @@ def test_a_chain_of_few_values_wraps_with_its_operations_as_circles():
     width, _ = size(drawing.svg())
     assert width <= 1.25 * 1600
     assert drawing.svg().count('class="node operation"') == 36
-    knotted = draw(deep(30)).source  # a wrapped one would be in knots
     assert "dir=back" in drawing.source
-    assert "dir=back" not in knotted
+    assert "class=operation" not in draw(deep(30)).source  # circles would be in knots
+
+
+@pytest.mark.parametrize("direction", ["LR", "TB"])
+@pytest.mark.parametrize("nodes", [12, 18, 24, 30, 36, 40])
+def test_few_values_fit_a_page_too_whatever_they_are_joined_by(nodes, direction):
+    for z in (deep(nodes), tangled(nodes, nodes, "short"), tangled(nodes, nodes, "long")):
+        z.backward()
+        svg = draw(z, direction=direction).svg()
+        width, height = size(svg)
+        assert width <= 1600
+        assert height <= 1000
+        assert scale(svg) >= 0.7
+
+
+def test_what_fits_keeps_its_operations_as_circles():
+    for z in (deep(10), newton(3), chain(10), network(2, [3, 1])):
+        assert 'class="node operation"' in draw(z).svg()
 
 
 def test_a_picture_in_sections_says_how_to_see_the_rest():

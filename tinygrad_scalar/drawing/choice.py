@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar.drawing.folding import Folds, folded_calls
 from tinygrad_scalar.drawing.loops import folded_loops
-from tinygrad_scalar.drawing.paging import SMALL, columns_of, fits_page, fits_wrapped
+from tinygrad_scalar.drawing.paging import SHRUNK, SMALL, Page
 from tinygrad_scalar.drawing.scopes import Scope, chosen_scopes, closed_scopes, outermost
 from tinygrad_scalar.drawing.sections import sections
 
@@ -41,13 +41,13 @@ def chosen(
     depth: int | None,
     max_nodes: int | None,
     fold: bool,
-    page: tuple[float, float] | None,
+    page: Page | None,
 ) -> Choice:
     """Calls fold; scopes close until it fits; where that is not enough, loops fold too."""
     folds = folded_calls(kept, scopes) if fold else Folds([], {})
     choice = _closed(kept, scopes, folds, depth, max_nodes, page)
     fits = max_nodes is None or choice.shown <= max_nodes
-    if fold and max_nodes is not None and not (fits and fits_page(choice.nodes, choice.home, page)):
+    if fold and max_nodes is not None and not (fits and _fits(choice, page)):
         grouped = {id(node) for group in folds.groups for node in group.nodes}
         loops = folded_loops([node for node in kept if id(node) not in grouped], scopes)
         if loops.groups:
@@ -65,7 +65,7 @@ def _closed(
     folds: Folds,
     depth: int | None,
     max_nodes: int | None,
-    page: tuple[float, float] | None,
+    page: Page | None,
 ) -> Choice:
     """The scopes to close, given the groups."""
     one = {id(node): i for i, group in enumerate(folds.groups) for node in group.nodes}
@@ -83,13 +83,20 @@ def _closed(
         return found
     level = max(len(scopes.get(id(node), ())) for node in heads)
     sizes = Counter(scopes.get(id(node), ()) for node in heads)
-    while level > 1 and not fits_page(found.nodes, found.home, page, found.scopes):
+    while level > 1 and not _fits(found, page):
         level -= 1
         less = choice(closed | closed_scopes(sizes, level, max_nodes)[0])
-        if less.shown < _FEWEST:
+        if less.shown < _FEWEST and _fits(found, page, SHRUNK):
             break
         found = less
     return found
+
+
+def _fits(choice: Choice, page: Page | None, scale: float = 1.0) -> bool:
+    """Whether it will probably fit, in one line; a small picture may take several."""
+    if page is None or choice.shown <= SMALL:
+        return True
+    return page.fits(choice.nodes, choice.home, choice.scopes, scale)
 
 
 def _hidden(
@@ -110,20 +117,16 @@ def _hidden(
     return Choice(scopes, folds, home, heads)
 
 
-def cut(
-    choice: Choice, numbers: Mapping[int, int], roots: Sequence[Any], page: tuple[float, float]
-) -> Choice:
+def cut(choice: Choice, numbers: Mapping[int, int], roots: Sequence[Any], page: Page) -> Choice:
     """The same with what is still open closed in sections, as many as fit the page."""
     if choice.shown <= SMALL:
         return choice
     kept = {id(root) for root in roots} | choice.home.keys()
     open_ = [node for node in choice.nodes if id(node) not in kept]
     found, count = choice, _SECTIONS
-    columns = columns_of(open_, page[0], compact=True)
+    columns = page.columns(open_, compact=True)
     while (
-        not fits_wrapped(found.nodes, found.home, columns, page[1])
-        and count > 1
-        and len(open_) > count
+        not page.fits_wrapped(found.nodes, found.home, columns) and count > 1 and len(open_) > count
     ):
         into = sections(open_, choice.scopes, numbers, count)
         home = {**choice.home, **into}

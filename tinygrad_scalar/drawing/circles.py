@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from tinygrad_scalar.drawing.boxes import Box, Bundle
 from tinygrad_scalar.drawing.forms import Blocks, Form
 from tinygrad_scalar.drawing.labels import dot_text, number_text, width_of
 from tinygrad_scalar.drawing.lines import edge
 from tinygrad_scalar.drawing.looks import look_of, symbol_of
-from tinygrad_scalar.drawing.scene import Box, Bundle, slopes
+from tinygrad_scalar.drawing.scene import slopes
 
 LARGE = 120  # Values with their operations, from which Graphviz is told to hurry
 _SHORT = 10  # letters of a name that has room in bold, whatever the font

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
+from tinygrad_scalar.drawing.boxes import Box, Bundle
 from tinygrad_scalar.drawing.forms import Blocks, Form
 from tinygrad_scalar.drawing.labels import html_text, number_text, width_of
 from tinygrad_scalar.drawing.lines import edge, turned
 from tinygrad_scalar.drawing.looks import role_colours
-from tinygrad_scalar.drawing.scene import Box, Bundle, Scene, slopes
+from tinygrad_scalar.drawing.scene import Scene, slopes
 from tinygrad_scalar.drawing.terms import operation_text
 
 _PLACES = 8  # operands that have a place of their own
@@ -116,6 +117,8 @@ class Compact(Form):
 
     def _gap(self, source: str, target: str) -> str:
         """Room for the leaves of a scope between it and what comes before: layers are columns."""
+        if self.seen.ranks:
+            return ""
         here, there = self._scope_of.get(source, ()), self._scope_of.get(target, ())
         return " minlen=2" if here != there and there in self._with_leaves else ""
 

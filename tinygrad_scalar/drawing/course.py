@@ -15,8 +15,9 @@ from tinygrad_scalar.core import grad_table
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.printable import visible
+from tinygrad_scalar.drawing.boxes import Box, Bundle
 from tinygrad_scalar.drawing.labels import number_text
-from tinygrad_scalar.drawing.scene import Box, Bundle, Scene, slopes
+from tinygrad_scalar.drawing.scene import Scene, slopes
 from tinygrad_scalar.drawing.terms import ATOM, TEXT, applied
 from tinygrad_scalar.numbers.precision import like
 

@@ -21,6 +21,7 @@ from tinygrad_scalar.drawing.gradients import Gradients, recorded_gradients
 from tinygrad_scalar.drawing.labels import dot_text
 from tinygrad_scalar.drawing.lines import by_line, margin
 from tinygrad_scalar.drawing.looks import caption_of
+from tinygrad_scalar.drawing.paging import HEIGHT, SMALL, WIDTH
 from tinygrad_scalar.drawing.scene import Scene, scene
 from tinygrad_scalar.drawing.scopes import nested
 from tinygrad_scalar.drawing.sums import sums_of_calls
@@ -135,9 +136,9 @@ def _header(made: Form) -> str:
     header = _HEADER.replace("RANKSEP", f"ranksep={between}").replace("DIRECTION", look.direction)
     if look.theme == "dark":
         header = f'  bgcolor="#fffffe"\n{header}'
-    if seen.page:
-        header += '  size="{:.2f},{:.2f}"\n'.format(*(points / 72 for points in seen.page))
-    if seen.compact or len(seen.nodes) > LARGE:
+    if seen.shrinks:
+        header += f'  size="{WIDTH / 72:.2f},{HEIGHT / 72:.2f}"\n'
+    if len(seen.order) > SMALL and (seen.compact or len(seen.nodes) > LARGE):
         header += _QUICK
     if seen.compact and not (seen.ranks or straight):
         header += "  graph [ordering=in]\n"  # operands from top to bottom

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_scalar.drawing.arguments import Look
+from tinygrad_scalar.drawing.boxes import Box
 from tinygrad_scalar.drawing.colour import GradientColours
 from tinygrad_scalar.drawing.gradients import Gradients
 from tinygrad_scalar.drawing.looks import kind_of
-from tinygrad_scalar.drawing.scene import Box, Scene
+from tinygrad_scalar.drawing.scene import Scene
 from tinygrad_scalar.drawing.scopes import Scope
 from tinygrad_scalar.drawing.theme import painted
 

@@ -65,17 +65,25 @@ def margin(seen: Scene) -> str:
     last = max(map(seen.line, seen.ranks))
     chain = " -> ".join(f"line{line}" for line in range(last + 1))
     text = [f"  {{rank=same node [shape=point style=invis width=0.01]\n  {chain} [style=invis]}}\n"]
-    for key, rank in seen.ranks.items():
-        column = rank % seen.columns
-        if turned(seen, key):
-            column = seen.columns - 1 - column
-        if key not in fed or (turned(seen, key) and key not in feeds):
-            first = f"f{key[1:]}" if key in computed and not turned(seen, key) else key
-            place = (1 if seen.compact else 2) * column + 1
-            text.append(
-                f"  line{seen.line(key)} -> {first} [style=invis weight=4 minlen={place}]\n"
-            )
+    begins: dict[int, tuple[int, str]] = {}  # by line: the place and the name of what is leftmost
+    for place, key in sorted((_place(seen, key), key) for key in seen.ranks):
+        line, back = seen.line(key), turned(seen, key)
+        if key not in fed or (back and key not in feeds):
+            name = f"f{key[1:]}" if key in computed and not back else key
+            # Graphviz ranks each line by itself, and then keeps it as it is.
+            start, first = begins.setdefault(line, (place, name))
+            if place == start:
+                start, first = 0, f"line{line}"
+            text.append(f"  {first} -> {name} [style=invis weight=4 minlen={place - start}]\n")
     return "".join(text)
+
+
+def _place(seen: Scene, key: str) -> int:
+    """How far from the left a thing stands, in ranks of Graphviz."""
+    column = seen.ranks[key] % seen.columns
+    if turned(seen, key):
+        column = seen.columns - 1 - column
+    return (1 if seen.compact else 2) * column + 1
 
 
 def _in_line(seen: Scene) -> tuple[set[str], set[str]]:

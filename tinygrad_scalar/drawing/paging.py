@@ -1,63 +1,104 @@
-"""How large a picture will be, before it is laid out, and the lines of one too wide for a page.
+"""How large a picture will be, before it is laid out.
 
 Columns are ranks: a thing stands one to the right of the last of its operands, a leaf one to the
-left of the first operation that it goes into.
+left of the first operation that it goes into. From top to bottom, they stand below each other.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_scalar.drawing.labels import width_of
 
-PAGE = 1600.0, 1000.0  # points
-SMALL = 40  # Values that are drawn one by one, with operations as circles, on any page
-_COLUMN, _ROW, _FRAME = 140.0, 50.0, 30.0  # points that a thing takes, and the frame of a scope
+WIDTH, HEIGHT = 1600.0, 1000.0  # points of a page
+SMALL = 40  # Values that are drawn one by one, with operations as circles where these fit
+SHRUNK = 0.75  # of their size at which the letters of a picture can still be read
+
 _BETWEEN, _CROSSING = 70.0, 14.0  # between the lines of a wrapped picture, for each edge there
-_SHRUNK = 0.8  # of their size at which the letters of a picture can still be read
+_NAME, _SIZE, _LETTERS = 75.0, 10.0, 28  # the room for a name in a box, and its letters
 
-_BOX, _SLOPES, _CIRCLES = 90.0, 60.0, 110.0  # the width of a box, and what stands between two
-_SIZE, _LETTERS = 10.0, 28  # of a name
 
+class _Room(NamedTuple):
+    """Points that a column takes, a thing in it, the frame of a scope, and a column of a line."""
+
+    column: float
+    row: float
+    frame: float
+    wrapped: float
+
+
+# By direction, and whether operations stand in their Value's box.
+_ROOM = {
+    ("LR", True): _Room(142.0, 50.0, 30.0, 150.0),
+    ("LR", False): _Room(190.0, 95.0, 60.0, 240.0),
+    ("TB", True): _Room(85.0, 120.0, 30.0, 90.0),
+    ("TB", False): _Room(125.0, 120.0, 60.0, 160.0),
+}
 Place = Any  # the id of an open Value, the number of a group, or a closed scope
 
 
-def fits_page(
-    nodes: Sequence[Any],
-    home: Mapping[int, Place],
-    page: tuple[float, float] | None,
-    scopes: Mapping[int, Any] | None = None,
-) -> bool:
-    """Whether a picture of these things will probably fit; a small one always does."""
-    rank = {} if page is None else ranks(nodes, home)
-    if page is None or len(rank) <= SMALL:
-        return True
-    columns = Counter(rank.values())
-    frames: dict[int, set[Any]] = defaultdict(set)
-    for node in nodes:
-        place = home.get(id(node), id(node))
-        scope = place[:-1] if isinstance(place, tuple) else (scopes or {}).get(id(node), ())
-        if scope:
-            frames[rank[place]].add(scope)
-    width = _COLUMN * len(columns)
-    height = max(_ROW * n + _FRAME * len(frames[r]) for r, n in columns.items())
-    return width <= page[0] and height <= page[1]
+class Page(NamedTuple):
+    """What a picture should fit, by the direction in which it runs."""
 
+    direction: str = "LR"
 
-def fits_wrapped(
-    nodes: Sequence[Any], home: Mapping[int, Place], columns: int, height: float
-) -> bool:
-    """Whether a picture of these things will probably fit as lines, a little smaller if need be."""
-    rank = ranks(nodes, home)
-    line = {place: r // columns for place, r in rank.items()}
-    rows: dict[int, int] = defaultdict(int)
-    for r, n in Counter(rank.values()).items():
-        rows[r // columns] = max(rows[r // columns], n)
-    crossing = between_lines(nodes, home, line)
-    high = sum(_ROW * n + _BETWEEN for n in rows.values()) + _CROSSING * len(crossing)
-    return high <= height / _SHRUNK
+    def fits(
+        self,
+        nodes: Sequence[Any],
+        home: Mapping[int, Place],
+        scopes: Mapping[int, Any],
+        scale: float = 1.0,
+        compact: bool = True,
+    ) -> bool:
+        """Whether a picture of these things will probably fit, all in one line."""
+        rank, room = ranks(nodes, home), _ROOM[self.direction, compact]
+        columns = Counter(rank.values())
+        frames: dict[int, set[Any]] = defaultdict(set)
+        for node in nodes:
+            place = home.get(id(node), id(node))
+            scope = place[:-1] if isinstance(place, tuple) else scopes.get(id(node), ())
+            if scope:
+                frames[rank[place]].add(scope)
+        named = [node for node in nodes if id(node) not in home]
+        along = (room.column + self._names(named)) * len(columns)
+        across = [room.row * n + room.frame * len(frames[r]) for r, n in columns.items()]
+        length, breadth = self._sides()
+        return along * scale <= length and max(across, default=0.0) * scale <= breadth
+
+    def fits_wrapped(
+        self,
+        nodes: Sequence[Any],
+        home: Mapping[int, Place],
+        columns: int,
+        compact: bool = True,
+    ) -> bool:
+        """Whether it will probably fit in lines, a little smaller if need be."""
+        rank = ranks(nodes, home)
+        line = {place: r // columns for place, r in rank.items()}
+        rows: dict[int, int] = defaultdict(int)
+        for r, n in Counter(rank.values()).items():
+            rows[r // columns] = max(rows[r // columns], n)
+        crossing = between_lines(nodes, home, line)
+        row = _ROOM[self.direction, compact].row
+        across = sum(row * n + _BETWEEN for n in rows.values()) + _CROSSING * len(crossing)
+        return across * SHRUNK <= self._sides()[1]
+
+    def columns(self, nodes: Sequence[Any], compact: bool) -> int:
+        """How many columns a line has."""
+        room = _ROOM[self.direction, compact].wrapped + self._names(nodes)
+        return max(2, int(self._sides()[0] / room))
+
+    def _names(self, nodes: Sequence[Any]) -> float:
+        """What names longer than a box add to a column."""
+        if self.direction == "TB":
+            return 0.0
+        widths = [width_of(node.label[:_LETTERS], _SIZE) for node in nodes if node.label]
+        return sum(max(0.0, width - _NAME) for width in widths) / max(len(widths), 1)
+
+    def _sides(self) -> tuple[float, float]:
+        return (WIDTH, HEIGHT) if self.direction == "LR" else (HEIGHT, WIDTH)
 
 
 def between_lines(
@@ -70,13 +111,6 @@ def between_lines(
         for parent in node.parents
     )
     return {(a, b) for a, b in ends if a in lines and lines[a] != lines[b]}
-
-
-def columns_of(nodes: Sequence[Any], width: float, compact: bool) -> int:
-    """How many columns fit; a column with its operations as circles takes more."""
-    widths = (width_of(node.label[:_LETTERS], _SIZE) if node.label else 0.0 for node in nodes)
-    box = sum(max(_BOX, wide) for wide in widths) / max(len(nodes), 1)
-    return max(2, int(width / (box + (_SLOPES if compact else _CIRCLES))))
 
 
 def ranks(nodes: Sequence[Any], home: Mapping[int, Place]) -> dict[Place, int]:

@@ -20,7 +20,7 @@ from tinygrad_scalar.drawing.arguments import (
     check_timeout,
 )
 from tinygrad_scalar.drawing.dot import scene_dot
-from tinygrad_scalar.drawing.paging import PAGE
+from tinygrad_scalar.drawing.paging import Page
 from tinygrad_scalar.drawing.point import applied_at
 from tinygrad_scalar.drawing.scene import scene
 
@@ -97,7 +97,7 @@ def draw(
         focus=focus,
         derivative=derivative,
         fold=fold,
-        page=PAGE,
+        page=Page(direction),
         sections=True,
     )
     return Drawing(scene_dot(seen, look), len(seen.order), timeout, theme=theme, title=title)

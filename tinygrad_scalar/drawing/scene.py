@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import topological_order
@@ -18,35 +18,16 @@ from tinygrad_scalar.core.provenance import distinct_names
 from tinygrad_scalar.core.undefined import by_rule
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import check_count, checked_roots
+from tinygrad_scalar.drawing.arrangement import arranged
+from tinygrad_scalar.drawing.beside import derivative_roots
+from tinygrad_scalar.drawing.boxes import Box, Bundle, put_away
 from tinygrad_scalar.drawing.choice import Choice, chosen, cut
-from tinygrad_scalar.drawing.folding import Group
 from tinygrad_scalar.drawing.gradients import Gradients, table_gradients
-from tinygrad_scalar.drawing.paging import SMALL, between_lines, columns_of, ranks
+from tinygrad_scalar.drawing.paging import Page
 from tinygrad_scalar.drawing.scopes import Scope, scopes_of
-from tinygrad_scalar.drawing.terms import operation_text
 from tinygrad_scalar.numbers.precision import like
 
-_OVER = 1.5  # times a page, up to which a small picture is left in one line
-_KNOTS = 1.5  # edges between lines, for each line, that a small picture bears
 _NEIGHBOURHOOD = 3  # how many edges away from `focus` a picture reaches
-
-
-class Box(NamedTuple):
-    """A closed scope; or like nodes drawn as one; or, without a name, what `focus` leaves out."""
-
-    key: str
-    name: str
-    scope: Scope
-    nodes: Sequence[Any]
-    group: Group | None = None  # where the nodes are alike
-
-
-class Bundle(NamedTuple):
-    """The edges between two shown things of which at least one is a box."""
-
-    source: str
-    target: str
-    edges: Sequence[tuple[Any, int]]  # the consumer, and which of its operands
 
 
 @dataclass
@@ -68,7 +49,7 @@ class Scene:
     note: str = ""  # what the picture leaves out, and how to see it
     ranks: Mapping[str, int] = field(default_factory=dict)  # by key, of what is wrapped into lines
     columns: int = 0  # of a line
-    page: tuple[float, float] | None = None  # the width and height that it is made to keep
+    shrinks: bool = False  # to the size of a page, if need be
     derivative: set[int] = field(default_factory=set)  # the ids below the derivative roots only
 
     def key(self, node: Any) -> str:
@@ -97,19 +78,19 @@ def scene(
     focus: Value | None = None,
     derivative: Any = None,
     fold: bool = True,
-    page: tuple[float, float] | None = None,
+    page: Page | None = None,
     sections: bool = False,
 ) -> Scene:
     """What a picture of `z` shows under these options; see `draw`. O(nodes + edges).
 
-    `page` is a width and a height in points that the picture should fit; with `sections`, what
-    neither folds nor closes is closed in sections, so that it does.
+    `page` is what the picture should fit; with `sections`, what neither folds nor closes is closed
+    in sections, so that it does.
     """
     table = z if isinstance(z, GradTable) else None
     roots = checked_roots(z if table is None else next(iter(table), None), caller)
     check_count("depth", depth, 0, caller)
     check_count("max_nodes", max_nodes, 1, caller)
-    gradients = _derivative_roots(derivative, roots, caller)
+    gradients = derivative_roots(derivative, roots, caller)
     forward = topological_order(*roots)
     order = topological_order(*roots, *(root for _, root in gradients)) if gradients else forward
     numbers = {id(node): number for number, node in enumerate(order, start=1)}
@@ -125,10 +106,10 @@ def scene(
     made.titles = choice.folds.titles
     made.gradients = None if table is None else table_gradients(table)
     if len(nodes) < len(order):
-        _put_away(made, kept, choice)
+        keys = {id(node): made.key(node) for node in nodes}
+        made.boxes, made.bundles = put_away(order, kept, choice, keys)
     if page is not None:
-        large = len(order) > SMALL and (depth is None or choice.shown > SMALL)
-        _lay_on(made, choice, page, large and max_nodes is not None, paged)
+        _lay_on(made, choice, page, depth, max_nodes is not None, paged)
     if gradients:
         made.derivative = set(numbers) - {id(node) for node in forward}
         made.names = _gradient_names(made, gradients)
@@ -146,13 +127,14 @@ def _check_total(total: int, max_nodes: int | None, caller: str) -> None:
 
 
 def _lay_on(
-    made: Scene, choice: Choice, page: tuple[float, float], compact: bool, paged: bool
+    made: Scene, choice: Choice, page: Page, depth: int | None, bounded: bool, paged: bool
 ) -> None:
     """Fill in what a page asks for: the form, the lines, and what the picture says below it."""
-    made.compact = compact
-    made.columns = columns_of(made.nodes, page[0], compact)
-    made.ranks = _wrapped(made, choice)
-    made.page = page if paged and compact else None
+    laid = arranged(made.order, choice, page, depth, bounded)
+    boxes = {choice.home[id(box.nodes[0])]: box.key for box in made.boxes if box.name}
+    made.compact, made.columns = laid.compact, laid.columns
+    made.ranks = {boxes.get(p) or f"u{made.numbers[p]}": r for p, r in laid.ranks.items()}
+    made.shrinks = paged or (bounded and laid.fits)
     if choice.sections:
         made.note = (
             f"{len(made.order)} Values in {choice.shown} boxes; focus=node shows what surrounds "
@@ -204,101 +186,6 @@ def _neighbourhood(
     if not any(node is focus for node in kept):
         raise ValueError(f"{caller}: focus={focus!r} is not a node of this graph")
     return kept
-
-
-def _put_away(made: Scene, kept: Sequence[Any], choice: Choice) -> None:
-    """Fill in the boxes, and the bundles of edges that begin or end in one."""
-    members: dict[Any, list[Any]] = {}
-    for node in kept:
-        if id(node) in choice.home:
-            members.setdefault(choice.home[id(node)], []).append(node)
-    boxes = []
-    for i, (place, nodes) in enumerate(members.items(), start=1):
-        if isinstance(place, tuple):
-            boxes.append(Box(f"b{i}", place[-1], place[:-1], nodes))
-        else:
-            group = choice.folds.groups[place]
-            boxes.append(Box(f"b{i}", _group_name(group), group.scope, nodes, group))
-    place_of = {id(node): made.key(node) for node in made.nodes}
-    place_of |= {id(node): box.key for box in boxes for node in box.nodes}
-    bundles: dict[tuple[str, str], list[tuple[Any, int]]] = {}
-    for node in made.order:
-        for i, parent in enumerate(node._slots()):
-            if parent is None or (id(node) in made.shown and id(parent) in made.shown):
-                continue
-            source, target = place_of.get(id(parent)), place_of.get(id(node))
-            if source != target:
-                ends = source or f"before_{target}", target or f"after_{source}"
-                bundles.setdefault(ends, []).append((node, i))
-    made.bundles = [Bundle(*ends, edges) for ends, edges in bundles.items()]
-    made.boxes = boxes + _left_out(made.bundles)
-
-
-def _wrapped(made: Scene, choice: Choice) -> dict[str, int]:
-    """The rank of each thing where the picture is too wide for one line.
-
-    A small picture stays in one line where it is little wider than a page, or would be in knots.
-    """
-    rank = ranks(choice.nodes, choice.home)
-    last = max(rank.values(), default=0)
-    small = len(made.order) <= SMALL
-    if last < made.columns * (_OVER if small else 1.0):
-        return {}
-    lines = {place: r // made.columns for place, r in rank.items()}
-    knots = _KNOTS * (1 + last // made.columns)
-    if small and len(between_lines(choice.nodes, choice.home, lines)) > knots:
-        return {}
-    boxes = {choice.home[id(box.nodes[0])]: box.key for box in made.boxes if box.name}
-    return {boxes.get(place) or f"u{made.numbers[place]}": r for place, r in rank.items()}
-
-
-def _group_name(group: Group) -> str:
-    """What like nodes have in common: a label, or the operation."""
-    first = group.nodes[0]
-    labels = {node.label for node in group.nodes}
-    if len(labels) == 1 and first.label:
-        return str(first.label)
-    texts = {operation_text(node) for node in group.nodes} if first.primitive else set()
-    if len(texts) == 1:
-        return texts.pop()
-    if first.primitive is not None:
-        return str(first.primitive.symbol or first.primitive.name)
-    stems = {label.rstrip("0123456789_[]") for label in labels}
-    return stems.pop() or "leaves" if len(stems) == 1 else "leaves"
-
-
-def _left_out(bundles: Iterable[Bundle]) -> list[Box]:
-    """The boxes without a name, one on each side of a node whose neighbours are left out."""
-    boxes = []
-    for bundle in bundles:
-        if bundle.source.startswith("before"):
-            nodes = [node._slots()[i] for node, i in bundle.edges]
-            boxes.append(Box(bundle.source, "", (), nodes))
-        elif bundle.target.startswith("after"):
-            boxes.append(Box(bundle.target, "", (), [node for node, _ in bundle.edges]))
-    return boxes
-
-
-def _derivative_roots(
-    derivative: Any, roots: Sequence[Value], caller: str
-) -> list[tuple[Any, Value]]:
-    """Pairs of a node (or None) and its gradient as a Value."""
-    if derivative is None:
-        return []
-    if isinstance(derivative, Mapping):
-        seeds = {id(root) for root in roots}  # ∂z/∂z = 1 is no part of the graph
-        pairs = [pair for pair in derivative.items() if id(pair[0]) not in seeds]
-    else:
-        several = isinstance(derivative, (list, tuple))
-        gradients = list(derivative) if several else [derivative]
-        pairs = [(None, gradient) for gradient in gradients]
-    for _, gradient in pairs:
-        if not isinstance(gradient, Value):
-            raise TypeError(
-                f"{caller}: derivative is a Value, a list or a table of Values, not of "
-                f"{type(gradient).__name__}: z.backward(create_graph=True) makes such a table"
-            )
-    return pairs
 
 
 def _gradient_names(made: Scene, gradients: Iterable[tuple[Any, Value]]) -> dict[int, str]:

@@ -21,7 +21,7 @@ from tinygrad_scalar.drawing.dot import scene_dot
 from tinygrad_scalar.drawing.gradients import Gradients
 from tinygrad_scalar.drawing.labels import html_text
 from tinygrad_scalar.drawing.looks import caption_of
-from tinygrad_scalar.drawing.paging import PAGE
+from tinygrad_scalar.drawing.paging import Page
 from tinygrad_scalar.drawing.scene import scene
 
 _HEIGHT = 680  # of the frame in a notebook, in pixels
@@ -74,7 +74,9 @@ def steps(
         )
     flags = derivatives, values, gradients
     look = Look(direction, digits, theme, title, color, focus, *flags).checked("steps")
-    seen = scene(z, "steps", depth=depth, max_nodes=max_nodes, focus=focus, fold=fold, page=PAGE)
+    seen = scene(
+        z, "steps", depth=depth, max_nodes=max_nodes, focus=focus, fold=fold, page=Page(direction)
+    )
     course = Course(seen)
 
     shown = Gradients(lambda node: course.gradients[id(node)], lambda _: True)
