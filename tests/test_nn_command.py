@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tinygrad_scalar import nn
-from tinygrad_scalar.nn import command
+from tinygrad_scalar import data, nn
+from tinygrad_scalar.nn import command, tables
 from tinygrad_scalar.nn.tasks import TASKS
 
 LAST = re.compile(r"^loss \d+\.\d{4} train accuracy [01]\.\d{4} test accuracy [01]\.\d{4}$")
@@ -110,6 +110,113 @@ def test_every_task_begins(name, tmp_path):
     assert task.loss(model(X_train[0]), y_train[0]).data > 0.0
     nn.save(model, tmp_path / "m.json")
     assert repr(nn.load(tmp_path / "m.json")) == repr(model)
+
+
+# ── a table of one's own ──────────────────────────────────────────────────────────────────────
+@pytest.fixture
+def irises(tmp_path):
+    """The irises as somebody keeps them: names of columns and kinds, another column in front."""
+    X, y = data.iris()
+    kinds = ["setosa", "versicolor", "virginica"]
+    lines = [
+        f"{kinds[label]},{a},{b},{1000 + 1000 * c},{d}\n"
+        for (a, b, c, d), label in zip(X, y, strict=True)
+    ]
+    header = "kind,sepal length,sepal width,petal length in µm,petal width\n"
+    path = tmp_path / "irises.csv"
+    path.write_text(header + "".join(lines), encoding="utf-8-sig")
+    return path
+
+
+def test_train_takes_a_table_and_predict_takes_its_numbers_as_they_are(
+    irises, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    run("train", "--csv", irises, "--target", "kind")
+    *_, classes, last = capsys.readouterr().out.splitlines()
+    assert classes == "classes: 0 = setosa, 1 = versicolor, 2 = virginica"
+    assert LAST.match(last)
+    assert min(float(word) for word in last.split()[4::3]) >= 0.9  # both accuracies
+    assert {"irises.json", "irises.png"} <= {file.name for file in tmp_path.iterdir()}
+    X, y = data.iris()
+    scaled = [[a, b, 1000 + 1000 * c, d] for a, b, c, d in X]
+    assert nn.accuracy(nn.load("irises.json"), scaled, y) >= 0.95
+    run("predict", "irises.json", "5.1", "3.5", "2400", "0.2")
+    assert capsys.readouterr().out.startswith("0 ")
+
+
+def test_a_run_on_a_table_goes_on_from_its_checkpoint(irises, tmp_path):
+    def trained(out, steps):
+        run("train", "--csv", irises, "--target", "kind", "--steps", steps, "--out", out, *more)
+        return nn.load(out).state_dict()
+
+    more = ["--seed", "3"]
+    whole = trained(tmp_path / "whole.json", 40)
+    more += ["--resume"]
+    assert trained(tmp_path / "parts.json", 20) != whole
+    assert trained(tmp_path / "parts.json", 40) == whole
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_what_stands_between_cells(between, tmp_path):
+    lines = "b|a|c\r\n-10|.5|10\r\n\r\n 2 |1e3|x\r\n7|0|9\r\n" + "0|0|9\r\n" * 3
+    (tmp_path / "x.csv").write_bytes(lines.replace("|", between).encode())
+    table = tables.read_table(tmp_path / "x.csv", "c")
+    assert table.X[:3] == [[-10.0, 0.5], [2.0, 1000.0], [7.0, 0.0]]
+    assert (table.classes, table.y) == (["9", "10", "x"], [1, 2, 0, 0, 0, 0])
+
+
+ROWS = "a,b,c\n" + "1,2,x\n2,3,y\n" * 3
+TABLES = {
+    "no such column": (ROWS, "d", r"x\.csv: there is no column 'd': the first line names a, b, c"),
+    "no target": (ROWS, None, r"x\.csv: give --target COLUMN: the first line names a, b, c"),
+    "empty": ("", "c", r"x\.csv: there is no column 'c': the first line names none"),
+    "header alone": ("a,b,c\n", "c", r"x\.csv: 0 lines below the header: give at least 5"),
+    "word": (ROWS + "1,red,x\n", "c", r"x\.csv, line 8, column 'b': 'red' is no number"),
+    "hole": (ROWS + ",1,x\n", "c", r"x\.csv, line 8, column 'a': the cell is empty: give a number"),
+    "no class": (ROWS + "1,1,\n", "c", r"x\.csv, line 8, column 'c': the cell is empty: give a cl"),
+    "decimal comma": (
+        ROWS.replace(",", ";") + "1,5;2;x\n",
+        "c",
+        r"line 8, column 'a': '1,5' is no",
+    ),
+    "nan": (ROWS + "nan,1,x\n", "c", r"x\.csv, line 8, column 'a': nan is not finite"),
+    "short": (ROWS + "1,x\n", "c", r"x\.csv, line 8: 2 cells, and the header has 3"),
+    "long": (ROWS + "1,2,x,\n", "c", r"x\.csv, line 8: 4 cells, and the header has 3"),
+    "after blank lines": (ROWS + '\n\n1,"a\nb",x\n', "c", r"x\.csv, line 11, column 'b': 'a"),
+    "no name": (",b,c\n", "c", r"x\.csv, line 1: column 1 has no name: .*to_csv\(index=False\)"),
+    "twice": ("a,b,a\n", "a", r"x\.csv, line 1: two columns are named 'a'"),
+    "alone": ("c\nx\ny\n", "c", r"x\.csv has the column 'c' alone: give others"),
+    "one class": ("a,c\n" + "1,x\n" * 5, "c", r"column 'c' has 'x' in every line"),
+    "quantity": ("a,c\n" + "1,2.5\n2,3\n" * 3, "c", r"column 'c' has 2 different .* quantity"),
+    "a class each": ("a,c\n1,a\n2,b\n3,c\n4,d\n5,e\n", "c", r"5 different values in 5 lines"),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_a_table_is_refused_with_line_and_column(case, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text, target, told = TABLES[case]
+    (tmp_path / "x.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=told):
+        run("train", "--csv", "x.csv", *([] if target is None else ["--target", target]))
+    assert capsys.readouterr() == ("", "")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.csv"]
+
+
+def test_a_task_or_a_table(irises, tmp_path):
+    for arguments, told in (
+        ([], r"give a TASK \(moons, spiral, digits, xor\) or --csv FILE --target COLUMN"),
+        (["xor", "--csv", irises, "--target", "kind"], "--target COLUMN, one of them"),
+        (["xor", "--target", "kind"], "--target is a column of --csv FILE, and xor has none"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            run("train", *arguments)
+    (tmp_path / "x.csv").write_bytes(b"a,b\n1,\xff\n")
+    with pytest.raises(ValueError, match=r"x\.csv: no table of numbers with commas"):
+        run("train", "--csv", tmp_path / "x.csv", "--target", "b")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        run("train", "--csv", tmp_path / "nowhere.csv", "--target", "b")
 
 
 # ── predict ───────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import re
 from pathlib import Path
@@ -17,6 +16,7 @@ from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.classes import accuracy, predict
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.saving import load, save
+from tinygrad_scalar.nn.tables import Standard, Table, lines_of, listed, read_table, table_task
 from tinygrad_scalar.nn.tasks import TASKS, Parts, Task
 from tinygrad_scalar.nn.training import fit, mean_loss
 
@@ -34,10 +34,14 @@ def add_train(commands: Any) -> None:
         "train",
         help="train a network on a small task",
         description="Train a network of scalar neurons, write it to a file and draw what it "
-        f"decides beside it. Tasks: {tasks}.",
+        f"decides beside it. Tasks: {tasks}. Or a table of your own: --csv FILE --target COLUMN.",
         allow_abbrev=False,
     )
-    command.add_argument("task", metavar="TASK", choices=TASKS, help=", ".join(TASKS))
+    command.add_argument("task", metavar="TASK", nargs="?", choices=TASKS, help=", ".join(TASKS))
+    command.add_argument(
+        "--csv", metavar="FILE", type=Path, help="a table instead: numbers, and a line of names"
+    )
+    command.add_argument("--target", metavar="COLUMN", help="its column of classes")
     command.add_argument("--steps", metavar="N", type=_whole, help="steps of the optimiser")
     command.add_argument(
         "--seed",
@@ -47,7 +51,7 @@ def add_train(commands: Any) -> None:
         help="of data, weights and order; 0 if not given",
     )
     command.add_argument(
-        "--out", metavar="FILE", type=Path, help="the model's file; TASK.json if not given"
+        "--out", metavar="FILE", type=Path, help="the model's file; TASK.json or that of the table"
     )
     command.add_argument(
         "--resume", action="store_true", help="keep a checkpoint beside the file, and go on from it"
@@ -76,15 +80,17 @@ def add_predict(commands: Any) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train the task's model, save it, draw it, and tell loss and accuracy."""
-    task, seed = TASKS[options.task], options.seed
-    out = options.out or Path(f"{options.task}.json")
+    table = _table(options)
+    task = TASKS[options.task] if table is None else table_task(table, options.csv.name)
+    seed, recipe = options.seed, task.recipe
+    out = options.out or Path(f"{options.task or options.csv.stem}.json")
     _check_out(out)
-    recipe = task.recipe
     steps = options.steps or recipe.steps
     parts, model = task.data(seed), task.model(seed)
+    standard = None if table is None else Standard.of(parts[0])
     history = fit(
         model,
-        parts[0],
+        standard(parts[0]) if standard else parts[0],
         parts[2],
         loss=task.loss,
         # the same schedule for fewer steps, so that resuming with more is the longer run
@@ -95,10 +101,27 @@ def train(options: argparse.Namespace) -> None:
         checkpoint=out.with_name(out.name + ".checkpoint") if options.resume else None,
         progress=True,
     )
+    if standard:
+        standard.built_into(model)
     save(model, out)
     print(f"The model is in {out}.")
     print(_drawn(model, parts, history, out.with_suffix(".png")))
+    if table:
+        print(f"classes: {listed([f'{k} = {name}' for k, name in enumerate(table.classes)])}")
     print(_result(task, model, parts))
+
+
+def _table(options: argparse.Namespace) -> Table | None:
+    """The table to learn from, None for a task; ValueError unless it is one of the two."""
+    if (options.task is None) == (options.csv is None):
+        raise ValueError(
+            f"train: give a TASK ({', '.join(TASKS)}) or --csv FILE --target COLUMN, one of them"
+        )
+    if options.csv is not None:
+        return read_table(options.csv, options.target)
+    if options.target is not None:
+        raise ValueError(f"train: --target is a column of --csv FILE, and {options.task} has none")
+    return None
 
 
 def _check_out(path: Path) -> None:
@@ -156,17 +179,11 @@ def _predicted(model: Module, x: list[float], place: str) -> str:
 
 def _rows(path: Path) -> list[tuple[str, list[float]]]:
     """The lines of a table as numbers, each with the place it stands at."""
-    try:
-        table = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(
-            f"{path}: no table of numbers with commas between them ({error})"
-        ) from None
     rows = []
-    for number, cells in enumerate(table, start=1):
+    for number, cells in lines_of(path):
         place = f"{path}, line {number}: "
         try:
-            rows += [(place, [float(cell) for cell in cells])] if cells else []
+            rows.append((place, [float(cell) for cell in cells]))
         except ValueError:
             raise ValueError(f"{place}numbers with commas between them, and no header") from None
     if not rows:

@@ -45,7 +45,8 @@ class Task:
         return self.compiled if self.compiled and compiles() else self.minibatches
 
 
-def _adam(lr: float) -> Callable[[Any, int], optim.Optimizer]:
+def adam(lr: float) -> Callable[[Any, int], optim.Optimizer]:
+    """Adam, whose rate falls to 0 over the steps."""
     return lambda params, steps: optim.Adam(params, lr, schedule=optim.linear_decay(steps))
 
 
@@ -69,14 +70,14 @@ TASKS = {
         _halves(data.moons, 200),
         lambda seed: MLP(2, [16, 1], init="he", seed=seed),
         binary_cross_entropy,
-        Recipe(400, 20, _adam(0.05)),
+        Recipe(400, 20, adam(0.05)),
     ),
     "spiral": Task(
         "three arms of a spiral, as in the lecture: 100 hidden neurons",
         _spirals,
         lambda seed: TwoLayerNet(2, 100, 3, seed=seed),
         cross_entropy,
-        Recipe(1_000, 20, _adam(0.05)),
+        Recipe(1_000, 20, adam(0.05)),
         compiled=Recipe(10_000, None, lambda params, _steps: optim.SGD(params, 1.0)),
     ),
     "digits": Task(
@@ -84,13 +85,13 @@ TASKS = {
         _digits,
         lambda seed: Sequential(Scale(1 / 16), MLP(64, [32, 10], init="he", seed=seed)),
         cross_entropy,
-        Recipe(500, 20, _adam(0.02)),
+        Recipe(500, 20, adam(0.02)),
     ),
     "xor": Task(
         "the corners of a square, noisy, classes on the diagonals",
         _halves(data.xor, 200),
         lambda seed: MLP(2, [8, 1], activation="tanh", init="glorot", seed=seed),
         binary_cross_entropy,
-        Recipe(300, 20, _adam(0.1)),
+        Recipe(300, 20, adam(0.1)),
     ),
 }
