@@ -184,7 +184,7 @@ def test_an_interrupt_at_any_line_of_a_backward():
         assert list(z.backward().values()) == right
         z.zero_grad()
         number += 1
-    assert number > 50
+    assert number > 20  # lines of Python; with the node compiled the sweep has none
 
 
 @pytest.mark.parametrize("name", ACTIONS)

@@ -2,7 +2,7 @@
 cimport cython
 from cpython cimport array
 from tinygrad_scalar.core.rules cimport send_by_rules
-from tinygrad_scalar.core.value cimport Value
+from tinygrad_scalar.core.value cimport Value, add_to_grad, float_grad, set_grad
 
 
 cdef object _ADD, _SUB, _MUL, _DIV, _NEG, _POW
@@ -15,10 +15,8 @@ cpdef fire(Value output, double seed, list order, long long stamp)
 @cython.locals(node=Value, i=Py_ssize_t, gradients=array.array)
 cdef array.array received(list nodes, long long stamp)
 @cython.locals(leaf=Value)
-cdef strange(list leaves, started)
+cdef strange(list leaves, long long started)
 @cython.locals(leaf=Value)
 cpdef let_out(leaves)
-@cython.locals(node=Value)
-cpdef write(nodes, numbers)
 @cython.locals(node=Value, i=Py_ssize_t)
 cdef settle(list inner, array.array gradients, list leaves, array.array below)

@@ -255,9 +255,9 @@ def received(nodes: Sequence[Value], stamp: int) -> Any:
 
 def settle(
     inner: Sequence[Value],
-    gradients: Sequence[float],
+    gradients: Any,
     leaves: Sequence[Value],
-    below: Sequence[float],
+    below: Any,
 ) -> None:
     """Write the gradients of inner nodes, and add those of leaves, all of it or none."""
     node: Any
@@ -270,15 +270,15 @@ def settle(
         return
     others = {}
     for i, node in enumerate(leaves):
-        if node._other_grad is not None:
+        if not float_grad(node):
             others[i] = added(node, below[i])
-    for node, number in zip(inner, gradients, strict=True):
-        node._take(number)
+    for i, node in enumerate(inner):
+        set_grad(node, gradients.data.as_doubles[i])
     for i, node in enumerate(leaves):
         if i in others:
-            node._take(others[i])
+            node.grad = others[i]
         else:
-            node._add(below[i])
+            add_to_grad(node, below.data.as_doubles[i])
 
 
 def write(nodes: Iterable[Value], numbers: Iterable[Any]) -> None:
@@ -286,12 +286,7 @@ def write(nodes: Iterable[Value], numbers: Iterable[Any]) -> None:
 
     Nothing that happens in C alone is interrupted: Ctrl-C comes before it or after it.
     """
-    node: Any
-    if _COMPILED:
-        for node, number in zip(nodes, numbers, strict=False):
-            node._take(number)
-    else:
-        deque(map(setattr, nodes, repeat("grad"), numbers), maxlen=0)
+    deque(map(setattr, nodes, repeat("grad"), numbers), maxlen=0)
 
 
 def added(node: Value, gradient: Any) -> Any:
@@ -338,12 +333,12 @@ def _restrict(
     return wanted, active, [leaf for leaf in leaves if leaf._sweep == way], way
 
 
-def strange(leaves: Iterable[Value], started: int) -> bool:
+def strange(leaves: Sequence[Value], started: int) -> bool:
     """Whether a leaf was made before run `started` began, or by a checkpointed function."""
-    for leaf in leaves:  # noqa: SIM110 (compiled, `leaf` is typed here alone)
-        if leaf._made < started or leaf._tracker is not None:
+    for leaf in leaves:
+        if leaf._made < started:
             return True
-    return False
+    return context.tracked and let_out(leaves) is not None
 
 
 def let_out(leaves: Iterable[Value]) -> Value | None:

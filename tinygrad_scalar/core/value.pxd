@@ -2,15 +2,36 @@
 from tinygrad_scalar.core.recorded cimport Recorded
 
 
+cdef class Beside:
+    """What few nodes have; each is None where there is none."""
+    cdef object data, grad  # what stands in place of the floats
+    cdef object rest, tracker, provenance
+    cdef dict own  # a program's own attributes
+
+
 cdef class Value(Recorded):
-    cdef double _float, _gradient  # data and grad, unless these two hold something else
-    cdef object _other_data, _other_grad
-    cdef public double _result, _x, _y, _sent
-    cdef public long long _sweep
+    cdef public double _result  # of a leaf, its float
+    cdef public double _x, _y, _sent
+    cdef double _gradient
+    cdef public long long _sweep, _made
     cdef public Value _a, _b
-    cdef public object primitive, _rest, _made, _tracker, _provenance
-    cdef dict _own  # a program's own attributes, if any
+    cdef public object primitive
+    cdef Beside _beside
     cdef object __weakref__
-    cdef int _take(self, object gradient) except -1  # as setting `grad`, in C
-    cdef int _add(self, double gradient) except -1  # the same, added to
-    cdef dict _owned(self)
+
+
+cdef inline bint float_grad(Value node):
+    """Whether `grad` is a float."""
+    return node._beside is None or node._beside.grad is None
+
+
+cdef inline void set_grad(Value node, double gradient):
+    """Set a `grad` to a float."""
+    node._gradient = gradient
+    if node._beside is not None:
+        node._beside.grad = None
+
+
+cdef inline void add_to_grad(Value node, double gradient):
+    """Add to a `grad` that is a float."""
+    node._gradient += gradient

@@ -1,15 +1,16 @@
-"""`Value` as value.py has it, for the compiled node: floats are C doubles, and what else is carried
-stands beside them. Nodes are not tracked by the cyclic collector, since a graph holds no cycle
+"""`Value` as value.py has it, for the compiled node: floats are C doubles, and what few nodes have,
+numbers of another kind among it, stands in an object of its own. Nodes are not tracked by the cyclic collector, since a graph holds no cycle
 (one through a program's own attributes is never freed); they are freed without recursion.
 """
 
 cimport cython
-from cpython.dict cimport PyDict_GetItem
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble
 from cpython.object cimport PyObject_GenericSetAttr
-from cpython.ref cimport PyObject
+from cpython.ref cimport Py_INCREF, PyObject
 from cpython.type cimport PyType_Modified
-from libc.math cimport isfinite, pow as c_pow
+from libc.math cimport isfinite, pow as c_pow, signbit
 
 from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.backward import backward
@@ -24,18 +25,56 @@ cdef object _ADD = primitives.add, _SUB = primitives.sub, _MUL = primitives.mul
 cdef object _DIV = primitives.div, _POW = primitives.pow, _NEG = primitives.neg
 cdef object _RELU = primitives.relu, _LOG = primitives.log
 cdef object _DELETED = object()
+cdef object _NONE = object()  # a `grad` that is None
 cdef list _dying = []  # the last references to nodes, to be let go of one after the other
 cdef bint _freeing = False
 
 
 cdef extern from "Python.h":
+    ctypedef object (*ternaryfunc)(object, object, object)
+    ctypedef object (*vectorcallfunc)(object, PyObject**, size_t, PyObject*)
     ctypedef struct PyTypeObject:
         PyObject* tp_dict
+        ternaryfunc tp_call
+        vectorcallfunc tp_vectorcall
+    PyTypeObject PyType_Type
+    Py_ssize_t PyVectorcall_NARGS(size_t)
 
 
 cdef inline bint _plain() except -1:
     """Whether no block is open: `context.plain`."""
-    return <object>PyDict_GetItem(_context, "plain") is True
+    return <object>PyDict_GetItemWithError(_context, "plain") is True
+
+
+cdef inline long long _runs() except -1:
+    return <object>PyDict_GetItemWithError(_context, "runs")
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class Beside:
+    pass
+
+
+cdef inline Beside _beside_of(Value node):
+    """What stands beside the node; it is made where it is asked for."""
+    if node._beside is None:
+        node._beside = Beside.__new__(Beside)
+    return node._beside
+
+
+cdef dict _own_of(Value node):
+    """A program's own attributes; a dict in each node would take as long as all the rest."""
+    beside = _beside_of(node)
+    if beside.own is None:
+        beside.own = {}
+    return beside.own
+
+
+cdef inline bint _is_float(Value node):
+    """Whether a float is carried, and stands in `_result`."""
+    return node._beside is None or node._beside.data is None
 
 
 @cython.no_gc
@@ -64,16 +103,12 @@ cdef class Value(Recorded):
     def __init__(self, data, _children=None, _op=None, *, label="", latex=""):
         if _children is not None or _op is not None:
             refuse("Value: one positional argument, and no _children or _op", TypeError)
-        if type(data) is float:
-            self._float = <double>data
-            self._other_data = None
-        else:
-            self.data = number(data)
-        self._gradient = 0.0
-        self._other_grad = None
         self.primitive = None
-        self._made = <object>PyDict_GetItem(_context, "runs")
-        self._tracker = None
+        self.data = data if type(data) is float else number(data)
+        self._gradient = 0.0
+        self._made = _runs()
+        if self._beside is not None:
+            self._beside.grad = self._beside.tracker = None
         if label:
             self.label = label
         if latex:
@@ -90,92 +125,105 @@ cdef class Value(Recorded):
         if self._b is not None and (<PyObject*>self._b).ob_refcnt == 1:
             _dying.append(self._b)
         self._b = None
-        if self._rest is not None:
-            _dying.append(self._rest)
-            self._rest = None
+        if self._beside is not None and self._beside.rest is not None:
+            _dying.append(self._beside.rest)
+            self._beside.rest = None
         if not _freeing and _dying:
             _freeing = True
             while _dying:
                 _dying.pop()
             _freeing = False
 
-    # A dict in each node would take as long as all the rest: it is made where one is asked for.
-    cdef dict _owned(self):
-        if self._own is None:
-            self._own = {}
-        return self._own
-
     @property
     def __dict__(self):
         """A program's own attributes."""
-        return self._owned()
+        return _own_of(self)
 
     def __getattr__(self, name):
-        if self._own is not None and name in self._own:
-            return self._own[name]
+        if self._beside is not None and self._beside.own is not None and name in self._beside.own:
+            return self._beside.own[name]
         raise AttributeError(f"'Value' object has no attribute {name!r}")
 
     def __setattr__(self, name, x):
         if type(self) is not Value or hasattr(Value, name):
             PyObject_GenericSetAttr(self, name, x)
         else:
-            self._owned()[name] = x
+            _own_of(self)[name] = x
 
     def __delattr__(self, name):
-        if self._own is not None and name in self._own:
-            del self._own[name]
+        if self._beside is not None and self._beside.own is not None and name in self._beside.own:
+            del self._beside.own[name]
         else:
             PyObject_GenericSetAttr(self, name, <object>NULL)
 
     @property
     def data(self):
         """The number carried."""
-        if self._other_data is None:
-            return self._float
-        if self._other_data is _DELETED:
+        if _is_float(self):
+            return self._result
+        if self._beside.data is _DELETED:
             raise AttributeError("data")
-        return self._other_data
+        return self._beside.data
 
     @data.setter
     def data(self, x):
-        if type(x) is float:
-            self._float = <double>x
-            self._other_data = None
-        else:
-            self._other_data = x
+        if type(x) is not float or self.primitive is not None:  # its result is kept
+            _beside_of(self).data = x
+            return
+        self._result = <double>x
+        if self._beside is not None:
+            self._beside.data = None
 
     @data.deleter
     def data(self):
-        self._other_data = _DELETED
-
-    cdef int _add(self, double gradient) except -1:
-        self._gradient += gradient
-        return 0
-
-    cdef int _take(self, object gradient) except -1:
-        if type(gradient) is float:
-            self._gradient = <double>gradient
-            self._other_grad = None
-        else:
-            self._other_grad = _NONE if gradient is None else gradient
-        return 0
+        _beside_of(self).data = _DELETED
 
     @property
     def grad(self):
         """The gradient of the last output that was differentiated."""
-        if self._other_grad is None:
+        if float_grad(self):
             return self._gradient
-        if self._other_grad is _DELETED:
+        if self._beside.grad is _DELETED:
             raise AttributeError("grad")
-        return self._other_grad if self._other_grad is not _NONE else None
+        return self._beside.grad if self._beside.grad is not _NONE else None
 
     @grad.setter
     def grad(self, x):
-        self._take(x)
+        if type(x) is float:
+            set_grad(self, <double>x)
+        else:
+            _beside_of(self).grad = _NONE if x is None else x
 
     @grad.deleter
     def grad(self):
-        self._other_grad = _DELETED
+        _beside_of(self).grad = _DELETED
+
+    @property
+    def _rest(self):
+        return None if self._beside is None else self._beside.rest
+
+    @_rest.setter
+    def _rest(self, seen):
+        _beside_of(self).rest = seen
+
+    @property
+    def _tracker(self):
+        return None if self._beside is None else self._beside.tracker
+
+    @_tracker.setter
+    def _tracker(self, tracker):
+        if tracker is not None or self._beside is not None:
+            _beside_of(self).tracker = tracker
+
+    @property
+    def _provenance(self):
+        if self._beside is None or self._beside.provenance is None:
+            raise AttributeError("_provenance")
+        return self._beside.provenance
+
+    @_provenance.setter
+    def _provenance(self, noted):
+        _beside_of(self).provenance = noted
 
     def backward(self, seed=1.0, *, inputs=None, create_graph=False, undefined="subgradient"):
         """Back-propagation: the gradient of this value with respect to every node below it.
@@ -208,14 +256,16 @@ cdef class Value(Recorded):
     def _computed(self, row, data, grad, seen):
         """This, which is blank, as a node that an operation made."""
         y, x, parents = seen
-        self.data, self.grad, self.primitive, self._sweep = data, grad, row, 0
+        self.grad, self.primitive, self._sweep = grad, row, 0
         self._a = self._b = None
         if row.arity not in (1, 2) or {type(data), type(y), *map(type, x)} != {float}:
-            self._rest = seen
+            self.data, self._rest = data, seen
             return self
         self._result, self._x, self._a = y, x[0], parents[0]
         if row.arity == 2:
             self._y, self._b = x[1], parents[1]
+        if data != y or signbit(data) != signbit(y):  # it was overwritten since
+            self.data = data
         return self
 
     def _operation(self):
@@ -252,15 +302,15 @@ cdef class Value(Recorded):
 
     def relu(self):
         """The larger of this and 0."""
-        cdef double x = self._float
-        if self._other_data is not None or x != x or not _plain():
+        cdef double x = self._result
+        if not _is_float(self) or x != x or not _plain():
             return unary(_RELU, self)
         return _node(_RELU, x if x > 0.0 else 0.0, self, None, x, 0.0)
 
     def __neg__(self):
-        if self._other_data is not None or not _plain():
+        if not _is_float(self) or not _plain():
             return record(_NEG, (self,))
-        return _node(_NEG, -self._float, self, None, self._float, 0.0)
+        return _node(_NEG, -self._result, self, None, self._result, 0.0)
 
     def __add__(self, other):
         return _binary(_ADD, self, other)
@@ -293,13 +343,10 @@ cdef class Value(Recorded):
         return _general(_POW, base, self, modulo) if modulo is not None else _binary(_POW, base, self)
 
 
-cdef object _NONE = object()  # a `grad` that is None
-
-
 cdef inline Value _node(object row, double y, Value a, Value b, double x, double z):
     """A node of one or two floats."""
     cdef Value node = Value.__new__(Value)
-    node._float = node._result = y
+    node._result = y
     node.primitive = row
     node._a = a
     node._b = b
@@ -316,9 +363,9 @@ cdef object _binary(object row, object left, object right):
         return _general(row, left, right, None)
     if type(left) is Value:
         a = <Value>left
-        if a._other_data is not None:
+        if not _is_float(a):
             return _general(row, left, right, None)
-        x = a._float
+        x = a._result
     elif type(left) is float:
         x = <double>left
     elif type(left) is int:
@@ -330,9 +377,9 @@ cdef object _binary(object row, object left, object right):
         return _general(row, left, right, None)
     if type(right) is Value:
         b = <Value>right
-        if b._other_data is not None:
+        if not _is_float(b):
             return _general(row, left, right, None)
-        y = b._float
+        y = b._result
     elif type(right) is float:
         y = <double>right
     elif type(right) is int:
@@ -361,9 +408,9 @@ cdef object _binary(object row, object left, object right):
 
 def unary(row, Value operand):
     """A node of one operand."""
-    if operand._other_data is not None or not _plain():
+    if not _is_float(operand) or not _plain():
         return record(row, (operand,))
-    x = operand._float
+    x = operand._result
     try:
         y = row.forward(x)
     except TypeError:
@@ -417,10 +464,28 @@ def _method(row):
     return method
 
 
+cdef object _called(object kind, PyObject** given, size_t count, PyObject* names):
+    """`Value(x)` of a float, the commonest call, without a tuple of arguments; others as ever."""
+    cdef Value leaf
+    cdef Py_ssize_t i, positional = PyVectorcall_NARGS(count)
+    if positional == 1 and names == NULL and PyFloat_CheckExact(<object>given[0]) and _plain():
+        leaf = Value.__new__(Value)
+        leaf._result = <double><object>given[0]
+        leaf._made = _runs()
+        return leaf
+    arguments = tuple([<object>given[i] for i in range(positional)])
+    options = {}
+    if names != NULL:
+        for i, name in enumerate(<tuple>names):
+            options[name] = <object>given[positional + i]
+    return PyType_Type.tp_call(kind, arguments, options)
+
+
 cdef dict _attributes = <dict>(<PyTypeObject*>Value).tp_dict
 for _row in primitives.TABLE.values():
     if _row.arity == 1 and _row.name != "relu" and getattr(Value, _row.name, None) is _row:
         _attributes[_row.name] = _method(_row)
+(<PyTypeObject*>Value).tp_vectorcall = _called
 PyType_Modified(Value)
 
 
@@ -432,9 +497,9 @@ def gather(size_t places, Py_ssize_t count, Py_ssize_t gradients, size_t out):
     cdef Value node
     for i in range(count):
         node = <Value><object>nodes[i]
-        if (node._other_grad if gradients else node._other_data) is not None:
+        if not (float_grad(node) if gradients else _is_float(node)):
             return i
-        numbers[i] = node._gradient if gradients else node._float
+        numbers[i] = node._gradient if gradients else node._result
     return count
 
 
@@ -446,13 +511,13 @@ def scatter(size_t places, Py_ssize_t count, Py_ssize_t gradients, size_t given,
     cdef Value node
     for i in range(count):
         node = <Value><object>nodes[i]
-        if (node._other_grad if gradients else node._other_data) is not None:
+        if not (float_grad(node) if gradients else _is_float(node) and node.primitive is None):
             return i
         number = numbers[i]
         if scale != 0.0:
-            number = (node._gradient if gradients else node._float) + number * scale
+            number = (node._gradient if gradients else node._result) + number * scale
         if gradients:
             node._gradient = number
         else:
-            node._float = number
+            node._result = number
     return count
