@@ -17,7 +17,15 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 VARIABLE = "TINYGRAD_SCALAR_COMPILED"
 ENGINE = "tinygrad_scalar/core"
-MODULES = ("carrier.py", "arithmetic.py", "recorded.py", "value.pyx", "rules.py", "sweep.py")
+MODULES = (
+    "carrier.py",
+    "arithmetic.py",
+    "recorded.py",
+    "value.pyx",
+    "rules.py",
+    "sweep.py",
+    "reverse.py",
+)
 # Annotations are for people and mypy; pickling is the library's own (pickling.py).
 DIRECTIVES = {"language_level": 3, "annotation_typing": False, "auto_pickle": False, "cpow": True}
 

@@ -169,11 +169,10 @@ def zero_times_infinity(a: Any, b: Any) -> bool:
 
 def product(a: Any, b: Any) -> Any:
     """a · b, but factors 1 and −1 that are plain numbers make no node."""
-    pairs: tuple[tuple[Any, Any], ...] = ((a, b), (b, a))
-    for factor, other in pairs:
-        if isinstance(other, Carrier) and not isinstance(factor, Carrier):
-            if factor == 1:
-                return other
-            if factor == -1:
-                return -other  # type: ignore[operator]
+    if isinstance(a, Carrier) != isinstance(b, Carrier):
+        factor, carried = (b, a) if isinstance(a, Carrier) else (a, b)
+        if factor == 1:
+            return carried
+        if factor == -1:
+            return -carried  # type: ignore[operator]
     return a * b

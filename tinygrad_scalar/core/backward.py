@@ -16,7 +16,7 @@ from tinygrad_scalar.core.sweep import (
     added,
     alone,
     check_leaves,
-    leaves_below,
+    nodes_in_order,
     running,
     sweep,
     sweep_inputs,
@@ -124,10 +124,10 @@ def gradients_at_speed(output: Value, inputs: Sequence[Value], started: int) -> 
 
 def leaves_of(outputs: Sequence[Value]) -> list[Value]:
     """The leaves that the outputs depend on, each once. O(edges)."""
-    leaves: list[Value] | None = alone(leaves_below, outputs)
-    if leaves is None:
-        leaves = [node for node in nodes_below(*outputs) if node.primitive is None]
-    return leaves
+    found = alone(nodes_in_order, outputs)
+    if found is None:
+        return [node for node in nodes_below(*outputs) if node.primitive is None]
+    return found[1]  # type: ignore[no-any-return]
 
 
 def _total_at_speed(
@@ -152,15 +152,16 @@ def _table(
 ) -> tuple[list[Value], list[Any]]:
     """Algorithm 6.2 on any carrier: nodes, consumers first, and their gradients."""
     active = None if asked is None else active_nodes(outputs, asked, cut)
-    order = consumers_first(outputs, active, cut)
+    found = alone(nodes_in_order, outputs) if graph and active is None and not cut else None
+    order = consumers_first(outputs, active, cut) if found is None else [*found[0], *found[1]]
     start: dict[int, Any] = {}
     for output, seed in zip(outputs, seeds, strict=True):
         carried = seed if isinstance(seed, Carrier) else like(seed, output.data)
         start[id(output)] = start[id(output)] + carried if id(output) in start else carried
     check_leaves(node for node in order if node.primitive is None)
     with quietly():
-        found = propagate(order, start, active, cut, undefined, graph, asked)
-    return order, found
+        gradients = propagate(order, start, active, cut, undefined, graph, asked)
+    return order, gradients
 
 
 def _filled(outputs: Sequence[Value], found: Sequence[Any]) -> list[Any]:
@@ -184,21 +185,24 @@ def _by_the_book(
         _write(order, found, wanted)
     if not graph:
         return GradTable(order, found, asked or ())
-    found = [output._leaf(x) if is_number(x) else x for x in found]
-    return GradTable(order, found, asked or (), output._leaf(0.0))
+    kind = type(output)
+    found = [output._leaf(x) if type(x) is not kind and is_number(x) else x for x in found]
+    return GradTable(order, found, asked or (), output._leaf(0.0), ordered=asked is not None)
 
 
 def _write(order: Sequence[Value], found: Sequence[Any], wanted: set[int] | None) -> None:
-    new = []
+    kind, nodes, numbers = type(order[0]) if order else None, [], []
     for node, gradient in zip(order, found, strict=True):
-        number = plain(gradient)
-        if not is_number(number):  # of a checkpointed call, which gathers its outputs' ones
-            continue
+        number = gradient.data if type(gradient) is kind else plain(gradient)
+        if type(number) is not float and not is_number(number):
+            continue  # of a checkpointed call, which gathers its outputs' ones
         if wanted is None and node.primitive is not None:
-            new.append((node, number))
+            nodes.append(node)
+            numbers.append(number)
         elif wanted is None or id(node) in wanted:
-            new.append((node, added(node, number)))
-    write([node for node, _ in new], [number for _, number in new])  # once no sum has failed
+            nodes.append(node)
+            numbers.append(added(node, number))
+    write(nodes, numbers)  # once no sum has failed
 
 
 def _counted(table: GradTable) -> GradTable:

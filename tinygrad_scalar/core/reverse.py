@@ -64,16 +64,19 @@ def _propagate(
         if sent is None:
             sent = _judged(node, gradient, active, judge, infinities, graph)
         for parent, term in sent:
-            if active is not None and id(parent) not in active:
+            key = id(parent)
+            if active is not None and key not in active:
                 continue
-            before = table.get(id(parent))
+            before = table.get(key)
             if term is None or before is None:  # None is a structural zero
-                table[id(parent)] = before if term is None else term
+                table[key] = before if term is None else term
                 continue
-            table[id(parent)] = total = before + term
+            table[key] = total = before + term
             number = plain(total)
+            if type(number) is float and number - number == 0.0:  # the commonest, and finite
+                continue
             if number in _INFINITE or is_nan(number):
-                infinities.added(id(parent), before, term)
+                infinities.added(key, before, term)
     return gradients
 
 
@@ -104,28 +107,32 @@ def _as_values(node: Any, gradient: Any) -> Iterable[tuple[Any, Any]] | None:
     None where there is something to judge: a kink, a zero, what is no finite float, an operand
     whose data was overwritten.
     """
-    row, kind = node.primitive, type(node)
-    _, numbers, parents = node._operation()
-    if len(numbers) > 2 or (row.kinks is not no_kinks and row.kinks(*numbers)):
+    row, kind, a, b = node.primitive, type(node), node._a, node._b
+    if a is None and b is None:
         return None
-    x = [numbers[i] if parent is None else parent for i, parent in enumerate(parents)]
+    numbers: tuple[float, ...] = (node._x,)
+    x: tuple[Any, ...] = (a,)
+    if row.arity == 2:
+        numbers = (node._x, node._y)
+        x = (node._x if a is None else a, node._y if b is None else b)
+    if row.kinks is not no_kinks and row.kinks(*numbers):
+        return None
     sent = []
     try:
-        for i, parent in enumerate(parents):
+        for parent, number, pull, rule in zip((a, b), numbers, row.pulls, row.partials):  # noqa: B905
             if parent is None:
                 continue
-            if row.pulls[i] is not None:
-                term = row.pulls[i](gradient, node, *x)
+            if pull is not None:
+                term = pull(gradient, node, *x)
             else:
-                slope = row.partials[i]
-                slope = slope(node, *x) if callable(slope) else slope
+                slope = rule(node, *x) if callable(rule) else rule
                 both = type(slope) is kind is type(gradient)
                 term = gradient * slope if both else product(gradient, slope)
             data = term.data if type(term) is kind else term
-            if type(data) is not float or not data or data - data or parent.data != numbers[i]:
+            if type(data) is not float or not data or data - data or parent.data != number:
                 return None
             sent.append((parent, term))
-    except (ArithmeticError, ValueError, TypeError, IndexError):
+    except (ArithmeticError, ValueError, TypeError):
         return None  # told by the general way
     return sent
 

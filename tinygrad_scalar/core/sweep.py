@@ -270,15 +270,15 @@ def settle(
         return
     others = {}
     for i, node in enumerate(leaves):
-        if not float_grad(node):
+        if not float_grad(node):  # type: ignore[name-defined]  # noqa: F821 (in value.pxd)
             others[i] = added(node, below[i])
     for i, node in enumerate(inner):
-        set_grad(node, gradients.data.as_doubles[i])
+        set_grad(node, gradients.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
     for i, node in enumerate(leaves):
         if i in others:
             node.grad = others[i]
         else:
-            add_to_grad(node, below.data.as_doubles[i])
+            add_to_grad(node, below.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
 
 
 def write(nodes: Iterable[Value], numbers: Iterable[Any]) -> None:
@@ -300,14 +300,16 @@ def added(node: Value, gradient: Any) -> Any:
     return evaluate(operator.add, (before, gradient), "") if before else gradient
 
 
-def leaves_below(outputs: Sequence[Value]) -> list[Value]:
-    """The leaves that the outputs depend on, each once. O(edges)."""
+def nodes_in_order(outputs: Sequence[Value]) -> tuple[list[Value], list[Value]]:
+    """The computed nodes below the outputs, consumers first, and the leaves. O(edges)."""
     stamp = next(_stamps)
+    inner: list[Value] = []
     leaves: list[Value] = []
     for output in outputs:
         if output._sweep != stamp:
-            parents_first(output, stamp, [], leaves)
-    return leaves
+            parents_first(output, stamp, inner, leaves)
+    inner.reverse()
+    return inner, leaves
 
 
 def _restrict(
