@@ -470,3 +470,16 @@ def test_torch_differentiates_a_compiled_function():
     same(torch.autograd.grad(f(x, y).sum(), (x, y)), f.grad(X, Y))
     smooth = compile(lambda x: tg.exp(x) * x)
     same(torch.func.vmap(torch.func.grad(smooth))(torch.tensor(X)), smooth.grad(X))
+
+
+def test_tables_of_arguments_and_of_what_is_computed(xp):
+    def f(t, i):
+        products = [tg.exp(a) * b for a, b in zip(t, t[1:] + t[:1], strict=True)]
+        return take(products, i) * take(t, 8 - i) + products[0]
+
+    made = compile(f)
+    table = np.linspace(-1, 1, 90).reshape(10, 9)
+    indices = np.arange(10.0) % 9
+    given = [xp.asarray(x.tolist(), dtype=xp.float64) for x in (table, indices)]
+    same(made(*given), made(table, indices))
+    same(made.grad(*given)[0], made.grad(table, indices)[0])

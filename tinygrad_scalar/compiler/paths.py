@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.compiler.backends import engines, index_kernel
 from tinygrad_scalar.compiler.constants import arguments_like
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
+from tinygrad_scalar.compiler.ir.memory import MEMORY
 from tinygrad_scalar.compiler.ir.program import (
     NEVER_RAISES,
     Program,
@@ -342,6 +343,8 @@ class Path:
                 values.append(p[operands[0]])
             elif row in GUARDS:
                 values.append(0.0)
+            elif row in MEMORY:
+                values.append(row.forward(*[values[k] for k in operands]))
             else:
                 y = (row.joint or row)(*[values[k] for k in operands])
                 values.append(y[row.index] if row.joint is not None else y)

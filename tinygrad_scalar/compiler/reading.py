@@ -6,8 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tinygrad_scalar.compiler.ir.memory import HELD, MEMORY, SCATTER, TAKE
 from tinygrad_scalar.compiler.ir.tables import Lookup, Table
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, MARKERS, PARAMETER, Tape
+from tinygrad_scalar.compiler.ir.tape import (
+    CONSTANT,
+    GUARDS,
+    INPUT,
+    LIMIT,
+    MARKERS,
+    PARAMETER,
+    Tape,
+)
 from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.core.primitive import Primitive
@@ -31,7 +40,7 @@ def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) 
     for row, operands in described["code"]:
         _write(tape, row, operands, (inputs, width))
     if tape.inputs > width or any(
-        one.line >= len(tape) or _any_guard(tape, [one.line]) for one in recording.lookups
+        one.line >= len(tape) or _any_other(tape, [one.line]) for one in recording.lookups
     ):
         raise ValueError("it looks up what it does not compute")
     if len(tape) < inputs:
@@ -43,7 +52,7 @@ def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) 
     recording.seen = [float(leaf.data) for leaf in recording.leaves]
     tree = described["tree"]
     outputs = [_place(k, len(tape)) for k in described["outputs"]]
-    if len(outputs) != len(leaves_of(tree)) or _any_guard(tape, outputs):
+    if len(outputs) != len(leaves_of(tree)) or _any_other(tape, outputs):
         raise ValueError("its outputs are no lines of it, or do not fit their structure")
     return Path(recording, outputs, tree, inputs)
 
@@ -103,7 +112,12 @@ def _write(tape: Tape, row: Primitive, operands: Any, sizes: tuple[int, int]) ->
         raise ValueError(f"line {line + 1} reads {row.name} {operands}")
     else:
         places = tuple(_place(k, line) for k in operands)
-        if _any_guard(tape, places) or not _takes(row, len(places)):
+        numbers = places[:1] if row is TAKE else places
+        if (
+            not _takes(row, len(places))
+            or _any_other(tape, numbers)
+            or _no_memory(tape, row, places)
+        ):
             raise ValueError(f"line {line + 1} is no operation {row.name} of {len(places)} lines")
         written = tape.line((row, places))
     if written != line:
@@ -116,8 +130,19 @@ def _place(k: Any, end: int) -> int:
     return k
 
 
-def _any_guard(tape: Tape, places: Sequence[int]) -> bool:
-    return any(tape.code[k][0] in GUARDS for k in places)
+def _any_other(tape: Tape, places: Sequence[int]) -> bool:
+    """Whether one of these lines is no number."""
+    return any(tape.code[k][0] in GUARDS or tape.code[k][0] in HELD for k in places)
+
+
+def _no_memory(tape: Tape, row: Primitive, places: Sequence[int]) -> bool:
+    """Whether an operation on memory is not given what it reads or writes."""
+    if row is TAKE:
+        return tape.code[places[1]][0] not in HELD
+    if row is not SCATTER:
+        return False
+    length = tape.constants.get(places[0], 0.0)
+    return len(places) % 2 == 0 or not (0 < length <= LIMIT and length % 1 == 0)
 
 
 def _takes(row: Primitive, count: int) -> bool:
@@ -126,9 +151,9 @@ def _takes(row: Primitive, count: int) -> bool:
         return count == row.arity
     if row not in LIBRARY:
         return count > 0
+    if row in MEMORY:
+        return count > 0
     point = [0.5] * count
-    if count and row.name == "take":
-        return count > 1
     return (
         count > 0
         and len(row.all_partials(0.5, point)) == count

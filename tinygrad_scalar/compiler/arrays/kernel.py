@@ -14,8 +14,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from tinygrad_scalar.compiler.arrays.memory import memory_of
 from tinygrad_scalar.compiler.arrays.namespaces import from_host, on_host, readable, silence
 from tinygrad_scalar.compiler.ir.lower import lowered
+from tinygrad_scalar.compiler.ir.memory import MEMORY
 from tinygrad_scalar.compiler.ir.program import CONSTANT, INPUT, PARAMETER, Program, telling
 from tinygrad_scalar.compiler.ir.tape import (
     CONDITIONS,
@@ -140,13 +142,14 @@ class Kernel:
         functions, special = functions_of(xp), special_functions_of(xp)
         if not own:  # nothing is asked of another library's arrays but what is needed
             program = replace(program, checked=[])
-        self.program = lowered(program, functions.keys() | OPERATORS.keys() | special.keys())
+        native = functions.keys() | OPERATORS.keys() | special.keys() | MEMORY
+        self.program = lowered(program, native)
         self.source = source(self.program, functions)
         namespace: dict[str, Any] = {"inf": float("inf"), "nan": float("nan")}
         exec(compile(self.source, "<tinygrad_scalar tape>", "exec"), namespace)  # noqa: S102
         self.replay: Callable[..., tuple[list[Any], Any, Any]] = namespace["replay"]
         known = functions.keys() | OPERATORS.keys() | GUARDS | _READ
-        called = names(self.program)
+        called, special = names(self.program), special | memory_of(xp)
         self.rows = {
             (called[row], len(operands)): special.get(row) or _on_host(row, len(operands), xp)
             for row, operands in self.program.code

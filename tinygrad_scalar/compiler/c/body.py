@@ -11,6 +11,7 @@ from typing import Any
 
 from tinygrad_scalar.compiler.c.expressions import CUDA, NATIVE, expression, literal
 from tinygrad_scalar.compiler.ir.lower import lowered
+from tinygrad_scalar.compiler.ir.memory import HELD, TABLE, TAKE, length_of, pairs_of
 from tinygrad_scalar.compiler.ir.program import Program, pruned
 from tinygrad_scalar.compiler.ir.reroll import (
     Loop,
@@ -29,7 +30,6 @@ from tinygrad_scalar.compiler.ir.tape import (
     INPUT,
     MARKERS,
     PARAMETER,
-    TAKE,
     Tape,
     TraceError,
 )
@@ -188,8 +188,11 @@ class Body(Rolled):
     def _computed(self, line: int, row: Primitive, given: Sequence[Any]) -> None:
         """The constant that holds the result of a line."""
         pattern = getattr(row, self.places.language)
+        if row in HELD:
+            self._held(line, row, given)
+            return
         if row is TAKE:
-            right = self._taken(line, given)
+            right = self._taken(*given)
         elif pattern:
             right = expression(pattern, [self.number(k) for k in given])
         else:
@@ -200,21 +203,43 @@ class Body(Rolled):
         self.names[line] = name = f"u{line + 1}"
         self._add(f"const {self.real} {name} = {right};")
 
-    def _taken(self, line: int, given: Sequence[Any]) -> str:
-        """An entry of a table: of the parameters where it stands there in order."""
-        index = f"(long){self.number(given[0])}"
-        entries = [self.program.code[k] if k.__class__ is int else (None, ()) for k in given[1:]]
-        if all(row is PARAMETER for row, _ in entries):
-            positions = [place[0] for _, place in entries]
-            if positions == list(range(positions[0], positions[0] + len(positions))):
-                return f"p[{positions[0]} + {index}]"
-            listed = self._table("int", ", ".join(map(str, positions)), len(positions))
-            return f"p[{listed}[{index}]]"
-        text = ", ".join(self.number(k) for k in given[1:])
-        if all(row is CONSTANT for row, _ in entries):
-            return f"{self._table(self.real, text, len(entries))}[{index}]"
-        self._add(f"const {self.real} t{line + 1}[{len(entries)}] = {{{text}}};")
-        return f"t{line + 1}[{index}]"
+    def _held(self, line: int, row: Primitive, given: Sequence[int]) -> None:
+        """Name what is held: a pattern that an index goes into, of an array that is filled here."""
+        name, length = f"t{line + 1}", length_of(self.program.code, line)
+        found = self._standing(given) if row is TABLE else None
+        self.names[line] = found or f"{name}[{{}}]"
+        if row is TABLE and found is None:
+            text = ", ".join(map(self.number, given))
+            self._add(f"const {self.real} {name}[{length}] = {{{text}}};")
+        elif row is not TABLE:
+            self._add(f"{self.real} {name}[{length}] = {{0}};")
+            for index, term in pairs_of(given):
+                self._add(f"{self._taken(index, line)} += {self.number(term)};")
+
+    def _standing(self, entries: Sequence[int]) -> str | None:
+        """The pattern for entries that stand in order somewhere already; None if they do not."""
+        (row, *others) = {self.program.code[k][0] for k in entries}
+        if others or row not in MARKERS:
+            return None
+        if row is CONSTANT:
+            text = ", ".join(map(self.number, entries))
+            return f"{self._table(self.real, text, len(entries))}[{{}}]"
+        positions = [self.program.code[k][1][0] for k in entries]
+        index = "{}"
+        if step_of(positions) != 1:
+            text = ", ".join(map(str, positions))
+            index = f"{self._table('int', text, len(positions))}[{{}}]"
+        elif positions[0]:
+            index = f"{positions[0]} + {{}}"
+        return f"p[{index}]" if row is PARAMETER else self.places.read_at(positions, index)
+
+    def _taken(self, index: Any, held: int) -> str:
+        """An entry; where a kernel goes on behind a guard, of an index that is valid."""
+        number, length = self.number(index), length_of(self.program.code, held)
+        place = f"(long){number}"
+        if self.places.language != "c":
+            place = f"({number} >= 0 && {number} < {length} ? {place} : 0)"
+        return self.names[held].format(place)
 
     def _table(self, kind: str, text: str, count: int) -> str:
         """The name of a table of numbers that belongs to the code."""
@@ -246,7 +271,7 @@ class Body(Rolled):
 
     # ── loops ─────────────────────────────────────────────────────────────────────────────────
     def _loop(self, loop: Loop) -> None:
-        self.carried = {}
+        self.carried, self.ahead = {}, list[str]()
         outer, self.lines = self.lines, []
         kept = dict(self.names)
         for place, row in enumerate(self.sources[loop]):
@@ -254,7 +279,7 @@ class Body(Rolled):
         inner, self.lines = self.lines, outer
         inner += [f"{name} = {self.number(line)};" for (_, line), name in self.carried.items()]
         self.names = kept
-        self._add("{")
+        self.lines += ["{", *self.ahead]
         for (first, _), name in self.carried.items():
             self._add(f"  {self.real} {name} = {self.number(first)};")
         self._add("  int i;")
@@ -289,7 +314,11 @@ class Body(Rolled):
             return f"p[{self._indexed(numbers)}]"
         index = self._indexed(numbers)
         found = self.places.read_at(numbers, index)
-        return found if found is not None else f"x[{index}]"
+        if found is None:  # copied ahead of the loop
+            name, copied = f"c{len(self.ahead)}", ", ".join(map(self.places.read, numbers))
+            self.ahead.append(f"  const {self.real} {name}[{len(numbers)}] = {{{copied}}};")
+            found = f"{name}[i]"
+        return found
 
     def _indexed(self, numbers: Sequence[int]) -> str:
         """The index of an iteration: in step with the counter, or out of a table."""

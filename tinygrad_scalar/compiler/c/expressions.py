@@ -6,10 +6,11 @@ import math
 import struct
 from collections.abc import Sequence
 
-from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS, LOAD, TAKE
+from tinygrad_scalar.compiler.ir.memory import MEMORY
+from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS, LOAD
 
-NATIVE = frozenset((*(row for row in EVERY_ROW if row.c), TAKE, LOAD, *GUARDS))
-CUDA = frozenset((*(row for row in EVERY_ROW if row.cuda), TAKE, LOAD, *GUARDS))
+NATIVE = frozenset((*(row for row in EVERY_ROW if row.c), *MEMORY, LOAD, *GUARDS))
+CUDA = frozenset((*(row for row in EVERY_ROW if row.cuda), *MEMORY, LOAD, *GUARDS))
 
 
 def expression(pattern: str, operands: Sequence[str]) -> str:

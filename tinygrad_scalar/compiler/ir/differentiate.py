@@ -12,6 +12,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.compiler.ir.memory import MEMORY, SCATTER, TABLE, TAKE, length_of, pairs_of
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     COMPARISONS,
@@ -247,24 +248,81 @@ class Derivation:
 
     def reverse(self, output: int, wanted: Sequence[int], seed: int | None = None) -> list[int]:
         """The lines of seed · ∂u(output)/∂u(w) for each w wanted. Algorithm 6.2, O(edges)."""
-        code, active = self.tape.code, self._active(output, wanted)
         flows: list[Flow | None] = [None] * (output + 1)
         flows[output] = self.tape.constant(1.0) if seed is None else seed, ()
-        for line in range(output, -1, -1):
-            flow = flows[line]
-            if flow is None or not active[line]:
+        added = self._sweep(flows, self._active(output, wanted))
+        reached = [flows[w] if w <= output else None for w in wanted]
+        zero = self.tape.constant(0.0)
+        lines = [zero if flow is None else self.masked(flow) for flow in reached]
+        for k, w in enumerate(wanted):
+            if w in added:  # an operand of machine code that is a table itself
+                lines[k] = self.tape.emit(SCATTER, (zero, *added[w]))
+        return lines
+
+    def _sweep(self, flows: list[Flow | None], active: bytearray) -> dict[int, list[int]]:
+        """Let all flows run back; give what is added to tables that come in, as `_read_back`."""
+        added: dict[int, list[int]] = {}  # to lines in memory: indices, each with a gradient
+        for line in range(len(flows) - 1, -1, -1):
+            if not active[line] or self.tape.code[line][0] in MARKERS:
                 continue
-            row, operands = code[line]
-            if row in MARKERS:
-                continue
+            for operand, term in self._terms(line, flows[line], active, added):
+                before = flows[operand]
+                flows[operand] = term if before is None else self.joined(before, term)
+        return added
+
+    def _terms(
+        self, line: int, flow: Flow | None, active: bytearray, added: dict[int, list[int]]
+    ) -> Iterator[tuple[int, Flow]]:
+        """What flows back from a line, by operand; what is read out of memory is `added`."""
+        row, operands = self.tape.code[line]
+        if line in added:
+            yield from self._read_back(line, added.pop(line), active)
+        elif flow is not None and row is TAKE:
+            if active[operands[1]]:
+                added.setdefault(operands[1], []).extend((operands[0], self.masked(flow)))
+        elif flow is not None:
             for i, operand in enumerate(operands):
                 term = self._term(line, i, flow) if active[operand] else None
                 if term is not None:
-                    before = flows[operand]
-                    flows[operand] = term if before is None else self.joined(before, term)
-        reached = [flows[w] if w <= output else None for w in wanted]
+                    yield operand, term
+
+    def _read_back(
+        self, line: int, added: Sequence[int], active: bytearray
+    ) -> Iterator[tuple[int, Flow]]:
+        """What flows back to the operands of a line in memory where that was added to it.
+
+        To an entry of a table that no index pointed to it is structurally zero.
+        """
+        tape = self.tape
+        row, operands = tape.code[line]
+        length, one = tape.constant(float(length_of(tape.code, line))), tape.constant(1.0)
+        sums = tape.emit(SCATTER, (length, *added))
+        if row is SCATTER:
+            for index, operand in pairs_of(operands):
+                if active[operand]:
+                    yield operand, (tape.emit(TAKE, (index, sums)), ())
+            return
+        ones = [one if k % 2 else index for k, index in enumerate(added)]
+        for k, operand in enumerate(operands):
+            if active[operand]:
+                at = tape.constant(float(k))
+                slope, masks = tape.emit(TAKE, (at, sums)), list[Mask]()
+                if tape.code[operand][0] not in MARKERS:
+                    hits = tape.emit(SCATTER, (length, *ones))
+                    masks.append(Mask(tape.emit(TAKE, (at, hits)), True))
+                yield operand, (slope, tuple(masks))
+
+    def _moved(self, line: int, slopes: dict[int, int]) -> int:
+        """The slope of a line that is in memory, or read from there."""
         zero = self.tape.constant(0.0)
-        return [zero if flow is None else self.masked(flow) for flow in reached]
+        row, operands = self.tape.code[line]
+        if row is TAKE:
+            return self.tape.emit(TAKE, (operands[0], slopes[operands[1]]))
+        if row is TABLE:
+            return self.tape.emit(TABLE, tuple([slopes.get(k, zero) for k in operands]))
+        moving = [pair for pair in pairs_of(operands) if pair[1] in slopes]
+        added = [k for index, term in moving for k in (index, slopes[term])]
+        return self.tape.emit(SCATTER, (operands[0], *added))
 
     def judged(self, gradient: list[int]) -> list[int]:
         """A gradient on the way to others: code tells where it is not finite, used or not."""
@@ -296,6 +354,10 @@ class Derivation:
         for line in range(max(outputs, default=-1) + 1):
             row, operands = tape.code[line]
             if not active[line] or line in tangents or row in MARKERS:
+                continue
+            if row in MEMORY:
+                if not slopes.keys().isdisjoint(operands[1:] if row is TAKE else operands):
+                    slopes[line] = self._moved(line, slopes)
                 continue
             total: Flow | None = None
             for i, operand in enumerate(operands):

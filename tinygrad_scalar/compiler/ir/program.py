@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
 
+from tinygrad_scalar.compiler.ir.memory import MEMORY
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     COMPARISONS,
@@ -31,7 +32,7 @@ Line = tuple[Primitive, tuple[Any, ...]]
 NEVER_RAISES = frozenset(
     (
         *(row for row in TABLE.values() if row.total),
-        *(DETACH, LEAF, *COMPARISONS.values(), *MARKERS, *GUARDS),
+        *(DETACH, LEAF, *COMPARISONS.values(), *MARKERS, *GUARDS, *MEMORY),
     )
 )
 MARKERS_IN_ORDER = (INPUT, PARAMETER, CONSTANT)

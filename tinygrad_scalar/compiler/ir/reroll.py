@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.compiler.ir.memory import HELD
 from tinygrad_scalar.compiler.ir.program import Line, Program
 from tinygrad_scalar.compiler.ir.tape import INPUT, MARKERS
 
@@ -84,13 +85,19 @@ def _kind(line: Line, varying: Sequence[bool]) -> str:
 
 
 def _patterns(code: Sequence[Line], markers: int, varying: Sequence[bool]) -> list[int]:
-    """A number for each line: the same for the same row with operands of the same kinds."""
+    """A number for each line: the same for the same row with operands of the same kinds.
+
+    Of what is held in memory there is one, which all iterations read.
+    """
     kinds = [_kind(line, varying) for line in code[:markers]] + ["line"] * (len(code) - markers)
     numbers: dict[Any, int] = {}
     number = numbers.setdefault
     patterns = [0] * markers
-    for row, operands in code[markers:]:
-        if len(operands) == 2:  # most lines, so at once
+    for line, (row, operands) in enumerate(code[markers:], markers):
+        if row in HELD:
+            kinds[line] = f"line {line}"
+            patterns.append(-line)
+        elif len(operands) == 2:  # most lines, so at once
             a, b = operands
             patterns.append(number((row, kinds[a], kinds[b]), len(numbers)))
         else:

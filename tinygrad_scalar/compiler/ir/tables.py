@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.compiler.ir.memory import TABLE, TAKE
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     INPUT,
     LOAD,
     MARKERS,
     PARAMETER,
-    TAKE,
     Tape,
 )
 from tinygrad_scalar.compiler.machine import slots
@@ -256,16 +256,17 @@ def in_memory(
 
 
 def _column(tape: Tape, table: Table, k: int, place_of: Mapping[int, int]) -> tuple[int, ...]:
-    """The lines of its first entry and of the distance between entries, or of all entries."""
+    """The lines of its first entry and of the distance between entries, or that of a table."""
     entries = [table.entries(i)[k] for i in range(len(table))]
     places = [place_of[id(x)] if isinstance(x, Value) else -1 for x in entries]
     first, step = places[0], places[1] - places[0]
     if min(places) >= 0 and places == [first + step * i for i in range(len(places))]:
         return tape.parameter(first), tape.constant(float(step))
-    return tuple(
+    listed = tuple(
         tape.parameter(place) if place >= 0 else tape.constant(float(x))
         for place, x in zip(places, entries, strict=True)
     )
+    return (tape.line((TABLE, listed)),)
 
 
 __all__ = ["Lookup", "Table", "UnevenError", "in_memory", "leaves_in_order"]

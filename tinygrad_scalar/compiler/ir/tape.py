@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
+from tinygrad_scalar.compiler.ir.memory import MEMORY
 from tinygrad_scalar.core import primitives
 from tinygrad_scalar.core.primitive import Primitive
 
@@ -67,30 +68,16 @@ HOLDS = Primitive("holds", lambda c: c, (0,), arity=1)  # a guard: the operand i
 FAILS = Primitive("fails", lambda c: c, (0,), arity=1)  # a guard: the operand is 0
 COMPARISONS = {row.name: row for row in (LT, LE, GT, GE, EQ, NE)}
 GUARDS = frozenset((HOLDS, FAILS))
+UNFOLDED = GUARDS | MEMORY  # of constants they are no constant
 CONDITIONS = frozenset(COMPARISONS.values())
 EVERY_ROW = (*primitives.TABLE.values(), *primitives.PARTS.values(), *COMPARISONS.values())
 
 
-def _taken(i: Any, *table: Any) -> Any:
-    return table[index_of(i, len(table))]
-
-
-def _take_partials(_: Any, i: Any, *table: Any) -> list[Any]:
-    return [0, *(EQ(i, j) for j in range(len(table)))]
-
-
-def _chosen(i: Any, *table: Any) -> Any:
-    chosen = table[0]
-    for j, entry in enumerate(table[1:], start=1):
-        chosen = WHERE(EQ(i, float(j)), entry, chosen)
-    return chosen
-
-
-TAKE = Primitive("take", _taken, (_take_partials,), arity=None, formula=_chosen)
 # In C: the entry at an index, of a table that begins at a parameter, with a distance of entries.
 LOAD = Primitive("load", _no_forward, (0, 0, 0), arity=3, c="(&{1})[(long)({0} * {2})]")
 ROWS: dict[str, Primitive] = {
-    row.name: row for row in (INPUT, PARAMETER, CONSTANT, HOLDS, FAILS, TAKE, *COMPARISONS.values())
+    row.name: row
+    for row in (INPUT, PARAMETER, CONSTANT, HOLDS, FAILS, *MEMORY, *COMPARISONS.values())
 }
 
 
@@ -200,7 +187,7 @@ class Tape:
         row, operands = instruction
         simpler = SIMPLER.get(row)
         line = None if simpler is None else simpler(self, operands)
-        if line is None and operands[0] in self.constants and row not in GUARDS:
+        if line is None and operands[0] in self.constants and row not in UNFOLDED:
             line = self._folded(row, operands)
         if line is None:
             line = len(self.code)

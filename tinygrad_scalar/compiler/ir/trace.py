@@ -13,8 +13,10 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial as bind
 from typing import Any, NoReturn
 
+from tinygrad_scalar.compiler.ir.memory import TABLE as ENTRIES
+from tinygrad_scalar.compiler.ir.memory import TAKE, place
 from tinygrad_scalar.compiler.ir.sites import Site, caller, reached, site
-from tinygrad_scalar.compiler.ir.tables import WHOLE, Lookup, Table
+from tinygrad_scalar.compiler.ir.tables import FEWEST, WHOLE, Lookup, Table
 from tinygrad_scalar.compiler.ir.tape import (
     ABS,
     ADD,
@@ -33,7 +35,6 @@ from tinygrad_scalar.compiler.ir.tape import (
     POW,
     ROWS,
     SUB,
-    TAKE,
     WHERE,
     Tape,
     TraceError,
@@ -80,6 +81,8 @@ class Recording:
         self.branches: Callable[[Any, int], None] | None = None
         self._kept: list[Value] = []  # a Value met is kept, so that its id stays its own
         self.judged: set[int] = set()  # lines that are gradients
+        # tables by the ids of their entries: their line, and these, kept
+        self._held: dict[tuple[int, ...], tuple[int, Sequence[Any]]] = {}
         # what traced indices look up, in the function itself; None in what is written below it
         self.lookups: list[Lookup] | None = None
 
@@ -94,6 +97,7 @@ class Recording:
     def cut(self, length: int, known: int) -> None:
         """Forget the lines from `length` on; only the first `known` instructions are older."""
         self.tape.cut(length, known)
+        self._held.clear()
         del self.numbers[length:]
         self.judged = {line for line in self.judged if line < length}
 
@@ -172,6 +176,18 @@ class Recording:
         inputs = range(found.position, found.position + table.count)
         entries = [Traced(self, self.tape.input(k)) for k in inputs]
         return entries if table.width else entries[0]
+
+    def held(self, entries: Sequence[Any]) -> int | None:
+        """The line of a table of these; None for few of them, and for what another mode carries."""
+        if len(entries) < FEWEST:
+            return None
+        key = tuple(map(id, entries))
+        if key not in self._held:
+            if any(isinstance(x, Carrier) and x.level > Traced.level for x in entries):
+                return None
+            line = self.tape.emit(ENTRIES, tuple(map(self.line, entries)))
+            self._held[key] = line, list(entries)
+        return self._held[key][0]
 
     def number(self, line: int) -> float:
         """The number of a line at the point of the trace. O(1) per line, over all calls."""
@@ -586,8 +602,7 @@ def take(table: Sequence[Any], i: Any) -> Any:
     """table[i], where `i` is an int, a whole float or a Value, traced or not.
 
     `table` is a sequence of numbers or Values, or of rows of them of one length. No gradient flows
-    to `i`. Cost O(1); compiled it is O(1) too for what the function closes over, and O(len(table))
-    for a table of arguments or of what is computed.
+    to `i`. Cost O(1), compiled too: an entry is read from memory, and its gradient added there.
     Errors: IndexError out of range, ValueError for a fractional or negative index or ragged rows.
 
     >>> take([10.0, 20.0, 30.0], 1.0), take([[1.0, 2.0], [3.0, 4.0]], 1)
@@ -610,5 +625,23 @@ def take(table: Sequence[Any], i: Any) -> Any:
         lengths = sorted({len(row) for row in rows})
         if len(lengths) > 1:
             raise ValueError(f"take: rows of {lengths[0]} and of {lengths[-1]} numbers")
-        return [TAKE(i, *column) for column in zip(*rows, strict=True)]
-    return TAKE(i, *rows)
+        return [_read(i, column) for column in zip(*rows, strict=True)]
+    return _read(i, rows)
+
+
+def _read(i: Traced, entries: Sequence[Any]) -> Any:
+    """An entry of what is computed: from memory, or among few by comparisons.
+
+    What another mode carries is chosen by comparisons too, which that mode knows how to take.
+    """
+    recording = i.recording
+    line = recording.line(i)
+    if line in recording.tape.constants:
+        return entries[place(recording.tape.constants[line], len(entries))]
+    held = recording.held(entries)
+    if held is not None:
+        return recording.written(TAKE, (line, held))
+    chosen = entries[0]
+    for k, entry in enumerate(entries[1:], start=1):
+        chosen = WHERE(i._is(float(k)), entry, chosen)
+    return chosen

@@ -6,10 +6,11 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tinygrad_scalar.compiler.ir.memory import MEMORY
 from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS
 from tinygrad_scalar.core.primitive import Primitive
 
-NATIVE = frozenset((*(row for row in EVERY_ROW if row.llvm), *GUARDS))
+NATIVE = frozenset((*(row for row in EVERY_ROW if row.llvm), *MEMORY, *GUARDS))
 BINARY = {row: row.llvm for row in EVERY_ROW if row.llvm in ("fadd", "fsub", "fmul", "fdiv")}
 # Functions of the C library, and of its vector twin, by the row that they compute.
 LIBRARY = {row: row.c for row in EVERY_ROW if row.llvm and row.llvm == row.c}

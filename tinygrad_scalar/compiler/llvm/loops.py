@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
+from tinygrad_scalar.compiler.ir.memory import HELD, TABLE, TAKE
 from tinygrad_scalar.compiler.ir.reroll import (
     Loop,
     Operand,
@@ -16,9 +17,10 @@ from tinygrad_scalar.compiler.ir.reroll import (
 )
 from tinygrad_scalar.compiler.ir.tape import MARKERS
 from tinygrad_scalar.compiler.llvm import writer
+from tinygrad_scalar.compiler.llvm.memory import Memory
 
 
-class RollingWriter(Rolled, writer.Writer):
+class RollingWriter(Rolled, Memory):
     """Writes a program: loops where it has any, straight lines elsewhere."""
 
     carrier = "%c"
@@ -40,6 +42,7 @@ class RollingWriter(Rolled, writer.Writer):
         self.sources = {loop: operands(self.program, loop, varying) for loop in found}
         self.late = set(self._irregular_outputs(found))
         self._places(parts)
+        self._hold()
         self.wanted = {*self.checked, *self.slots, *self.outputs, self.last_guard}
         self.size = sum(part.period if isinstance(part, Loop) else len(part) for part in parts)
         return [*parts, None] if self.late else parts
@@ -89,15 +92,26 @@ class RollingWriter(Rolled, writer.Writer):
                         last.update(dict.fromkeys(operand.lines, number))
                     elif operand.kind in ("same", "before"):
                         last[operand.lines[0]] = number
-                continue
-            for row, given in code[part.start : part.stop]:
-                if row not in MARKERS:
-                    for line in given:
-                        if line < part.start:
-                            last[line] = number
+                part = range(part.start, part.start + part.period)  # noqa: PLW2901 (one copy)
+            else:
+                last.update((line, number) for line in self._read_from(part) if line < part.start)
+            last.update((line, number) for line in self._looked_up(part))
         last.update(dict.fromkeys(self.late, end))
         last.update((line, end) for line in self.outputs if self._waits(line))
-        return {line: number for line, number in last.items() if code[line][0] not in MARKERS}
+        elsewhere = MARKERS | HELD
+        return {line: number for line, number in last.items() if code[line][0] not in elsewhere}
+
+    def _read_from(self, part: range) -> Iterator[int]:
+        for row, given in self.program.code[part.start : part.stop]:
+            if row not in MARKERS:
+                yield from given
+
+    def _looked_up(self, part: range) -> Iterator[int]:
+        """The entries of the tables that are read."""
+        code = self.program.code
+        for row, given in code[part.start : part.stop]:
+            if row is TAKE and code[given[1]][0] is TABLE:
+                yield from code[given[1]][1]
 
     # ── functions ─────────────────────────────────────────────────────────────────────────────
     def _function(self, number: int, piece: Any) -> str:
@@ -109,8 +123,9 @@ class RollingWriter(Rolled, writer.Writer):
         self.carried = {}
         self.indices: dict[tuple[int, ...], str] = {}
         for operand in (operand for row in self.sources[piece] for operand in row):
-            if operand.kind in ("same", "before"):
-                self.operand(operand.lines[0])  # loaded ahead of the loop
+            first = operand.lines[0]
+            if operand.kind in ("same", "before") and first not in self.held:
+                self.operand(first)  # loaded ahead of the loop
         entry, self.lines = self.lines, []
         for place, row in enumerate(self.sources[piece]):
             self._row(piece, place, row)
@@ -167,15 +182,6 @@ class RollingWriter(Rolled, writer.Writer):
                 place = self.add(f"getelementptr i64, ptr {table}, i64 %k")
                 name = self.add(f"load i64, ptr {place}")
             self.indices[key] = name
-        return name
-
-    def _table(self, kind: str, entries: Iterable[str]) -> str:
-        """Numbers that belong to the code, one per iteration."""
-        texts = [f"{kind} {entry}" for entry in entries]
-        name = f"@table{len(self.tables)}"
-        self.tables.append(
-            f"{name} = internal constant [{len(texts)} x {kind}] [{', '.join(texts)}]"
-        )
         return name
 
     def _outputs_at_last(self, number: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tinygrad_scalar.compiler.ir.memory import MEMORY
 from tinygrad_scalar.compiler.ir.program import CONSTANT, PARAMETER, Program, telling
 from tinygrad_scalar.compiler.ir.schedule import last_guard
 from tinygrad_scalar.compiler.ir.tape import CONDITIONS, GUARDS, HOLDS, MARKERS
@@ -116,11 +117,17 @@ class Writer(Assembly):
             condition = self.condition(operands[0])
             a, b = self.operand(operands[1]), self.operand(operands[2])
             return self.add(f"select {self.b} {condition}, {self.v} {a}, {self.v} {b}")
+        if row in MEMORY:
+            return self._memory(line, row, operands)
         if row in CONDITIONS:
             a, b = self.operand(operands[0]), self.operand(operands[1])
             self.conditions[line] = self.add(f"fcmp {row.llvm} {self.v} {a}, {b}")
             return None
         return self._called(row, [self.operand(k) for k in operands])
+
+    def _memory(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
+        """An operation on memory: the name of what is read, None where nothing is."""
+        raise NotImplementedError
 
     # ── operands ──────────────────────────────────────────────────────────────────────────────
     def operand(self, line: Any) -> str:

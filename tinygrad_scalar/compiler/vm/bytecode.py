@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_scalar.compiler.ir import tape
+from tinygrad_scalar.compiler.ir.memory import SCATTER, TABLE
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import Loop
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS
@@ -56,7 +57,7 @@ class Stream:
         sizes: tuple[int, int],
     ) -> None:
         self.code, self.trace = code, operations(code, wanted, sizes[0])
-        if any(row.joint is not None for row in self.trace.rows):
+        if any(row.joint is not None or row is SCATTER for row in self.trace.rows):
             raise Unsupported
         # what makes each body, once it is clear that the stream is run; the sum is there already
         self.bodies: list[Callable[[], Superinstruction] | None] = [None]
@@ -69,6 +70,8 @@ class Stream:
         self._instructions = [np.empty((0, 3), int)]
         self._tables = [np.zeros(1, np.int32)]
         self._length = 1
+        self.listings = np.zeros(len(code), np.int64)  # where the cells of a table are listed
+        self._list_tables()
         self._singles(runs)
         for run in runs:
             self._run(run)
@@ -92,6 +95,23 @@ class Stream:
         trace = self.trace
         found = [stretch for stretch in stretches(self.pattern) if stretch.period > 1]
         return [run for stretch in found for run in uniform(trace, aligned(trace, stretch))]
+
+    def _list_tables(self) -> None:
+        """The cells of the entries of every table, behind how many there are."""
+        for line, (row, entries) in enumerate(self.code if TABLE in self.trace.rows else ()):
+            if row is TABLE:
+                self.listings[line] = self._length
+                cells = np.append(len(entries), self.cells.of_line[list(entries)])
+                self._tables.append(cells.astype(np.int32))
+                self._length += 1 + len(entries)
+
+    def _told(self, table: Array, lines: Array) -> Array:
+        """The cells of lines; of a table the distance to its list from where this is told."""
+        listed = self.listings[lines]
+        there = listed.ravel().nonzero()[0]
+        told = table.ravel()
+        told[there] = listed.ravel()[there] - (self._length + there)
+        return told.reshape(table.shape)
 
     # ── what is written down ──────────────────────────────────────────────────────────────────
     def _body(self, key: Any, made: Callable[[], Superinstruction]) -> int:
@@ -129,11 +149,12 @@ class Stream:
         own, counts = self.pattern[alone], np.diff(trace.start)
         first = np.append(True, (own[1:] != own[:-1]) | (np.diff(alone) != 1)).nonzero()[0]
         ends = np.cumsum(counts[alone] + 1)
-        table = np.empty(int(ends[-1]), np.int32)
-        result = np.zeros(len(table), bool)
+        lines = np.empty(int(ends[-1]), np.int64)
+        result = np.zeros(len(lines), bool)
         result[ends - 1] = True
-        table[result] = cell[trace.line[alone]]
-        table[~result] = cell[trace.operands[np.repeat(mine, counts)]]
+        lines[result] = trace.line[alone]
+        lines[~result] = trace.operands[np.repeat(mine, counts)]
+        table = self._told(cell[lines].astype(np.int32), lines)
         _, example, kind = np.unique(own[first], return_index=True, return_inverse=True)
         bodies = np.array([self._single(k) for k in alone[first[example]].tolist()])
         iterations = np.diff(np.append(first, len(alone)))
@@ -170,9 +191,10 @@ class Stream:
             return Superinstruction(rows, len(slots), active, results, kept)
 
         lines = trace.line[run.start : run.stop].reshape(-1, run.period)[:, results + kept]
-        table = np.concatenate([cells.of_line[read[:, slots]], cells.of_line[lines]], axis=1)
+        lines = np.concatenate([read[:, slots], lines], axis=1)
         if not results and not kept:
-            table = np.pad(table, ((0, 0), (0, 1)))
+            lines = np.concatenate([lines, lines[:, :1]], axis=1)
+        table = self._told(cells.of_line[lines], lines)
         self._add(run.start, self._body(key, made), run.iterations, table)
 
     def _sources(self, run: Loop) -> tuple[Array, list[Source], list[int]]:
@@ -214,6 +236,8 @@ class Stream:
         elif row is tape.PROD:
             products = np.append(fresh(len(x) - 2), own)
             self._products(operation, np.append(x[0], products[:-1]), x[1:], products)
+        elif row is TABLE:
+            return  # a list of cells, see `_list_tables`
         elif len(x) <= LARGEST:
             body = self._row(row, (~self.trace.passive[lines]).tolist())
             self._add(operation, body, 1, np.append(x, own))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_scalar.compiler.ir.lower import POWERS, alone, has_template
+from tinygrad_scalar.compiler.ir.memory import HELD
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import Loop
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, MARKERS, PARAMETER, POW
@@ -75,11 +76,11 @@ def operations(code: Sequence[Line], wanted: Wanted, inputs: int) -> Operations:
 def patterns(trace: Operations) -> Array:
     """A number for each operation: the same for the same row with operands of the same kinds.
 
-    A row of more operands than `WIDEST` has a number of its own, below 0.
+    A row of more operands than `WIDEST`, or held in memory, has a number of its own, below 0.
     """
     count = np.diff(trace.start)
     numbers = trace.row << _ROW
-    wide = count > WIDEST
+    wide = (count > WIDEST) | np.array([kind in HELD for kind in trace.rows])[trace.row]
     which = np.flatnonzero(~wide)
     for k in range(WIDEST):
         which = which[count[which] > k]

@@ -6,11 +6,16 @@ gradients in another.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from tinygrad_scalar.compiler.ir.memory import SCATTER, TAKE, pairs_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT
 from tinygrad_scalar.compiler.llvm import writer
 from tinygrad_scalar.compiler.llvm.builder import Target
 from tinygrad_scalar.compiler.vm.driver import INSTRUCTION
 from tinygrad_scalar.compiler.vm.superinstructions import Superinstruction
+from tinygrad_scalar.core.primitive import Primitive
 
 
 class Writer(writer.Writer):
@@ -96,18 +101,49 @@ class Writer(writer.Writer):
             base = "%a"
         return self.add(f"load double, ptr {self._cell(position, base)}")
 
+    def _memory(self, line: int, row: Primitive, operands: Sequence[Any]) -> str:
+        if row is TAKE:
+            index, table = operands
+            cell = self._entry(index, self.program.code[table][1][0], "%v")
+            return self.add(f"load double, ptr {cell}")
+        for index, term in pairs_of(operands):
+            for position in self.outputs[line]:
+                cell = self._entry(index, self.body.active[position], "%a")
+                self._add_to(cell, self.operand(term))
+        return ""
+
+    def _entry(self, index: int, position: int, base: str) -> str:
+        """The cell of an entry, the first for what is no index; a table is told by its distance."""
+        here = self.add(f"getelementptr i32, ptr %row, i64 {position}")
+        distance = self.add(f"load i32, ptr {here}")
+        listing = self.add(f"getelementptr i32, ptr {here}, i32 {distance}")
+        length = self.add(f"sitofp i32 {self.add(f'load i32, ptr {listing}')} to double")
+        x = self.operand(index)
+        low = self.add(f"fcmp oge double {x}, {self.literal(0.0)}")
+        inside = self.add(f"and i1 {low}, {self.add(f'fcmp olt double {x}, {length}')}")
+        safe = self.add(f"select i1 {inside}, double {x}, double {self.literal(0.0)}")
+        whole = self.add(f"fptosi double {safe} to i64")
+        place = self.add(f"getelementptr i32, ptr {listing}, i64 {self.add(f'add i64 {whole}, 1')}")
+        wide = self.add(f"zext i32 {self.add(f'load i32, ptr {place}')} to i64")
+        return self.add(f"getelementptr double, ptr {base}, i64 {wide}")
+
+    def _add_to(self, place: str, name: str) -> None:
+        before = self.add(f"load double, ptr {place}")
+        self.lines.append(
+            f"  store double {self.add(f'fadd double {before}, {name}')}, ptr {place}"
+        )
+
     def _write_output(self, line: int, name: str) -> None:
         row, operands = self.program.code[line]
-        if not (self.backwards and row is CONSTANT and operands[0] == 0.0):
+        nothing = row is CONSTANT and operands[0] == 0.0
+        if not (self.backwards and (nothing or row is SCATTER)):
             super()._write_output(line, name)
 
     def _write_output_at(self, position: int | str, name: str, *, apart: bool = False) -> None:
         del apart  # nothing is summed over points
         assert isinstance(position, int)  # noqa: S101 (straight lines of code)
-        if not self.backwards:
-            place = self._cell(self.body.operands + position, "%v")
+        if self.backwards:
+            self._add_to(self._cell(self.body.active[position], "%a"), name)
         else:
-            place = self._cell(self.body.active[position], "%a")
-            before = self.add(f"load double, ptr {place}")
-            name = self.add(f"fadd double {before}, {name}")
-        self.lines.append(f"  store double {name}, ptr {place}")
+            place = self._cell(self.body.operands + position, "%v")
+            self.lines.append(f"  store double {name}, ptr {place}")
