@@ -1,5 +1,6 @@
 """Ctrl-C at any moment leaves every Value and every block as before or as after."""
 
+import dis
 import gc
 import linecache
 import random
@@ -153,8 +154,11 @@ def at_line(action, number):
         if not frame.f_code.co_filename.startswith(PACKAGE):
             return trace
         # Python looks for signals after calls: never on the way back to a `with`, to leave it, nor
-        # at a `try:`, which does nothing and stands outside of the block around it
-        if event == "line" and not line_of(frame).startswith(("with ", "try:")):
+        # at a `try:`, which does nothing and stands outside of the block around it. What a trace
+        # raises at the jump back of a comprehension passes by the `with` around it in Python 3.13,
+        # which a signal does not: it is raised as of the jump itself.
+        jump = dis.opname[frame.f_code.co_code[frame.f_lasti]] == "JUMP_BACKWARD"
+        if event == "line" and not jump and not line_of(frame).startswith(("with ", "try:")):
             count += 1
             if count == number:
                 raise KeyboardInterrupt
