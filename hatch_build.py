@@ -1,4 +1,4 @@
-"""Builds the compiled node where the environment asks for it.
+"""Builds the compiled node where the environment asks for it, and the README for an index.
 
     TINYGRAD_SCALAR_COMPILED=1 pip install .
 
@@ -8,12 +8,14 @@ the variable the same modules run as plain Python, and no C compiler is needed.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 VARIABLE = "TINYGRAD_SCALAR_COMPILED"
 ENGINE = "tinygrad_scalar/core"
@@ -79,3 +81,34 @@ def extensions(root: Path, place: Path) -> list[Path]:
     command.ensure_finalized()
     command.run()
     return [Path(path) for path in command.get_outputs()]
+
+
+class ReadmeForAnIndex(MetadataHookInterface):
+    """The README as a package index shows it, which does not have the files it links to."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Put it into the metadata."""
+        text = Path(self.root, "README.md").read_text(encoding="utf-8")
+        address = metadata.get("urls", {}).get("Repository", "")
+        metadata["readme"] = {
+            "content-type": "text/markdown",
+            "text": for_an_index(text, address.rstrip("/")),
+        }
+
+
+def for_an_index(text: str, address: str) -> str:
+    """Markdown with links to files of the repository at an address; without one, their words alone.
+
+    >>> for_an_index("![A](a.svg) [b](b.md#c) [d](#d)", "https://example.org/r")
+    '![A](https://example.org/r/raw/HEAD/a.svg) [b](https://example.org/r/blob/HEAD/b.md#c) [d](#d)'
+    >>> for_an_index("![A](a.svg) [b](b.md#c) [d](#d)", "")
+    ' b [d](#d)'
+    """
+
+    def placed(found: re.Match[str]) -> str:
+        mark, words, file = found.groups()
+        if address:
+            return f"{mark}[{words}]({address}/{'raw' if mark else 'blob'}/HEAD/{file})"
+        return "" if mark else words
+
+    return re.sub(r"(!?)\[([^\]]*)\]\((?!https?:|#)([^)\s]+)\)", placed, text)
