@@ -5,13 +5,14 @@ from tinygrad_scalar.core.rules cimport send_by_rules
 from tinygrad_scalar.core.value cimport Value, add_to_grad, float_grad, set_grad
 
 
+cdef bint _COMPILED
 cdef object _ADD, _SUB, _MUL, _DIV, _NEG, _POW
 @cython.locals(node=Value, a=Value, b=Value, parent=Value, path=list, branches=list, place=Py_ssize_t)
 cpdef parents_first(Value output, long long stamp, list inner, list leaves)
 @cython.locals(parent=Value)
 cdef Value _next_inner(object parents, long long stamp, list leaves)
-@cython.locals(node=Value, a=Value, b=Value, gradient=double, to_a=double, to_b=double, y=double)
-cpdef fire(Value output, double seed, list order, long long stamp)
+@cython.locals(node=Value, a=Value, b=Value, gradient=double, to_a=double, to_b=double, y=double, i=Py_ssize_t, gradients=array.array)
+cpdef array.array fire(Value output, double seed, list order, long long stamp)
 @cython.locals(node=Value, i=Py_ssize_t, gradients=array.array)
 cdef array.array received(list nodes, long long stamp)
 @cython.locals(leaf=Value)

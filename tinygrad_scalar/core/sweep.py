@@ -73,13 +73,12 @@ def sweep(
         wanted, inner, leaves, stamp = _restrict(inner, leaves, inputs, stamp)
     inner.reverse()
     try:
-        fire(output, seed, inner, stamp)
+        gradients = fire(output, seed, inner, stamp)
     except NoFloat:
         return None
     asked = received(wanted, stamp)
     if not _all_finite(asked):
         return None
-    gradients = received(inner, stamp)
     if keep and inputs is None:
         settle(inner, gradients, leaves, asked)
     elif keep:
@@ -184,17 +183,25 @@ def _next_inner(parents: Iterator[Value | None], stamp: int, leaves: list[Value]
     return None
 
 
-def fire(output: Value, seed: float, order: list[Value], stamp: int) -> None:
-    """Send every gradient on to the parents, consumers first.
+def fire(output: Value, seed: float, order: list[Value], stamp: int) -> Any:
+    """Send every gradient on to the parents, consumers first; what each node had to send.
 
     The operators, nearly all that programs consist of, are spelled out; a test holds them to
     their rows.
     """
     mul, add, sub, div, neg, power = _MUL, _ADD, _SUB, _DIV, _NEG, _POW
     on_floats = ON_FLOATS if context.plain else {}  # else what they evaluate may be counted
+    gradients: Any = array("d", bytes(8 * len(order))) if _COMPILED else []
+    sent: Any = None if _COMPILED else gradients.append
+    i = 0
     output._sent = seed
     for node in order:
         gradient = node._sent
+        if _COMPILED:
+            gradients.data.as_doubles[i] = gradient
+            i += 1
+        else:
+            sent(gradient)
         row: Any = node.primitive
         a = node._a
         b = node._b
@@ -241,10 +248,11 @@ def fire(output: Value, seed: float, order: list[Value], stamp: int) -> None:
             a._sent += to_a
         if b is not None:
             b._sent += to_b
+    return gradients
 
 
 def received(nodes: Sequence[Value], stamp: int) -> Any:
-    """The gradients that have come to the nodes; 0 to those not reached."""
+    """The gradients that have come to nodes which send none on; 0 to those not reached."""
     if not _COMPILED:
         return [node._sent if node._sweep == stamp else 0.0 for node in nodes]
     gradients: Any = array("d", bytes(8 * len(nodes)))
