@@ -121,6 +121,8 @@ def as_lists(tree: Any) -> Any:
 
 def rebuild(tree: Any, values: Iterator[Any], make: Callable[..., Any] | None = None) -> Any:
     """The structure of `tree` with its numbers taken from `values`; `make` makes its arrays."""
+    if tree.__class__ is float:
+        return next(values)
     if isinstance(tree, list) and _NUMBERS.issuperset(map(type, tree)):  # as most lists
         return list(islice(values, len(tree)))
     branches = _branches(tree)

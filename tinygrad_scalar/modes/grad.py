@@ -248,9 +248,12 @@ class Run:
         context.runs += 1
         self.started = context.runs
         self.chosen = positions(argnums, len(args), name)
-        given = [x for i in self.chosen for x in carried_leaves(args[i], f"{name}: argument {i}")]
-        self._given = given
+        given = [x for i in self.chosen for x in leaves(args[i])]
         self._plain = context.plain and set(map(type, given)) == {float}
+        if not self._plain:
+            asked = [(i, f"{name}: argument {i}") for i in self.chosen]
+            given = [x for i, what in asked for x in carried_leaves(args[i], what)]
+        self._given = given
         if self._plain:
             self.inputs: list[Any] = list(map(Value, given))
             arguments = self.inputs
@@ -392,6 +395,8 @@ def with_arguments(
 ) -> tuple[Any, ...]:
     """The arguments with the numbers of the chosen ones replaced, in order."""
     remaining = iter(values)
+    if len(chosen) == len(args) == 1:
+        return (rebuild(args[0], remaining),)
     replaced = list(args)
     for i in chosen:
         replaced[i] = rebuild(args[i], remaining)
@@ -402,7 +407,7 @@ def _mirrored(
     args: Sequence[Any], chosen: Sequence[int], argnums: Argnums, values: Sequence[Any]
 ) -> Any:
     """One entry per chosen argument in its structure; bare for one argument, else a tuple."""
-    filled = with_arguments(args, chosen, values)
-    entries = tuple(filled[i] for i in chosen)
+    remaining = iter(values)
+    entries = tuple([rebuild(args[i], remaining) for i in chosen])
     bare = isinstance(argnums, int) or (argnums is None and len(entries) == 1)
     return entries[0] if bare else entries
