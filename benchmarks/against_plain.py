@@ -9,11 +9,12 @@ import math
 import time
 from statistics import median
 
+import numpy as np
 from harness import agree, in_turns, print_table, ratio, version
 from modes import black_scholes, network, point, rosenbrock
 from plain_value import OF_MICROGRAD, WIDE, PlainValue
 
-from tinygrad_scalar import Value, grad, sin, value_and_grad
+from tinygrad_scalar import Value, compile, engines, grad, primitive, sin, value_and_grad
 
 SMALL = 2_000  # operations in a turn over functions, at least
 
@@ -186,9 +187,40 @@ def second_order(gradients, x, w):
     return [g.data for g in gradients] + [table[leaf] for table in tables for leaf in (x, w)]
 
 
+# ── a row of one's own, in compiled code ──────────────────────────────────────────────────────
+def squashed(x):
+    return x / (1.0 + abs(x))
+
+
+own = primitive("squashed", formula=squashed)
+
+
+def with_row(x, y):
+    return own(x) * y + own(y * 0.5)
+
+
+def inline(x, y):
+    return squashed(x) * y + squashed(y * 0.5)
+
+
+def own_row(rounds, points=100_000):
+    """Milliseconds for the value and the gradient of a batch, by each installed engine."""
+    x, y = (np.linspace(low, high, points) for low, high in ((-3.0, 2.0), (-1.0, 4.0)))
+    return {engine: row_beside_inline(engine, rounds, x, y) for engine in ("numpy", "llvm")}
+
+
+def row_beside_inline(engine, rounds, x, y):
+    ways = {f.__name__: compile(f, engine=engine).value_and_grad for f in (inline, with_row)}
+    (value, expected), (theirs, given) = (way(x, y) for way in ways.values())
+    agree(f"a row of one's own, {engine}", [*theirs, *given[0]], [*value, *expected[0]])
+    actions = {name.replace("_", " "): lambda way=way: way(x, y) for name, way in ways.items()}
+    return compared(actions, "inline", 1e3, rounds)
+
+
 def measured(rounds):
     """All of it, for the file of results."""
     return {
+        "own_row": own_row(rounds) if "llvm" in engines() else {},
         "wide_graphs": wide_graphs(rounds),
         "gradients_of_functions": functions(rounds),
         "create_graph": create_graph(rounds),
@@ -214,3 +246,10 @@ def print_measured(results):
     title = f"Gradients as Values, {ways.pop('operations'):,} operations"
     rows = [[name, *way.values()] for name, way in ways.items()]
     print_table(title, ("way", "ms", "times the naive pass"), rows)
+    rows = [
+        [engine, name, *way.values()]
+        for engine, ways in results["own_row"].items()
+        for name, way in ways.items()
+    ]
+    title = "A row of one's own, value and gradient of 100,000 points"
+    print_table(title, ("engine", "way", "ms", "times inline"), rows)

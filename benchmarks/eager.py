@@ -10,7 +10,8 @@ It measures, and writes into benchmarks/results/eager.json (or eager_compiled.js
    time and memory per operation must be those of a chain of 100,000;
 4. the time of `import tinygrad_scalar`, and that it loads nothing heavy;
 5. wide graphs, a chain and a step of a GPT beside a plain `Value` of thirty lines; `grad` beside
-   Values by hand; `create_graph` beside a naive pass over Values (see against_plain.py).
+   Values by hand; `create_graph` beside a naive pass over Values; a row of one's own in a batch
+   beside the same written inline (see against_plain.py).
 """
 
 import argparse
@@ -39,7 +40,6 @@ from harness import (
 import tinygrad_scalar
 from tinygrad_scalar import Value
 from tinygrad_scalar.bench.programs import ARITHMETIC, FUNCTIONS, Program
-from tinygrad_scalar.core.value import COMPILED
 
 OPERATIONS = 10_000
 GRAPHS = 5
@@ -312,7 +312,7 @@ def main():
     told = results["import"]
     print(f"\nimport tinygrad_scalar: {told['milliseconds']:.0f} ms (median of {told['runs']})")
     print(f"heavy modules loaded by it: {', '.join(told['heavy_modules']) or 'none'}")
-    write_results("eager_compiled" if COMPILED else "eager", results)
+    write_results("eager", results)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import tracemalloc
 from pathlib import Path
 from statistics import median
 
+from tinygrad_scalar.core.value import COMPILED
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -130,8 +132,9 @@ def rounded(results):
 
 
 def write_results(name, results):
-    """Write benchmarks/results/NAME.json, whole or not at all."""
+    """Write benchmarks/results/NAME.json, whole or not at all; NAME_compiled with that node."""
     RESULTS.mkdir(exist_ok=True)
+    name += "_compiled" * COMPILED
     path = RESULTS / f"{name}.json"
     temporary = path.with_suffix(".part")
     temporary.write_text(

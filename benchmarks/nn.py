@@ -3,7 +3,7 @@
 Run `python benchmarks/nn.py` after `pip install -e ".[bench,fast]"`; what is not installed is left
 out. The step is that of micrograd's demo: an MLP 2-16-16-1 on 100 moons, full batch, max-margin
 loss with an L2 penalty, gradients, and a step of gradient descent. It measures, and writes into
-benchmarks/results/nn.json,
+benchmarks/results/nn.json (with the node compiled, nn_compiled.json),
 
 1. the eager step beside micrograd's, word for word the same program, with Python's cyclic collector
    as it is by default and switched off;
