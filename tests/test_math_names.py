@@ -1,11 +1,12 @@
 """`import tinygrad_scalar as math`."""
 
 import math
+from fractions import Fraction
 
 import pytest
 
 import tinygrad_scalar as tg
-from tinygrad_scalar import Value
+from tinygrad_scalar import Value, testing
 
 
 def test_every_name_of_math_is_there():
@@ -71,6 +72,79 @@ def test_what_is_about_bits_refuses_values(name, numbers):
     assert getattr(tg, name)(*numbers) == getattr(math, name)(*numbers)
     with pytest.raises(TypeError, match=rf"{name}\(\) of a Value .*: use v\.data"):
         getattr(tg, name)(*map(Value, numbers))
+
+
+@pytest.mark.parametrize("x", [2.5, -2.5, 3.0, -0.5, 1e300, Fraction(-7, 2), 4, True])
+@pytest.mark.parametrize("name", ["floor", "ceil", "trunc"])
+def test_whole_parts_of_plain_numbers_are_ints(name, x):
+    found, expected = getattr(tg, name)(x), getattr(math, name)(x)
+    assert (found, type(found)) == (expected, int)
+    kept = getattr(tg, name)(Value(x))
+    assert isinstance(kept, Value)
+    assert kept.data == expected
+
+
+def test_whole_parts_of_what_is_not_finite_stay_what_they_are():
+    for function in (tg.floor, tg.ceil, tg.trunc):
+        assert function(math.inf) == math.inf
+        assert math.isnan(function(math.nan))
+
+
+PROGRAM = """
+def table(step):
+    return [math.sin(k * step) for k in range(math.ceil(2 / step) + 1)]
+
+def looked_up(t, step=0.25):
+    values, k = table(step), math.floor(math.fmod(math.fabs(t), 2) / step)
+    return values[k] + (values[k + 1] - values[k]) * (t / step - k)
+
+def great_circle(lat1, lon1, lat2, lon2):
+    a, b, c = math.radians(lat1), math.radians(lat2), math.radians(lon2 - lon1)
+    h = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(c / 2) ** 2
+    return 6371 * 2 * math.atan2(math.sqrt(h), math.sqrt(1 - h))
+
+def kepler(mean, eccentricity):
+    anomaly = math.pi if eccentricity > 0.8 else mean
+    while True:
+        step = (anomaly - eccentricity * math.sin(anomaly) - mean) / (
+            1 - eccentricity * math.cos(anomaly)
+        )
+        anomaly -= step
+        if math.isclose(step, 0.0, abs_tol=1e-14) or math.isnan(step):
+            return anomaly
+
+def series(x):
+    terms = ((-1) ** k * x ** (2 * k) / math.factorial(2 * k) for k in range(12))
+    return math.fsum([*terms, math.comb(5, 2) * math.hypot(x, 1, 2), math.dist((x, 0), (1, 1))])
+
+def spread(x, y):
+    return math.prod([math.exp2(x), math.log1p(y), math.cbrt(y), math.pow(y, x)]) + max(
+        math.copysign(x, y), math.ldexp(y, -2), math.modf(y)[0], math.degrees(x) / math.tau
+    )
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "point"),
+    [
+        ("looked_up", (0.6,)),
+        ("great_circle", (52.5, 13.4, 48.1, 11.6)),
+        ("kepler", (1.0, 0.3)),
+        ("series", (0.7,)),
+        ("spread", (0.7, 1.3)),
+    ],
+)
+def test_programs_that_use_math_freely(name, point):
+    theirs, ours = {"math": math}, {"math": tg}
+    for namespace in (theirs, ours):
+        exec(PROGRAM, namespace)  # noqa: S102 (the text above)
+    expected, found = theirs[name](*point), ours[name](*point)
+    assert (found, type(found)) == (expected, type(expected))
+    if name == "looked_up":  # an index is a number
+        return
+    assert ours[name](*map(Value, point)).data == pytest.approx(expected, rel=1e-15)
+    slopes = tg.grad(ours[name], argnums=tuple(range(len(point))))(*point)
+    testing.check_derivative(theirs[name], lambda *x: slopes if len(x) > 1 else slopes[0], *point)
 
 
 def test_what_has_a_derivative_keeps_it():

@@ -22,15 +22,21 @@ WRONG = {
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    """The programs in a folder of a user's own, without the settings of this project."""
+    """The programs in a folder of a user's own, without the settings of this project.
+
+    Beside it stands the package as pip would lay it: checkers hold what is installed to its
+    `py.typed` and `__all__`, and are lenient with what they take for the user's own.
+    """
     folder = tmp_path_factory.mktemp("user")
+    shutil.copytree(ROOT / "tinygrad_scalar", folder / "site" / "tinygrad_scalar")
     for name in ("right.py", "wrong.py"):
         shutil.copy(HERE / "typing" / name, folder)
     return folder
 
 
 def run(folder, *command):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MYPY", "PYTHONPATH"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MYPY")}
+    environment["PYTHONPATH"] = str(folder / "site")
     return subprocess.run(
         [sys.executable, "-m", *command],
         cwd=folder,
@@ -53,7 +59,7 @@ def by_mypy(folder):
 def by_pyright(folder):
     settings = {
         "typeCheckingMode": "strict",
-        "extraPaths": [str(ROOT)],
+        "include": ["*.py"],
         "reportUnusedExpression": False,
     }
     (folder / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")

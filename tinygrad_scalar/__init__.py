@@ -69,6 +69,12 @@ if TYPE_CHECKING:
         to_text,
         tree,
     )
+
+    # Not in `__all__`, and yet public, which type checkers take from the `as`.
+    from tinygrad_scalar.functions import abs as abs
+    from tinygrad_scalar.functions import pow as pow
+    from tinygrad_scalar.functions import round as round
+    from tinygrad_scalar.functions import sum as sum
     from tinygrad_scalar.modes.checkpointing import checkpoint, checkpoint_chain
     from tinygrad_scalar.modes.second_order import hessian, hvp
     from tinygrad_scalar.modes.taylor import derivative, taylor

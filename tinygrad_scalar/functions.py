@@ -64,6 +64,44 @@ def clip(x: Any, lo: Any, hi: Any) -> Any:
     return table.clip(x, lo, hi)
 
 
+def floor(x: Any) -> Any:
+    """⌊x⌋, the largest whole number that is not above x; of a plain number an int, as in `math`.
+
+    The derivative is 0, at the kinks, whole x, too. ±inf and NaN stay what they are. Cost O(1).
+
+    >>> floor(2.5), floor(-2.5)
+    (2, -3)
+    """
+    return _whole(table.floor(x))
+
+
+def ceil(x: Any) -> Any:
+    """⌈x⌉, the smallest whole number that is not below x; of a plain number an int, as in `math`.
+
+    The derivative is 0, at the kinks, whole x, too. ±inf and NaN stay what they are. Cost O(1).
+
+    >>> ceil(2.5), list(range(ceil(2.5)))
+    (3, [0, 1, 2])
+    """
+    return _whole(table.ceil(x))
+
+
+def trunc(x: Any) -> Any:
+    """The whole part of x, rounded toward zero; of a plain number an int, as in `math`.
+
+    The derivative is 0, at the kinks, whole x, too. ±inf and NaN stay what they are. Cost O(1).
+
+    >>> trunc(2.5), trunc(-2.5)
+    (2, -2)
+    """
+    return _whole(table.trunc(x))
+
+
+def _whole(y: Any) -> Any:
+    """A whole number as an int, unless it is carried, infinite or NaN."""
+    return y if isinstance(y, Carrier) or y - y != 0 else int(y)
+
+
 def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
     """x where x > 0, else slope · x; at 0 the derivative is the slope. Cost O(1).
 

@@ -9,7 +9,8 @@ from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
 Operand = Value | float | Fraction
-__all__ = ['abs', 'acos', 'acosh', 'asin', 'asinh', 'atan', 'atan2', 'atanh', 'betaln', 'cbrt', 'ceil', 'clip', 'copysign', 'cos', 'cosh', 'cross_entropy', 'degrees', 'digamma', 'dot', 'elu', 'erf', 'erfc', 'erfcx', 'erfinv', 'exp', 'exp2', 'expm1', 'floor', 'fmod', 'gamma', 'gelu', 'hardtanh', 'hypot', 'leaky_relu', 'lgamma', 'log', 'log10', 'log1mexp', 'log1p', 'log2', 'log_normal_cdf', 'log_sigmoid', 'log_softmax', 'logaddexp', 'logit', 'logsumexp', 'maximum', 'mean', 'minimum', 'mish', 'mod', 'normal_cdf', 'normal_pdf', 'normal_ppf', 'pow', 'prod', 'radians', 'reciprocal', 'relu', 'remainder', 'round', 'sech', 'selu', 'sigmoid', 'sign', 'silu', 'sin', 'sinc', 'sinh', 'softmax', 'softplus', 'softsign', 'sqrt', 'square', 'step', 'sum', 'tan', 'tanh', 'trunc', 'where', 'xlogy']
+# what shadows builtins is public by its own import
+__all__ = ['acos', 'acosh', 'asin', 'asinh', 'atan', 'atan2', 'atanh', 'betaln', 'cbrt', 'ceil', 'clip', 'copysign', 'cos', 'cosh', 'cross_entropy', 'degrees', 'digamma', 'dot', 'elu', 'erf', 'erfc', 'erfcx', 'erfinv', 'exp', 'exp2', 'expm1', 'floor', 'fmod', 'gamma', 'gelu', 'hardtanh', 'hypot', 'leaky_relu', 'lgamma', 'log', 'log10', 'log1mexp', 'log1p', 'log2', 'log_normal_cdf', 'log_sigmoid', 'log_softmax', 'logaddexp', 'logit', 'logsumexp', 'maximum', 'mean', 'minimum', 'mish', 'mod', 'normal_cdf', 'normal_pdf', 'normal_ppf', 'prod', 'radians', 'reciprocal', 'relu', 'remainder', 'sech', 'selu', 'sigmoid', 'sign', 'silu', 'sin', 'sinc', 'sinh', 'softmax', 'softplus', 'softsign', 'sqrt', 'square', 'step', 'tan', 'tanh', 'trunc', 'where', 'xlogy']
 
 identity: Primitive
 
@@ -105,13 +106,10 @@ Domain: x in (−∞, ∞).
 Derivative: 1 / (3 * y * y), where y is the result.
 Kinks: none.
 """
-ceil: _Of1
-"""ceil(x): ⌈x⌉, the smallest whole number that is not below x, in the type of x.
-
-Domain: x in (−∞, ∞).
-Derivative: 0.
-Kinks: x % 1 == 0; 0 there.
-"""
+@overload
+def ceil(x: Value) -> Value: ...
+@overload
+def ceil(x: float) -> int: ...
 @overload
 def clip(x: Value, lo: Operand, hi: Operand) -> Value: ...
 @overload
@@ -217,13 +215,10 @@ Domain: x in (−∞, ∞).
 Derivative: exp(x).
 Kinks: none.
 """
-floor: _Of1
-"""floor(x): ⌊x⌋, the largest whole number that is not above x, in the type of x.
-
-Domain: x in (−∞, ∞).
-Derivative: 0.
-Kinks: x % 1 == 0; 0 there.
-"""
+@overload
+def floor(x: Value) -> Value: ...
+@overload
+def floor(x: float) -> int: ...
 fmod: _Of2
 """fmod(a, b): the remainder of a / b with the sign of a, as in C.
 
@@ -545,13 +540,10 @@ Domain: x in (−∞, ∞).
 Derivative: square(sech(x)).
 Kinks: none.
 """
-trunc: _Of1
-"""trunc(x): the whole part of x, rounded toward zero, in the type of x.
-
-Domain: x in (−∞, ∞).
-Derivative: 0.
-Kinks: x != 0 and x % 1 == 0; 0 there.
-"""
+@overload
+def trunc(x: Value) -> Value: ...
+@overload
+def trunc(x: float) -> int: ...
 xlogy: _Of2
 """xlogy(a, b): a · log b, and 0 where a is 0, whatever b is.
 

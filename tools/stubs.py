@@ -114,7 +114,8 @@ from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
 Operand = Value | float | Fraction
-__all__ = {sorted(functions.__all__)!r}
+# what shadows builtins is public by its own import
+__all__ = {sorted(set(functions.__all__) - set(dir(builtins)))!r}
 
 identity: Primitive
 
@@ -125,6 +126,7 @@ def log_softmax(logits: Iterable[Any]) -> list[Any]: ...
 def where(c: Any, a: Any, b: Any) -> Any: ...
 """
 WRITTEN_OUT = {"softmax", "log_softmax", "where"}
+WHOLE = {"ceil", "floor", "trunc"}  # of floats an int
 
 
 def value_stub() -> str:
@@ -232,7 +234,8 @@ def overloads(name: str, names: list[str], rest: Iterable[str] = ()) -> Iterator
         ]
         typed = [f"{x}: {kind}" for x, kind in zip(names, kinds, strict=True)]
         inside = ", ".join([*["self"] * method, *typed, *(["/"] * method), *rest])
-        result = "float" if first is None else "Value"
+        plain = "int" if name in WHOLE else "float"
+        result = plain if first is None else "Value"
         yield "@overload"
         yield f"def {name}({inside}) -> {result}: ..."
 

@@ -6,10 +6,12 @@ from typing import Any, assert_type
 import tinygrad_scalar as tg
 from tinygrad_scalar import (
     Value,
+    ceil,
     compile,
     cross_entropy,
     derivative,
     exp,
+    floor,
     grad,
     hessian,
     hypot,
@@ -52,10 +54,14 @@ assert_type(x.log(2.0), Value)
 assert_type(round(x, 2), Value)
 assert_type(sin(x), Value)
 assert_type(sin(1.0) + 1, float)
+assert_type(floor(x), Value)
+assert_type(range(ceil(2.5) + floor(1)), range)
 assert_type(maximum(1.0, x), Value)
 assert_type(maximum(1.0, 2), float)
 assert_type(tg.sum([1.0, 2.0]), float)
 assert_type(tg.sum([x, 2.0]), Value)
+both_signs = tg.abs(x) + tg.pow(x, 2) + tg.round(x)
+assert_type(both_signs, Value)
 assert_type(tg.leaky_relu(x, slope=0.1), Value)
 assert_type(cross_entropy([x, y], 1), Value)
 assert_type(x < y, bool)

@@ -85,7 +85,9 @@ def _rows(primitives: Iterable[str | Primitive] | None, kinks: bool) -> list[Pri
     return rows
 
 
-def _named(name: str) -> Primitive:
+def _named(name: Any) -> Primitive:
+    """A row by its name, or by that of the function people call, such as `log`."""
+    name = getattr(name, "__name__", name)
     if name not in TABLE:
         close = get_close_matches(str(name), TABLE, n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
