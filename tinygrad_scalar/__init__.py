@@ -47,6 +47,7 @@ _ROOM_OF = {
     "to_mermaid": "drawing",
     "to_text": "drawing",
     "tree": "drawing",
+    "NoMachineCodeWarning": "compiler",
     "TraceError": "compiler",
     "compile": "compiler",
     "engines": "compiler",
@@ -56,7 +57,13 @@ _ROOM_OF = {
 _ROOMS = ("data", "drawing", "nn", "optim", "strategies", "testing")
 
 if TYPE_CHECKING:
-    from tinygrad_scalar.compiler import TraceError, engines, load_compiled, take
+    from tinygrad_scalar.compiler import (
+        NoMachineCodeWarning,
+        TraceError,
+        engines,
+        load_compiled,
+        take,
+    )
     from tinygrad_scalar.compiler import compile as compile
     from tinygrad_scalar.drawing import (
         Drawing,
@@ -99,6 +106,7 @@ __all__ = [
     "Drawing",
     "GradTable",
     "Interval",
+    "NoMachineCodeWarning",
     "Primitive",
     "TraceError",
     "UndefinedGradientError",

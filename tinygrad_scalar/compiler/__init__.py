@@ -12,9 +12,17 @@
 | `python/`, `arrays/`, `llvm/`, `vm/`, `c/` | an engine each |
 """
 
-from tinygrad_scalar.compiler.backends import engines
+from tinygrad_scalar.compiler.backends import NoMachineCodeWarning, engines
 from tinygrad_scalar.compiler.compiled import Compiled, compile, load_compiled
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.ir.trace import take
 
-__all__ = ["Compiled", "TraceError", "compile", "engines", "load_compiled", "take"]
+__all__ = [
+    "Compiled",
+    "NoMachineCodeWarning",
+    "TraceError",
+    "compile",
+    "engines",
+    "load_compiled",
+    "take",
+]

@@ -8,6 +8,7 @@ finite.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -20,6 +21,28 @@ MEDIUM, LONG, LARGE = 1_500, 5_000, 100_000
 FIRST_CALLS = 500  # until machine code of its own pays
 ENGINES = ("python", "numpy", "llvm", "cuda")
 _NEEDS = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy"), "cuda": ("cupy",)}
+
+
+_told: list[str] = []
+
+
+class NoMachineCodeWarning(UserWarning):
+    """`compile` runs without LLVM here, and says once in a process what brings it."""
+
+
+def tell_of_machine_code() -> None:
+    """Say to the caller of `compile`, the first time, what makes it faster; nothing where it is."""
+    fastest = _hosts()[-1]
+    if fastest == "llvm" or _told:
+        return
+    _told.append(fastest)
+    warnings.warn(
+        "compile: LLVM is not installed here, and the engine "
+        f'{fastest!r} runs the code: pip install "tinygrad_scalar[fast]" makes it machine code; '
+        f"engine={fastest!r} asks for this one without this warning",
+        NoMachineCodeWarning,
+        stacklevel=3,
+    )
 
 
 def engines() -> list[str]:

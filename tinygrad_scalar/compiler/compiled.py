@@ -19,7 +19,7 @@ from tinygrad_scalar.compiler.arguments import (
     width_of,
 )
 from tinygrad_scalar.compiler.arrays.namespaces import all_on_host
-from tinygrad_scalar.compiler.backends import check_engine, host_engine
+from tinygrad_scalar.compiler.backends import check_engine, host_engine, tell_of_machine_code
 from tinygrad_scalar.compiler.constants import is_constant, known_as, no_slope
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.ir.tape import TraceError
@@ -677,7 +677,8 @@ def compile(
 
     The function is run once on traced numbers; the flat table u(1)…u(n) that this gives is
     differentiated by the rows of the table of primitives and replayed by an engine: "python",
-    "numpy" or "llvm" (None takes the fastest installed). Arrays on a CUDA device are run there by
+    "numpy" or "llvm". None takes the fastest installed, and where that is not "llvm", a
+    NoMachineCodeWarning says once which extra brings it. Arrays on a CUDA device are run there by
     one generated kernel where CuPy is installed (extra `gpu`), on the caller's stream; the engine
     "cuda" sends NumPy's arrays there too.
 
@@ -750,6 +751,8 @@ def compile(
     (1.0, (4.0, 0.0))
     """
     settings = (argnums, engine, dtype, threads, max_paths, undefined, batch)
+    if engine is None:
+        tell_of_machine_code()
     if g is None:
         check_engine(engine)
         check_policy(undefined)

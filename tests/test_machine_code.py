@@ -1,0 +1,70 @@
+"""Where LLVM is missing `compile` says so once, and nowhere else anything is said."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+sys.modules.update(dict.fromkeys({missing!r}))
+from tinygrad_scalar import {names}
+f = compile(lambda x: x * x)
+@compile
+def g(x):
+    return x * x
+print(f.grad(3.0), g.grad(3.0), f.engine)
+"""
+SAID = "NoMachineCodeWarning: compile: LLVM is not installed here, and the engine "
+
+
+def run(missing, *options, names="compile", program=PROGRAM):
+    text = program.format(missing=missing, names=names)
+    return subprocess.run(
+        [sys.executable, *options, "-c", text], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "engine"), [(["llvmlite"], "numpy"), (["llvmlite", "numpy"], "python")]
+)
+def test_it_is_said_once_with_the_extra_that_brings_it(missing, engine):
+    done = run(missing)
+    assert done.stdout == f"6.0 6.0 {engine}\n"
+    assert done.stderr.count("Warning") == 1
+    assert f"<string>:5: {SAID}'{engine}' runs the code: pip install" in done.stderr
+    assert '"tinygrad_scalar[fast]" makes it machine code' in done.stderr
+
+
+def test_an_engine_that_is_asked_for_needs_no_words():
+    program = PROGRAM.replace("lambda x: x * x", "lambda x: x * x, engine='numpy'")
+    done = run(["llvmlite"], "-W", "error", program=program.replace("@compile", "@(lambda g: f)"))
+    assert (done.stdout, done.stderr) == ("6.0 6.0 numpy\n", "")
+
+
+def test_it_has_a_class_of_its_own_to_be_filtered_by():
+    program = "import warnings\n" + PROGRAM.replace(
+        "f = compile", 'warnings.simplefilter("ignore", NoMachineCodeWarning)\nf = compile'
+    )
+    done = run(["llvmlite"], names="NoMachineCodeWarning, compile", program=program)
+    assert (done.stdout, done.stderr) == ("6.0 6.0 numpy\n", "")
+
+
+def test_what_the_library_compiles_itself_says_nothing():
+    program = """
+import sys
+sys.modules.update(dict.fromkeys({missing!r}))
+from tinygrad_scalar import {names}
+X, y = [[0.0], [1.0]] * 20, [0, 1] * 20
+model = nn.MLP(1, [2, 1], seed=0)
+sgd = optim.SGD(model.parameters(), lr=0.1)
+nn.fit(model, X, y, loss=nn.binary_cross_entropy, optimizer=sgd, steps=60)
+print(testing.check_grad(lambda x: x * x, 3.0).modes)
+"""
+    done = run(["llvmlite"], "-W", "error", names="nn, optim, testing", program=program)
+    assert (done.stdout, done.stderr) == ("('reverse', 'forward', 'graph', 'tape')\n", "")
+
+
+def test_where_it_is_installed_nothing_is_said():
+    done = run([], "-W", "error")
+    assert (done.stdout, done.stderr) == ("6.0 6.0 llvm\n", "")
