@@ -1,5 +1,8 @@
-"""What holds for every test: how hypothesis draws its examples."""
+"""What holds for every test: how hypothesis draws its examples, and what a quick run is."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Under names of our own, since hypothesis has a profile "ci" already. No deadline and no check of
@@ -14,3 +17,28 @@ settings.load_profile("suite")
 
 # Programs for type checkers, wrong ones among them: test_typing.py hands them over.
 collect_ignore = ["typing"]
+
+# `pytest -m quick` is the first case of every test, random ones with few examples. Left out are the
+# files that start processes, clusters, compilers and browsers, train for long or try every fault,
+# and the tests that took over a second of a processor when they were last measured: long.txt.
+settings.register_profile("quick", settings.get_profile("suite"), max_examples=5)
+LONG = Path(__file__).with_name("long.txt").read_text(encoding="utf-8").split()
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "quick: the first case of every test that does not take long"
+    )
+    if config.option.markexpr == "quick" and config.getoption("--hypothesis-profile") is None:
+        settings.load_profile("quick")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest picks the tests by their marks
+def pytest_collection_modifyitems(items):
+    seen = set()
+    for item in items:
+        file, test = item.path.stem, item.nodeid.partition("[")[0]
+        named = f"{file}::{test.rpartition('::')[2]}"
+        if test not in seen and not {file, named}.intersection(LONG):
+            item.add_marker("quick")
+        seen.add(test)
