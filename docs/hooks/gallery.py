@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from textwrap import dedent
 from typing import Any
 
+from drawings import in_page
 from mkdocs.structure.files import File, Files
 
 _PICTURES = {
@@ -101,19 +102,19 @@ _PICTURES = {
     """,
 }
 
-# Wide pictures are scrolled, not shrunk beyond reading.
-_WIDE = "<style>.picture>svg{max-width:none}</style>\n"
-
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the page, and the pictures that stand in files of their own."""
     names: dict[str, Any] = {}
     lines = [
+        "---",
+        "hide: [toc]",
+        "---",
+        "",
         "# Gallery",
         "",
         "Each picture is what the code above it shows in a notebook.",
         "",
-        _WIDE,
     ]
     for i, (title, code) in enumerate(_PICTURES.items(), start=1):
         shown = _last(dedent(code), names)
@@ -138,7 +139,7 @@ def _last(code: str, names: dict[str, Any]) -> Any:
 def _as_page(shown: Any, path: str, title: str) -> Iterator[tuple[str, str | bytes | None]]:
     """What is shown, for the page: inline, or as a file that it refers to."""
     if hasattr(shown, "svg"):  # inline, so that it follows the page's scheme
-        yield f'<div class="picture" style="overflow:auto">{_one_line(shown.svg())}</div>', None
+        yield in_page(shown.svg()), None
     elif hasattr(shown, "html"):
         frame = (
             f'<iframe src="{path}.html" title="{title}" style="width:100%;height:680px;border:0">'
@@ -148,8 +149,3 @@ def _as_page(shown: Any, path: str, title: str) -> Iterator[tuple[str, str | byt
         yield rf"$$\displaystyle {shown.latex}$$", None
     else:
         yield f"![{title}]({path}.png){{ width=560 }}", shown._repr_png_()
-
-
-def _one_line(svg: str) -> str:
-    """Markdown ends a block of HTML at an empty line, and knows comments only between blocks."""
-    return " ".join(line for line in svg.splitlines() if line and not line.startswith("<!--"))
