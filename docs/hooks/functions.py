@@ -77,7 +77,7 @@ def _line(row: Any, public: bool, caption: str) -> str:
     formula = f'<span class="arithmatex">\\({escape(_formula(row))}\\)</span>'
     image = (
         f'<img src="functions/{row.name}.svg" loading="lazy" width="220" height="132" '
-        f'alt="{escape(row.name)} and its derivative"><br><small>{escape(caption)}</small>'
+        f'alt="{escape(row.name)} and its derivative"><small>{escape(caption)}</small>'
     )
     return (
         f'<tr><th scope="row">{name}<br>{formula}<br><small>{escape(meaning)}</small></th>'
@@ -88,8 +88,12 @@ def _line(row: Any, public: bool, caption: str) -> str:
 def _formula(row: Any) -> str:
     if row.arity is None:
         return str(row.latex.format("x_1", "x_2", all=r"x_1, \ldots, x_n"))
-    operands = row.__doc__.partition("(")[2].partition(")")[0].split(", ")
+    operands = _operands(row)
     return str(row.latex.format(*operands, all=", ".join(operands)))
+
+
+def _operands(row: Any) -> list[str]:
+    return str(row.__doc__).partition("(")[2].partition(")")[0].split(", ")
 
 
 # ── the plots ─────────────────────────────────────────────────────────────────────────────────
@@ -115,8 +119,10 @@ def _plot(row: Any) -> tuple[str, str]:
         axes.spines[["top", "right"]].set_visible(False)
         figure.subplots_adjust(left=0.12, right=0.98, bottom=0.13, top=0.97)
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    caption = f"others: {', '.join(f'{x:g}' for x in others)}" if others else ""
-    return text.getvalue(), caption
+    if row.arity is None:
+        return text.getvalue(), f"the others: {', '.join(f'{x:g}' for x in others)}"
+    named = zip(_operands(row)[1:], others, strict=True)
+    return text.getvalue(), ", ".join(f"{name} = {x:g}" for name, x in named)
 
 
 def _sampled(row: Any) -> tuple[Any, ...]:

@@ -10,11 +10,12 @@ import code
 import contextlib
 import io
 import json
+import re
 import traceback
 import warnings
 
 import tinygrad_scalar
-from tinygrad_scalar import Value, data, nn, optim, steps, to_dot, to_text
+from tinygrad_scalar import Value, data, draw, nn, optim, steps, to_text
 from tinygrad_scalar.expression import CONSTANTS, Expression
 
 FAILURES = (ArithmeticError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
@@ -36,13 +37,43 @@ def _row(number: int, node: Value, gradient: float) -> list[str]:
     return [node.label or f"#{number}", operation, f"{node.data:.10g}", slopes, f"{gradient:.10g}"]
 
 
-def evaluate(text: str, at: str) -> str:
-    """Value, gradient table, DOT text and formula of an expression, or the error it ends in."""
+# The label of a node or an edge in DOT text.
+_LABEL = re.compile(r'^(\s*\w+(?: -> \w+)? )\[label="((?:[^"\\]|\\.)*)"', re.MULTILINE)
+
+
+class Picture:
+    """The picture of an expression, laid out anew only where more than its numbers change."""
+
+    def __init__(self) -> None:
+        self.shown = ""  # the DOT text of what is laid out, without labels
+
+    def change(self, output: Value, moving: bool) -> dict[str, object]:
+        """What the page needs: `svg`, or while a slider moves the `labels` that are to be put in.
+
+        The layout is most of the work, and boxes that stay where they are can be read better.
+        """
+        drawing = draw(output)
+        labels = [
+            (part.strip(), text.split("\\n")) for part, text in _LABEL.findall(drawing.source)
+        ]
+        shape = _LABEL.sub(r"\1", drawing.source)
+        if moving and shape == self.shown:
+            return {"labels": labels}
+        self.shown = shape
+        return {"svg": drawing.svg()}
+
+
+_picture = Picture()
+
+
+def evaluate(text: str, at: str, moving: bool = False) -> str:
+    """Value, gradient table, picture and formula of an expression, or the error it ends in."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             _, output, leaves = _output(text, json.loads(at))
             table = output.backward()
+        picture = _picture.change(output, moving)
     except FAILURES as error:
         return json.dumps({"error": str(error)})
     return json.dumps(
@@ -52,7 +83,7 @@ def evaluate(text: str, at: str) -> str:
             "gradients": {name: repr(table.get(leaf, 0.0)) for name, leaf in leaves.items()},
             "table": [_row(i, node, table[node]) for i, node in enumerate(table, 1)],
             "edges": table.edges,
-            "dot": to_dot(output),
+            **picture,
             "formula": to_text(output),
             "warnings": [str(warning.message) for warning in caught],
             "steps": output.primitive is not None,

@@ -81,10 +81,11 @@
   for (const [i, tab] of tabs.entries()) {
     tab.addEventListener("click", () => choose(tab));
     tab.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!step) return;
+      const last = tabs.length - 1;
+      const next = { ArrowRight: i < last ? i + 1 : 0, ArrowLeft: i ? i - 1 : last, Home: 0, End: last };
+      if (!(event.key in next)) return;
       event.preventDefault();
-      choose(tabs[(i + step + tabs.length) % tabs.length], true);
+      choose(tabs[next[event.key]], true);
     });
   }
 
@@ -92,7 +93,8 @@
   const field = find("expression");
   const at = {};
   let busy = false;
-  let again = false;
+  let again = null; // whether a slider was moving, at the newest change that is not shown yet
+  let rest = 0;
 
   function fromLink() {
     const given = new URLSearchParams(window.location.hash.slice(1));
@@ -107,20 +109,27 @@
     return `${window.location.href.split("#")[0]}#${given}`;
   }
 
-  async function update() {
+  async function update(moving = false) {
     if (!ready) return;
     if (busy) {
-      again = true; // the newest state is shown, what came between is not computed
+      again = moving && again !== false; // the newest state is shown, what came between is not
       return;
     }
     busy = true;
-    const found = await ask("evaluate", field.value, at);
+    const found = await ask("evaluate", field.value, at, moving);
     busy = false;
     show(found);
-    if (again) {
-      again = false;
-      update();
-    }
+    if (again === null) return;
+    const next = again;
+    again = null;
+    update(next);
+  }
+
+  // While it moves, the picture keeps its layout; once it rests, the boxes fit their numbers again.
+  function moved() {
+    update(true);
+    window.clearTimeout(rest);
+    rest = window.setTimeout(() => update(), 200);
   }
 
   function show(found) {
@@ -133,7 +142,8 @@
     Object.assign(at, found.names);
     find("value").textContent = `${found.formula} = ${found.value}`;
     showSliders(found);
-    showPicture(found.svg);
+    if (found.svg) showPicture(found.svg);
+    else relabel(found.labels);
     showTable(found);
     window.history.replaceState(null, "", link());
   }
@@ -146,8 +156,9 @@
     }
     for (const row of place.children) {
       const name = row.dataset.name;
-      row.querySelector("output").textContent =
-        `${at[name]} · ∂/∂${name} = ${Number(found.gradients[name]).toPrecision(6)}`;
+      const slope = Number(found.gradients[name]).toPrecision(6);
+      row.querySelector("[aria-hidden]").textContent = `${at[name]} · ∂/∂${name} = ${slope}`;
+      row.querySelector("input").setAttribute("aria-valuetext", `${at[name]}, derivative ${slope}`);
     }
   }
 
@@ -162,9 +173,11 @@
     input.value = at[name];
     input.addEventListener("input", () => {
       at[name] = Number(input.value);
-      update();
+      moved();
     });
-    row.append(title, input, document.createElement("output"));
+    const told = document.createElement("span"); // the slider itself tells a screen reader
+    told.setAttribute("aria-hidden", "true");
+    row.append(title, input, told);
     return row;
   }
 
@@ -178,6 +191,17 @@
     picture.setAttribute("role", "img");
     picture.setAttribute("aria-label", `computational graph of ${field.value}`);
     find("picture").replaceChildren(document.adoptNode(picture));
+  }
+
+  // Each label goes to the node or edge of its name; of edges side by side to the next one.
+  function relabel(labels) {
+    const places = {};
+    for (const title of find("picture").querySelectorAll(".node > title, .edge > title"))
+      (places[title.textContent] ??= []).push(title.parentNode);
+    for (const [part, lines] of labels) {
+      const texts = places[part.replace(" -> ", "->")]?.shift()?.querySelectorAll("text") ?? [];
+      for (const [i, text] of [...texts].entries()) text.textContent = lines[i] ?? "";
+    }
   }
 
   function showTable(found) {
@@ -196,7 +220,7 @@
       `${found.edges} edges: ${found.edges} multiplications, ${found.edges} additions`;
   }
 
-  field.addEventListener("input", update);
+  field.addEventListener("input", () => update());
   find("link").addEventListener("click", async () => {
     await navigator.clipboard?.writeText(link());
     status.textContent = "The link is copied.";
@@ -246,7 +270,8 @@
   find("restart").addEventListener("click", () => {
     worker?.terminate();
     waiting.clear();
-    busy = again = more = false;
+    busy = more = false;
+    again = null;
     told.textContent = "";
     startWorker();
   });

@@ -47,11 +47,7 @@ async function start() {
 }
 
 const calls = {
-  evaluate(text, at) {
-    const found = JSON.parse(api.evaluate(text, JSON.stringify(at)));
-    if (found.dot) found.svg = self.layout(found.dot, "svg");
-    return found;
-  },
+  evaluate: (text, at, moving) => JSON.parse(api.evaluate(text, JSON.stringify(at), moving)),
   steps: (text, at) => JSON.parse(api.steps_page(text, JSON.stringify(at))),
   push(line) {
     prompt ??= api.Prompt();

@@ -104,7 +104,7 @@ def table(browser):
 
 def test_the_table_is_the_engines(playground):
     type_expression(playground, "x*y + exp(x*y)")
-    until(playground, lambda: "exp(x" in part(playground, "value").text)
+    until(playground, lambda: "exp(x × y)" in part(playground, "value").text)
     x, y = Value(1.0, label="x"), Value(1.0, label="y")
     gradients = (x * y + exp(x * y)).backward()
     assert float(table(playground)["x"]) == pytest.approx(gradients[x], rel=1e-9)
