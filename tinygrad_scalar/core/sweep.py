@@ -191,7 +191,7 @@ def fire(output: Value, seed: float, order: list[Value], stamp: int) -> Any:
     """
     mul, add, sub, div, neg, power = _MUL, _ADD, _SUB, _DIV, _NEG, _POW
     on_floats = ON_FLOATS if context.plain else {}  # else what they evaluate may be counted
-    gradients: Any = array("d", bytes(8 * len(order))) if _COMPILED else []
+    gradients = _room(len(order))
     sent: Any = None if _COMPILED else gradients.append
     i = 0
     output._sent = seed
@@ -251,11 +251,16 @@ def fire(output: Value, seed: float, order: list[Value], stamp: int) -> Any:
     return gradients
 
 
+def _room(count: int) -> Any:
+    """Where that many gradients go: doubles, of the compiled node."""
+    return array("d", bytes(8 * count)) if _COMPILED else []
+
+
 def received(nodes: Sequence[Value], stamp: int) -> Any:
     """The gradients that have come to nodes which send none on; 0 to those not reached."""
     if not _COMPILED:
         return [node._sent if node._sweep == stamp else 0.0 for node in nodes]
-    gradients: Any = array("d", bytes(8 * len(nodes)))
+    gradients = _room(len(nodes))
     for i, node in enumerate(nodes):
         gradients.data.as_doubles[i] = node._sent if node._sweep == stamp else 0.0
     return gradients
