@@ -12,7 +12,7 @@ It measures, and writes into benchmarks/results/eager.json (or eager_compiled.js
 5. wide graphs, a chain and a step of a GPT beside a plain `Value` of thirty lines; `grad` beside
    Values by hand; `create_graph` beside a naive pass over Values; a row of one's own in a batch
    beside the same written inline (see against_plain.py). Medians are nanoseconds an operation of
-   wide graphs and points of a batch, microseconds a gradient, milliseconds a `create_graph`.
+   wide graphs, microseconds a gradient, milliseconds a `create_graph` or a batch.
 """
 
 import argparse

@@ -23,6 +23,10 @@ above it; `python -m benchmarks` runs them all. All engines take turns within on
 results were found equal, since the speed of a machine drifts: **ratios say more than times**.
 `times ours` is how many times our time the other one takes. What is measured, and how, is what the
 script itself says.
+
+Most of micrograd's time is the cyclic collector's, which its graphs give work to, so its ratio
+moves from run to run. Tracing and compiling a function is paid once; it takes some microseconds an
+operation where stretches repeat, and some ten times that where nothing does: see `unseen` below.
 """
 
 
