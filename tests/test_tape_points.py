@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from tinygrad_scalar import (
     value_and_grad,
 )
 
+EVERY = pytest.mark.parametrize("engine", [name for name in engines() if name != "cuda"])
 X0 = np.array([-1.2, 1.0, 0.5])
 
 
@@ -252,3 +254,77 @@ def test_functions_of_numbers_name_compile_for_an_array(f):
     with pytest.raises(TypeError, match=r"one real number, not ndarray: .* compile"):
         f(np.array([1.0, 2.0]))
     assert softmax(np.zeros(2)) == [0.5, 0.5]
+
+
+# ── called again and again ────────────────────────────────────────────────────────────────────
+def branching(s, v, rows):
+    total = s * sum(sin(x) * x for x in v)
+    for row in rows:
+        total = total + row[0] * exp(row[-1]) - sum(row)
+    return total if v[0] > 0 else total / s
+
+
+GIVEN = {
+    "lists": (0.5, [1.0, -2.0, 3.0], [[1.0, 2.0], [3.0, 4.0], [-5.0, 6.0]]),
+    "lists that differ": (0.5, [1.0, -2.0], [[1.0], [3.0, 4.0], [-5.0, 6.0, 7.0]]),
+    "arrays": (0.5, np.array([1.0, -2.0, 3.0]), np.array([[1.0, 2.0], [3.0, 4.0]])),
+    "an array in steps": (0.5, np.arange(12.0)[1::4], np.ones((3, 2)).T),
+    "whole numbers": (1, np.array([1, 2, 3]), np.array([[1, 2], [3, 4]])),
+    "an array and lists": (0.5, np.array([1.0, -2.0]), [[1.0, 2.0], [3.0, 4.0]]),
+    "no rows": (0.5, np.array([1.0, -2.0]), np.zeros((0, 2))),
+    "tuples": (0.5, (1.0, -2.0), ([1.0, 2.0], [3.0, 4.0])),
+}
+
+
+def turned(arguments):
+    """Others of the same structure, on the other side of the branch."""
+    return (
+        arguments[0] * 3,
+        type(arguments[1])([-1.5, *arguments[1][1:]])
+        if not isinstance(arguments[1], np.ndarray)
+        else np.array([-1.5, *arguments[1][1:]]),
+        arguments[2],
+    )
+
+
+@EVERY
+@pytest.mark.parametrize("name", GIVEN)
+def test_the_tenth_call_gives_what_the_first_gave(engine, name):
+    f = compile(branching, batch=False, engine=engine)
+    for arguments in (GIVEN[name], turned(GIVEN[name]), GIVEN[name]):
+        first = f(*arguments), f.grad(*arguments), f.value_and_grad(*arguments)
+        expected = value_and_grad(branching)(*arguments)
+        alike(first[2], expected)
+        for _ in range(4):
+            alike((f(*arguments), f.grad(*arguments), f.value_and_grad(*arguments)), first)
+
+
+@EVERY
+def test_other_shapes_kinds_and_numbers_after_many_calls(engine):
+    f = compile(lambda v: sum(x * x for x in v) / v[0], batch=False, engine=engine)
+    v = np.array([2.0, 1.0])
+    for _ in range(5):
+        kept = f.value_and_grad(v)[1]
+    v[:] = 4.0, 8.0
+    assert f.value_and_grad(v)[1].tolist() == [1 - 4.0, 4.0]
+    assert kept.tolist() == [0.75, 1.0]  # its own, whatever is called later
+    assert f.value_and_grad([4.0, 8.0])[1] == [-3.0, 4.0]
+    assert f.value_and_grad(np.array([1.0, 2.0, 3.0]))[0] == 14.0
+    assert f.value_and_grad(np.array([4.0, 8.0], np.float32))[1].dtype == np.float32
+    assert f.value_and_grad(np.array([4, 8]))[1].tolist() == [-3.0, 4.0]
+    assert math.isnan(f.value_and_grad(np.array([math.nan, 1.0]))[0])
+    assert f.value_and_grad(np.array([1e200, 1e200]))[1].tolist()[1] == pytest.approx(2.0)
+    with pytest.raises(ZeroDivisionError, match="division"):
+        f.value_and_grad(np.array([0.0, 1.0]))
+    with pytest.raises(TypeError, match="positional argument"):
+        f.value_and_grad(v, v)
+
+
+@EVERY
+def test_threads_do_not_share_what_they_compute(engine):
+    f = compile(lambda v: sum(sin(x) for x in v), batch=False, engine=engine)
+    points = [np.full(50, float(k)) for k in range(8)]
+    expected = [f.grad(x).tolist() for x in points]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            assert [x.tolist() for x in pool.map(f.grad, points)] == expected

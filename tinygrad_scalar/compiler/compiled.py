@@ -126,8 +126,8 @@ class Compiled:
         if call.size == 0:
             return empty(call, self.dtype)
         path, outputs = self._outputs(own, VALUE, call)
-        if not options and _of_numbers(call):
-            self._make_entry("value", call, own, VALUE, path, path.tree)
+        if not options:
+            self._make_entry("value", call, own, VALUE, path, lambda: path.tree)
         return returned(path.tree, outputs, call)
 
     def grad(self, *args: Any, **options: Any) -> Any:
@@ -144,8 +144,11 @@ class Compiled:
         if call.size == 0:
             return self._no_gradient(call, chosen, places)
         path, outputs = self._outputs(own, Request("grad", places), call)
-        if not options and _of_numbers(call):
-            tree = self._mirrored(call, chosen, [None] * len(places))
+        if not options:
+
+            def tree() -> Any:
+                return self._mirrored(call, chosen, [None] * len(places))
+
             self._make_entry("grad", call, own, Request("grad", places), path, tree)
         return self._mirrored(call, chosen, outputs)
 
@@ -163,9 +166,12 @@ class Compiled:
         if call.size == 0:
             return empty(call, self.dtype), self._no_gradient(call, chosen, places)
         path, outputs = self._outputs(own, Request("both", places), call)
-        if not options and _of_numbers(call):
-            tree = self._mirrored(call, chosen, [None] * len(places))
-            self._make_entry("both", call, own, Request("both", places), path, (None, tree))
+        if not options:
+
+            def tree() -> Any:
+                return None, self._mirrored(call, chosen, [None] * len(places))
+
+            self._make_entry("both", call, own, Request("both", places), path, tree)
         return outputs[0], self._mirrored(call, chosen, outputs[1:])
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -557,14 +563,22 @@ class Compiled:
         return evaluated(own, request, call)
 
     def _make_entry(
-        self, mode: str, call: Call, own: Specialisation, request: Request, path: Path, tree: Any
+        self,
+        mode: str,
+        call: Call,
+        own: Specialisation,
+        request: Request,
+        path: Path,
+        tree: Callable[[], Any],
     ) -> None:
-        """Machine code that is called directly from now on for numbers of this structure.
+        """What is called directly from now on for one point of this structure.
 
         At the second call: many a function is called but once.
         """
         if (
-            call.xp is not None
+            call.size is not None
+            or call.xp is not None
+            or any(one.key and one.key[0] == "constant" for one in call.arguments)
             or host_engine(self.engine) != "llvm"
             or self.dtype != "float64"
             or path.leaves
@@ -578,8 +592,11 @@ class Compiled:
             return
         entries = path.entries  # these, although another thread may have the path written out
         if key not in entries:
-            made = own.kernel(path, request, None)
-            entries[key] = made.entry(call.key, places_in(tree, itertools.count()))
+            count, made = itertools.count(), own.kernel(path, request, None)
+            arguments = [
+                places_in(one.mirrored([None] * len(one.columns)), count) for one in call.arguments
+            ]
+            entries[key] = made.entry(arguments, places_in(tree(), itertools.count()))
         entry = entries[key]
         if entry is not None:
             self._entries[mode] = entry.call
@@ -622,11 +639,6 @@ class Compiled:
 
     def __reduce__(self) -> Any:
         return pickled(self)
-
-
-def _of_numbers(call: Call) -> bool:
-    """Whether a call is one point without arrays."""
-    return call.size is None and not any(key and key[0] == "array" for key in call.key)
 
 
 def dtype_named(dtype: Any) -> str:

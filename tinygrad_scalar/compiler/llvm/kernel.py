@@ -19,6 +19,7 @@ from tinygrad_scalar.compiler.ir.lower import lowered, template_of
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.schedule import scheduled
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER, ieee
+from tinygrad_scalar.compiler.llvm import array_entry
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import functions
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
@@ -132,14 +133,20 @@ class Kernel:
         self.pool: list[Any] = []
         self.scratch = writer.slot_count
 
-    def entry(self, keys: Sequence[Any], tree: Any) -> Entry | None:
-        """The point as a built-in function of Python floats and lists; None if it cannot be."""
+    def entry(self, arguments: Sequence[Any], tree: Any) -> Any:
+        """What is called with floats and lists, or with arrays; None if it cannot be.
+
+        Both are structures of places, see `Text`.
+        """
         program = self.program
         size = program.inputs + len(program.outputs) + self.scratch
-        if program.parameters or self.callbacks.thunks or size > LIMIT or not possible(keys, tree):
+        if program.parameters or self.callbacks.thunks or size > LIMIT:
             return None
+        if not possible(arguments, tree):
+            lasting = self.left is None and array_entry.possible(arguments, tree)
+            return array_entry.ArrayEntry(self, arguments, tree) if lasting else None
         sizes = (program.inputs, len(program.outputs), self.scratch)
-        text = Text(keys, tree, sizes, self.module.address("point"), self.left)
+        text = Text(arguments, tree, sizes, self.module.address("point"), self.left)
         self.left = self.left and 1  # when the entry gives up
         return Entry(Module(text.module(), SMALL), self.module)
 

@@ -10,14 +10,27 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 LIMIT = 1_000_000  # numbers in and out: their buffers are part of the module
+SEVERAL = 500  # lists, tuples and numbers that are written out in the code
 _FASTCALL = 0x80
 # Offsets in an object: its type; the number of a float, the length of a list; items.
 TYPE, NUMBER, LENGTH, ITEMS = 8, 16, 16, 24
+
+
+class Block(NamedTuple):
+    """The places of the numbers of an array: from one on, in this shape."""
+
+    start: int
+    shape: tuple[int, ...]
+
+    def within(self, numbers: Any) -> Any:
+        """What stands there, as a view."""
+        return numbers[self.start : self.start + math.prod(self.shape)].reshape(self.shape)
 
 
 class _Definition(ctypes.Structure):
@@ -53,18 +66,21 @@ def _api(name: str) -> int:
 
 
 class Text:
-    """The entry's assembly: `keys` say which arguments are numbers and which lists; `tree` is the
-    structure of the result, with positions of outputs in it."""  # noqa: D205, D209
+    """The entry's assembly.
+
+    `arguments` and `tree` are the structures of arguments and result, with the places of their
+    numbers, a range for those of a flat list.
+    """
 
     def __init__(
         self,
-        keys: Sequence[Any],
+        arguments: Sequence[Any],
         tree: Any,
         sizes: tuple[int, int, int],
         point: int,
         left: int | None = None,
     ) -> None:
-        self.keys, self.tree, self.point, self.left = keys, tree, point, left
+        self.arguments, self.tree, self.point, self.left = arguments, tree, point, left
         self.inputs, self.outputs, self.slots = sizes
         self.lines: list[str] = []
         self.unfilled: list[tuple[str, Any]] = []  # items of lists and tuples, and their structure
@@ -143,7 +159,7 @@ class Text:
 @left = internal global i64 {0 if self.left is None else self.left}
 define ptr @entry(ptr %self, ptr %args, i64 %count) nounwind {{
 entry:
-  %right = icmp eq i64 %count, {len(self.keys)}
+  %right = icmp eq i64 %count, {len(self.arguments)}
   br i1 %right, label %begin, label %nothing
 begin:
 {body}
@@ -171,36 +187,49 @@ nothing:
 
     def _take_apart(self) -> None:
         """Copy the numbers of the arguments to their buffer."""
-        position = 0
-        for i, key in enumerate(self.keys):
-            place = self.add(f"getelementptr inbounds ptr, ptr %args, i64 {i}")
-            thing = self.add(f"load ptr, ptr {place}")
-            if key == 0:
-                self._number(thing, f"{position}")
-                position += 1
-            else:
-                self._list(thing, position, key[1])
-                position += key[1]
+        for i, argument in enumerate(self.arguments):
+            self._thing(self._item("%args", str(i)), argument)
+
+    def _thing(self, thing: str, places: Any) -> None:
+        """A number, or a list of them or of lists, to its places."""
+        if isinstance(places, int):
+            self._number(thing, str(places))
+        elif isinstance(places, range):
+            self._flat(thing, str(places.start), len(places))
+        elif not _alike(places):
+            items = self._items(thing, len(places))
+            for i, inner in enumerate(places):
+                self._thing(self._item(items, str(i)), inner)
+        else:
+            items, width = self._items(thing, len(places)), len(places[0])
+            k, top, after = self.loop()
+            offset = self.add(f"add i64 {self.add(f'mul i64 {k}, {width}')}, {places[0].start}")
+            self._flat(self._item(items, k), offset, width)
+            self.end_loop(k, top, after, len(places))
+
+    def _flat(self, thing: str, position: str, length: int) -> None:
+        """A list of numbers, to the places from a position on."""
+        items = self._items(thing, length)
+        k, top, after = self.loop()
+        self._number(self._item(items, k), self.add(f"add i64 {k}, {position}"))
+        self.end_loop(k, top, after, length)
+
+    def _items(self, thing: str, length: int) -> str:
+        """The items of a list of that length."""
+        self.expect_type(thing, list)
+        size = self.field(thing, LENGTH, "i64")
+        self.go_on_if(self.add(f"icmp eq i64 {size}, {length}"))
+        return self.field(thing, ITEMS)
+
+    def _item(self, items: str, k: str) -> str:
+        place = self.add(f"getelementptr inbounds ptr, ptr {items}, i64 {k}")
+        return self.add(f"load ptr, ptr {place}")
 
     def _number(self, thing: str, position: str) -> None:
         self.expect_type(thing, float)
         number = self.field(thing, NUMBER, "double")
         place = self.add(f"getelementptr inbounds double, ptr @x_buffer, i64 {position}")
         self.lines.append(f"  store double {number}, ptr {place}")
-
-    def _list(self, thing: str, position: int, length: int) -> None:
-        self.expect_type(thing, list)
-        size = self.field(thing, LENGTH, "i64")
-        self.go_on_if(self.add(f"icmp eq i64 {size}, {length}"))
-        if not length:
-            return
-        items = self.field(thing, ITEMS)
-        k, top, after = self.loop()
-        place = self.add(f"getelementptr inbounds ptr, ptr {items}, i64 {k}")
-        item = self.add(f"load ptr, ptr {place}")
-        offset = self.add(f"add i64 {k}, {position}")
-        self._number(item, offset)
-        self.end_loop(k, top, after, length)
 
     def _call(self) -> None:
         """Run the program, and give up where a guard failed or a number is not finite."""
@@ -280,19 +309,25 @@ class Entry:
         self.call: Any = make(ctypes.addressof(self.definition), (module, program), None)
 
 
-def _simple(tree: Any) -> bool:
-    return isinstance(tree, (int, range)) or (
-        tree.__class__ in (list, tuple) and all(map(_simple, tree))
-    )
+def _containers(tree: Any, kinds: Sequence[type]) -> int:
+    """How many lists and tuples a structure is made of; too many, where it has anything else."""
+    if isinstance(tree, (int, range)) or (kinds == (list,) and _alike(tree)):
+        return 1
+    return 1 + sum(_containers(x, kinds) for x in tree) if tree.__class__ in kinds else SEVERAL
 
 
-def possible(keys: Sequence[Any], tree: Any) -> bool:
-    """Whether all arguments are numbers or flat lists of them, and the result lists and tuples."""
+def _alike(places: Any) -> bool:
+    """Whether these are lists of numbers, all of one length."""
     return (
-        available()
-        and _simple(tree)
-        and all(
-            key == 0 or (key[0] == "list" and len(key) == 2 and isinstance(key[1], int))
-            for key in keys
-        )
+        places.__class__ is list
+        and len(places) > 0
+        and all(each.__class__ is range and len(each) == len(places[0]) for each in places)
     )
+
+
+def possible(arguments: Sequence[Any], tree: Any) -> bool:
+    """Whether all arguments are numbers or lists of them, and the result lists and tuples."""
+    several = sum(_containers(each, (list,)) for each in arguments) + _containers(
+        tree, (list, tuple)
+    )
+    return available() and several < SEVERAL
