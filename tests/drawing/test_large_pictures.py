@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tinygrad_scalar import Value, maximum, nn, scope, topological_order
+from tinygrad_scalar import Value, dot, logsumexp, maximum, nn, scope, topological_order
 from tinygrad_scalar.drawing import draw, steps, to_dot, to_latex
 from tinygrad_scalar.drawing.clearance import cleared
 from tinygrad_scalar.drawing.sections import cuts
@@ -202,6 +202,87 @@ def test_neurons_stand_in_their_order_in_small_and_large_pictures(sizes, inputs)
     weights = heights(svg, ["w[0]", "w[1]"])
     assert all(column == sorted(column) for column in neurons)
     assert not weights or weights[:2] == ["w[0]", "w[1]"]
+
+
+@pytest.mark.parametrize("direction", ["LR", "TB"])
+@pytest.mark.parametrize("nouts", [2, 3, 4, 10])
+def test_several_outputs_and_what_goes_into_them_stand_in_their_order(nouts, direction):
+    xs = [Value(0.5, label="x0"), Value(-1.0, label="x1")]
+    svg = draw(nn.Layer(2, nouts, seed=0)(xs), direction=direction).svg()
+    places = re.findall(r'x="([\d.-]+)" y="([\d.-]+)"[^>]*>(neurons\[\d\]|x\d)<', svg)
+    along = 1 if direction == "LR" else 0
+    found = [name for *_, name in sorted(places, key=lambda place: float(place[along]))]
+    assert [name for name in found if name[0] == "n"] == [f"neurons[{i}]" for i in range(nouts)]
+    assert [name for name in found if name[0] == "x"] == ["x0", "x1"]
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_inputs_of_a_frame_stand_in_their_order_at_every_depth(depth):
+    assert heights(draw(network(3, [4, 4, 1]), depth=depth).svg(), ["x0", "x1", "x2"]) == [
+        "x0",
+        "x1",
+        "x2",
+    ]
+
+
+def test_operands_stand_in_their_order_where_others_take_them_too():
+    logits = [Value(x, label=f"logit{i}") for i, x in enumerate([1.0, 2.0, 0.5, -1.0])]
+    names = [x.label for x in logits]
+    assert heights(draw(logsumexp(logits) - logits[1]).svg(), names) == names
+
+
+def test_frames_stand_in_the_order_of_what_they_give():
+    x, h, c = Value(0.5, label="x"), Value(0.1, label="h"), Value(0.2, label="c")
+    gates = {}
+    for name in ("forget", "input", "candidate", "output"):
+        with scope(name):
+            gates[name] = (Value(0.3, label="w") * x + Value(-0.2, label="u") * h).tanh()
+    cell = gates["forget"] * c + gates["input"] * gates["candidate"]
+    assert heights(draw(gates["output"] * cell.tanh()).svg(), gates) == list(gates)
+
+
+def test_leaves_in_large_numbers_fold():
+    xs, ws = ([Value(float(i), label=f"{name}{i}") for i in range(60)] for name in "xw")
+    svg = draw(dot(xs, ws)).svg()
+    assert heights(svg, ["x × 60", "w × 60"]) == ["x × 60", "w × 60"]
+    assert "x59" in draw(dot(xs, ws), fold=False, max_nodes=None).source
+
+
+@pytest.mark.parametrize("direction", ["LR", "TB"])
+def test_the_legend_stands_beside_frames(direction):
+    z = network(2, [2, 1])
+    z.backward()
+    svg = draw(z, color="grad", direction=direction).svg()
+    frame = re.search(r'class="cluster scope">.*?<path [^>]*d="M([^"]*)"', svg, re.DOTALL)[1]
+    xs = [float(x) for x in re.findall(r"([\d.-]+),[\d.-]+", frame)]
+    legend = float(re.search(r'x="([\d.-]+)"[^>]*>\|gradient\|<', svg)[1])
+    assert not min(xs) <= legend <= max(xs)
+
+
+def test_titles_of_frames_stand_above_them_also_over_a_note():
+    z = network(2, [2, 1])
+    z.backward()
+    z.backward()
+    svg = draw(z).svg()
+    assert (
+        heights(
+            svg,
+            [
+                "MLP",
+                "w[0]",
+                "Σ grad: a sum over several calls of backward; draw(table) shows one call",
+            ],
+        )[0]
+        == "MLP"
+    )
+
+
+@pytest.mark.parametrize("label", ["a word " * 30, "unbroken" * 30, "w" * 1000])
+def test_a_long_label_takes_several_lines(label):
+    svg = draw(Value(1.0, label=label) * 2.0).svg()
+    assert size(svg)[0] <= 1000
+    shown = "".join(texts(svg)).replace(" ", "")
+    assert label.replace(" ", "") in shown
 
 
 def test_calls_fold_unless_asked_not_to():

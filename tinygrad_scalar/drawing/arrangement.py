@@ -14,10 +14,11 @@ _KNOTS = 1.5  # edges between lines, for each line, that circles bear
 class Arrangement(NamedTuple):
     """The form and the lines of a picture."""
 
-    compact: bool = False  # operations stand in their Value's box
-    ranks: Mapping[Place, int] = {}  # of what is wrapped into lines
-    columns: int = 0  # of a line
-    fits: bool = False  # the page, a little smaller if need be
+    compact: bool  # operations stand in their Value's box
+    ranks: Mapping[Place, int]  # the columns
+    wrapped: bool  # into lines
+    columns: int  # of a line
+    fits: bool  # the page, a little smaller if need be
 
 
 def arranged(
@@ -40,12 +41,15 @@ def _in_form(choice: Choice, page: Page, compact: bool) -> Arrangement:
     columns = page.columns([node for node in nodes if id(node) not in home], compact)
     fits = page.fits(nodes, home, choice.scopes, SHRUNK, compact)
     if fits or max(rank.values(), default=0) < columns:
-        return Arrangement(compact, {}, columns, fits)
-    return Arrangement(compact, rank, columns, page.fits_wrapped(nodes, home, columns, compact))
+        return Arrangement(compact, rank, False, columns, fits)
+    fits = page.fits_wrapped(nodes, home, columns, compact)
+    return Arrangement(compact, rank, True, columns, fits)
 
 
 def _in_knots(choice: Choice, made: Arrangement) -> bool:
     """Whether so many edges lead from line to line that no one could follow them."""
+    if not made.wrapped:
+        return False
     lines = {place: rank // made.columns for place, rank in made.ranks.items()}
     between = between_lines(choice.nodes, choice.home, lines)
     return len(between) > _KNOTS * (1 + max(lines.values(), default=0))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.drawing.folding import Folds, folded_calls
-from tinygrad_scalar.drawing.loops import folded_loops
+from tinygrad_scalar.drawing.loops import folded_leaves, folded_loops
 from tinygrad_scalar.drawing.paging import SHRUNK, SMALL, Page
 from tinygrad_scalar.drawing.scopes import Scope, chosen_scopes, closed_scopes, outermost
 from tinygrad_scalar.drawing.sections import sections
@@ -48,12 +48,14 @@ def chosen(
     choice = _closed(kept, scopes, folds, depth, max_nodes, page)
     fits = max_nodes is None or choice.shown <= max_nodes
     if fold and max_nodes is not None and not (fits and _fits(choice, page)):
-        grouped = {id(node) for group in folds.groups for node in group.nodes}
-        loops = folded_loops([node for node in kept if id(node) not in grouped], scopes)
-        if loops.groups:
-            both = Folds(folds.groups + loops.groups, folds.titles | loops.titles)
-            inside = {id(node): g.scope for g in loops.groups for node in g.nodes}
-            folded = _closed(kept, scopes | inside, both, depth, max_nodes, page)
+        found = folds
+        for fold_more in (folded_loops, folded_leaves):
+            grouped = {id(node) for group in found.groups for node in group.nodes}
+            more = fold_more([node for node in kept if id(node) not in grouped], scopes)
+            found = Folds(found.groups + more.groups, found.titles | more.titles)
+        if found.groups != folds.groups:
+            inside = {id(node): g.scope for g in found.groups for node in g.nodes if g.scope}
+            folded = _closed(kept, scopes | inside, found, depth, max_nodes, page)
             if folded.shown <= _WORTH * choice.shown:
                 return folded
     return choice

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tinygrad_scalar.drawing.boxes import Box, Bundle
 from tinygrad_scalar.drawing.forms import Blocks, Form
-from tinygrad_scalar.drawing.labels import dot_text, number_text, width_of
+from tinygrad_scalar.drawing.labels import dot_text, in_lines, number_text, width_of
 from tinygrad_scalar.drawing.lines import edge
 from tinygrad_scalar.drawing.looks import look_of, symbol_of
 from tinygrad_scalar.drawing.scene import slopes
@@ -34,10 +34,11 @@ class Circles(Form):
             number = seen.numbers[id(node)]
             scope = seen.scopes.get(id(node), ()) if seen.scopes else ()
             values, operations = found.get(scope) or found.setdefault(scope, ([], []))
-            name = self.name(node)
+            name = in_lines(self.name(node)) if seen.columns else self.name(node)
             mark = f" id=u{number}" if ids else ""
             if len(name) > _SHORT:
-                mark += f" width={width_of(name, 11) / 72:.2f}"
+                widest = max(width_of(line, 11) for line in name.split("\n"))
+                mark += f" width={widest / 72:.2f}"
             text = self.caption(node, name)
             values.append(f'  u{number} [label="{text}"{look(node, name)}{mark}]\n')
             if node.primitive is not None:
@@ -51,7 +52,7 @@ class Circles(Form):
 
     def _used_once(self) -> set[int]:
         """What one operation alone takes can stand in the order of its operands; in a page."""
-        if not self.seen.columns or self.seen.ranks or len(self.seen.nodes) > LARGE:
+        if not self.seen.columns or self.seen.wrapped or len(self.seen.nodes) > LARGE:
             return set()
         uses = Counter(id(parent) for node in self.seen.order for parent in node.parents)
         return {key for key, times in uses.items() if times == 1}
@@ -70,7 +71,7 @@ class Circles(Form):
     def edges(self) -> Iterator[str]:
         """From each Value to the operations that it goes into, and from these to their Values."""
         label = "xlabel" if self.dense else "label"
-        if len(self.seen.nodes) > LARGE and not self.dense and self.seen.ranks:
+        if len(self.seen.nodes) > LARGE and not self.dense and self.seen.wrapped:
             label = "headlabel"
         yield from self._operands(label)
         yield from self._bundles(label)

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import html
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 from tinygrad_scalar.drawing.boxes import Box, Bundle
+from tinygrad_scalar.drawing.columns import net
+from tinygrad_scalar.drawing.contents import contents
 from tinygrad_scalar.drawing.forms import Blocks, Form
 from tinygrad_scalar.drawing.labels import html_text, number_text, width_of
 from tinygrad_scalar.drawing.lines import edge, turned
 from tinygrad_scalar.drawing.looks import role_colours
-from tinygrad_scalar.drawing.scene import Scene, slopes
+from tinygrad_scalar.drawing.scene import slopes
 from tinygrad_scalar.drawing.terms import operation_text
 
 _PLACES = 8  # operands that have a place of their own
-_KINDS = 3  # of operations that a closed scope names
-_INPUTS = 4  # plain numbers that a closed scope shows
-_DIGITS = re.compile(r"[0-9]+")
-_NET = 24  # edges between closed scopes that make a net
 SIDES = {"LR": (":e", ":w"), "TB": (":s", ":n")}  # where the edges of a net leave and arrive
 _TAG = re.compile(r"<[^>]*>")
 _SLOPE = "#bc4c00"  # of local derivatives
@@ -39,8 +37,9 @@ class Compact(Form):
         super().__init__(*sheet)
         seen = self.seen
         self._net = net(seen)
-        # Graphviz stacks columns from the bottom to the top.
-        self._upwards = self.look.direction == "LR" and not seen.ranks and not self._net
+        # From left to right, Graphviz stacks what stands in frames from the bottom to the top.
+        straight = self.look.direction == "TB" or seen.wrapped or self._net
+        self._upwards = bool(seen.scopes) and not straight
         self._scope_of = {seen.key(node): seen.scopes.get(id(node), ()) for node in seen.nodes} | {
             box.key: box.scope for box in seen.boxes
         }
@@ -56,8 +55,6 @@ class Compact(Form):
             found[self.seen.scopes.get(id(node), ())][0].append(self._value(node))
         for box in self.seen.boxes:
             found[box.scope][0].append(self._box(box))
-        for scope, chain in () if self.seen.ranks else self._columns():
-            found[scope][0].append(chain)
         return dict(reversed(found.items())) if self._upwards else found
 
     def edges(self) -> Iterator[str]:
@@ -99,25 +96,9 @@ class Compact(Form):
             if box.group is not None and box.group.turns
         }
 
-    def _columns(self) -> Iterator[tuple[Any, str]]:
-        """Like things of a scope one below the other, in their order: neurons[0], neurons[1]."""
-        families: dict[Any, list[tuple[str, str]]] = defaultdict(list)
-        for node in self.seen.nodes if self._net else ():
-            if node.primitive is None and node.label:
-                key = self.seen.key(node)
-                families["leaf", self._scope_of[key], stem(node.label)].append((node.label, key))
-        for box in self.seen.boxes:
-            if box.group is None and box.name:
-                families["box", box.scope, stem(box.name)].append((box.name, box.key))
-        for (_, scope, _), family in families.items():
-            ordered = [key for _, key in sorted(family, key=lambda pair: place_in_order(pair[0]))]
-            if len(ordered) > 1:
-                chain = " -> ".join(reversed(ordered))  # as Graphviz stacks them
-                yield scope, f"  {{rank=same {chain} [style=invis]}}\n"
-
     def _gap(self, source: str, target: str) -> str:
         """Room for the leaves of a scope between it and what comes before: layers are columns."""
-        if self.seen.ranks:
+        if self.seen.wrapped:
             return ""
         here, there = self._scope_of.get(source, ()), self._scope_of.get(target, ())
         return " minlen=2" if here != there and there in self._with_leaves else ""
@@ -199,58 +180,15 @@ class Compact(Form):
             shade = self.colours(self.steepest(box))
             fill, ink, classes = shade.fill, shade.text, "value box graded"
         name = f"<B>{html_text(shortened(self.title(box)))}</B>"
-        return self._node(box.key, classes, "", [name, *self._contents(box)], (fill, line, ink))
+        lines = map(html_text, contents(box, self.seen, self.look, self.gradients, self.caption))
+        return self._node(box.key, classes, "", [name, *lines], (fill, line, ink))
 
     def title(self, box: Box) -> str:
         """Without "× n" where a frame around the box says it already."""
-        framed = not self.seen.ranks and any(
+        framed = not self.seen.wrapped and any(
             box.scope[:level] in self.seen.titles for level in range(1, len(box.scope) + 1)
         )
         return box.name if box.group is not None and framed else super().title(box)
-
-    def _contents(self, box: Box) -> Iterator[str]:
-        """What a box says of what is in it."""
-        if box.group is None:
-            outputs = _outputs(self.seen, box)
-            inputs = _plain_inputs(box)
-            if inputs:
-                shown = [number_text(x, self.look.digits) for x in inputs[:_INPUTS]]
-                yield html_text(f"of {', '.join(shown)}{', …' * (len(inputs) > _INPUTS)}")
-            if len(outputs) == 1:
-                yield from filter(None, map(html_text, self.caption(outputs[0], "").split("\\n")))
-            else:
-                yield f"{len(box.nodes)} nodes"
-                yield html_text(_operations(box))
-            return
-        joined = " → " if box.group.turns else " … "
-        if self.look.values:
-            yield self._range([node.data for node in box.nodes], joined)
-        if self.look.gradients and all(map(self.gradients.known, box.nodes)):
-            gradients = [self.gradients.of(node) for node in box.nodes]
-            yield f"grad {self._range(gradients, joined)}"
-
-    def _range(self, numbers: Sequence[Any], joined: str) -> str:
-        """First → last of a chain, least … largest of what stands side by side."""
-        ends = (numbers[0], numbers[-1]) if joined == " → " else (min(numbers), max(numbers))
-        digits = min(self.look.digits, 3)
-        first, last = (number_text(x, digits) for x in ends)
-        return first if first == last else f"{first}{joined}{last}"
-
-
-def net(seen: Scene) -> bool:
-    """Whether closed scopes are joined by so many edges that straight lines show them best."""
-    boxes = any(box.group is None and box.name for box in seen.boxes)
-    return seen.compact and boxes and not seen.ranks and len(seen.bundles) > _NET
-
-
-def stem(name: str) -> str:
-    """The name without its digits, which likes share."""
-    return _DIGITS.sub("", name)
-
-
-def place_in_order(name: str) -> list[int]:
-    """The numbers in a name: neurons[2] before neurons[10]."""
-    return [int(digits) for digits in _DIGITS.findall(name)]
 
 
 def _width(line: str) -> float:
@@ -262,33 +200,3 @@ def shortened(text: str) -> str:
     """The text in one line of a box."""
     text = text.replace("\n", " ")
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def _outputs(seen: Scene, box: Box) -> list[Any]:
-    """The nodes of a box that something outside takes, and the outputs of the graph."""
-    inside = {id(node) for node in box.nodes}
-    found = {id(root): root for root in seen.roots if id(root) in inside}
-    for bundle in seen.bundles:
-        if bundle.source == box.key:
-            for node, i in bundle.edges:
-                parent = node._slots()[i]
-                found[id(parent)] = parent
-    return list(found.values())
-
-
-def _operations(box: Box) -> str:
-    """The commonest operations of a box, with how often they stand in it."""
-    names = Counter(
-        node.primitive.symbol or node.primitive.name for node in box.nodes if node.primitive
-    )
-    texts = [name if n == 1 else f"{n} {name}" for name, n in names.most_common(_KINDS)]
-    return ", ".join(texts) + ", …" * (len(names) > _KINDS)
-
-
-def _plain_inputs(box: Box) -> list[Any]:
-    """The plain numbers among the operands of an operation of many: the inputs of a module."""
-    for node in box.nodes:
-        slots = node._slots() if node.primitive is not None else ()
-        if len(slots) > 2 and len(node.parents) < len(slots):
-            return [x for p, x in zip(slots, node._seen()[1], strict=True) if p is None]
-    return []

@@ -15,7 +15,8 @@ from typing import Any
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import Color, Direction, Look, Theme
 from tinygrad_scalar.drawing.circles import LARGE, Circles
-from tinygrad_scalar.drawing.compact import Compact, net
+from tinygrad_scalar.drawing.columns import in_order, net
+from tinygrad_scalar.drawing.compact import Compact
 from tinygrad_scalar.drawing.forms import Blocks, Form
 from tinygrad_scalar.drawing.gradients import Gradients, recorded_gradients
 from tinygrad_scalar.drawing.labels import dot_text
@@ -37,8 +38,9 @@ _OPERATIONS = (
     '{node [shape=ellipse class=operation style=filled fillcolor="#f6f8fa" fontsize=12 '
     'width=0.3 margin="0.03,0"]\n'
 )
-_CLUSTER = 'class=scope style="rounded,filled" fillcolor="#f6f8fa80" color="#d1d9e0" margin=10'
-_LEAVES = 40  # that a legend is kept beside
+_CLUSTER = (
+    'class=scope style="rounded,filled" fillcolor="#f6f8fa80" color="#d1d9e0" margin=10 labelloc=t'
+)
 # Where Graphviz would search longest for a better picture of a large graph.
 _QUICK = "  graph [nslimit=2 nslimit1=2]\n"
 
@@ -105,28 +107,40 @@ def scene_dot(
     form = Compact if seen.compact else Circles
     made = form(seen, look, shown, caption or caption_of(look, shown), ids)
     header = [made.paint(_header(made)), _titled(look, notes)]
-    legend = [] if made.colours is None else [made.colours.legend(), _beside(made)]
-    lined = [margin(seen)] if seen.ranks else []
-    return "".join(
-        ("digraph {\n", *header, *_arranged(made), *lined, *legend, *made.edges(), "}\n")
-    )
+    legend = [] if made.colours is None else [made.colours.legend()]
+    lined = [margin(seen)] if seen.wrapped else []
+    parts = [*header, *_arranged(made), *lined, *legend, *made.edges(), _last(made)]
+    return "".join(("digraph {\n", *parts, "}\n"))
 
 
-def _beside(made: Form) -> str:
-    """What keeps the legend on the left of the graph, in a column of its own."""
-    if made.look.direction != "LR" or made.seen.ranks or made.seen.scopes:
-        return ""  # it stands there anyway, or would push frames about
-    leaves = [made.seen.key(node) for node in made.seen.nodes if node.primitive is None]
-    return f"  legend -> {{{' '.join(leaves[:_LEAVES])}}} [style=invis weight=0]\n"
+def _last(made: Form) -> str:
+    """What stands after the outputs: the legend, or something without a size; it keeps their order.
+
+    From top to bottom, the legend stands beside the leaves by itself.
+    """
+    seen, legend = made.seen, made.colours is not None
+    if seen.wrapped:
+        return "  legend -> line0 [style=invis]\n" if legend else ""
+    inside = {id(node): box.key for box in seen.boxes for node in box.nodes}
+    keys = dict.fromkeys(inside.get(id(root)) or seen.key(root) for root in seen.roots)
+    legend = legend and made.look.direction == "LR"
+    if not (legend or (seen.columns and len(keys) > 1)):
+        return ""
+    name = "legend" if legend else "outputs"
+    node = "" if legend else '  outputs [style=invis label="" width=0 height=0 ordering=in]\n'
+    return node + "".join(f"  {key} -> {name} [style=invis]\n" for key in keys)
 
 
 def _arranged(made: Circles | Compact) -> Iterator[str]:
     """The blocks, in lines where the picture is wrapped, else in frames."""
     seen = made.seen
-    if seen.ranks:
+    if seen.wrapped:
         return by_line(made.blocks(), seen, _OPERATIONS)
+    blocks = made.blocks()
+    for scope, text in in_order(seen, made.look.direction) if seen.columns else ():
+        blocks.setdefault(scope, ([], []))[0].append(text)
     stacked = bool(seen.columns) and made.look.direction == "LR" and not seen.compact
-    return _clusters(seen, made.blocks(), made.paint, stacked)
+    return _clusters(seen, blocks, made.paint, stacked)
 
 
 def _header(made: Form) -> str:
@@ -140,10 +154,12 @@ def _header(made: Form) -> str:
         header += f'  size="{WIDTH / 72:.2f},{HEIGHT / 72:.2f}"\n'
     if len(seen.order) > SMALL and (seen.compact or len(seen.nodes) > LARGE):
         header += _QUICK
-    if seen.compact and not (seen.ranks or straight):
+    if seen.compact and not (seen.wrapped or straight):
         header += "  graph [ordering=in]\n"  # operands from top to bottom
+    if seen.columns and seen.scopes:
+        header += "  graph [remincross=false]\n"  # for which frames lose their order
     if straight:
-        header += "  edge [arrowsize=0.4 penwidth=0.7]\n  graph [splines=line remincross=false]\n"
+        header += "  edge [arrowsize=0.4 penwidth=0.7]\n  graph [splines=line]\n"
     if seen.compact:
         header += f"  graph [nodesep={0.07 if straight else 0.14}]\n"
     return header

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import html
+from math import isqrt
+from textwrap import wrap
 from typing import Any
 
 from tinygrad_scalar.core.printable import visible
 
 _LONGEST = 24  # characters of a number in a box
+_LINE, _LONG, _TOWER = 32, 60, 4000  # of a label in lines, and between which it is
+_AS_IT_IS: Any = {"expand_tabs": False, "replace_whitespace": False, "break_on_hyphens": False}
 
 
 def number_text(x: Any, digits: int = 6) -> str:
@@ -53,6 +57,21 @@ def dot_text(text: str) -> str:
     text = text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
     # An empty first line makes Graphviz 14.1.5 crash: a space stands for it.
     return "\\n".join(line or " " for line in text.split("\n"))
+
+
+def in_lines(text: str) -> str:
+    r"""The text with every line that is too long for a box broken, at a space if there is one.
+
+    >>> print(in_lines("an activation of the second layer, after the normalisation of its inputs"))
+    an activation of the second
+    layer, after the normalisation
+    of its inputs
+    """
+    if not _LONG < len(text) < _TOWER:
+        return text
+    width = max(_LINE, isqrt(2 * len(text)))  # so that what is very long is no tower
+    lines = (wrap(line, width, **_AS_IT_IS) or [line] for line in text.split("\n"))
+    return "\n".join(line for several in lines for line in several)
 
 
 def html_text(text: str) -> str:

@@ -26,7 +26,7 @@ def edge(
     nothing.
     """
     ends = f"{source}{leaves} -> {target}{arrives}"
-    if seen.ranks:
+    if seen.wrapped:
         line = seen.line(target.replace("f", "u"))
         if seen.line(source.replace("f", "u")) != line:
             inside = f"{inside} constraint=false".strip()

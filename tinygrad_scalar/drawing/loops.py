@@ -5,6 +5,7 @@ Operands are told by how far back they stand, so that every turn of a loop looks
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from tinygrad_scalar.drawing.scopes import Scope
 
 _LONGEST = 64  # operations in the body of a loop that is looked for
 _TURNS = 3  # at least, for a loop
+_MANY = 8  # leaves of an operation, that are drawn as one
 _NAMED = 4  # operations of a body that its title names
 
 
@@ -41,6 +43,25 @@ def folded_loops(order: Sequence[Any], scopes: Mapping[int, Scope]) -> Folds:
         if turns > 2:
             found.groups.extend(around(order, groups, taken, scopes))
     return found
+
+
+def folded_leaves(order: Sequence[Any], scopes: Mapping[int, Scope]) -> Folds:
+    """Many leaves that go into the same operations and are named alike: x0, x1, x2."""
+    consumers = consumers_of(order)
+    families: dict[Signature, list[Any]] = defaultdict(list)
+    for node in order:
+        if node.primitive is None:
+            users = frozenset(id(user) for user, _ in consumers[id(node)])
+            stem = node.label.rstrip("0123456789_[]")
+            families[scopes.get(id(node), ()), users, stem].append(node)
+    return Folds(
+        [
+            Group(nodes, scopes.get(id(nodes[0]), ()))
+            for nodes in families.values()
+            if len(nodes) >= _MANY
+        ],
+        {},
+    )
 
 
 def _signature(

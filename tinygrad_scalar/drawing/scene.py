@@ -47,7 +47,8 @@ class Scene:
     gradients: Gradients | None = None  # of the table that is drawn
     compact: bool = False  # operations stand in their Value's box
     note: str = ""  # what the picture leaves out, and how to see it
-    ranks: Mapping[str, int] = field(default_factory=dict)  # by key, of what is wrapped into lines
+    ranks: Mapping[str, int] = field(default_factory=dict)  # by key, where there is a page
+    wrapped: bool = False  # into lines
     columns: int = 0  # of a line
     shrinks: bool = False  # to the size of a page, if need be
     derivative: set[int] = field(default_factory=set)  # the ids below the derivative roots only
@@ -58,7 +59,7 @@ class Scene:
 
     def line(self, key: str) -> int:
         """The line that a thing stands in, 0 where the picture is not wrapped."""
-        return self.ranks.get(key, 0) // self.columns if self.ranks else 0
+        return self.ranks.get(key, 0) // self.columns if self.wrapped else 0
 
     def name(self, node: Any) -> str:
         """The label of a Value, with its scopes where others bear it too; or its number."""
@@ -132,7 +133,7 @@ def _lay_on(
     """Fill in what a page asks for: the form, the lines, and what the picture says below it."""
     laid = arranged(made.order, choice, page, depth, bounded)
     boxes = {choice.home[id(box.nodes[0])]: box.key for box in made.boxes if box.name}
-    made.compact, made.columns = laid.compact, laid.columns
+    made.compact, made.wrapped, made.columns = laid.compact, laid.wrapped, laid.columns
     made.ranks = {boxes.get(p) or f"u{made.numbers[p]}": r for p, r in laid.ranks.items()}
     made.shrinks = paged or (bounded and laid.fits)
     if choice.sections:
