@@ -1,5 +1,7 @@
-"""What holds for every test: how hypothesis draws its examples, and what a quick run is."""
+"""What holds for every test: how hypothesis draws, what a quick run is, and real interrupts."""
 
+import gc
+import signal
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,31 @@ def pytest_collection_modifyitems(items):
         if test not in seen and not {file, named}.intersection(LONG):
             item.add_marker("quick")
         seen.add(test)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def interrupted():
+    """A function that runs another one and interrupts it with a real signal after some seconds."""
+    before = signal.signal(signal.SIGALRM, interrupt)
+    gc.disable()  # other packages' callbacks at a collection would swallow the interrupt
+
+    def run(action, seconds):
+        try:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, seconds)
+                action()
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except KeyboardInterrupt as error:
+            run.kept = error  # as a notebook keeps the last traceback, and with it all its frames
+            return True
+        return False
+
+    yield run
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    gc.enable()

@@ -11,8 +11,7 @@ import math
 import operator
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
@@ -232,9 +231,7 @@ def _parsed(text: str) -> ast.expr:
     if not text:
         raise ExpressionError("the expression is empty")
     try:
-        with warnings.catch_warnings(), _deep_trees():
-            warnings.simplefilter("ignore")  # such as: 1or 2 will be an error one day
-            return ast.parse(text, mode="eval").body
+        return _read(text)
     except SyntaxError as error:
         column = error.offset or len(text) + 1  # no offset where more was expected behind the end
         raise ExpressionError(f"column {column}: {error.msg}") from None
@@ -245,15 +242,20 @@ def _parsed(text: str) -> ast.expr:
         ) from None
 
 
-@contextmanager
-def _deep_trees() -> Iterator[None]:
-    """A flat sum is a tree as deep as it has terms, which Python 3.11 counts as recursion.
+def _read(text: str) -> ast.expr:
+    """The tree, read without warnings (such as: 1or 2 will be an error one day).
 
-    Python 3.12 has a limit of its own, in its first releases of about 3,000 terms.
+    A flat sum is a tree as deep as it has terms, which Python 3.11 counts as recursion. Python 3.12
+    has a limit of its own, in its first releases of about 3,000 terms. In each `finally` no
+    function of Python stands, which Ctrl-C could come before.
     """
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, 2 * LENGTH))
+    limit, filters = sys.getrecursionlimit(), warnings.filters[:]
     try:
-        yield
+        sys.setrecursionlimit(max(limit, 2 * LENGTH))
+        try:
+            warnings.simplefilter("ignore")
+            return ast.parse(text, mode="eval").body
+        finally:
+            warnings.filters[:] = filters  # type: ignore[index]
     finally:
         sys.setrecursionlimit(limit)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 try:
     import fcntl
@@ -45,22 +43,15 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     target = Path(os.path.realpath(path))
     data = content.encode() if isinstance(content, str) else content
     try:
-        with _temporary(target) as (beside, file):
-            if target.exists():
-                beside.chmod(target.stat().st_mode & 0o777)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            beside.replace(target)
+        _write_beside(target, data)
         _sync_folder(target.parent)
     except OSError as error:
         reason = error.strerror or str(error)
         raise type(error)(f"{os.fspath(path)} cannot be written: {reason}") from error
 
 
-@contextmanager
-def _temporary(target: Path) -> Iterator[tuple[Path, Any]]:
-    """A new file beside `target`, open and locked, which does not outlive the block.
+def _write_beside(target: Path, data: bytes) -> None:
+    """Write a new file beside `target`, locked meanwhile, and move it into its place.
 
     What writers of the same file left that were killed is removed: they hold no lock any more.
     """
@@ -70,13 +61,22 @@ def _temporary(target: Path) -> Iterator[tuple[Path, Any]]:
         if left.name.startswith(prefix):
             _remove_unless_locked(left)
     beside = target.with_name(f"{prefix}{os.urandom(8).hex()}.tmp")
+    place = os.fspath(beside)
     try:
         with beside.open("xb") as file:
             with suppress(OSError):  # a file system without locks
                 _lock(file.fileno())
-            yield beside, file
+            if target.exists():
+                beside.chmod(target.stat().st_mode & 0o777)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            beside.replace(target)
     finally:
-        beside.unlink(missing_ok=True)
+        try:  # noqa: SIM105 (at once in C: Ctrl-C does not come before it)
+            os.unlink(place)  # noqa: PTH108
+        except FileNotFoundError:
+            pass
 
 
 def _remove_unless_locked(left: Path) -> None:

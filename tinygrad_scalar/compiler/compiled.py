@@ -26,7 +26,14 @@ from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.lazy import holds_lazy, lazily
 from tinygrad_scalar.compiler.listing import Listing, source_for
 from tinygrad_scalar.compiler.masked import evaluated
-from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
+from tinygrad_scalar.compiler.paths import (
+    BACKWARD,
+    VALUE,
+    Path,
+    Request,
+    add_gradients,
+    traced,
+)
 from tinygrad_scalar.compiler.results import (
     check_alike,
     empty,
@@ -272,8 +279,7 @@ class Compiled:
             if call.size and applies(call):
                 with suppress(NoFormulaError):
                     total, parts = sums(own, call)
-                    for path, gradients, looked_up in parts:
-                        path.add_gradients(gradients, 1 / call.size, looked_up)
+                    add_gradients(parts, 1 / call.size)
                     return total / call.size
             call, own = self._prepared([all_on_host(x) for x in args], options)
         if call.size == 0:
@@ -286,8 +292,7 @@ class Compiled:
         with self._batches_told(own, call):
             total, parts = own.sums(call.columns, call.size, self.threads)
         self._latest = own.paths[0]
-        for path, gradients, looked_up in parts:
-            path.add_gradients(gradients, 1 / call.size, looked_up)
+        add_gradients(parts, 1 / call.size)
         return float(total / call.size)
 
     def _spread_backward(
@@ -318,8 +323,7 @@ class Compiled:
                     lambda: [c if isinstance(c, float) else float(c[0]) for c in call.columns],
                 )
             self._latest = own.paths[0]
-        for path, gradients, looked_up in parts:
-            path.add_gradients(gradients, 1 / size, looked_up)
+        add_gradients(parts, 1 / size)
         return float(total / size)
 
     def _sharded_by(self, own: Specialisation) -> Sharded:

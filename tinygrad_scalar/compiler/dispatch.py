@@ -7,9 +7,8 @@ import gc
 import math
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 from tinygrad_scalar.compiler.arguments import is_array
@@ -83,8 +82,7 @@ class Specialisation:
     def traced_at(self, point: Sequence[float]) -> tuple[Path, bool]:
         """The path that a point takes, and whether it is a new one."""
         with self.lock:
-            with collector_paused():
-                path = self.trace(point)
+            path = without_collector(self.trace, point)
             for known in self.paths:
                 if known.same(path):
                     return known, False
@@ -117,8 +115,7 @@ class Specialisation:
             with self.lock:
                 made = path.kernels.get(key)
                 if made is None:
-                    with collector_paused():
-                        made = self._made(path, request, varying, telling)
+                    made = without_collector(self._made, path, request, varying, telling)
                     path.kernels[key] = made
         return made
 
@@ -195,9 +192,12 @@ class Specialisation:
         """Put code written out in the place of an interpreter once it has been called enough."""
         made.left -= 1
         if made.left == 0:
-            with self.lock, collector_paused():
-                program = path.program(request, single=True)
-                path.kernels[request, None, False] = kernel(self.engine, program, self.dtype, None)
+            with self.lock:
+                path.kernels[request, None, False] = without_collector(
+                    lambda: kernel(
+                        self.engine, path.program(request, single=True), self.dtype, None
+                    )
+                )
                 path.entries = {}
 
     def _inputs(self, request: Request, x: Sequence[float]) -> int:
@@ -256,7 +256,7 @@ class Specialisation:
     def sums(self, columns: Any, size: int, threads: int) -> tuple[float, list[Any]]:
         """The sum of the loss over the batch, and for each path taken (path, gradients, looked_up).
 
-        Gradients are sums too; what was looked up is as `Path.add_gradients` takes it.
+        Gradients are sums too; what was looked up is as `Path.additions` takes it.
         """
         total, parts = 0.0, []
         for share in self._shares(BACKWARD, columns, size, threads, "sums"):
@@ -445,21 +445,24 @@ def all_finite(numbers: Sequence[float]) -> bool:
     return math.isfinite(sum(numbers)) or all(map(math.isfinite, numbers))
 
 
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """No garbage collection meanwhile: what a trace allocates is kept anyway.
+def without_collector(function: Callable[..., Any], *args: Any) -> Any:
+    """What it gives, with no garbage collection meanwhile: what a trace allocates is kept anyway.
 
     Much of it goes to the oldest generation at once, so that it is not looked through at the end.
+    Each `finally` begins with a function of C, before which no Ctrl-C comes.
     """
     enabled = gc.isenabled()
-    gc.disable()
     try:
-        yield
+        gc.disable()
+        result = function(*args)
+        if enabled and gc.get_count()[0] > MANY and not gc.get_freeze_count():
+            try:
+                gc.freeze()
+            finally:
+                gc.unfreeze()
+        return result
     finally:
         if enabled:
-            if gc.get_count()[0] > MANY and not gc.get_freeze_count():
-                gc.freeze()
-                gc.unfreeze()
             gc.enable()
 
 

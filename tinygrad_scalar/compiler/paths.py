@@ -32,6 +32,7 @@ from tinygrad_scalar.compiler.ir.tape import (
 )
 from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
 from tinygrad_scalar.compiler.machine import slots
+from tinygrad_scalar.compiler.machine.slots import Addition, add_to_gradients
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import is_structure, leaves, like
@@ -179,17 +180,15 @@ class Path:
             return None
         return slots.Slots.of(self.leaves)
 
-    def add_gradients(self, gradients: Any, scale: float, looked_up: Any = ()) -> None:
-        """Add gradients, one per leaf, to what stands in `.grad`.
+    def additions(self, gradients: Any, looked_up: Any = ()) -> list[Addition]:
+        """What gradients, one per leaf, add to `.grad`.
 
         `looked_up` are, for each lookup, its index or the indices of points, and their gradients.
         """
-        self._add_to_leaves(gradients, scale)
+        found = [self._for_leaves(gradients)] if self.leaves else []
         for one, (index, parts) in zip(self.lookups, looked_up, strict=True):
-            if isinstance(index, float):
-                one.table.add_at(index, parts, scale)
-            else:
-                one.table.add_gradients(one.table.places(index), parts, scale)
+            found.append(one.table.additions(index, parts))
+        return found
 
     def add_gradients_at(self, x: Sequence[float], numbers: Any) -> None:
         """Add the gradients at one point: those of the leaves, then of what is looked up."""
@@ -197,11 +196,12 @@ class Path:
         if self.lookups and reached is not None and (own is not None or not self.leaves):
             places = reached if own is None else own.addresses + reached
             numbers = numbers if isinstance(numbers, array) else array("d", numbers)
-            slots.add_to_gradients(places, numbers, 1.0, lambda: self._all_at(x))
+            every = Addition(places, numbers, lambda: self._all_at(x))
+            add_to_gradients([every], 1.0)
             return
         count = len(self.leaves)
         parted = self.parted(self.complete(x), numbers[count:]) if self.lookups else ()
-        self.add_gradients(numbers[:count], 1.0, parted)
+        add_to_gradients(self.additions(numbers[:count], parted), 1.0)
 
     def _all_at(self, x: Sequence[float]) -> list[Value]:
         """The leaves, and those that are looked up at a point."""
@@ -224,17 +224,13 @@ class Path:
             start = stop
         return parts
 
-    def _add_to_leaves(self, gradients: Any, scale: float) -> None:
-        if self.slots is not None:
-            numbers = gradients
-            if not isinstance(gradients, array):
-                import numpy as np
+    def _for_leaves(self, gradients: Any) -> Addition:
+        places = None if self.slots is None else self.slots.addresses
+        if places is not None and not isinstance(gradients, array):
+            import numpy as np
 
-                numbers = np.ascontiguousarray(gradients, float)
-            slots.add_to_gradients(self.slots.addresses, numbers, scale, lambda: self.leaves)
-            return
-        for leaf, gradient in zip(self.leaves, gradients, strict=True):
-            leaf.grad += float(gradient) * scale
+            gradients = np.ascontiguousarray(gradients, float)
+        return Addition(places, gradients, lambda: self.leaves)
 
     def scalar(self, what: str) -> int:
         """The line of the single output; TypeError if there are several."""
@@ -349,6 +345,11 @@ class Path:
                 y = (row.joint or row)(*[values[k] for k in operands])
                 values.append(y[row.index] if row.joint is not None else y)
         return [values[k] for k in self.outputs]
+
+
+def add_gradients(parts: Sequence[tuple[Path, Any, Any]], scale: float) -> None:
+    """Add the gradients of paths, as `Path.additions` takes them: all or none."""
+    add_to_gradients([one for path, *found in parts for one in path.additions(*found)], scale)
 
 
 def traced(

@@ -12,6 +12,7 @@ from tinygrad_scalar.compiler.arguments import Call
 from tinygrad_scalar.compiler.arrays.namespaces import converted, stacked
 from tinygrad_scalar.compiler.machine.cpython import Block
 from tinygrad_scalar.core.tree import array_in, like, rebuild
+from tinygrad_scalar.numbers.precision import quietly
 
 
 def places_in(tree: Any, count: Iterator[int]) -> Any:
@@ -97,8 +98,7 @@ def singles(numbers: Sequence[float]) -> list[Any]:
     """Numbers as NumPy's float32."""
     import numpy as np
 
-    with np.errstate(all="ignore"):
-        return list(np.array(numbers, float).astype(np.float32))
+    return list(quietly(np.array(numbers, float).astype, np.float32))
 
 
 def rounded(numbers: Sequence[float]) -> list[float]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import operator
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 
@@ -16,6 +17,15 @@ def assign(things: Sequence[Any], name: str, values: Iterable[Any]) -> None:
     """Set an attribute of all things, or of none: slots, and what has no setter of Python's."""
     put = list(values)
     deque(map(setattr, things, [name] * len(put), put), maxlen=0)
+
+
+def put_back(things: Sequence[Any], name: str) -> Iterator[None]:
+    """What gives all things the attribute that they have now, as it is used up.
+
+    To be used up by `deque` in a `finally`: a function of Python could be interrupted there before
+    its first line, as `__exit__` of a `with` block can.
+    """
+    return map(setattr, things, repeat(name), [getattr(thing, name) for thing in things])
 
 
 def at_once(calls: Sequence[Callable[[], Any]]) -> None:

@@ -159,8 +159,7 @@ def _table(
         carried = seed if isinstance(seed, Carrier) else like(seed, output.data)
         start[id(output)] = start[id(output)] + carried if id(output) in start else carried
     check_leaves(node for node in order if node.primitive is None)
-    with quietly():
-        gradients = propagate(order, start, active, cut, undefined, graph, asked)
+    gradients = quietly(propagate, order, start, active, cut, undefined, graph, asked)
     return order, gradients
 
 

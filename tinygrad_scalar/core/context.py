@@ -35,6 +35,7 @@ class Settings(NamedTuple):
     undefined: Any = "subgradient"  # the policy of forward mode, see undefined.py
     judging: Any = None  # the policy of the way back under way
     noted: list[str] | None = None  # takes what is undefined, instead of a warning or an error
+    told: list[str] | None = None  # takes the text of warnings of what is undefined
     counters: tuple[Counter, ...] = ()
     tracker: Any = None  # notes which Values a checkpointed function uses
     # while a function is compiled: a number or Value as one that is traced
@@ -97,14 +98,14 @@ class Block(BytesIO):
 class Aside(Block):
     """Settings that the operators need not ask for: their fast way stays open."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, given: Any = None) -> None:
+        self.settings, self._given = settings, given
 
     def __enter__(self) -> Any:
         try:
             self.outer = _innermost()
             _current.set(self)
-            return self  # noqa: TRY300
+            return self._given  # noqa: TRY300
         except BaseException:
             self.close()
             raise

@@ -352,9 +352,9 @@ cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softm
 bell = Primitive("bell", special.bell, (lambda y, x: -(2 * (x * y)),), arity=1, mpmath=lambda m, x: m.exp(-x * x), total=True, formula=special.bell)
 # y · log a and the factor b of a slope, where y is a^b: differentiated as what they are computed
 # from, they would say nothing of what their products grow to where a goes to 0
-power_log = Primitive("power_log", lambda a, b, y: y * log(a + (a == 0)),
+power_log = Primitive("power_log", lambda a, b, y: y * log(a * math.nan if a < 0 else a + (a == 0)),
                       (lambda s, a, b, y: _unless_falling(a, b, _power_less_one(1, 1, a, b) * (1 + b * log(a + (a == 0)))),
-                       lambda s, a, b, y: s * log(a + (a == 0)), 0), arity=3, mpmath="", formula=lambda a, b, y: y * log(a + (a == 0)))
+                       lambda s, a, b, y: s * log(a + (a == 0)), 0), arity=3, mpmath="", formula=lambda a, b, y: y * log(where(a < 0, math.nan, a + (a == 0))))
 power_factor = Primitive("power_factor", lambda a, b: b, (0, lambda f, a, b: _unless_falling(a, b, 1)), arity=2, mpmath="", total=True, formula=lambda a, b: b)
 # a / y where y is hypot(a, b): 1/y - a²/y³ cancels, and y moves with a and b alone
 direction = Primitive("direction", lambda a, b, y: a / y, (lambda s, a, b, y: square(b / y) / y, lambda s, a, b, y: -(s * (b / y)) / y, 0), arity=3,

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -25,12 +24,16 @@ Policy = Literal["subgradient", "nan", "warn", "raise"]
 POLICIES = ("subgradient", "nan", "warn", "raise")
 
 
-@contextmanager
-def noted() -> Iterator[list[str]]:
+def noted() -> context.Aside:
     """What is undefined inside is put on this list: nobody is warned, and nothing is raised."""
     faults: list[str] = []
-    with context.Aside(context.settings()._replace(noted=faults)):
-        yield faults
+    return context.Aside(context.settings()._replace(noted=faults), faults)
+
+
+def told() -> context.Aside:
+    """The warnings of what is undefined inside are put on this list: nobody is warned."""
+    messages: list[str] = []
+    return context.Aside(context.settings()._replace(told=messages), messages)
 
 
 def note(what: str = "kink") -> None:
@@ -216,7 +219,11 @@ class Judge:
         if self.policy == "raise":
             raise UndefinedGradientError(f'{message}; undefined="subgradient" would go on')
         message = f'{message}; {instead} (undefined="raise" makes this an error)'
-        warnings.warn(message, UndefinedGradientWarning, stacklevel=user_stacklevel())
+        messages = context.settings().told
+        if messages is None:
+            warnings.warn(message, UndefinedGradientWarning, stacklevel=user_stacklevel())
+        else:
+            messages.append(message)
         return number
 
 

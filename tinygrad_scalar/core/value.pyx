@@ -504,7 +504,7 @@ def gather(size_t places, Py_ssize_t count, Py_ssize_t gradients, size_t out):
 
 
 def scatter(size_t places, Py_ssize_t count, Py_ssize_t gradients, size_t given, double scale):
-    """Set these floats, or add what is given times `scale`; of how many, up to one no float."""
+    """Set these floats, or add what is given times `scale`; nothing unless all are floats."""
     cdef PyObject **nodes = <PyObject **>places
     cdef double *numbers = <double *>given
     cdef double number
@@ -513,6 +513,8 @@ def scatter(size_t places, Py_ssize_t count, Py_ssize_t gradients, size_t given,
         node = <Value><object>nodes[i]
         if not (float_grad(node) if gradients else _is_float(node) and node.primitive is None):
             return i
+    for i in range(count):
+        node = <Value><object>nodes[i]
         number = numbers[i]
         if scale != 0.0:
             number = (node._gradient if gradients else node._result) + number * scale

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from inspect import Parameter, signature
 from typing import Any
 
+from tinygrad_scalar.core.at_once import put_back
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
@@ -37,13 +39,11 @@ def applied_at(z: Any, at: Mapping[str, Any] | None, point: Mapping[str, Any], c
 
 def _table(z: Value) -> Any:
     """What `backward` gives, with every `.grad` left as it was."""
-    nodes = topological_order(z)
-    before = [node.grad for node in nodes]
+    back = put_back(topological_order(z), "grad")
     try:
         return z.backward()
     finally:
-        for node, gradient in zip(nodes, before, strict=True):
-            node.grad = gradient
+        deque(back, maxlen=0)
 
 
 def labelled(x: Any, label: str, caller: str) -> Any:

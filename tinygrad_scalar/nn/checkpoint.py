@@ -53,27 +53,33 @@ class Checkpoint:
         """
         content = read(self.path, _KIND)
         before = self.model.state_dict(), self.optimizer.state_dict()
+        sources = _sources(self.model)
+        drawn = [source.getstate() for source in sources]
         try:
-            self._check(content["about"])
+            self._check(content["about"], content["stopped"])
             losses, stopped = content["history"], content["stopped"]
-            if stopped not in (True, False):
-                raise ValueError(f"stopped is {stopped!r}, and should be true or false")
             history = History(unpack(losses["loss"]), unpack(losses["val_loss"]))
             states = [_unpacked_state(state) for state in content["random"]]
-            sources = list(zip(_sources(self.model), states, strict=True))
+            pairs = list(zip(sources, states, strict=True))
             load_packed(self.model, content["parameters"])
             self.optimizer.load_state_dict(_unpacked_memory(content["optimizer"]))
-        except DEFECTS as error:
+            for source, state in pairs:
+                source.setstate(state)
+        except BaseException as error:
             self.model.load_state_dict(before[0])
             self.optimizer.load_state_dict(before[1])
+            for source, state in zip(sources, drawn, strict=True):
+                source.setstate(state)
+            if not isinstance(error, DEFECTS):  # Ctrl-C
+                raise
             raise ValueError(
                 f"{self.path}: {error}; remove the file, or name another, to start anew"
             ) from None
-        for source, state in sources:
-            source.setstate(state)
         return history, stopped
 
-    def _check(self, about: dict[str, Any]) -> None:
+    def _check(self, about: dict[str, Any], stopped: Any) -> None:
+        if stopped not in (True, False):
+            raise ValueError(f"stopped is {stopped!r}, and should be true or false")
         for name, here in self.about.items():
             if about[name] != here:
                 raise ValueError(

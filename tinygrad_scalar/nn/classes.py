@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tinygrad_scalar.core.context import no_grad
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import sigmoid, softmax
-from tinygrad_scalar.nn.module import Module, mode
+from tinygrad_scalar.nn.module import Module, evaluated
 
 
 def predict(model: Module, x: Sequence[Any]) -> tuple[int, float]:
@@ -28,8 +27,7 @@ def predict(model: Module, x: Sequence[Any]) -> tuple[int, float]:
 
 def predictions(model: Module, X: Iterable[Sequence[Any]]) -> list[tuple[int, float]]:
     """`predict` for many inputs: a list of classes and probabilities."""
-    with mode(model, training=False), no_grad():
-        return [_class(model(x)) for x in X]
+    return evaluated(model, lambda: [_class(model(x)) for x in X])
 
 
 def _class(outputs: Any) -> tuple[int, float]:

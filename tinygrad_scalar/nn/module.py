@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from reprlib import recursive_repr
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from tinygrad_scalar.core import context
-from tinygrad_scalar.core.at_once import assign
+from tinygrad_scalar.core.at_once import assign, put_back
 from tinygrad_scalar.core.context import Settings
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.parameter import is_parameter
 from tinygrad_scalar.nn.scopes import Settled, current, settle
 from tinygrad_scalar.numbers.precision import is_number, number
+
+Result = TypeVar("Result")
 
 
 class Module:
@@ -185,16 +187,20 @@ class Module:
         return f"{type(self).__name__}({inside})"
 
 
-@contextmanager
-def mode(model: Module, *, training: bool) -> Iterator[None]:
-    """All modules of `model` in training or in evaluation inside the block, then as they were."""
-    before = [(module, module.training) for _, module in model.named_modules()]
-    model.train(training)
+def switched(model: Module, compute: Callable[[], Result], *, training: bool) -> Result:
+    """What `compute` gives with all modules in training or in evaluation; then as they were."""
+    back = put_back([module for _, module in model.named_modules()], "training")
     try:
-        yield
+        model.train(training)
+        return compute()
     finally:
-        for module, was_training in before:
-            module.training = was_training
+        deque(back, maxlen=0)
+
+
+def evaluated(model: Module, compute: Callable[[], Result]) -> Result:
+    """What `compute` gives with all modules in evaluation and nothing recorded."""
+    recording_nothing: Callable[[], Result] = context.no_grad()(compute)
+    return switched(model, recording_nothing, training=False)
 
 
 def _members(module: Module, index: str) -> Iterator[tuple[str, Any]]:

@@ -7,10 +7,12 @@ whatever the compiler refuses, is computed eagerly; the numbers agree to roundin
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler import compile, engines
+from tinygrad_scalar.core.at_once import put_back
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.losses import binary_cross_entropy, cross_entropy, hinge, mean_squared_error
 from tinygrad_scalar.nn.module import Module
@@ -54,15 +56,14 @@ def compiled(
     """
     if not compiles() or seen < _WORTH_IT or not replayable(model, loss, X, y):
         return None
-    before = [leaf.grad for leaf in model.parameters()]
+    back = put_back(model.parameters(), "grad")
     try:
         replay = Replay(lambda x, target: loss(model(x), target), X, y)
         replay.backward([0])
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
     finally:
-        for leaf, gradient in zip(model.parameters(), before, strict=True):
-            leaf.grad = gradient
+        deque(back, maxlen=0)
     return replay
 
 

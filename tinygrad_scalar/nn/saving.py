@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import random
+from collections import deque
+from functools import partial as bind
 from typing import Any
 
 from tinygrad_scalar.files import DEFECTS
@@ -139,11 +142,14 @@ def _recorded(model: Module) -> dict[str, Any]:
 
 def _built_quietly(architecture: Any) -> Module:
     """A new model; Python's random numbers go on as if its first weights had not been drawn."""
-    before = random.getstate()
+    source: Any = random.getstate.__self__  # type: ignore[attr-defined]  # Python's own generator
+    _, numbers, gauss = source.getstate()
+    again = bind(super(random.Random, source).setstate, numbers)  # in C, as what `finally` calls
+    back = map(operator.call, [again, bind(setattr, source, "gauss_next", gauss)])
     try:
         return _built(architecture)
     finally:
-        random.setstate(before)
+        deque(back, maxlen=0)
 
 
 def _built(architecture: Any) -> Module:

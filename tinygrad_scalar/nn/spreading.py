@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.checkpoint import sources_of_randomness
 from tinygrad_scalar.nn.module import Module
@@ -66,9 +67,10 @@ class Eager:
         ]
         found = spread(self.shards.executor, self._work, calls)
         clear()
+        totals = [leaf.grad for leaf in self.parameters]
         for _, gradients in found:
-            for leaf, gradient in zip(self.parameters, gradients, strict=True):
-                leaf.grad += gradient
+            totals = [total + x for total, x in zip(totals, gradients, strict=True)]
+        assign(self.parameters, "grad", totals)
         return math.fsum(x for losses, _ in found for x in losses) / len(batch)
 
 
@@ -118,11 +120,12 @@ class Compiled:
             slice(part.start, part.stop) if isinstance(part, range) else list(part)
             for part in self.shards.parts(batch)
         ]
+        from tinygrad_scalar.compiler.paths import add_gradients
+
         run = functools.partial(spread, self.shards.executor)
         total, gradients = self._sharded.sums(run, parts, lambda: self._sharded.data[:, batch[0]])
         clear()
-        for path, sums, looked_up in gradients:
-            path.add_gradients(sums, 1 / len(batch), looked_up)
+        add_gradients(gradients, 1 / len(batch))
         return total / len(batch)
 
 

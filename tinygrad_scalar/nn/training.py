@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinygrad_scalar.checks import whole
-from tinygrad_scalar.core.context import no_grad
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.data import batches
 from tinygrad_scalar.nn.arguments import (
@@ -20,7 +19,7 @@ from tinygrad_scalar.nn.arguments import (
 )
 from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.checkpoint import Checkpoint
-from tinygrad_scalar.nn.module import Module, mode
+from tinygrad_scalar.nn.module import Module, evaluated, switched
 from tinygrad_scalar.nn.progress import Progress
 from tinygrad_scalar.nn.spreading import Compiled, Eager, Shards, checked_loss
 
@@ -127,10 +126,10 @@ class _Run:
         history, stopped = History(), False
         if self.checkpoint is not None and self.checkpoint.path.exists():
             history, stopped = self.checkpoint.read()
-        with (
-            mode(self.model, training=True),
-            Progress(self.total, history.steps, show) as progress,
-        ):
+        return switched(self.model, lambda: self._steps(history, stopped, show), training=True)
+
+    def _steps(self, history: History, stopped: bool, show: bool | None) -> History:
+        with Progress(self.total, history.steps, show) as progress:
             compiled = None if history.steps >= self.total or stopped else _compiled(self)
             history.compiled = compiled is not None
             self.spread = self._spread(compiled)
@@ -207,6 +206,7 @@ def mean_loss(model: Module, loss: Loss, X: Sequence[Any], y: Sequence[Any]) -> 
     Errors: ValueError for no examples or different lengths.
     """
     check_examples(X, y, "mean_loss: X", "y")
-    with mode(model, training=False), no_grad():
-        losses = [loss(model(x), target) for x, target in zip(X, y, strict=True)]
+    losses = evaluated(
+        model, lambda: [loss(model(x), target) for x, target in zip(X, y, strict=True)]
+    )
     return math.fsum(x.data if isinstance(x, Value) else x for x in losses) / len(losses)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from fractions import Fraction
 from typing import Any
 
@@ -115,8 +115,7 @@ def evaluate(
     numpy = sys.modules.get("numpy")
     if numpy is not None and _first(numpy.float32, values) is not None:
         result = forward(*(float(value) for value in values))
-        with quietly():
-            return _each(numpy.float32, result)
+        return quietly(_each, numpy.float32, result)
     if Fraction in {value.__class__ for value in values}:
         return _each(lambda y: Fraction(y) if isinstance(y, int) else y, forward(*values))
     return _each(_result, forward(*map(float, values)))
@@ -133,10 +132,21 @@ def together(values: Iterable[Number]) -> tuple[Number, ...]:
     return values if example is None else tuple(like(value, example) for value in values)
 
 
-def quietly() -> AbstractContextManager[Any]:
-    """Where `numpy.float32` overflows to inf as a float does, without a warning."""
+def quietly(function: Callable[..., Any], *args: Any) -> Any:
+    """What it gives where NumPy's numbers overflow to inf as a float does, without a warning.
+
+    In a copy of the context, where NumPy keeps this setting: that is left whatever happens, while
+    Ctrl-C may come before the first line of what ends `numpy.errstate`.
+    """
     numpy = sys.modules.get("numpy")
-    return nullcontext() if numpy is None else numpy.errstate(all="ignore")
+    if numpy is None:
+        return function(*args)
+
+    def quiet() -> Any:
+        numpy.seterr(all="ignore")
+        return function(*args)
+
+    return copy_context().run(quiet)
 
 
 def _result(y: Any) -> Number:

@@ -13,7 +13,7 @@ from tinygrad_scalar.checks import positive, whole
 from tinygrad_scalar.core.at_once import assign, at_once
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.parameter import checked_parameters
-from tinygrad_scalar.numbers.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number, quietly
 from tinygrad_scalar.optim.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -103,10 +103,9 @@ class Optimizer:
         import numpy as np
 
         before = [np.asarray(kept, float) for kept in self.memory.values()]
-        with np.errstate(all="ignore"):  # as floats do
-            moved, *after = self._rule(lr, np.sqrt)(
-                np.frombuffer(data), np.frombuffer(gradients), *before
-            )
+        moved, *after = quietly(
+            self._rule(lr, np.sqrt), np.frombuffer(data), np.frombuffer(gradients), *before
+        )
         at_once([slots.writing("data", moved), *self._remembering(after)])
         return True
 

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.tree import leaves
 from tinygrad_scalar.core.tree import like as filled_like
+from tinygrad_scalar.core.undefined import told
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 from tinygrad_scalar.strategies.requirement import st
 from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
-from tinygrad_scalar.testing.examination import examine, undefined_gradients_ignored
+from tinygrad_scalar.testing.examination import examine
 from tinygrad_scalar.testing.recording import Flat, SeveralOutputs, finite
 
 Point = tuple[Any, ...]
@@ -136,7 +137,7 @@ class _Domain:
     def suits(self, numbers: Sequence[float]) -> bool:
         """Whether f has a value and a derivative there; what is no function at all is raised."""
         try:
-            with undefined_gradients_ignored():
+            with told():
                 return _smooth(self.f, self.arguments(numbers))
         except OutsideDomainError:
             return False

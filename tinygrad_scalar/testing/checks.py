@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler import TraceError
+from tinygrad_scalar.core.undefined import told
 from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.comparison import Comparison, Disagreement, compare, run
 from tinygrad_scalar.testing.derivatives import Index
@@ -16,7 +17,6 @@ from tinygrad_scalar.testing.examination import (
     examine,
     kinks_of_derivatives,
     repeatable,
-    undefined_gradients_ignored,
 )
 from tinygrad_scalar.testing.faults import BETWEEN_MODES, alone, wrong_sum
 from tinygrad_scalar.testing.modes import MODES
@@ -89,7 +89,7 @@ def check_grad(
     if order.__class__ is not int or order < 1:
         raise ValueError(f"check_grad: order is a whole number from 1 up, not {order!r}")
     asked = None if modes is None else _chosen(modes)
-    with undefined_gradients_ignored():
+    with told():
         try:
             return _checked(Flat(f, point), order, asked, rtol)
         except SeveralOutputs as several:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import deque
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.core.at_once import put_back
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import nodes_below
 from tinygrad_scalar.core.value import Value
@@ -145,18 +147,10 @@ def _weights(entry: Any) -> float:
     """Σ |∂(entry)/∂v · v| over all nodes v below; leaves that others own keep their gradients."""
     if not isinstance(entry, Value):
         return 0.0
-    with _gradients_kept(entry):
+    leaves = [node for node in nodes_below(entry) if node.primitive is None]
+    back = put_back(leaves, "grad")
+    try:
         table = entry.backward()
+    finally:
+        deque(back, maxlen=0)
     return math.fsum(abs(float(slope * node.data)) for node, slope in table.items())
-
-
-class _gradients_kept:  # noqa: N801 (a context manager reads like a function)
-    def __init__(self, root: Value) -> None:
-        self.saved = [(node, node.grad) for node in nodes_below(root) if node.primitive is None]
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        for node, gradient in self.saved:
-            node.grad = gradient

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.core.graph import nodes_below
-from tinygrad_scalar.core.undefined import UndefinedGradientWarning
+from tinygrad_scalar.core.undefined import told
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.comparison import failed
@@ -33,14 +31,6 @@ class Examined(NamedTuple):
     def reasons(self) -> tuple[str, ...]:
         """All of them, in words."""
         return tuple(dict.fromkeys((*self.at_kinks.values(), *self.turns, *self.undefined)))
-
-
-@contextmanager
-def undefined_gradients_ignored() -> Iterator[None]:
-    """No warnings of undefined gradients: here they are reported in another way."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedGradientWarning)
-        yield
 
 
 def examine(flat: Flat) -> Examined:
@@ -116,14 +106,13 @@ def _unrecorded(flat: Flat, recording: Recording, i: int, x: Number) -> float | 
 
 
 def _undefined(recording: Recording) -> Iterator[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UndefinedGradientWarning)
+    with told() as messages:
         try:
             recording.gradients()
         except Exception as error:
             raise failed("reverse", error) from error
-    for warning in caught:
-        yield str(warning.message).partition("; ")[0]
+    for message in messages:
+        yield message.partition("; ")[0]
 
 
 def kinks_of_derivatives(flat: Flat, order: int) -> tuple[int, tuple[str, ...]]:

@@ -14,11 +14,12 @@ from tinygrad_scalar.compiler import compile, engines
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.core.ufuncs import _SPELLINGS
+from tinygrad_scalar.core.undefined import told
 from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import quietly
 from tinygrad_scalar.testing.checks import GradientCheck, check_grad
 from tinygrad_scalar.testing.comparison import RELATIVE, UNITS
 from tinygrad_scalar.testing.errors import GradientError
-from tinygrad_scalar.testing.examination import undefined_gradients_ignored
 from tinygrad_scalar.testing.high_precision import value_in_high_precision
 from tinygrad_scalar.testing.modes import MODES
 from tinygrad_scalar.testing.recording import Recording
@@ -70,7 +71,7 @@ def check_primitive(row: Any) -> PrimitiveCheck:
             "check_primitive takes a row: a node's .primitive or what primitive() returned, not "
             f"{type(row).__name__}"
         )
-    with undefined_gradients_ignored():
+    with told():
         outputs = row.outputs if isinstance(row, Joint) else (row,)
         checked = [_check(output) for output in outputs]
     return PrimitiveCheck("checked" if all(checked) else "not checked")
@@ -195,8 +196,7 @@ def _check_numpy(row: Primitive, point: Point, y: float) -> None:
     for ufunc in (getattr(np, name, None) for name in names):
         if not isinstance(ufunc, np.ufunc) or ufunc.nin != len(point):
             continue
-        with np.errstate(all="ignore"):
-            theirs = float(ufunc(*point))
+        theirs = float(quietly(ufunc, *point))
         if abs(theirs - y) > RELATIVE * abs(y):
             raise GradientError(f"the value is {y!r}, numpy.{ufunc.__name__} gives {theirs!r}")
         node = ufunc(Value(point[0]), *point[1:])

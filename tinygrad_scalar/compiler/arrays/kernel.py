@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from tinygrad_scalar.compiler.arrays.memory import memory_of
-from tinygrad_scalar.compiler.arrays.namespaces import from_host, on_host, readable, silence
+from tinygrad_scalar.compiler.arrays.namespaces import from_host, on_host, readable
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.memory import MEMORY
 from tinygrad_scalar.compiler.ir.program import CONSTANT, INPUT, PARAMETER, Program, telling
@@ -29,6 +29,7 @@ from tinygrad_scalar.compiler.ir.tape import (
 )
 from tinygrad_scalar.compiler.python.kernel import literal, names
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.numbers.precision import quietly
 
 BLOCK = 8192  # points: their intermediate arrays stay in the cache
 
@@ -159,43 +160,48 @@ class Kernel:
     def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
         """The outputs at every point as an array (m, size), where the guards hold, and whether
         what is checked is finite."""  # noqa: D205, D209
+        return quietly(self._batch, columns, p, size)  # type: ignore[no-any-return]
+
+    def _batch(
+        self, columns: Sequence[Any], p: Sequence[float], size: int
+    ) -> tuple[Any, Any, bool]:
         import numpy as np
 
         total = 0.0
         outputs = np.empty((len(self.program.outputs), size), self.dtype)
         mask = np.ones(size, dtype=bool)
-        with silence():
-            number = np.dtype(self.dtype).type  # its arithmetic overflows without a word
-            arrays = [
-                number(c) if isinstance(c, float) else c.astype(self.dtype, copy=False)
-                for c in columns
-            ]
-            leaves = [number(y) for y in p]
-            for start in range(0, size, BLOCK):
-                block = slice(start, start + BLOCK)
-                x = [a if a.ndim == 0 else a[block] for a in arrays]
-                results, held, checked = self.replay(np, self.rows, number, x, leaves)
-                total += float(checked)
-                for output, result in zip(outputs, results, strict=True):
-                    output[block] = result
-                if held is not None:
-                    mask[block] = held
+        number = np.dtype(self.dtype).type  # its arithmetic overflows without a word
+        arrays = [
+            number(c) if isinstance(c, float) else c.astype(self.dtype, copy=False) for c in columns
+        ]
+        leaves = [number(y) for y in p]
+        for start in range(0, size, BLOCK):
+            block = slice(start, start + BLOCK)
+            x = [a if a.ndim == 0 else a[block] for a in arrays]
+            results, held, checked = self.replay(np, self.rows, number, x, leaves)
+            total += float(checked)
+            for output, result in zip(outputs, results, strict=True):
+                output[block] = result
+            if held is not None:
+                mask[block] = held
         return outputs, mask if self.program.guards else None, math.isfinite(total)
 
     def everywhere(self, columns: Sequence[Any], p: Sequence[float], ones: Any) -> tuple[Any, Any]:
         """The outputs at every point, each an array like `ones`, and where the guards hold."""
+        return quietly(self._everywhere, columns, p, ones)  # type: ignore[no-any-return]
+
+    def _everywhere(self, columns: Sequence[Any], p: Sequence[float], ones: Any) -> tuple[Any, Any]:
         one = ones[0] if ones.ndim else ones
         outputs: list[Any] = []
         seen: set[int] = set()
-        with silence():
-            x = [c * one if isinstance(c, float) else c for c in columns]
-            leaves = [y * one for y in p]
-            results, held, _ = self.replay(self.xp, self.rows, lambda c: c * one, x, leaves)
-            for line, result in zip(self.program.outputs, results, strict=True):
-                computed = self.program.code[line][0] not in _READ and line not in seen
-                fresh = computed and result.shape == ones.shape
-                outputs.append(result if fresh else result * ones)
-                seen.add(line)
+        x = [c * one if isinstance(c, float) else c for c in columns]
+        leaves = [y * one for y in p]
+        results, held, _ = self.replay(self.xp, self.rows, lambda c: c * one, x, leaves)
+        for line, result in zip(self.program.outputs, results, strict=True):
+            computed = self.program.code[line][0] not in _READ and line not in seen
+            fresh = computed and result.shape == ones.shape
+            outputs.append(result if fresh else result * ones)
+            seen.add(line)
         return outputs, held
 
 

@@ -6,9 +6,8 @@ with the functions for one kind of arrays. PyTorch has one without saying so.
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.tape import TraceError
@@ -154,11 +153,3 @@ def from_host(y: Any, sample: Any) -> Any:
     """An array of NumPy's as one of the library, type and device of a sample."""
     xp = namespace(sample)
     return xp.asarray(y, dtype=sample.dtype, device=sample.device)
-
-
-@contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """No warnings of NumPy's, on which another library may stand."""
-    np = sys.modules.get("numpy")
-    with np.errstate(all="ignore") if np else contextlib.nullcontext():
-        yield

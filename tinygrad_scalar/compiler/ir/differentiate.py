@@ -95,21 +95,6 @@ def _branched(orders: int, recording: Recording, line: int) -> None:
     Derivation(recording, copy=False).branches(line, orders)
 
 
-@contextlib.contextmanager
-def _ruling(row: Primitive, recording: Recording) -> Iterator[None]:
-    """While the rules of a row are pushed: a user's are traced as the function is."""
-    if row not in LIBRARY:
-        with context.override(tracer=tracer(recording)):
-            yield
-        context.settings()  # lets go of the block, which holds the recording
-        return
-    before, recording.trusting = recording.trusting, True
-    try:
-        yield
-    finally:
-        recording.trusting = before
-
-
 class Derivation:
     """Writes derivatives below a copy of a recording, or below the recording itself."""
 
@@ -150,20 +135,35 @@ class Derivation:
             recording.cut(next(guards, line) + 1, known)
 
     def _pushed(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> int | float:
-        """A partial of a row that is pushed anew: of any arity, or one that branches."""
+        """A partial of a row that is pushed anew: of any arity, or one that branches.
+
+        A user's rules are traced as the function is.
+        """
         recording = self.recording
-        with _ruling(row, recording):
-            if self._last is None or self._last[0] != line:
-                x = [Traced(recording, operand) for operand in operands]
-                y: Any = Traced(recording, line)
-                if row.joint is not None:
-                    y = row.joint(*x)
-                self._last = line, y, x, row.all_partials(y, x)
-            _, y, x, rules = self._last
-            rule = rules[i]
-            result = rule(y, *x) if callable(rule) else rule
+        if row not in LIBRARY:
+            with context.override(tracer=tracer(recording)):
+                result = self._by_rule(line, row, operands, i)
+            context.settings()  # lets go of the block, which holds the recording
+        else:
+            before = recording.trusting
+            try:
+                recording.trusting = True
+                result = self._by_rule(line, row, operands, i)
+            finally:
+                recording.trusting = before
         carried = isinstance(result, (Traced, Value))
         return recording.line(result) if carried else float(result)
+
+    def _by_rule(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> Any:
+        """What the rule gives; those of a line are made once for all of its operands."""
+        if self._last is None or self._last[0] != line:
+            x = [Traced(self.recording, operand) for operand in operands]
+            y: Any = Traced(self.recording, line)
+            if row.joint is not None:
+                y = row.joint(*x)
+            self._last = line, y, x, row.all_partials(y, x)
+        _, y, x, rules = self._last
+        return rules[i](y, *x) if callable(rules[i]) else rules[i]
 
     def pulled(self, line: int, i: int, gradient: int, partial: float) -> int:
         """gradient · ∂u(line)/∂(operand i), whose factors a row's pull puts in its own order."""

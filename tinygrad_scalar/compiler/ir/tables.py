@@ -133,8 +133,7 @@ class Table:
         """The same for an array of indices."""
         import numpy as np
 
-        with np.errstate(invalid="ignore"):
-            valid = (indices >= 0) & (indices < len(self.rows)) & (indices == np.floor(indices))
+        valid = (indices >= 0) & (indices < len(self.rows)) & (indices == np.floor(indices))
         return np.where(valid, indices, 0).astype(np.int64)
 
     def _reached(self, rows: Any) -> Any:
@@ -164,30 +163,23 @@ class Table:
         listed = [[float(leaf.data) for leaf in self.leaves(i)] for i in rows.tolist()]
         return np.array(listed).reshape(-1, self.count)
 
-    def add_gradients(self, places: Any, gradients: Any, scale: float) -> None:
-        """Add gradients (n, count) to the `.grad` of the leaves in these rows: a scatter-add."""
+    def additions(self, index: Any, gradients: Any) -> slots.Addition:
+        """Gradients (n, count) for the leaves that indices point to, or (count,) for one index."""
         import numpy as np
 
+        if isinstance(index, float):
+            return slots.Addition(None, gradients, lambda: self.at(index))
+        places = self.places(index)
         rows, which = np.unique(places, return_inverse=True)
         entries = which[:, None] * self.count + np.arange(self.count)
         sums = np.bincount(entries.ravel(), gradients.ravel(), len(rows) * self.count)
         total = sums.reshape(-1, self.count)
         found = self._reached(rows)
-        if found is None:
-            for i, row in zip(rows.tolist(), total.tolist(), strict=True):
-                self.add_at(i, row, scale)
-            return
-        slots.add_to_gradients(
-            array("q", found.tobytes()),
+        return slots.Addition(
+            None if found is None else array("q", found.tobytes()),
             total.ravel(),
-            scale,
             lambda: [leaf for i in rows.tolist() for leaf in self.leaves(i)],
         )
-
-    def add_at(self, index: float, gradients: Sequence[float], scale: float) -> None:
-        """The same for one row."""
-        for leaf, gradient in zip(self.at(index), gradients, strict=True):
-            leaf.grad += float(gradient) * scale
 
 
 class Lookup(NamedTuple):

@@ -14,9 +14,10 @@ import ctypes
 import functools
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available
+from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import COMPILED, Value
 
 _TEXT = """
@@ -55,21 +56,30 @@ entry:
   %drop = inttoptr i64 {drop} to ptr
   %adding = fcmp une double %scale, 0.0
   %some = icmp sgt i64 %n, 0
-  br i1 %some, label %loop, label %done
+  br i1 %some, label %check, label %done
+check:
+  %k = phi i64 [ 0, %entry ], [ %after.k, %checked ]
+  %place.k = getelementptr inbounds ptr, ptr %leaves, i64 %k
+  %leaf.k = load ptr, ptr %place.k
+  %slot.k = getelementptr inbounds i8, ptr %leaf.k, i64 %offset
+  %thing = load ptr, ptr %slot.k
+  %there.it.is = icmp ne ptr %thing, null
+  br i1 %there.it.is, label %look, label %done
+look:
+  %type_place = getelementptr inbounds i8, ptr %thing, i64 {type}
+  %type = load i64, ptr %type_place
+  %fine = icmp eq i64 %type, {float}
+  br i1 %fine, label %checked, label %done
+checked:
+  %after.k = add i64 %k, 1
+  %unseen = icmp slt i64 %after.k, %n
+  br i1 %unseen, label %check, label %loop
 loop:
-  %i = phi i64 [ 0, %entry ], [ %next, %end ]
+  %i = phi i64 [ 0, %checked ], [ %next, %end ]
   %place = getelementptr inbounds ptr, ptr %leaves, i64 %i
   %leaf = load ptr, ptr %place
   %slot = getelementptr inbounds i8, ptr %leaf, i64 %offset
   %before = load ptr, ptr %slot
-  %there.it.is = icmp ne ptr %before, null
-  br i1 %there.it.is, label %look, label %done
-look:
-  %type_place = getelementptr inbounds i8, ptr %before, i64 {type}
-  %type = load i64, ptr %type_place
-  %fine = icmp eq i64 %type, {float}
-  br i1 %fine, label %move, label %done
-move:
   %from = getelementptr inbounds double, ptr %numbers, i64 %i
   %given = load double, ptr %from
   %number_place = getelementptr inbounds i8, ptr %before, i64 {number}
@@ -93,7 +103,7 @@ end:
   %more = icmp slt i64 %next, %n
   br i1 %more, label %loop, label %done
 done:
-  %count = phi i64 [ 0, %entry ], [ %i, %loop ], [ %i, %look ], [ %next, %end ]
+  %count = phi i64 [ 0, %entry ], [ %k, %check ], [ %k, %look ], [ %next, %end ]
   ret i64 %count
 }}
 """
@@ -161,9 +171,10 @@ def read(places: int, count: int, name: str) -> array[float] | None:
 
 
 def write(places: int, count: int, name: str, numbers: Any, add: float = 0.0) -> int:
-    """Set an attribute of these leaves from a buffer of doubles; of how many, up to one no float.
+    """Set an attribute of these leaves from a buffer of doubles, of none unless all are floats.
 
-    With `add` the numbers are multiplied by it and added to what stands there.
+    With `add` the numbers are multiplied by it and added to what stands there. How many are floats,
+    up to the first that is none.
     """
     if memoryview(numbers).nbytes != 8 * count:
         return 0
@@ -179,18 +190,38 @@ def writing(
     return functools.partial(functions[1], places, count, _offset(name), start, add)
 
 
-def add_to_gradients(
-    places: Any, numbers: Any, scale: float, leaves: Callable[[], Sequence[Value]]
-) -> None:
-    """Add numbers, times `scale`, to the `.grad` of the leaves at these places, each once.
+class Addition(NamedTuple):
+    """Numbers for the `.grad` of some leaves, which stand at `places`, None where that is unknown.
 
-    `leaves` gives them themselves, should one of their gradients be of another kind.
+    `numbers` is a buffer of doubles where there are places; `leaves` gives the leaves themselves.
     """
-    base, count = places.buffer_info()
-    done = write(base, count, "grad", numbers, scale)
-    if done < count:
-        for leaf, number in zip(leaves()[done:], numbers[done:], strict=True):
-            leaf.grad += float(number) * scale
+
+    places: array[int] | None
+    numbers: Any
+    leaves: Callable[[], Sequence[Value]]
+
+
+def add_to_gradients(additions: Sequence[Addition], scale: float) -> None:
+    """Add all numbers, times `scale`, to the `.grad` of their leaves: all of it or nothing.
+
+    A leaf may stand there several times.
+    """
+    known = [one.places for one in additions if one.places is not None]
+    if len(known) == len(additions) > 0:
+        places, numbers = known[0], additions[0].numbers
+        if len(known) > 1:
+            places = array("q", b"".join(map(bytes, known)))
+            numbers = array("d", b"".join(bytes(memoryview(one.numbers)) for one in additions))
+        base, count = places.buffer_info()
+        if write(base, count, "grad", numbers, scale) == count:
+            return
+    leaves: dict[int, Value] = {}
+    totals: dict[int, Any] = {}
+    for one in additions:
+        for leaf, number in zip(one.leaves(), one.numbers, strict=True):
+            key = id(leaves.setdefault(id(leaf), leaf))
+            totals[key] = totals.get(key, leaf.grad) + float(number) * scale
+    assign(list(leaves.values()), "grad", totals.values())
 
 
 class Slots:
