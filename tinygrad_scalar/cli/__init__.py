@@ -24,9 +24,9 @@ from tinygrad_scalar.cli.terminal import (
     shortened,
     tell,
 )
+from tinygrad_scalar.cli.train import add_commands
 from tinygrad_scalar.core.undefined import UndefinedGradientWarning
 from tinygrad_scalar.core.value import COMPILED, Value
-from tinygrad_scalar.nn.command import add_commands
 
 _LONGEST = 160  # characters of an error: two lines of a terminal
 # What wrong input or a full disk raises; anything else is a bug and shows itself.

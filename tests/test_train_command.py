@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from tinygrad_scalar import data, nn
-from tinygrad_scalar.nn import command, tables
-from tinygrad_scalar.nn.tasks import TASKS
+from tinygrad_scalar.cli import tables
+from tinygrad_scalar.cli import train as command
+from tinygrad_scalar.cli.tasks import TASKS
 
 LAST = re.compile(r"^loss \d+\.\d{4} train accuracy [01]\.\d{4} test accuracy [01]\.\d{4}$")
 
@@ -312,7 +313,7 @@ def test_train_refuses(arguments):
 
 def test_the_commands_load_nothing_heavy():
     code = (
-        "import sys; import tinygrad_scalar.nn.command;"
+        "import sys; import tinygrad_scalar.cli.train;"
         "print(sorted({'numpy', 'matplotlib', 'sklearn', 'tqdm'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

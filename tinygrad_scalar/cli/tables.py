@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from tinygrad_scalar import data
+from tinygrad_scalar.cli.tasks import Recipe, Task, adam
 from tinygrad_scalar.nn.layers import MLP
 from tinygrad_scalar.nn.losses import cross_entropy
-from tinygrad_scalar.nn.tasks import Recipe, Task, adam
 
 _LEAST = 5  # examples, of which one is for the test
 _HIDDEN = 16  # neurons

@@ -1,7 +1,5 @@
 """The commands `train` and `predict`."""
 
-# ruff: noqa: T201 (printing is what a command does)
-
 from __future__ import annotations
 
 import argparse
@@ -10,14 +8,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tinygrad_scalar.cli.tables import Standard, Table, lines_of, listed, read_table, table_task
+from tinygrad_scalar.cli.tasks import TASKS, Parts, Task
 from tinygrad_scalar.drawing.plots import decision_regions, loss_curve
 from tinygrad_scalar.files import check_place
 from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.classes import accuracy, predict
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.saving import load, save
-from tinygrad_scalar.nn.tables import Standard, Table, lines_of, listed, read_table, table_task
-from tinygrad_scalar.nn.tasks import TASKS, Parts, Task
 from tinygrad_scalar.nn.training import fit, mean_loss
 
 
