@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tinygrad_scalar import Value, data, nn, optim
@@ -649,6 +650,35 @@ def test_whole_numbers_of_numpy_serve():
     sgd = optim.SGD(model.parameters(), 0.1)
     history = fit(model, sgd, steps=np.int64(2), batch_size=np.int32(5))
     assert history.steps == 2
+
+
+def test_frames_and_columns_are_read_by_position_whatever_their_labels():
+    frame = pd.DataFrame(
+        {"a": [0.0, 0.0, 1.0, 1.0], "b": [0.0, 1.0, 0.0, 1.0], "t": [0, 1, 1, 0]},
+        index=[3, 1, 0, 7],
+    )
+    X, y = frame[["a", "b"]], frame["t"]
+
+    def trained(X, y, **options):
+        model = nn.MLP(2, [3, 1], activation="tanh", seed=0)
+        history = nn.fit(
+            model,
+            X,
+            y,
+            loss=nn.binary_cross_entropy,
+            optimizer=optim.SGD(model.parameters(), lr=1.0),
+            steps=40,
+            batch_size=2,
+            validation=(X, y),
+        )
+        measured = nn.accuracy(model, X, y), nn.mean_loss(model, nn.binary_cross_entropy, X, y)
+        return history.loss, history.val_loss, measured
+
+    lists = X.to_numpy().tolist(), y.tolist()
+    assert trained(X, y) == trained(*lists) == trained(X.to_numpy(), y)
+    assert data.split(lists[0], y, seed=1)[2:] == data.split(*lists, seed=1)[2:]
+    found, expected = (list(data.batches(lists[0], t, 3, seed=1)) for t in (y, lists[1]))
+    assert found == expected
 
 
 def test_mean_loss_names_itself():

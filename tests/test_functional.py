@@ -111,6 +111,19 @@ def test_the_identity_has_gradient_one():
     assert value_and_grad(lambda x: x)(3.0) == (3.0, 1.0)
 
 
+@pytest.mark.parametrize("rule", [grad, value_and_grad, jacobian, hessian])
+def test_keyword_arguments_alone_leave_nothing_to_differentiate(rule):
+    name = "grad" if rule is value_and_grad else rule.__name__
+    told = f"^{name}: there is no argument by position, and keyword arguments are constants"
+    with pytest.raises(TypeError, match=told):
+        rule(lambda x, y: x * y)(x=2.0, y=3.0)
+
+
+def test_an_argument_that_is_no_number_is_named_without_a_place_in_it():
+    with pytest.raises(TypeError, match=r"hessian: argument 0: a Value carries .* not str"):
+        hessian(lambda x: x)("a")
+
+
 def test_keyword_arguments_pass_through_undifferentiated():
     def f(x, *, scale, names=()):
         return x * scale["k"] + len(names)

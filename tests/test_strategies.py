@@ -40,6 +40,7 @@ from tinygrad_scalar.testing import (
     GradientError,
     OutsideDomainError,
     UncheckableError,
+    check_derivative,
     check_grad,
 )
 
@@ -308,6 +309,34 @@ def test_a_planted_wrong_row_is_found_and_shrunk_to_that_row(name, spoil, order)
     assert len(program.instructions) <= 2
     assert error.node.primitive is wrong
     assert f"disagrees is {name}, made in" in str(error)
+
+
+def price(spot, strike):
+    d = (math.log(spot / strike) + 0.1) / 0.3
+    below, above = (0.5 * (1 + math.erf(x / math.sqrt(2))) for x in (d - 0.3, d))
+    return spot * above - strike * math.exp(-0.01) * below
+
+
+@given(points_for(lambda spot: price(spot, 100.0), min_value=50, max_value=200))
+@settings(max_examples=10)
+def test_points_of_plain_code_over_floats_lie_where_it_has_values(point):
+    def by_hand(spot):
+        d = (math.log(spot / 100.0) + 0.1) / 0.3
+        bells = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in (d, d - 0.3)]
+        rest = (bells[0] - 100.0 / spot * math.exp(-0.01) * bells[1]) / 0.3
+        return 0.5 * (1 + math.erf(d / math.sqrt(2))) + rest
+
+    assert 50 <= point[0] <= 200
+    check_derivative(lambda spot: price(spot, 100.0), by_hand, *point)
+
+
+def test_points_of_plain_code_keep_to_its_domain_and_its_errors_are_its_own():
+    (x,) = find(points_for(lambda x: math.sqrt(x - 7.0)), lambda point: True)
+    assert x >= 7.0
+    with pytest.raises(OutsideDomainError, match="has no derivative at any of"):
+        find(points_for(lambda x: math.sqrt(-1.0 - math.fabs(x))), lambda point: True)
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        find(points_for(lambda x: math.nonsense(x)), lambda point: True)
 
 
 # ── points ────────────────────────────────────────────────────────────────────────────────────

@@ -328,3 +328,31 @@ def test_threads_do_not_share_what_they_compute(engine):
     with ThreadPoolExecutor(4) as pool:
         for _ in range(20):
             assert [x.tolist() for x in pool.map(f.grad, points)] == expected
+
+
+HOLES = {
+    "hole": (
+        np.array([1.0, None], object),
+        r"argument 0 is an array of object: give real numbers, and at \[1\] there is None",
+    ),
+    "text": (np.array([[1.0, 2.0], [3.0, "a"]], object), r"and at \[1, 1\] there is 'a'"),
+    "ragged": (np.array([[1.0], [2.0, 3.0]], object), "are its rows of different lengths"),
+    "numbers": (np.array([1.0, 2.0], object), r"give real numbers: array\.astype\(float\)"),
+}
+
+
+@pytest.mark.parametrize("case", HOLES)
+def test_arrays_of_objects_are_refused_with_what_is_no_number(case):
+    array, told = HOLES[case]
+    w = Value(2.0)
+    w.grad = 7.0
+    f = compile(lambda x: w * x)
+    for call in (f, f.grad, f.backward):
+        with pytest.raises(TypeError, match=told):
+            call(array)
+    assert w.grad == 7.0
+
+
+def test_keyword_arguments_alone_leave_nothing_to_differentiate():
+    with pytest.raises(TypeError, match=r"\(those by keyword are constants\)"):
+        compile(lambda x, y: x * y).grad(x=1.0, y=2.0)

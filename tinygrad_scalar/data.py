@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from tinygrad_scalar.checks import not_negative, real, whole
+from tinygrad_scalar.core.tree import by_position
 from tinygrad_scalar.seeds import Seed, generator
 
 Data = tuple[list[list[float]], list[int]]
@@ -209,6 +210,7 @@ def batches(
     >>> [y for X, y in batches([[1.0], [2.0], [3.0]], [1, 2, 3], size=2, seed=0)]
     [[1, 3], [2]]
     """
+    X, y = by_position(X), by_position(y)
     order = shuffled(_checked_pair(X, y, "batches"), seed)
     size = whole(size, "batches: size")
     parts = (order[start : start + size] for start in range(0, len(order), size))
@@ -227,6 +229,7 @@ def split(
     >>> len(X_train), len(X_test), sorted(y_train + y_test)
     (3, 1, [1, 2, 3, 4])
     """
+    X, y = by_position(X), by_position(y)
     n = _checked_pair(X, y, "split")
     if not 0.0 < real(test, "split: test") < 1.0:
         raise ValueError(f"split: test is the share of the test set, between 0 and 1, not {test!r}")

@@ -9,6 +9,7 @@ Where nothing is a batch, an array is a structure like a list, with a shape.
 from __future__ import annotations
 
 import math
+import reprlib
 import sys
 from array import array
 from collections.abc import Collection, Sequence
@@ -254,12 +255,23 @@ def width_of(key: Key) -> int:
     return sum(map(width_of, key[1:]))
 
 
+def _hole(arg: Any) -> str:
+    """What is no number in an array of objects, and where; nothing of other arrays."""
+    if kind(arg) != "object":
+        return ""
+    import numpy as np
+
+    for place, x in np.ndenumerate(arg):
+        if isinstance(x, (list, tuple)):
+            return "; are its rows of different lengths?"
+        if not is_number(x):
+            return f", and at {list(place)} there is {reprlib.repr(x)}"
+    return ": array.astype(float)"
+
+
 def _array(arg: Any, what: str, xp: Any) -> Argument:
     if not _is_real(arg):
-        raise TypeError(
-            f"{what} is an array of {kind(arg)}: give real numbers"
-            + ("; are its rows of different lengths?" if kind(arg) == "object" else "")
-        )
+        raise TypeError(f"{what} is an array of {kind(arg)}: give real numbers{_hole(arg)}")
     if arg.ndim == 0:
         return Argument(0, None, (arg if xp else float(arg),))
     if arg.ndim == 1:

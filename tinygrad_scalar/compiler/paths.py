@@ -404,7 +404,7 @@ def _path(
     if not known and GUARDS.isdisjoint(row for row, _ in recording.tape.code):
         raise TypeError(
             f"compile: the function returned {_shown(result)}, which no Value went into; "
-            "return what is computed from the arguments"
+            "return what is computed from the arguments (those by keyword are constants)"
         )
     tree = like(result, [None] * len(lines))
     return Path(recording, lines, tree, count)

@@ -31,6 +31,12 @@ def array_in(tree: Any) -> Any:
     return None
 
 
+def by_position(things: Any) -> Any:
+    """A column or frame of pandas as an array, so that [i] is row i and no label; else as it is."""
+    array = array_in(things)
+    return things if array is None else array
+
+
 def is_structure(tree: Any) -> bool:
     """Whether this is a list, tuple, dict or array of numbers, and not one number."""
     return isinstance(tree, (list, tuple, dict)) or array_in(tree) is not None
@@ -227,7 +233,7 @@ def carried_leaves(tree: Any, what: str) -> list[Any]:
         return [carried(leaf, what) for leaf in found]
     except TypeError:
         for path, leaf in placed(tree):
-            carried(leaf, f"{what}: at {path}")
+            carried(leaf, f"{what}: at {path}" if path else what)
         raise
 
 

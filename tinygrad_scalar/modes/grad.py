@@ -244,6 +244,11 @@ class Run:
         argnums: Argnums,
         name: str,
     ) -> None:
+        if options and not args:
+            raise TypeError(
+                f"{name}: there is no argument by position, and keyword arguments are constants: "
+                "pass what to differentiate by position"
+            )
         self.args, self.argnums = args, argnums
         context.runs += 1
         self.started = context.runs

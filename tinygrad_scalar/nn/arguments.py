@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_scalar.checks import whole
+from tinygrad_scalar.core.tree import by_position
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.shapes import is_list
@@ -58,12 +59,13 @@ def number_of_steps(steps: int | None, epochs: int | None, per_epoch: int) -> in
     return whole(epochs, "fit: epochs") * per_epoch
 
 
-def check_validation(validation: Any) -> None:
-    """TypeError unless it is a pair (X, y) of examples, checked like those to train on."""
+def checked_validation(validation: Any) -> tuple[Any, Any]:
+    """A pair (X, y) of examples, checked like those to train on; TypeError for anything else."""
     if not isinstance(validation, (tuple, list)) or len(validation) != 2:
         raise TypeError("fit: validation is a pair of lists (X, y)")
-    X, y = validation
+    X, y = map(by_position, validation)
     check_examples(X, y, "fit: validation[0]", "validation[1]")
+    return X, y
 
 
 def check_examples(X: Any, y: Any, X_name: str, y_name: str) -> None:

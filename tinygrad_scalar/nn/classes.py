@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tinygrad_scalar.core.tree import by_position
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import sigmoid, softmax
 from tinygrad_scalar.nn.module import Module, evaluated
@@ -27,7 +28,8 @@ def predict(model: Module, x: Sequence[Any]) -> tuple[int, float]:
 
 def predictions(model: Module, X: Iterable[Sequence[Any]]) -> list[tuple[int, float]]:
     """`predict` for many inputs: a list of classes and probabilities."""
-    return evaluated(model, lambda: [_class(model(x)) for x in X])
+    examples = by_position(X)
+    return evaluated(model, lambda: [_class(model(x)) for x in examples])
 
 
 def _class(outputs: Any) -> tuple[int, float]:
@@ -51,8 +53,8 @@ def accuracy(model: Module, X: Sequence[Any], y: Sequence[int]) -> float:
     """
     if len(X) != len(y) or not len(X):
         raise ValueError(f"accuracy: {len(X)} examples and {len(y)} targets; give as many of each")
-    right = sum(label == t for (label, _), t in zip(predictions(model, X), y, strict=True))
-    return right / len(X)
+    found = zip(predictions(model, X), by_position(y), strict=True)
+    return sum(bool(label == target) for (label, _), target in found) / len(X)
 
 
 def _number(output: Any) -> float:

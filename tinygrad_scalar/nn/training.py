@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinygrad_scalar.checks import whole
+from tinygrad_scalar.core.tree import by_position
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.data import batches
 from tinygrad_scalar.nn.arguments import (
     check_examples,
     check_parts,
-    check_validation,
     checked_callbacks,
+    checked_validation,
     number_of_steps,
 )
 from tinygrad_scalar.nn.callbacks import History
@@ -48,6 +49,7 @@ def fit(
 ) -> History:
     """Train `model` on the examples X with targets y, by steps of `optimizer`; the history.
 
+    - X and y are lists, arrays, or a frame and a column of pandas, whose labels do not count.
     - `loss(outputs, target)` of one example; a step descends its mean over a minibatch.
     - `steps` or `epochs`: how long. `batch_size` examples a step, all of them by default; every
       epoch visits each example once, in an order drawn from `seed` and the number of the epoch.
@@ -81,9 +83,10 @@ def fit(
     (100, True)
     """
     check_parts(model, loss, optimizer)
+    X, y = by_position(X), by_position(y)
     check_examples(X, y, "fit: X", "y")
     if validation is not None:
-        check_validation(validation)
+        validation = checked_validation(validation)
     size = len(X) if batch_size is None else min(whole(batch_size, "fit: batch_size"), len(X))
     total, called = number_of_steps(steps, epochs, -(-len(X) // size)), checked_callbacks(callbacks)
     run = _Run(model, X, y, loss, optimizer, size, seed, validation, called, total)
@@ -205,6 +208,7 @@ def mean_loss(model: Module, loss: Loss, X: Sequence[Any], y: Sequence[Any]) -> 
 
     Errors: ValueError for no examples or different lengths.
     """
+    X, y = by_position(X), by_position(y)
     check_examples(X, y, "mean_loss: X", "y")
     losses = evaluated(
         model, lambda: [loss(model(x), target) for x, target in zip(X, y, strict=True)]

@@ -33,6 +33,7 @@ _FIX = {
     "tuple": "build one Value per number: [Value(x) for x in ...]",
     "ndarray": "build one Value per number: [Value(x) for x in array.tolist()], or compile the "
     "function around it: tinygrad_scalar.compile(f) takes arrays",
+    "Series": "compile the function around it: tinygrad_scalar.compile(f) takes columns",
     "Value": "it is a Value already; copy.copy(v) gives a second node, v.detach() a leaf",
 }
 

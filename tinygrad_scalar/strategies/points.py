@@ -135,7 +135,10 @@ class _Domain:
         return filled_like(self.example, numbers)  # type: ignore[no-any-return]
 
     def suits(self, numbers: Sequence[float]) -> bool:
-        """Whether f has a value and a derivative there; what is no function at all is raised."""
+        """Whether f has a value and a derivative there; what is no function at all is raised.
+
+        Of plain code over floats, which refuses Values in its own way, the value alone is known.
+        """
         try:
             with told():
                 return _smooth(self.f, self.arguments(numbers))
@@ -145,6 +148,15 @@ class _Domain:
             raise
         except GradientError:
             return True  # the check is to find that, not the strategy
+        except Exception:  # noqa: BLE001 (where it is no matter of Values, it is raised here again)
+            return self._has_value(numbers)
+
+    def _has_value(self, numbers: Sequence[float]) -> bool:
+        try:
+            y = self.f(*self.arguments(numbers))
+        except (ArithmeticError, ValueError):
+            return False
+        return bool(is_number(y) and finite(y))
 
     def held(self, x: float) -> float:
         """The nearest number within the bounds."""
