@@ -9,8 +9,9 @@ import re
 import pytest
 
 from tinygrad_scalar import Value, dot, logsumexp, maximum, nn, scope, topological_order
-from tinygrad_scalar.drawing import draw, steps, to_dot, to_latex
+from tinygrad_scalar.drawing import Drawing, draw, steps, to_dot, to_latex
 from tinygrad_scalar.drawing.clearance import cleared
+from tinygrad_scalar.drawing.layout import image
 from tinygrad_scalar.drawing.sections import cuts
 
 
@@ -496,11 +497,11 @@ return faults;
 """
 
 
-def faults_of(drawings, browser, tmp_path):
+def faults_of(drawings, browser, tmp_path, svg=Drawing.svg):
     found = {}
     for name, drawing in drawings.items():
         page = tmp_path / "picture.html"
-        page.write_text(f"<!doctype html><meta charset=utf-8>{drawing.svg()}", encoding="utf-8")
+        page.write_text(f"<!doctype html><meta charset=utf-8>{svg(drawing)}", encoding="utf-8")
         browser.get(page.as_uri())
         faults = browser.execute_script(_MEASURE)
         if faults:
@@ -519,6 +520,20 @@ def test_nothing_overlaps_in_tangled_pictures(browser, tmp_path, named):
     sizes = (12, 18, 22, 25, 28, 30, 33, 36, 40, 44)
     drawings = {n: draw(tangled(n, seed, named)) for seed, n in enumerate(sizes)}
     assert faults_of(drawings, browser, tmp_path) == {}
+
+
+def test_images_have_their_labels_off_lines_too(browser, tmp_path):
+    graphs = {n: tangled(n, seed, "short") for seed, n in enumerate((12, 16, 20, 24))}
+    graphs |= {"network": network(2, [3, 1]), "folded": mean_loss(3)}
+    for z in graphs.values():
+        z.backward()
+    drawings = {name: draw(z) for name, z in graphs.items()}
+
+    def as_image(drawing):  # as a PNG or PDF is made
+        svg = image(drawing.source, "svg", 30).decode()
+        return svg[svg.index("<svg") :]
+
+    assert faults_of(drawings, browser, tmp_path, as_image) == {}
 
 
 def test_a_label_in_the_way_of_a_line_is_moved_and_no_other():

@@ -87,20 +87,97 @@ def structure(svg):
     return [html.unescape(line) for line in [*notes, *sorted(found)]]
 
 
-def picture(name):
+def drawn(name):
     make, options = PICTURES[name]
     z = make()
     z.backward()
     if "focus" in options:
         options = {"focus": topological_order(z)[options["focus"]]}
-    return structure(draw(z, **options).svg())
+    return draw(z, **options)
+
+
+def stored():
+    return json.loads(STORED.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_has_what_the_stored_one_has(name):
-    assert picture(name) == json.loads(STORED.read_text(encoding="utf-8"))[name]
+    assert structure(drawn(name).svg()) == stored()[name]
+
+
+# ── as a browser shows it ─────────────────────────────────────────────────────────────────────
+# What a light colour is to a reader in the dark, for boxes, lines and frames.
+DARK = {
+    "#ffffff": "#151b23",
+    "#818b98": "#6e7681",
+    "#ddf4ff": "#0c2d57",
+    "#54aeff": "#388bfd",
+    "#fff8c5": "#3b2e0a",
+    "#d4a72c": "#d29922",
+    "#f6f8fa": "#212830",
+    "#d1d9e0": "#3d444d",
+    "#eaeef2": "#262c36",
+    "#59636e": "#9198a1",
+}
+_SHOWN = """
+const colour = (shapes, property) => {
+  for (const shape of shapes) {
+    const found = getComputedStyle(shape)[property];
+    if (found !== 'none') return found;
+  }
+  return '';
+};
+return [...document.querySelectorAll('figure')].map(figure => [
+  ...[...figure.querySelectorAll('.graph > text')].map(text => text.textContent),
+  ...[...figure.querySelectorAll('.node, .edge, .cluster')].map(group => [
+    group.getAttribute('class'),
+    ...[...group.querySelectorAll('title, text')].map(text => text.textContent),
+    colour(group.querySelectorAll('path, polygon, ellipse'), 'fill'),
+    colour(group.querySelectorAll('path, ellipse'), 'stroke'),
+  ].join(' | ')).sort(),
+]);
+"""
+_RGB = re.compile(r"rgba?\((\d+), (\d+), (\d+)(?:, [\d.]+)?\)")
+
+
+def in_hex(colour):
+    red, green, blue = map(int, colour.groups())
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def expected(line, scheme):
+    """A line of a stored picture, as a reader of a page in this scheme has it."""
+    classes = line.partition(" | ")[0]
+    frame = classes == "cluster scope"
+    note = " | " not in line
+    if scheme == "light" or note or "graded" in classes or "legend" in classes:
+        return line
+    *texts, fill, stroke = line.split(" | ")
+    ground = "#ffffff" if frame else DARK.get(fill, fill)  # a frame is a breath of white
+    return " | ".join([*texts, ground, DARK.get(stroke, stroke)])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_a_page_shows_the_stored_pictures_whole(browser, tmp_path, width, scheme):
+    drawings = {name: drawn(name) for name in PICTURES if PICTURES[name][1].get("theme") is None}
+    figures = [f"<figure>{d._repr_mimebundle_()['text/html']}</figure>" for d in drawings.values()]
+    page = tmp_path / "page.html"
+    head = f"<!doctype html><meta charset=utf-8><html style='color-scheme:{scheme}'>"
+    page.write_text(head + "".join(figures), encoding="utf-8")
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        browser.get(page.as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        shown = browser.execute_script(_SHOWN)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    for name, lines in zip(drawings, shown, strict=True):
+        seen = [_RGB.sub(in_hex, line) for line in lines]
+        assert sorted(seen) == sorted(expected(line, scheme) for line in stored()[name]), name
 
 
 if __name__ == "__main__":
-    made = {name: picture(name) for name in PICTURES}
+    made = {name: structure(drawn(name).svg()) for name in PICTURES}
     STORED.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

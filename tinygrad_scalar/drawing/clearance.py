@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import html
 import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from tinygrad_scalar.drawing.taken import Frame, Point, Taken
 
 _PART = re.compile(r'<g id="[^"]*" class="(node|edge)\b[^"]*">(.*?)</g>', re.DOTALL)
 _LABEL = re.compile(
     r'<text [^>]*?x="(-?[\d.]+)" y="(-?[\d.]+)"[^>]*?font-size="([\d.]+)"[^>]*>([^<]*)</text>'
+)
+_TITLE = re.compile(r"<title>([^<]*)</title>")
+_STATEMENT = re.compile(
+    r'(^\t+)(\w+ -> \w+)(\t\[[^\]]*?)\blp="([-\d.e+]+),([-\d.e+]+)"', re.MULTILINE
 )
 _LINE = re.compile(r'<path [^>]*?d="([^"]+)"')
 _SHAPE = re.compile(r'<(?:path [^>]*?d|polygon [^>]*?points)="([^"]+)"')
 _ELLIPSE = re.compile(r'<ellipse [^>]*?cx="(-?[\d.]+)" cy="(-?[\d.]+)" rx="([\d.]+)" ry="([\d.]+)"')
 _NUMBER = re.compile(r"-?[\d.]+")
 _MOST = 1000  # edges up to which it is worth the time
-_STEP = 3.0  # points between the places of a line that are looked at
-_CELL = 32.0  # points a side of the squares in which they are looked up
 _WIDE, _HIGH, _DEEP = 0.58, 0.9, 0.25  # of the size of letters: width, above and below their line
 _MARGIN = 1.0
 # Moves from the shortest to the longest, sideways less than up and down.
@@ -31,66 +35,14 @@ _MOVES = sorted(
     key=lambda move: abs(move[0]) * 1.5 + abs(move[1]),
 )
 
-Point = tuple[float, float]
 
+class _Shift(NamedTuple):
+    """A label of an edge that moves: where it stands in the SVG, which edge it is of, how far."""
 
-class Frame(NamedTuple):
-    """A rectangle; y grows downwards, as in an SVG."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    def moved(self, dx: float, dy: float) -> Frame:
-        """The same elsewhere."""
-        return Frame(self.left + dx, self.top + dy, self.right + dx, self.bottom + dy)
-
-    def meets(self, other: Frame) -> bool:
-        """Whether the two have a point in common."""
-        return (
-            self.left < other.right
-            and other.left < self.right
-            and self.top < other.bottom
-            and other.top < self.bottom
-        )
-
-
-class _Taken:
-    """What is taken already, looked up by square."""
-
-    def __init__(self) -> None:
-        self._points: dict[tuple[int, int], list[tuple[float, float, int]]] = defaultdict(list)
-        self._frames: dict[tuple[int, int], list[Frame]] = defaultdict(list)
-
-    def add_line(self, points: list[Point], edge: int) -> None:
-        for x, y in _along(points):
-            self._points[int(x // _CELL), int(y // _CELL)].append((x, y, edge))
-
-    def add_frame(self, frame: Frame) -> None:
-        for cell in _cells(frame):
-            self._frames[cell].append(frame)
-
-    def crossed(self, frame: Frame) -> bool:
-        return any(
-            frame.left < x < frame.right and frame.top < y < frame.bottom
-            for cell in _cells(frame)
-            for x, y, _ in self._points.get(cell, ())
-        )
-
-    def covered(self, frame: Frame) -> bool:
-        return any(frame.meets(f) for cell in _cells(frame) for f in self._frames.get(cell, ()))
-
-    def nearest(self, frame: Frame) -> int | None:
-        """The edge whose line is nearest to the middle of a frame, if one is near."""
-        x, y = (frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2
-        around = Frame(x - _CELL, y - _CELL, x + _CELL, y + _CELL)
-        near = (
-            ((px - x) ** 2 + (py - y) ** 2, edge)
-            for cell in _cells(around)
-            for px, py, edge in self._points.get(cell, ())
-        )
-        return min(near, default=(0.0, None))[1]
+    label: re.Match[str]
+    edge: tuple[str, int]  # its ends, and which of those between them
+    dx: float
+    dy: float
 
 
 def cleared(svg: str) -> str:
@@ -98,6 +50,31 @@ def cleared(svg: str) -> str:
 
     O(length of the lines). Text other than the places of labels stays as it is.
     """
+    pieces, end = [], 0
+    for label, _, dx, dy in _shifts(svg):
+        place = f'x="{float(label[1]) + dx:.2f}" y="{float(label[2]) + dy:.2f}"'
+        pieces += [svg[end : label.start(1) - 3], place]
+        end = label.end(2) + 1
+    return "".join((*pieces, svg[end:]))
+
+
+def cleared_positions(laid: str, svg: str) -> str:
+    """DOT text with positions, with the labels moved that are moved in the SVG made of it."""
+    far = {edge: (dx, dy) for _, edge, dx, dy in _shifts(svg)}
+    seen: Counter[str] = Counter()
+
+    def moved(statement: re.Match[str]) -> str:
+        before, ends, between, x, y = statement.groups()
+        ends = ends.replace(" ", "")
+        dx, dy = far.get((ends, seen[ends]), (0.0, 0.0))
+        seen[ends] += 1
+        return f'{before}{statement[2]}{between}lp="{float(x) + dx:.2f},{float(y) - dy:.2f}"'
+
+    return _STATEMENT.sub(moved, laid)
+
+
+def _shifts(svg: str) -> list[_Shift]:
+    """The moves of labels that a line crosses."""
     parts = list(_PART.finditer(svg))
     labels = [
         (label, i)
@@ -106,8 +83,14 @@ def cleared(svg: str) -> str:
         for label in _LABEL.finditer(svg, part.start(2), part.end(2))
     ]
     if not labels or len(parts) > 2 * _MOST:
-        return svg
-    taken = _Taken()
+        return []
+    seen: Counter[str] = Counter()
+    names: dict[int, tuple[str, int]] = {}
+    for _, i in labels:
+        ends = _ends(parts[i])
+        names[i] = ends, seen[ends]
+        seen[ends] += 1
+    taken = Taken()
     for i, part in enumerate(parts):
         for frame in _frames(part[2]) if part[1] == "node" else ():
             taken.add_frame(frame)
@@ -119,16 +102,17 @@ def cleared(svg: str) -> str:
             crossed.append((label, edge))
         else:
             taken.add_frame(_frame_of(label))
-    pieces, end = [], 0
-    for label, edge in crossed:
-        dx, dy = _move(taken, _frame_of(label), edge)
-        place = f'x="{float(label[1]) + dx:.2f}" y="{float(label[2]) + dy:.2f}"'
-        pieces += [svg[end : label.start(1) - 3], place]
-        end = label.end(2) + 1
-    return "".join((*pieces, svg[end:]))
+    return [
+        _Shift(label, names[edge], *_move(taken, _frame_of(label), edge)) for label, edge in crossed
+    ]
 
 
-def _move(taken: _Taken, frame: Frame, edge: int) -> tuple[float, float]:
+def _ends(part: re.Match[str]) -> str:
+    found = _TITLE.search(part[2])
+    return html.unescape(found[1]) if found else ""
+
+
+def _move(taken: Taken, frame: Frame, edge: int) -> tuple[float, float]:
     """The shortest move to a free place, to one where its own line is nearest if there is any."""
     free = [
         move
@@ -160,22 +144,3 @@ def _frames(node: str) -> Iterator[Frame]:
 def _points(text: str) -> list[Point]:
     numbers = [float(number) for number in _NUMBER.findall(text)]
     return list(zip(numbers[::2], numbers[1::2], strict=True))
-
-
-def _along(points: list[Point]) -> Iterator[Point]:
-    """Places on a chain of Bézier curves of degree three, as Graphviz draws every line."""
-    for i in range(0, len(points) - 3, 3):
-        (ax, ay), (bx, by), (cx, cy), (dx, dy) = points[i : i + 4]
-        length = abs(dx - ax) + abs(dy - ay) + abs(bx - ax) + abs(by - ay)
-        steps = max(2, int(length / _STEP))
-        for k in range(steps + 1):
-            t = k / steps
-            s = 1 - t
-            p, q, r, o = s * s * s, 3 * s * s * t, 3 * s * t * t, t * t * t
-            yield p * ax + q * bx + r * cx + o * dx, p * ay + q * by + r * cy + o * dy
-
-
-def _cells(frame: Frame) -> Iterator[tuple[int, int]]:
-    for column in range(int(frame.left // _CELL), int(frame.right // _CELL) + 1):
-        for row in range(int(frame.top // _CELL), int(frame.bottom // _CELL) + 1):
-            yield column, row

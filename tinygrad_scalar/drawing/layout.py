@@ -18,6 +18,7 @@ from pathlib import Path
 _LARGE = 3000  # edges that are tried whatever the time
 _SECONDS = 0.4  # for 1,000 edges; it grows with their square
 _LONGEST = 16_000  # characters of a label; Graphviz stops within a few hundred of that
+_LABELLED = re.compile(r' -> \w+ \[[^\]]*label="')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _PATIENCE = 2  # times the time allowed, from which on it is not tried
 
@@ -27,7 +28,8 @@ import sys
 sys.path.append(sys.argv[1])
 from pygraphviz import AGraph
 graph = AGraph(string=sys.stdin.buffer.read().decode())
-sys.stdout.buffer.write(graph.draw(format=sys.argv[2], prog="dot", args=" ".join(sys.argv[3:])))
+_, _, engine, format, *options = sys.argv
+sys.stdout.buffer.write(graph.draw(format=format, prog=engine, args=" ".join(options)))
 """
 
 
@@ -36,9 +38,11 @@ def laid_out(
     format: str,  # noqa: A002 (Graphviz's word)
     timeout: float,
     options: Sequence[str] = (),
+    engine: str = "dot",
 ) -> bytes:
-    """The DOT text laid out by `dot` and rendered, with further options of its command line.
+    """The DOT text laid out and rendered, with further options of the command line.
 
+    The engine "nop2" draws what has positions already.
     Errors: ValueError before it starts if that would take far too long; ImportError if there is no
     engine, naming both remedies; TimeoutError after `timeout` seconds; RuntimeError with Graphviz's
     own words if it fails.
@@ -46,7 +50,7 @@ def laid_out(
     if sys.platform == "emscripten":  # in a browser there are no processes: its page lays out
         return bytes(import_module("js").layout(source, format), "utf-8")
     _check_work(source, timeout)
-    command = _command(format, [*options])
+    command = _command(format, [*options], engine)
     try:
         done = subprocess.run(
             command, input=source.encode(), capture_output=True, timeout=timeout, check=False
@@ -61,6 +65,25 @@ def laid_out(
         words = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
         raise RuntimeError(f"draw: the layout failed, {Path(command[0]).name} says: {words}")
     return done.stdout
+
+
+def image(
+    source: str,
+    format: str,  # noqa: A002 (Graphviz's word)
+    timeout: float,
+    options: Sequence[str] = (),
+) -> bytes:
+    """A PNG or PDF with the labels of edges off the lines, as in an SVG.
+
+    Positions are computed once, and drawn after the labels have moved. Errors as `laid_out`.
+    """
+    from tinygrad_scalar.drawing.clearance import cleared_positions
+
+    if not _LABELLED.search(source):
+        return laid_out(source, format, timeout, options)
+    laid = laid_out(source, "dot", timeout).decode()
+    svg = laid_out(laid, "svg", timeout, engine="nop2").decode()
+    return laid_out(cleared_positions(laid, svg), format, timeout, options, engine="nop2")
 
 
 def _check_work(source: str, timeout: float) -> None:
@@ -86,14 +109,14 @@ def _check_labels(source: str) -> None:
         )
 
 
-def _command(format: str, options: list[str]) -> list[str]:  # noqa: A002 (Graphviz's word)
+def _command(format: str, options: list[str], engine: str) -> list[str]:  # noqa: A002
     dot = shutil.which("dot")
     if dot is not None:
-        return [dot, f"-T{format}", *options]
+        return [dot, f"-T{format}", *([] if engine == "dot" else [f"-K{engine}"]), *options]
     package = find_spec("pygraphviz")
     if package is not None and package.origin is not None and sys.executable:
         folder = str(Path(package.origin).parents[1])
-        return [sys.executable, "-I", "-S", "-c", _PYGRAPHVIZ, folder, format, *options]
+        return [sys.executable, "-I", "-S", "-c", _PYGRAPHVIZ, folder, engine, format, *options]
     raise ImportError(
         "draw: no layout engine was found, neither Graphviz's dot on the PATH nor pygraphviz: "
         'install Graphviz (https://graphviz.org/download) or pip install "tinygrad_scalar[svg]"; '

@@ -147,6 +147,7 @@ class Drawing:
         Errors: ValueError for another suffix or a dpi out of 10 … 2400, OSError naming the path;
         those of the layout.
         """
+        from tinygrad_scalar.drawing.layout import image
         from tinygrad_scalar.files import suffix_of, write_atomically
 
         suffix = suffix_of(path)
@@ -162,7 +163,7 @@ class Drawing:
             content = self._styled(options) if transparent else self.svg()
         else:
             options += [f"-Gdpi={dpi:g}"] if suffix == "png" else []
-            content = self._laid_out(suffix, options)
+            content = image(self.source, suffix, self._timeout, options)
         write_atomically(path, content)
 
     def view(self) -> str:
@@ -179,15 +180,11 @@ class Drawing:
         webbrowser.open(path.as_uri())
         return str(path)
 
-    def _laid_out(self, suffix: str, options: Sequence[str] = ()) -> bytes:
-        from tinygrad_scalar.drawing.layout import laid_out
-
-        return laid_out(self.source, suffix, self._timeout, options)
-
     def _styled(self, options: Sequence[str] = ()) -> str:
+        from tinygrad_scalar.drawing.layout import laid_out
         from tinygrad_scalar.drawing.style import styled
 
-        svg = self._laid_out("svg", options).decode()
+        svg = laid_out(self.source, "svg", self._timeout, options).decode()
         return styled(svg, self._description, self._theme)
 
     @cached_property
