@@ -3,10 +3,14 @@
 The reference is the row's own rule in mpmath's numbers, of so many digits that cancellation is
 nothing; that the rule is the derivative of mpmath's function, `test_precision` tells. An operand
 is a float, as if it had been rounded: what half a unit in its last place changes is allowed.
+
+`ROW_POINTS=10000 pytest tests/test_row_digits.py` takes so many points of every row, drawn evenly
+in their exponents, from the smallest float to the largest, and near 1 and the ends of domains.
 """
 
 import itertools
 import math
+import os
 import random
 import warnings
 
@@ -25,7 +29,7 @@ SIZES = (
     15.3, 27.9, 39.7, 150.3, 709.1, 1e4, 1e8, 1e17, 1e80, 1e160, 1e300, 1.7e308,
 )  # fmt: skip
 COUNTS = {"polygamma": (0, (0.0, 1.0, 2.0, 5.0)), "round_to": (1, (0.0, 2.0))}
-POINTS = 24
+POINTS = int(os.environ.get("ROW_POINTS", "24"))
 SUBNORMAL = 1e-320  # where numbers lose their digits because they are subnormal, nothing is asked
 CONSTANT = {("polygamma", 0), ("round_to", 1), ("where", 0)}  # operands without a derivative
 # Within these, no product of a few factors leaves the range of floats on the way.
@@ -33,11 +37,21 @@ FAR, NEAR = 1e60, 1e-60
 ENGINES = [engine for engine in ts.engines() if engine != "cuda"]
 
 
-def numbers(interval, several):
+def numbers(interval, several, chosen):
     ends = [(interval.low, 1), (interval.high, -1)]
     near = [e + side * d for e, side in ends if math.isfinite(e) for d in (1e-3, 1e-8, 1e-15)]
     # what is multiplied by many others leaves the range of floats sooner
     sizes = [size for size in SIZES if NEAR < size < FAR] if several else SIZES
+    low, high = (-60, 60) if several else (-323.3, 308.2)
+    sizes = [*sizes, *(10 ** chosen.uniform(low, high) for _ in range(POINTS - 24))]
+    # the other half near 1, and near the ends of the interval
+    sizes += [math.exp(chosen.gauss(0, 3)) for _ in range(POINTS - 24)]
+    near += [
+        e + side * 10 ** chosen.uniform(-16, 1)
+        for e, side in ends
+        if math.isfinite(e)
+        for _ in range((POINTS - 24) // 2)
+    ]
     inside = [sign * size for size in sizes for sign in (1, -1)]
     return [x for x in dict.fromkeys([0.0, *inside, *near]) if interval.interior(x)]
 
@@ -47,11 +61,15 @@ def points(row):
     chosen = random.Random(row.name)
     count = row.arity or 4
     columns = [
-        numbers(row.domain[min(i, len(row.domain) - 1)], row.arity is None) for i in range(count)
+        numbers(row.domain[min(i, len(row.domain) - 1)], row.arity is None, chosen)
+        for i in range(count)
     ]
     if row.name in COUNTS:
         place, few = COUNTS[row.name]
         columns[place] = list(few)
+    if count == 1 and POINTS > 24:
+        chosen.shuffle(columns[0])
+        del columns[0][POINTS:]
     drawn = zip(columns[0]) if count == 1 else iter(lambda: tuple(map(chosen.choice, columns)), 0)
     found = []
     for point in itertools.islice(drawn, 20 * POINTS):

@@ -125,7 +125,8 @@ class Series(Tagged):
         if row.operator == "/":  # by its partials −y/b, a division again, it would double
             a, b = operands
             result._next = lambda k: self._quotient(k, row, a, b, result)
-        if any(not self.carries(operands[i]) and operands[i] == 0 for i in row.at_zero):
+        constants = [operands[i] for i in row.at_zero if not isinstance(operands[i], Carrier)]
+        if 0 in constants:  # not of another mode's number, which moves there
             result._next = lambda k: 0
         if order and whole is None:
             result.coefficient(order)
