@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import accumulate
-from typing import Any, overload
+from typing import Any, TypedDict, Unpack, overload
 
 from tinygrad_scalar.compiler.arguments import (
     Argument,
@@ -654,29 +654,23 @@ def dtype_named(dtype: Any) -> str:
     return str(name)
 
 
+class Settings(TypedDict, total=False):
+    """The settings of `compile`, as type checkers see them."""
+
+    argnums: int | Sequence[int] | None
+    engine: str | None
+    dtype: Any
+    threads: int
+    max_paths: int
+    undefined: Policy
+    batch: bool
+
+
+@overload
+def compile(g: Callable[..., Any], **settings: Unpack[Settings]) -> Compiled: ...
 @overload
 def compile(
-    g: Callable[..., Any],
-    *,
-    argnums: int | Sequence[int] | None = None,
-    engine: str | None = None,
-    dtype: Any = "float64",
-    threads: int = 1,
-    max_paths: int = 64,
-    undefined: Policy = "subgradient",
-    batch: bool = True,
-) -> Compiled: ...
-@overload
-def compile(
-    g: None = None,
-    *,
-    argnums: int | Sequence[int] | None = None,
-    engine: str | None = None,
-    dtype: Any = "float64",
-    threads: int = 1,
-    max_paths: int = 64,
-    undefined: Policy = "subgradient",
-    batch: bool = True,
+    g: None = None, **settings: Unpack[Settings]
 ) -> Callable[[Callable[..., Any]], Compiled]: ...
 def compile(
     g: Callable[..., Any] | None = None,
