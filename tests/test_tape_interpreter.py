@@ -20,10 +20,9 @@ from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Request, traced
 if "llvm" not in engines():
     pytest.skip("llvmlite is not installed", allow_module_level=True)
 
-from tinygrad_scalar.compiler.ir.reroll import Loop
+from tinygrad_scalar.compiler.ir.reroll import Loop, stretches
 from tinygrad_scalar.compiler.vm.bytecode import Stream
 from tinygrad_scalar.compiler.vm.kernel import Interpreter
-from tinygrad_scalar.compiler.vm.repeats import stretches
 from tinygrad_scalar.compiler.vm.superinstructions import Unsupported
 
 
@@ -211,15 +210,15 @@ def test_stretches_of_numbers():
     rng = random.Random(0)
     noise = [rng.randrange(10**6) for _ in range(1000)]
     numbers = np.array([*noise, *[1, 2, 3] * 50, *noise[:30], *[4, 4, 4, 5] * 20])
-    found = stretches(numbers)
+    found = stretches(numbers.tolist())
     assert [(s.start, s.period, s.iterations) for s in found] == [(1000, 3, 50), (1180, 4, 20)]
     assert found[0] == Loop(1000, 3, 50)
-    assert stretches(np.array(noise)) == stretches(np.array([1])) == []
+    assert stretches(noise) == stretches([1]) == []
 
 
 def test_an_outer_loop_is_preferred_to_its_inner_one():
     numbers = np.array([*[1, 2] * 9, 3, 4, 5] * 40)
-    assert [(s.period, s.iterations) for s in stretches(numbers)] == [(21, 40)]
+    assert [(s.period, s.iterations) for s in stretches(numbers.tolist())] == [(21, 40)]
 
 
 # ── what comes in and goes out ────────────────────────────────────────────────────────────────

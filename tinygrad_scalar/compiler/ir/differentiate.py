@@ -12,6 +12,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.compiler.ir.lower import Template, template
 from tinygrad_scalar.compiler.ir.memory import MEMORY, SCATTER, TABLE, TAKE, length_of, pairs_of
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
@@ -25,7 +26,6 @@ from tinygrad_scalar.compiler.ir.tape import (
     WHERE,
     Tape,
 )
-from tinygrad_scalar.compiler.ir.templates import Template, template
 from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording, Traced, tracer
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive

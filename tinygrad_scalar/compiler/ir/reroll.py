@@ -8,6 +8,7 @@ iteration.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ from tinygrad_scalar.compiler.ir.tape import INPUT, MARKERS
 
 FEWEST, SHORTEST = 8, 256  # iterations and lines that are worth a loop
 _SEED = 6  # lines in a row that are looked for again
-_ENOUGH = 24  # lines at the same distance from their like that are taken for a loop
+_TRIES = 32  # distances that are tried from one line
+_PATIENCE = 256  # lines that are passed over at most, when nothing repeats for long
 
 
 class Loop(NamedTuple):
@@ -50,30 +52,68 @@ def loops(
 ) -> list[Loop]:
     """The loops of at least so many lines, from the line `first` on, in order. O(edges)."""
     patterns = _patterns(program.code, program.markers, varying)
-    seeds = list(zip(*(patterns[k:] for k in range(_SEED)), strict=False))
+    return stretches(patterns, max(first, program.markers), shortest)
+
+
+def stretches(
+    patterns: Sequence[int], first: int = 0, shortest: int = 0, longest: int | None = None
+) -> list[Loop]:
+    """Where patterns come back at the same distance again and again, in order, none twice.
+
+    Of at least `shortest` lines in all and at most `longest` in an iteration. O(len(patterns)).
+    """
+    seeds = list(map(hash, zip(*(patterns[k:] for k in range(_SEED)), strict=False)))
+    places: dict[int, list[int]] = {}
+    for place, seed in enumerate(seeds[first:], first):
+        places.setdefault(seed, []).append(place)
     found: list[Loop] = []
-    last: dict[Any, int] = {}
-    period = alike = 0  # how far back the same lines stood, for how many lines now
-    line = again = max(first, program.markers)
+    place = behind = first
     patience = 1
-    while line < len(seeds):
-        seed = seeds[line]
-        distance = line - last.get(seed, line)
-        last[seed] = line
-        alike = alike + 1 if distance == period else 1
-        period = distance
-        line += 1
-        if not period or alike < min(period, _ENOUGH) or line < again:
-            continue
-        loop = _repeated(patterns, line - alike - period, period)
-        line = max(line, loop.stop)
-        if loop.iterations >= FEWEST and loop.iterations * period >= shortest:
+    while place < len(seeds):
+        again = places[seeds[place]]
+        nearest = bisect_right(again, place)
+        distances = [other - place for other in again[nearest : nearest + _TRIES]]
+        if longest is not None:
+            distances = distances[: bisect_right(distances, longest)]
+        loop = _around(patterns, place, behind, distances)
+        if loop is None or loop.period * loop.iterations < shortest:
+            place, patience = place + patience, min(2 * patience, _PATIENCE)
+        else:
             found.append(loop)
-            last.clear()
-            period, again, patience = 0, line, 1
-        else:  # the longer nothing is found, the less often it is looked for
-            again, patience = line + patience, min(2 * patience, SHORTEST)
+            place, behind, patience = loop.stop, loop.stop, 1
     return found
+
+
+def _around(
+    patterns: Sequence[int], place: int, behind: int, distances: Sequence[int]
+) -> Loop | None:
+    """The longest stretch around a place; it begins not before `behind`."""
+    stop, period = place, 0
+    for distance in distances:
+        end = _alike(patterns, place, distance)
+        if end - place >= FEWEST * distance and end - place > 1.5 * (stop - place):
+            stop, period = end, distance
+    if not period:
+        return None
+    start = place
+    while start > behind and patterns[start - 1] == patterns[start - 1 + period]:
+        start -= 1
+    return Loop(start, period, (stop - start) // period)
+
+
+def _alike(patterns: Sequence[int], place: int, distance: int) -> int:
+    """Up to where the patterns from a place on are those `distance` before."""
+    size = 64
+    while True:
+        ahead = patterns[place + distance : place + distance + size]
+        here = patterns[place : place + len(ahead)]
+        if here != ahead:
+            pairs = enumerate(zip(here, ahead, strict=True))
+            return place + distance + next(k for k, (a, b) in pairs if a != b)
+        place += len(ahead)
+        if len(ahead) < size:
+            return place + distance
+        size *= 2
 
 
 def _kind(line: Line, varying: Sequence[bool]) -> str:
@@ -103,14 +143,6 @@ def _patterns(code: Sequence[Line], markers: int, varying: Sequence[bool]) -> li
         else:
             patterns.append(number((row, *[kinds[k] for k in operands]), len(numbers)))
     return patterns
-
-
-def _repeated(patterns: Sequence[int], start: int, period: int) -> Loop:
-    """The loop from `start` on, for as many iterations as its lines come back in one go."""
-    once, place = patterns[start : start + period], start + period
-    while patterns[place : place + period] == once:
-        place += period
-    return Loop(start, period, (place - start) // period)
 
 
 def operands(program: Program, loop: Loop, varying: Sequence[bool] = ()) -> list[list[Operand]]:

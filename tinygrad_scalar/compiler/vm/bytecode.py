@@ -14,18 +14,20 @@ import numpy as np
 from tinygrad_scalar.compiler.ir import tape
 from tinygrad_scalar.compiler.ir.memory import SCATTER, TABLE
 from tinygrad_scalar.compiler.ir.program import Line
-from tinygrad_scalar.compiler.ir.reroll import Loop
+from tinygrad_scalar.compiler.ir.reroll import Loop, stretches
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS
 from tinygrad_scalar.compiler.vm.operations import (
     Array,
     Cells,
     Wanted,
+    aligned,
     dear,
     exponent_of,
     operations,
     patterns,
+    sources,
+    uniform,
 )
-from tinygrad_scalar.compiler.vm.repeats import aligned, sources, stretches, uniform
 from tinygrad_scalar.compiler.vm.superinstructions import (
     INSIDE,
     NUMBER,
@@ -37,6 +39,7 @@ from tinygrad_scalar.compiler.vm.superinstructions import (
 )
 from tinygrad_scalar.core.primitive import Primitive
 
+LONGEST = 2048  # operations of a superinstruction
 LARGEST = 1024  # operands of a row that is neither a sum nor a product
 FEW = 15  # operands to an instruction that make a stream as fast as lines written out
 SUM = 0  # the body of sums of any length
@@ -93,8 +96,9 @@ class Stream:
 
     def _runs(self) -> list[Loop]:
         trace = self.trace
-        found = [stretch for stretch in stretches(self.pattern) if stretch.period > 1]
-        return [run for stretch in found for run in uniform(trace, aligned(trace, stretch))]
+        stretched = stretches(self.pattern.tolist(), longest=LONGEST)
+        found = [aligned(trace, stretch) for stretch in stretched if stretch.period > 1]
+        return [run for stretch in found for run in uniform(trace, stretch)]
 
     def _list_tables(self) -> None:
         """The cells of the entries of every table, behind how many there are."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from itertools import chain, compress
+from itertools import chain, compress, pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -17,11 +17,12 @@ import numpy as np
 from tinygrad_scalar.compiler.ir.lower import POWERS, alone, has_template
 from tinygrad_scalar.compiler.ir.memory import HELD
 from tinygrad_scalar.compiler.ir.program import Line
-from tinygrad_scalar.compiler.ir.reroll import Loop
+from tinygrad_scalar.compiler.ir.reroll import FEWEST, Loop
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, MARKERS, PARAMETER, POW
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE
 from tinygrad_scalar.core.primitive import Primitive
 
+ALONE = 10  # what an operation alone costs, measured in numbers handed on
 WIDEST = 32  # operands of a row that is computed at one go
 _INLINE = NATIVE - LIBRARY.keys() | MARKERS  # what machine code does without a call
 _ROW, _FORM = 44, 36  # bits of a pattern: from here the row, from here its exponent or its length
@@ -178,3 +179,48 @@ def _read(trace: Operations, runs: Sequence[Loop], outputs: Sequence[int]) -> Ar
         part = read[run.start : run.stop].reshape(-1, run.period)
         part[:] = part.any(axis=0)
     return read
+
+
+# ── where superinstructions begin ─────────────────────────────────────────────────────────────
+def aligned(trace: Operations, stretch: Loop) -> Loop:
+    """The stretch, begun where the fewest numbers go over from one iteration to the next."""
+    period = stretch.period
+    a = stretch.start + period * (stretch.iterations // 2 - 1)
+    b = a + 3 * period
+    read = trace.operands[trace.start[a] : trace.start[b]]
+    reader = np.repeat(np.arange(3 * period), np.diff(trace.start[a : b + 1]))
+    producer = trace.place[read] - a
+    near = producer >= 0
+    last = np.arange(3 * period)
+    np.maximum.at(last, producer[near], reader[near])
+    change = np.zeros(3 * period + 2, int)
+    change[1 : 3 * period + 1] += 1  # a number is under way behind its operation,
+    np.subtract.at(change, last + 1, 1)  # up to the last that reads it
+    crossing = np.cumsum(change)[period : 2 * period]
+    shift = int(crossing.argmin())
+    if (crossing[0] - crossing[shift]) * stretch.iterations <= ALONE * period:
+        return stretch  # less is gained than what then stands alone costs
+    start = stretch.start + shift
+    return Loop(start, period, (stretch.stop - start) // period)
+
+
+def uniform(trace: Operations, stretch: Loop) -> list[Loop]:
+    """The parts of a stretch whose iterations read their own operations in one and the same way."""
+    _, inside = sources(trace, stretch)
+    changes = np.flatnonzero((inside[1:] != inside[:-1]).any(axis=1)) + 1
+    ends = [0, *changes.tolist(), stretch.iterations]
+    return [
+        Loop(stretch.start + a * stretch.period, stretch.period, b - a)
+        for a, b in pairwise(ends)
+        if b - a >= FEWEST
+    ]
+
+
+def sources(trace: Operations, stretch: Loop) -> tuple[Array, Array]:
+    """Of each iteration the lines that it reads, and which operation of its own each is, or −1."""
+    flat = trace.operands[trace.start[stretch.start] : trace.start[stretch.stop]]
+    read = flat.reshape(stretch.iterations, -1)
+    first = np.arange(stretch.start, stretch.stop, stretch.period)[:, None]
+    inside = trace.place[read] - first
+    inside[inside < 0] = -1
+    return read, inside
