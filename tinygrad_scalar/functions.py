@@ -137,7 +137,7 @@ def where(c: Any, a: Any, b: Any) -> Any:
 
 def _all(values: Iterable[Any], name: str, *, empty: float | None = None) -> Any:
     """The n-ary row `name` on an iterable; `empty` for none, or a ValueError."""
-    operands = _listed(values, name)
+    operands = values if type(values) is list else _listed(values, name)
     if not operands:
         if empty is None:
             raise ValueError(f"{name} of no values is undefined: give at least one")
@@ -196,7 +196,8 @@ def dot(a: Iterable[Any], b: Iterable[Any]) -> Any:
     >>> dot([1.0, 2.0], [3.0, 4.0])
     11.0
     """
-    left, right = _listed(a, "dot"), _listed(b, "dot")
+    left = a if type(a) is list else _listed(a, "dot")
+    right = b if type(b) is list else _listed(b, "dot")
     if len(left) != len(right):
         raise ValueError(f"dot: {len(left)} numbers against {len(right)}; give as many of each")
     return _all([*left, *right], "dot")

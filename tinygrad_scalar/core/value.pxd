@@ -5,7 +5,7 @@ from tinygrad_scalar.core.recorded cimport Recorded
 cdef class Beside:
     """What few nodes have; each is None where there is none."""
     cdef object data, grad  # what stands in place of the floats
-    cdef object rest, tracker, provenance
+    cdef object tracker
     cdef dict own  # a program's own attributes
 
 
@@ -15,7 +15,7 @@ cdef class Value(Recorded):
     cdef double _gradient
     cdef public long long _sweep, _made
     cdef public Value _a, _b
-    cdef public object primitive
+    cdef public object primitive, _rest, _provenance
     cdef Beside _beside
     cdef object __weakref__
 

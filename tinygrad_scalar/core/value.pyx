@@ -125,9 +125,9 @@ cdef class Value(Recorded):
         if self._b is not None and (<PyObject*>self._b).ob_refcnt == 1:
             _dying.append(self._b)
         self._b = None
-        if self._beside is not None and self._beside.rest is not None:
-            _dying.append(self._beside.rest)
-            self._beside.rest = None
+        if self._rest is not None:
+            _dying.append(self._rest)
+            self._rest = None
         if not _freeing and _dying:
             _freeing = True
             while _dying:
@@ -199,14 +199,6 @@ cdef class Value(Recorded):
         _beside_of(self).grad = _DELETED
 
     @property
-    def _rest(self):
-        return None if self._beside is None else self._beside.rest
-
-    @_rest.setter
-    def _rest(self, seen):
-        _beside_of(self).rest = seen
-
-    @property
     def _tracker(self):
         return None if self._beside is None else self._beside.tracker
 
@@ -214,16 +206,6 @@ cdef class Value(Recorded):
     def _tracker(self, tracker):
         if tracker is not None or self._beside is not None:
             _beside_of(self).tracker = tracker
-
-    @property
-    def _provenance(self):
-        if self._beside is None or self._beside.provenance is None:
-            raise AttributeError("_provenance")
-        return self._beside.provenance
-
-    @_provenance.setter
-    def _provenance(self, noted):
-        _beside_of(self).provenance = noted
 
     def backward(self, seed=1.0, *, inputs=None, create_graph=False, undefined="subgradient"):
         """Back-propagation: the gradient of this value with respect to every node below it.
@@ -259,7 +241,11 @@ cdef class Value(Recorded):
         self.grad, self.primitive, self._sweep = grad, row, 0
         self._a = self._b = None
         if row.arity not in (1, 2) or {type(data), type(y), *map(type, x)} != {float}:
-            self.data, self._rest = data, seen
+            self._rest = seen
+            if type(data) is float:
+                self._result = data
+            else:
+                self.data = data
             return self
         self._result, self._x, self._a = y, x[0], parents[0]
         if row.arity == 2:
@@ -424,11 +410,25 @@ def unary(row, Value operand):
 
 def several(row, operands):
     """A node of several Values and floats; None where one is neither, or no node is due."""
-    values = [x.data if type(x) is Value else x for x in operands]
-    if not _plain() or set(map(type, values)) != {float} or row.__class__ is not Primitive:
+    cdef Value operand
+    cdef list values = [], parents = []
+    cdef bint due = False
+    if not _plain() or row.__class__ is not Primitive:
         return None
-    parents = tuple([x if type(x) is Value else None for x in operands])
-    if not any([parent is not None for parent in parents]):
+    for x in operands:
+        if type(x) is Value:
+            operand = x
+            if not _is_float(operand):
+                return None
+            values.append(operand._result)
+            parents.append(operand)
+            due = True
+        elif type(x) is float:
+            values.append(x)
+            parents.append(None)
+        else:
+            return None
+    if not due:
         return None
     try:
         y = row.forward(*values)
@@ -440,7 +440,11 @@ def several(row, operands):
         return None
     if row.arity == 2:
         return _node(row, y, parents[0], parents[1], values[0], values[1])
-    return Value.__new__(Value)._computed(row, y, 0.0, (y, tuple(values), parents))
+    operand = Value.__new__(Value)
+    operand._result = y
+    operand.primitive = row
+    operand._rest = y, tuple(values), tuple(parents)
+    return operand
 
 
 def _general(row, a, b, modulo):
