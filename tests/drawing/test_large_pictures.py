@@ -7,9 +7,10 @@ import random
 import re
 
 import pytest
+from drawing.geometry import faults_of, scale, size
 
 from tinygrad_scalar import Value, dot, logsumexp, maximum, nn, scope, topological_order
-from tinygrad_scalar.drawing import Drawing, draw, steps, to_dot, to_latex
+from tinygrad_scalar.drawing import draw, steps, to_dot, to_latex
 from tinygrad_scalar.drawing.clearance import cleared
 from tinygrad_scalar.drawing.layout import image
 from tinygrad_scalar.drawing.sections import cuts
@@ -57,16 +58,6 @@ def chain(turns):
     for _ in range(turns):
         x = x.sin() + 0.1
     return x
-
-
-def size(svg):
-    width, height = re.search(r'<svg width="([\d.]+)pt" height="([\d.]+)pt"', svg).groups()
-    return float(width), float(height)
-
-
-def scale(svg):
-    """What letters are shrunk to."""
-    return min(map(float, re.findall(r"scale\(([\d.]+)", svg)), default=1.0)
 
 
 def texts(svg):
@@ -461,52 +452,6 @@ def tangled(nodes, seed, named):
     z = sum(node for node in made if id(node) not in used)
     z.backward()
     return z
-
-
-_MEASURE = """
-const boxes = [], faults = [];
-for (const node of document.querySelectorAll('.node:not(.legend):not(.omitted)')) {
-  const shape = node.querySelector('path, ellipse, polygon');
-  const box = shape.getBBox();
-  boxes.push(box);
-  for (const text of node.querySelectorAll('text')) {
-    const t = text.getBBox();
-    if (t.x < box.x || t.x + t.width > box.x + box.width || t.y < box.y - 2
-        || t.y + t.height > box.y + box.height + 2)
-      faults.push('text outside its box: ' + text.textContent);
-  }
-}
-for (let i = 0; i < boxes.length; i++)
-  for (let j = 0; j < i; j++) {
-    const a = boxes[i], b = boxes[j];
-    if (a.x < b.x + b.width - 1 && b.x < a.x + a.width - 1
-        && a.y < b.y + b.height - 1 && b.y < a.y + a.height - 1)
-      faults.push('boxes overlap');
-  }
-const labels = [...document.querySelectorAll('.edge text')].map(t => [t, t.getBBox()]);
-for (const path of labels.length ? document.querySelectorAll('.edge path') : []) {
-  const length = path.getTotalLength();
-  for (let s = 0; s <= length; s += 4) {
-    const p = path.getPointAtLength(s);
-    for (const [t, b] of labels)
-      if (p.x > b.x + 1 && p.x < b.x + b.width - 1 && p.y > b.y + 2 && p.y < b.y + b.height - 2)
-        faults.push('label on a line: ' + t.textContent);
-  }
-}
-return faults;
-"""
-
-
-def faults_of(drawings, browser, tmp_path, svg=Drawing.svg):
-    found = {}
-    for name, drawing in drawings.items():
-        page = tmp_path / "picture.html"
-        page.write_text(f"<!doctype html><meta charset=utf-8>{svg(drawing)}", encoding="utf-8")
-        browser.get(page.as_uri())
-        faults = browser.execute_script(_MEASURE)
-        if faults:
-            found[name] = sorted(set(faults))[:5]
-    return found
 
 
 def test_nothing_overlaps_in_thirty_pictures(browser, tmp_path):

@@ -58,6 +58,14 @@ class Page:
             key,
         )
 
+    def own_lines(self, key):
+        """Those of them that are no local derivatives of its operation."""
+        return self.run(
+            "return [...document.getElementById(arguments[0])"
+            ".querySelectorAll('text:not(.slope)')].map(text => text.textContent)",
+            key,
+        )
+
     def highlighted(self):
         return self.run(
             "return [...document.querySelectorAll('#picture .fires, #picture .feeds, "
@@ -362,3 +370,24 @@ def test_colours_by_gradient_stay_in_the_dark(browser, tmp_path):
     assert page.run("return getComputedStyle(document.querySelector('.graph > polygon')).fill") == (
         "rgb(13, 17, 23)"
     )
+
+
+def test_in_a_wrapped_picture_gradients_stand_in_their_boxes_and_slopes_in_their_places(open_page):
+    made = [Value(0.5, label="x"), Value(1.5, label="y")]
+    for i in range(24):
+        near = made[-2 - i % 3 if len(made) > 4 else 0]
+        made.append((made[-1] + near, made[-1] * near, made[-1].sin())[i % 3])
+    page = open_page(made[-1])
+    order = topological_order(made[-1])
+    keys = {node.label: f"u{i}" for i, node in enumerate(order, start=1) if node.label}
+    slopes = "return [...document.querySelectorAll('#picture text.slope')].map(t => t.textContent)"
+    before = page.run(slopes)
+    assert before
+    page.slide(int(page.run("return document.querySelector('input[type=range]').max")))
+    assert page.run(slopes) == before
+    for name, _, gradient in page.table():
+        key = keys.get(name, name)
+        *_, shown = page.own_lines(key)
+        assert shown.startswith("grad ")
+        assert float(shown[5:]) == pytest.approx(float(gradient), rel=1e-5)
+        assert name in page.own_lines(key)

@@ -21,7 +21,7 @@ from tinygrad_scalar.drawing.dot import scene_dot
 from tinygrad_scalar.drawing.gradients import Gradients
 from tinygrad_scalar.drawing.labels import html_text
 from tinygrad_scalar.drawing.looks import caption_of
-from tinygrad_scalar.drawing.paging import Page
+from tinygrad_scalar.drawing.paging import SMALL, Page
 from tinygrad_scalar.drawing.scene import scene
 
 _HEIGHT = 680  # of the frame in a notebook, in pixels
@@ -83,7 +83,8 @@ def steps(
     plain = caption_of(look, shown)
 
     def caption(node: Any, name: str) -> str:
-        return plain(node, name or ("" if seen.compact else seen.name(node)))
+        numbered = not seen.compact or (len(seen.order) <= SMALL and not node.label)
+        return plain(node, name or (seen.name(node) if numbered else ""))
 
     source = scene_dot(seen, look, caption=caption, gradients=shown, ids=True)
     return StepThrough(source, title or seen.name(z), course, timeout, theme)

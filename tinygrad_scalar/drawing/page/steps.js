@@ -14,7 +14,7 @@
   for (const [key, name, value, given] of data.rows) {
     const cells = byId("row-" + key).cells;
     const node = byId(key);
-    const texts = node ? node.querySelectorAll("text") : [];
+    const texts = node ? node.querySelectorAll("text:not(.slope)") : [];
     const isValue = key[0] === "u";
     things.set(key, {
       name,
