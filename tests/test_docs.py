@@ -1,45 +1,14 @@
 """The pages: every Python block runs, in order, unless the comment before it says `skip`."""
 
-import doctest
-import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from docs.hooks.examples import blocks, on_page_markdown, run
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-BLOCK = re.compile(
-    r"^(<!-- skip: (?P<why>.+?) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
-
-
-def blocks(text):
-    """Language, code, reason to skip and first line of every fenced block."""
-    for found in BLOCK.finditer(text):
-        yield (
-            found["language"],
-            found["code"],
-            found["why"],
-            text.count("\n", 0, found.start("code")) + 1,
-        )
-
-
-def run(text, name):
-    """Run the Python blocks of a page in one namespace; AssertionError for another output."""
-    namespace = {"__name__": "__page__"}
-    for language, code, why, line in blocks(text):
-        if why is not None or language not in ("python", "pycon"):
-            continue
-        if language == "python":
-            exec(compile("\n" * (line - 1) + code, name, "exec"), namespace)  # noqa: S102
-            continue
-        told = []
-        test = doctest.DocTestParser().get_doctest(code, namespace, name, name, line - 1)
-        test.globs = namespace
-        runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-        runner.run(test, out=told.append, clear_globs=False)
-        assert not told, "".join(told)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -67,3 +36,13 @@ def test_a_block_marked_skip_is_not_run_and_says_why():
         "needs a GPU"
     ]
     run("<!-- skip: needs a GPU -->\n```python\n1/0\n```\n", "page")
+
+
+def test_a_page_whose_example_fails_ends_the_build_with_its_name():
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    from mkdocs.exceptions import PluginError
+
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="how-to/it.md", abs_src_path="it.md"))
+    on_page_markdown("```python\nassert 1 == 1\n```\n", page)
+    with pytest.raises(PluginError, match=r"^how-to/it\.md: an example fails: AssertionError"):
+        on_page_markdown("```python\nassert 1 == 2\n```\n", page)

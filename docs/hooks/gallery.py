@@ -8,6 +8,7 @@ from textwrap import dedent
 from typing import Any
 
 from drawings import in_page
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 _PICTURES = {
@@ -117,7 +118,10 @@ def on_files(files: Files, config: Any) -> Files:
         "",
     ]
     for i, (title, code) in enumerate(_PICTURES.items(), start=1):
-        shown = _last(dedent(code), names)
+        try:
+            shown = _last(dedent(code), names)
+        except Exception as error:
+            raise PluginError(f"gallery.md: {title}: {type(error).__name__}: {error}") from error
         lines += [f"## {title}", "", "```python", dedent(code).strip(), "```", ""]
         for line, content in _as_page(shown, f"gallery/{i}", title):
             lines += [line, ""]

@@ -29,7 +29,13 @@ def _notebooks() -> Iterator[tuple[str, str | bytes]]:
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         try:
-            nbclient.execute(notebook, cwd=str(path.parent), timeout=600, kernel_name="python3")
+            nbclient.execute(
+                notebook,
+                cwd=str(path.parent),
+                timeout=600,
+                kernel_name="python3",
+                coalesce_streams=True,  # what a cell prints over time is one output
+            )
         except nbclient.exceptions.CellExecutionError as error:
             raise PluginError(f"notebooks/{path.name}: {error}") from None
         for cell in notebook.cells:
@@ -39,8 +45,8 @@ def _notebooks() -> Iterator[tuple[str, str | bytes]]:
             notebook, {"output_files_dir": f"{path.stem}_files", "unique_key": path.stem}
         )
         body = re.sub(r"\((\w+)\.ipynb\)", r"(\1.md)", body)
-        body += f"\n\n[The notebook itself](../{path.stem}.ipynb){{ download }}\n"
-        yield f"notebooks/{path.stem}.md", body.replace(f"../{path.stem}.ipynb", f"{path.name}")
+        body += f"\n\n[The notebook itself]({path.name}){{ download }}\n"
+        yield f"notebooks/{path.stem}.md", body
         yield f"notebooks/{path.name}", path.read_bytes()
         for name, data in resources.get("outputs", {}).items():
             yield f"notebooks/{name}", data

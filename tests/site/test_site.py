@@ -4,11 +4,13 @@ The site is built by `mkdocs build --strict`; CI does so before it runs these.
 """
 
 import json
+import re
 import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -123,6 +125,31 @@ def test_a_slider_moves_value_and_gradient(playground):
     assert "= 9.0" in part(playground, "value").text
 
 
+def test_while_a_slider_moves_the_picture_shows_the_numbers_that_it_shows_at_rest(playground):
+    type_expression(playground, "x*x*sin(x) + y")
+    until(playground, lambda: "sin(x)" in part(playground, "value").text)
+    labels = (
+        "return [...document.querySelectorAll('[data-part=picture] g text')]"
+        ".map(text => text.textContent).sort()"
+    )
+    before = playground.execute_script(labels)
+    playground.execute_script(
+        "window.svg = document.querySelector('[data-part=picture] svg');"
+        "const s = document.querySelector('[data-part=sliders] input');"
+        "s.value = 3; s.dispatchEvent(new Event('input'))"
+    )
+    until(playground, lambda: table(playground)["x"] != before and "3" in table(playground)["x"])
+    moving = playground.execute_script(labels)
+    assert moving != before
+    until(  # it is laid out anew once the slider rests
+        playground,
+        lambda: playground.execute_script(
+            "return window.svg !== document.querySelector('[data-part=picture] svg')"
+        ),
+    )
+    assert playground.execute_script(labels) == moving
+
+
 def test_a_link_carries_the_expression(browser, address):
     browser.get("about:blank")
     browser.get(f"{address}/index.html#e=u*v&u=3&v=4")
@@ -183,6 +210,24 @@ def test_tabs_are_walked_by_keyboard(playground):
     assert playground.switch_to.active_element.get_attribute("id") == "playground-tab-python"
 
 
+def test_all_of_it_is_reached_by_keyboard_and_has_a_name(playground):
+    """What can be focused, by the Tab key, has a name that a screen reader tells."""
+    type_expression(playground, "x*y")
+    until(playground, lambda: "y" in table(playground))
+    playground.execute_script("document.getElementById('playground-tab-expression').focus()")
+    names = []
+    for _ in range(9):
+        names.append(playground.switch_to.active_element.accessible_name)
+        playground.switch_to.active_element.send_keys("\ue004")  # the Tab key
+    wanted = ["Expression", "Expression", "x", "y", "Step through back-propagation"]
+    assert [name.partition(" ·")[0] for name in names if name in wanted] == wanted
+    assert all(names), names
+    slider = playground.find_element("css selector", "[data-part=sliders] input")
+    slider.send_keys("\ue014")  # the right arrow
+    until(playground, lambda: table(playground)["y"] == "1.01")
+    assert slider.get_attribute("aria-valuetext") == "1.01, derivative 1.00000"
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_sticks_out(playground, width):
     playground.set_window_size(width, 1000)
@@ -232,3 +277,62 @@ def test_the_manifest_lists_what_is_there():
     manifest = json.loads((SITE / "vendor" / "manifest.json").read_text())
     assert all((SITE / "vendor" / name).exists() for name in manifest["runtime"])
     assert any("tinygrad_scalar" in name for name in manifest["wheels"])
+
+
+# ── without a browser ─────────────────────────────────────────────────────────────────────────
+LINK = re.compile(r'<[^>]*?\s(?:href|src)="?([^"\s>]+)')
+ANCHOR = re.compile(r'<[^>]*?\s(?:id|name)="?([^"\s>]+)')
+
+
+def broken_links(place):
+    """Links of the pages in a folder to what is not there, as (page, link)."""
+    pages = {path: path.read_text(encoding="utf-8") for path in place.rglob("*.html")}
+    anchors = {path: set(ANCHOR.findall(text)) for path, text in pages.items()}
+    for page, text in pages.items():
+        for link in LINK.findall(text):
+            scheme, host, path, _, anchor = urlsplit(link.replace("&amp;", "&"))
+            if scheme or host or page.name == "404.html":  # its links are absolute
+                continue
+            target = (page.parent / unquote(path)).resolve() if path else page
+            known = target not in anchors or unquote(anchor) in {"", *anchors[target]}
+            if not target.exists() or not known:
+                yield page.name, link
+
+
+def test_every_link_and_anchor_of_every_page_is_there():
+    assert list(broken_links(SITE)) == []
+
+
+def test_a_broken_link_is_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<h1 id=x>A</h1><a href="#x">1</a><a href="b.html">2</a><a href=a.html#y>3</a>'
+        '<img src="c.png"><a href="https://example.org/d">4</a>'
+    )
+    assert [link for _, link in broken_links(tmp_path)] == ["b.html", "a.html#y", "c.png"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "second derivative",
+        "jacobian",
+        "save a model",
+        "function of my own",
+        "Ctrl-C",
+        "threads",
+        "float32",
+        "complex numbers",
+        "NaN",
+        "sparse",
+        "GPU",
+        "C code",
+        "minimise",
+        "minimize",
+        "train a network",
+        "Graphviz is missing",
+    ],
+)
+def test_what_people_look_up_is_there(words):
+    index = json.loads((SITE / "search" / "search_index.json").read_text(encoding="utf-8"))
+    told = [f"{part['title']} {part['text']}".lower() for part in index["docs"]]
+    assert any(words.lower() in text for text in told)
