@@ -202,16 +202,20 @@ def functions_stub() -> str:
         lines.append("")
     for name, function in public().items():
         if isinstance(function, Primitive):
-            doc = (function.__doc__ or "").split("\n>>>")[0].rstrip()
-            lines += [f"{name}: _Of{row_kind(function)}", f'"""{doc}\n"""']
+            lines += [f"{name}: _Of{row_kind(function)}", docstring_of(function)]
         elif getattr(function, "__module__", "") != functions.__name__:
             # Griffe, which reads the stubs for the documentation, merges no overloads into imports
             lines.append(f"class _{name}:")
             made = overloaded("__call__", inspect.signature(function))
-            lines += [f"    {line}" for line in made] + [f"{name}: _{name}"]
+            lines += [f"    {line}" for line in made] + [f"{name}: _{name}", docstring_of(function)]
         elif name not in WRITTEN_OUT:
             lines += overloaded(name, inspect.signature(function))
     return "\n".join(lines) + "\n"
+
+
+def docstring_of(function: object) -> str:
+    """The docstring below a name, which editors and the documentation read."""
+    return f'"""{(inspect.getdoc(function) or "").rstrip()}\n"""'
 
 
 def public() -> dict[str, Any]:
