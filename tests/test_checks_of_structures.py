@@ -117,7 +117,7 @@ def test_derivatives_by_hand_of_lists_arrays_and_library_functions():
 def test_where_a_derivative_by_hand_cannot_be_checked():
     assert check_derivative(math.fabs, lambda x: 1.0, 0.0).kinks
     assert check_derivative(math.sqrt, lambda x: math.inf, 0.0).kinks
-    with pytest.raises(OutsideDomainError, match=r"outside the domain of f: math domain error"):
+    with pytest.raises(OutsideDomainError, match=r"the domain of f: (math domain|expected a)"):
         check_derivative(math.log, lambda x: 1 / x, -1.0)
     with pytest.raises(GradientError, match=r"give what grad\(f\) gives"):
         check_derivative(price, lambda *x: price_by_hand(*x)[0], 100.0, 100.0)

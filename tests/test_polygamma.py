@@ -143,10 +143,13 @@ def test_order_zero_is_digamma_and_float_orders_count(x):
     assert polygamma(3.0, x) == polygamma(3, x)
 
 
+DOMAIN = "math domain error|expected a "  # `math` in Python 3.14 says what it expected
+
+
 @pytest.mark.parametrize("pole", POLES)
 def test_poles_are_domain_errors(pole):
     for function in (lgamma, digamma, lambda x: polygamma(1, x), lambda x: polygamma(2, x)):
-        with pytest.raises(ValueError, match="math domain error"):
+        with pytest.raises(ValueError, match=DOMAIN):
             function(pole)
 
 

@@ -139,9 +139,15 @@ def _settle() -> None:
     global _open, plain, silent
     if not plain:
         with _lock:
-            _open = [block for block in _open if not block.closed]
+            _open = _not_closed()
             silent = sum(not block.settings.recording for block in _open)
             plain = not _open
+
+
+def _not_closed() -> list[Block]:
+    # Apart from the lock: Python 3.13 can be interrupted on the way back to the start of a loop as
+    # if no `with` were around it, which then keeps the lock.
+    return [block for block in _open if not block.closed]
 
 
 def override(**changes: Any) -> Block:
