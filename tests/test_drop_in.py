@@ -8,6 +8,7 @@ import math
 import random
 
 import pytest
+from graphviz import Digraph
 from hypothesis import assume, given, settings
 from instruction_lists import programs
 
@@ -257,6 +258,37 @@ def tiny_transformer(make):
     return history
 
 
+class WithMoments:
+    """A course's optimiser that keeps its moments on the parameters themselves."""
+
+    def __init__(self, parameters):
+        self.parameters, self.steps = parameters, 0
+        for p in parameters:
+            p.m, p.v = 0.0, 0.0
+
+    def step(self):
+        self.steps += 1
+        for p in self.parameters:
+            p.m = 0.9 * p.m + 0.1 * p.grad
+            p.v = 0.999 * p.v + 0.001 * p.grad**2
+            m, v = p.m / (1 - 0.9**self.steps), p.v / (1 - 0.999**self.steps)
+            p.data -= 0.05 * m / (v**0.5 + 1e-8)
+            p.grad = 0.0
+
+
+def moments_on_parameters(make):
+    rng = random.Random(7)
+    model = MLP(make, rng, 2, [3, 1])
+    optimizer, history = WithMoments(model.parameters()), []
+    for _ in range(4):
+        outputs = [model([make(x), make(1 - x)]) for x in (0.1, 0.5, 0.9)]
+        loss = sum((y - t) ** 2 for y, t in zip(outputs, (1.0, 0.0, 1.0), strict=True))
+        loss.backward()
+        history += [loss.data, *(p.grad for p in model.parameters())]
+        optimizer.step()
+    return history
+
+
 FROM_MICROGRAD: dict[str, str] = {
     "few_uses": """
         0x1.7d70461adaf40p+2 0x1.a7ec8fd2dd694p+1 0x1.5281cafa6d76fp+0 0x1.d587d8132e726p+1
@@ -297,7 +329,9 @@ def test_programs_for_micrograd(program):
 
 
 @pytest.mark.parametrize(
-    "program", [few_uses, mixed, moons_demo, tiny_transformer], ids=lambda f: f.__name__
+    "program",
+    [few_uses, mixed, moons_demo, tiny_transformer, moments_on_parameters],
+    ids=lambda f: f.__name__,
 )
 def test_programs_for_either(program):
     Textbook.tape.clear()
@@ -318,6 +352,84 @@ def test_bit_equal_gradients_of_any_such_program(program):
         z.backward()
         results.append((z.data, [leaf.grad for leaf in leaves]))
     assert results[0] == results[1]
+
+
+# ── the lecture's picture: nodes and edges by `_prev`, operations by `_op` ────────────────────
+def trace(root):
+    nodes, edges = set(), set()
+
+    def build(v):
+        if v not in nodes:
+            nodes.add(v)
+            for child in v._prev:
+                edges.add((child, v))
+                build(child)
+
+    build(root)
+    return nodes, edges
+
+
+def draw_dot(root):
+    dot = Digraph(format="svg", graph_attr={"rankdir": "LR"})
+    nodes, edges = trace(root)
+    for n in nodes:
+        uid = str(id(n))
+        dot.node(
+            name=uid,
+            label="{ %s | data %.4f | grad %.4f }" % (n.label, n.data, n.grad),  # noqa: UP031
+            shape="record",
+        )
+        if n._op:
+            dot.node(name=uid + n._op, label=n._op)
+            dot.edge(uid + n._op, uid)
+    for a, b in edges:
+        dot.edge(str(id(a)), str(id(b)) + b._op)
+    return dot
+
+
+def test_the_lectures_picture_of_a_neuron():
+    x1, x2 = Value(2.0, label="x1"), Value(0.0, label="x2")
+    w1, w2 = Value(-3.0, label="w1"), Value(1.0, label="w2")
+    b = Value(6.8813735870195432, label="b")
+    x1w1, x2w2 = x1 * w1, x2 * w2
+    n = x1w1 + x2w2 + b
+    n.label = "n"
+    o = n.tanh()
+    o.label = "o"
+    o.backward()
+    nodes, edges = trace(o)
+    assert (len(nodes), len(edges)) == (10, 9)
+    # tanh of arsinh(1) is 1/√2 and its slope ½, up to the 17 digits of b
+    assert [round(v.grad, 10) for v in (o, n, x1, w1, x2, w2)] == [1.0, 0.5, -1.5, 1.0, 0.5, 0.0]
+    source = draw_dot(o).source
+    for shown in (
+        "{ o | data 0.7071 | grad 1.0000 }",
+        "{ w1 | data -3.0000 | grad 1.0000 }",
+        "label=tanh",
+        'label="*"',
+    ):
+        assert shown in source
+    assert source.count('label="+"') == source.count('label="*"') == 2
+    assert source.count("->") == 9 + 5
+
+
+def test_the_lectures_own_order_of_nodes():
+    a, b = Value(-2.0), Value(3.0)
+    e = (a * b) * (a + b)
+    order, visited = [], set()
+
+    def build(v):
+        if v not in visited:
+            visited.add(v)
+            for child in v._prev:
+                build(child)
+            order.append(v)
+
+    build(e)
+    assert order[-1] is e
+    assert len(order) == 5
+    with pytest.raises(AttributeError, match="_backward is not kept"):
+        order[-1]._backward()
 
 
 def test_gradients_accumulate_over_calls_as_they_do_there():

@@ -174,6 +174,14 @@ def test_distances_and_sums_refuse_unequal_lengths():
         tg.sumprod([1.0], [1.0, 2.0])
 
 
+@pytest.mark.parametrize("room", ["data", "drawing", "nn", "optim", "strategies", "testing"])
+def test_completion_in_the_rooms_shows_public_names_only(room):
+    found = dir(getattr(tg, room))
+    assert found
+    assert not {"Any", "annotations", "csv", "math", "modules", "rules", "scene"} & set(found)
+    assert all(hasattr(getattr(tg, room), name) for name in found)
+
+
 def test_completion_shows_public_names_only():
     assert not {"import_module", "sys", "core", "functions", "plain", "Any"} & set(dir(tg))
     assert set(tg.__all__) <= set(dir(tg))

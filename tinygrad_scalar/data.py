@@ -14,6 +14,26 @@ from tinygrad_scalar.checks import not_negative, real, whole
 from tinygrad_scalar.core.tree import by_position
 from tinygrad_scalar.seeds import Seed, generator
 
+__all__ = [
+    "batches",
+    "breast_cancer",
+    "circles",
+    "digits",
+    "iris",
+    "line",
+    "moons",
+    "names",
+    "spirals",
+    "split",
+    "wine",
+    "xor",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 Data = tuple[list[list[float]], list[int]]
 Item = TypeVar("Item")
 Target = TypeVar("Target")

@@ -20,3 +20,7 @@ __all__ = [
     "to_text",
     "tree",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

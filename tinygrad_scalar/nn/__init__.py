@@ -82,3 +82,7 @@ __all__ = [
     "predict",
     "save",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -23,3 +23,7 @@ __all__ = [
     "linear_decay",
     "step_decay",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -15,4 +15,9 @@ from tinygrad_scalar.testing.profiles import register
 
 __all__ = ["Instruction", "Program", "expressions", "networks", "points_for", "values"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 register()

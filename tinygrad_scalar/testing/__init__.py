@@ -37,4 +37,9 @@ __all__ = [
     "check_primitive",
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 register()
