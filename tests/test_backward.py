@@ -882,3 +882,8 @@ def test_a_label_with_controls_stays_in_its_cell():
     table = str((Value(1.0, label="a\tb\x00c\x1b[31m\nd") * 2.0).backward())
     assert "a␉b␀c␛[31m␊d  " in table
     assert table.count("\n") == 3
+
+
+def test_eight_bit_controls_do_not_reach_a_terminal():
+    """U+009B is ␛[ in one character (ECMA-48, 8-bit form)."""
+    assert "a�31mb" in str((Value(1.0, label="a\x9b31mb") * 2.0).backward())

@@ -89,6 +89,15 @@ def test_the_mixed_slope_of_a_power_that_underflows(a, b):
     assert again == pytest.approx(expected, rel=1e-13)
 
 
+def test_the_curvature_of_a_length_along_its_longer_side():
+    """∂²hypot/∂b² = a²/y³, whose square of a/y underflows; value by mpmath."""
+    a, b = 3e-310, 2e-130
+    with mpmath.workdps(50):
+        exact = float(mpmath.mpf(a) ** 2 / mpmath.hypot(a, b) ** 3)
+    for found in (ts.hessian(ts.hypot), ts.compile(ts.hypot, engine="python").hessian):
+        assert found(a, b)[1][1] == pytest.approx(exact, rel=1e-13)
+
+
 @pytest.mark.parametrize("row", [ts.elu, ts.leaky_relu])
 @pytest.mark.parametrize("x", [math.inf, 3.0])
 def test_the_steepness_of_what_is_not_taken_is_nothing(row, x):

@@ -4,6 +4,7 @@ import dis
 import linecache
 import random
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -375,6 +376,81 @@ def test_gradients_of_several_paths_and_tables_are_one_write(interrupted, shape,
         hits += interrupted(run, rng.uniform(2e-6, 4e-5 if shape == "point" else 1e-3))
         assert [leaf.grad for leaf in leaves] in (nothing, right)
     assert hits
+
+
+def test_interrupted_while_other_threads_go_back(interrupted):
+    """The sweep of one thread is interrupted; those of others are right, on the same graph too."""
+    x, w = Value(0.3), Value(0.7)
+    z = graph(x, w)
+    right = list(z.backward(inputs=[x, w]).values())
+    z.zero_grad()
+    done, wrong = threading.Event(), []
+
+    def others(own):
+        a, b = (Value(0.3), Value(0.7)) if own else (x, w)
+        y = graph(a, b) if own else z
+        while not done.is_set():
+            found = list(y.backward(inputs=[a, b]).values())
+            if found != right:
+                wrong.append(found)
+
+    rng, hits = random.Random(10), 0
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [threads.submit(others, own) for own in (True, False)]
+        try:
+            for _ in range(TRIES // 3):
+                hits += interrupted(lambda: z.backward(inputs=[]), rng.uniform(1e-5, 3e-3))
+                hits += interrupted(LONG["jvp"], rng.uniform(1e-5, 3e-3))
+        finally:
+            done.set()
+        for each in waiting:
+            each.result(timeout=60)
+    assert hits
+    assert not wrong
+    assert_nothing_is_on()
+
+
+# ── errors raised in rules of one's own, wherever they are asked ──────────────────────────────
+CALLS = {
+    "backward": lambda f, x: f(x).backward(),
+    "backward, recorded": lambda f, x: f(x).backward(create_graph=True),
+    "grad": lambda f, x: grad(f)(0.5),
+    "jvp": lambda f, x: jvp(f, (0.5,), (1.0,)),
+    "hvp": lambda f, x: hvp(f, (0.5,), (1.0,)),
+    "taylor": lambda f, x: taylor(f, 2)(0.5),
+    "hessian": lambda f, x: hessian(f)(0.5),
+    "checkpoint": lambda f, x: checkpoint(f, x).backward(),
+    "compiled": lambda f, x: compile(lambda v: f(v) * x, engine="python").grad(0.5),
+    "compiled backward": lambda f, x: compile(lambda v: f(v * x), engine="python").backward(0.5),
+}
+
+
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("name", CALLS)
+def test_an_error_in_a_rule_leaves_all_as_it_was(name, error):
+    failing = [True]
+
+    def slope(_y, x):
+        if failing[0]:
+            raise error("in the rule")
+        return 2.0 * x
+
+    own = primitive("own_square_again", lambda x: x * x, slope)
+    x = Value(0.5)
+    x.grad = 3.0
+    with pytest.raises(error):
+        CALLS[name](lambda v: own(v) * v, x)
+    assert x.grad == 3.0
+    assert_nothing_is_on()
+    failing[0] = False
+    found = []
+    for f in (lambda v: own(v) * v, lambda v: square(v) * v):
+        x.grad = 0.0
+        result = CALLS[name](f, x)
+        if hasattr(result, "edges"):
+            result = [getattr(g, "data", g) for g in result.values()]
+        found.append((x.grad, result))
+    assert found[0] == found[1]
 
 
 def test_no_interrupt_leaves_the_sweep_locked():

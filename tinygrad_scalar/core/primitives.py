@@ -357,7 +357,7 @@ power_log = Primitive("power_log", lambda a, b, y: y * log(a * math.nan if a < 0
                        lambda s, a, b, y: s * log(a + (a == 0)), 0), arity=3, mpmath="", formula=lambda a, b, y: y * log(where(a < 0, math.nan, a + (a == 0))))
 power_factor = Primitive("power_factor", lambda a, b: b, (0, lambda f, a, b: _unless_falling(a, b, 1)), arity=2, mpmath="", total=True, formula=lambda a, b: b)
 # a / y where y is hypot(a, b): 1/y - a²/y³ cancels, and y moves with a and b alone
-direction = Primitive("direction", lambda a, b, y: a / y, (lambda s, a, b, y: square(b / y) / y, lambda s, a, b, y: -(s * (b / y)) / y, 0), arity=3,
+direction = Primitive("direction", lambda a, b, y: a / y, (lambda s, a, b, y: (b / y) * (b / y / y), lambda s, a, b, y: -(s * (b / y)) / y, 0), arity=3,
                       mpmath="", formula=lambda a, b, y: a / y)
 # its slope, as a sum (1 - x) - (1 + x), has no digit left at x = 1e-17
 one_minus_square = Primitive("one_minus_square", lambda x: (1 - x) * (1 + x), (lambda y, x: -2 * x,), arity=1, mpmath="", total=True, formula=lambda x: (1 - x) * (1 + x))

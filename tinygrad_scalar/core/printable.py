@@ -8,7 +8,8 @@ from collections.abc import Sequence
 # What XML and a terminal cannot carry is shown by its picture: ␀ for NUL, ␛ for escape, and so on.
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "␡"}
 del _PICTURES[ord("\t")], _PICTURES[ord("\n")]
-_NO_CHARACTERS = re.compile("[\ud800-\udfff\ufffe\uffff]")
+# among those that have none, 8-bit controls: U+009B begins a command to the terminal as ␛[ does
+_NO_CHARACTERS = re.compile("[\x80-\x9f\ud800-\udfff\ufffe\uffff]")
 _READABLE = 16  # characters of a cell that is cut, as long as there is room
 
 
