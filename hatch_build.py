@@ -67,6 +67,7 @@ def extensions(root: Path, place: Path) -> list[Path]:
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
+    from setuptools.errors import CompileError
 
     os.chdir(root)  # module names are worked out from where the sources stand
     sources = [
@@ -79,7 +80,14 @@ def extensions(root: Path, place: Path) -> list[Path]:
     command = build_ext(Distribution({"name": "tinygrad_scalar", "ext_modules": modules}))
     command.build_lib = command.build_temp = str(place)
     command.ensure_finalized()
-    command.run()
+    try:
+        command.run()
+    except CompileError as error:
+        raise RuntimeError(
+            f"{VARIABLE}: the node cannot be compiled ({error}): install a C compiler and the "
+            "headers of Python (Debian: build-essential and python3-dev), or leave the variable "
+            "out: the plain Python that is installed then gives the same results"
+        ) from error
     return [Path(path) for path in command.get_outputs()]
 
 

@@ -58,3 +58,12 @@ def test_the_pythons_that_it_is_for_are_told():
     told = [line for line in PROJECT["classifiers"] if "Python :: 3." in line]
     assert [line.rpartition(" ")[2] for line in told] == ["3.11", "3.12", "3.13", "3.14"]
     assert PROJECT["requires-python"] == f">={told[0].rpartition(' ')[2]}"
+
+
+def test_a_node_that_cannot_be_compiled_names_what_is_missing(build, tmp_path, monkeypatch):
+    pytest.importorskip("Cython")
+    pytest.importorskip("setuptools")
+    monkeypatch.chdir(tmp_path)  # the build changes to the sources
+    monkeypatch.setenv("CC", str(tmp_path / "no compiler"))
+    with pytest.raises(RuntimeError, match=r"install a C compiler .* or leave the variable out"):
+        build.extensions(ROOT, tmp_path)

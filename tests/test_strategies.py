@@ -330,6 +330,28 @@ def test_points_of_plain_code_over_floats_lie_where_it_has_values(point):
     check_derivative(lambda spot: price(spot, 100.0), by_hand, *point)
 
 
+def test_an_error_in_plain_code_shows_the_frames_of_the_user_alone(tmp_path):
+    (tmp_path / "test_user.py").write_text(
+        "import math\n"
+        "from hypothesis import given\n"
+        "from tinygrad_scalar.strategies import points_for\n"
+        "def broken(x): return math.nonsense(x)\n"
+        "@given(points_for(broken))\n"
+        "def test_broken(point): pass\n"
+    )
+    options = ["-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "-c", os.devnull]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(tinygrad_scalar.__file__).parents[1])},
+    )
+    assert "has no attribute 'nonsense'" in done.stdout
+    assert "strategies/points.py" not in done.stdout
+    assert "During handling" not in done.stdout
+
+
 def test_points_of_plain_code_keep_to_its_domain_and_its_errors_are_its_own():
     (x,) = find(points_for(lambda x: math.sqrt(x - 7.0)), lambda point: True)
     assert x >= 7.0

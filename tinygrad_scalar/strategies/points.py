@@ -139,6 +139,7 @@ class _Domain:
 
         Of plain code over floats, which refuses Values in its own way, the value alone is known.
         """
+        __tracebackhide__ = True  # pytest leaves this frame out, and those below that say so
         try:
             with told():
                 return _smooth(self.f, self.arguments(numbers))
@@ -148,10 +149,12 @@ class _Domain:
             raise
         except GradientError:
             return True  # the check is to find that, not the strategy
-        except Exception:  # noqa: BLE001 (where it is no matter of Values, it is raised here again)
-            return self._has_value(numbers)
+        except Exception:  # noqa: BLE001, S110 (where it is no matter of Values, it comes again)
+            pass
+        return self._has_value(numbers)
 
     def _has_value(self, numbers: Sequence[float]) -> bool:
+        __tracebackhide__ = True
         try:
             y = self.f(*self.arguments(numbers))
         except (ArithmeticError, ValueError):
@@ -173,6 +176,7 @@ def _smooth(f: Callable[..., Any], point: tuple[Any, ...]) -> bool:
 
 @st.composite
 def _points(draw: Any, domain: _Domain) -> Point:
+    __tracebackhide__ = True
     known = _known_points(domain)
     if known.common:
         numbers = st.tuples(*[_numbers(domain)] * domain.size)
@@ -205,6 +209,7 @@ class Known(NamedTuple):
 @lru_cache
 def _known_points(domain: _Domain) -> Known:
     """Points found by trying, the same in every run."""
+    __tracebackhide__ = True
     chosen, tries = random.Random(0), 0
     found: list[tuple[float, ...]] = []
     while len(found) < _WANTED and tries < _TRIES:
