@@ -16,7 +16,7 @@ PACKAGE = Path(tinygrad_scalar.__file__).parent
 HOME = "tinygrad_scalar.core.primitives"
 ROWS = {*TABLE, *PARTS}
 REASONS = {
-    "core.arithmetic": "Python's operators, and the methods that tools/stubs.py writes there",
+    "core.arithmetic": "Python's operators",
     "core.value": "the operators that are spelled out for speed",
     "core.sweep": "the pulls that are spelled out for speed",
     "functions": "functions that take more than their row: lists, a base, a condition",

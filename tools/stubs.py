@@ -1,4 +1,4 @@
-"""Writes what is made from the table: the stubs, and the methods that are rows.
+"""Writes what is made from the table: the stubs, and the names that `import *` brings.
 
 The stubs tell a type checker what `x * y` and `sin(x)` are.
 
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_scalar import functions, plain
+from tinygrad_scalar.core.arithmetic import METHODS
 from tinygrad_scalar.core.documentation import operands
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.core.primitives import TABLE
 
 PACKAGE = Path(functions.__file__).parent
 MARKS = ("Made by tools/stubs.py", "End of what tools/stubs.py")
@@ -145,7 +145,7 @@ def value_stub() -> str:
 
 def methods() -> Iterator[tuple[str, list[str]]]:
     """The methods of Value that are rows, under each of their names, with their other operands."""
-    for name, row in sorted(method_rows().items()):
+    for name, row in sorted(METHODS.items()):
         if f"    def {name}(" in VALUE:
             continue
         count = row.arity - len(row.defaults)
@@ -157,22 +157,6 @@ def methods() -> Iterator[tuple[str, list[str]]]:
                 if i
             ],
         )
-
-
-def method_rows() -> dict[str, Any]:
-    """The rows that are methods, by name: NumPy's spellings give way to the table's own names."""
-    rows = [row for row in TABLE.values() if row.public and row.arity is not None]
-    spelt = {name: row for row in rows for name in row.numpy}
-    return {**spelt, **{row.name: row for row in rows}}
-
-
-def arithmetic() -> str:
-    """The module with the operators, with the methods that are rows written into it."""
-    text = (PACKAGE / "core/arithmetic.py").read_text(encoding="utf-8")
-    written = set(re.findall(r"^    def (\w+)\(", text, re.MULTILINE))
-    rows = sorted(method_rows().items())
-    lines = [f"    {name} = table.{row.name}" for name, row in rows if name not in written]
-    return between_marks(text, lines)
 
 
 def package() -> str:
@@ -264,7 +248,6 @@ def overloaded(name: str, signature: inspect.Signature) -> Iterator[str]:
 
 STUBS = {
     "__init__.py": package,
-    "core/arithmetic.py": arithmetic,
     "core/value.pyi": value_stub,
     "functions.pyi": functions_stub,
 }

@@ -105,89 +105,6 @@ class Arithmetic(Carrier):
     def __trunc__(self) -> Any:
         return table.trunc(self)
 
-    # Made by tools/stubs.py: the rows that people call by name, under NumPy's spellings too, which
-    # its ufuncs call on the items of object arrays. In a class that is compiled no loop can stand.
-    abs = table.abs
-    absolute = table.abs
-    acos = table.acos
-    acosh = table.acosh
-    arccos = table.acos
-    arccosh = table.acosh
-    arcsin = table.asin
-    arcsinh = table.asinh
-    arctan = table.atan
-    arctan2 = table.atan2
-    arctanh = table.atanh
-    asin = table.asin
-    asinh = table.asinh
-    atan = table.atan
-    atan2 = table.atan2
-    atanh = table.atanh
-    betaln = table.betaln
-    cbrt = table.cbrt
-    ceil = table.ceil
-    copysign = table.copysign
-    cos = table.cos
-    cosh = table.cosh
-    degrees = table.degrees
-    digamma = table.digamma
-    erf = table.erf
-    erfc = table.erfc
-    erfcx = table.erfcx
-    erfinv = table.erfinv
-    exp = table.exp
-    exp2 = table.exp2
-    expm1 = table.expm1
-    fabs = table.abs
-    float_power = table.pow
-    floor = table.floor
-    fmod = table.fmod
-    gamma = table.gamma
-    hardtanh = table.hardtanh
-    hypot = table.hypot
-    lgamma = table.lgamma
-    log10 = table.log10
-    log1mexp = table.log1mexp
-    log1p = table.log1p
-    log2 = table.log2
-    log_normal_cdf = table.log_normal_cdf
-    log_sigmoid = table.log_sigmoid
-    logaddexp = table.logaddexp
-    logit = table.logit
-    maximum = table.maximum
-    minimum = table.minimum
-    mish = table.mish
-    mod = table.mod
-    normal_cdf = table.normal_cdf
-    normal_pdf = table.normal_pdf
-    normal_ppf = table.normal_ppf
-    pow = table.pow
-    power = table.pow
-    radians = table.radians
-    reciprocal = table.reciprocal
-    relu = table.relu
-    remainder = table.remainder
-    rint = table.round
-    round = table.round
-    sech = table.sech
-    selu = table.selu
-    sigmoid = table.sigmoid
-    sign = table.sign
-    silu = table.silu
-    sin = table.sin
-    sinc = table.sinc
-    sinh = table.sinh
-    softplus = table.softplus
-    softsign = table.softsign
-    sqrt = table.sqrt
-    square = table.square
-    step = table.step
-    tan = table.tan
-    tanh = table.tanh
-    trunc = table.trunc
-    xlogy = table.xlogy
-    # End of what tools/stubs.py makes.
-
     def log(self, base: Any = None) -> Any:
         """log x, or log x / log base."""
         return table.log(self) if base is None else table.log(self) / table.log(base)
@@ -252,6 +169,19 @@ class Arithmetic(Carrier):
 
     def __complex__(self) -> complex:
         return self._refuse("complex() of a Value", "")  # type: ignore[no-any-return]
+
+
+def _methods() -> dict[str, Primitive]:
+    """The rows that are methods, by name; under NumPy's spellings too, which its ufuncs call."""
+    rows = [row for row in table.TABLE.values() if row.public and row.arity is not None]
+    spelt = {name: row for row in rows for name in row.numpy}
+    return {**spelt, **{row.name: row for row in rows}}
+
+
+METHODS = _methods()
+if __file__.endswith(".py"):  # to a compiled class value.pyx gives them
+    for _name in METHODS.keys() - vars(Arithmetic).keys():
+        setattr(Arithmetic, _name, METHODS[_name])
 
 
 def gelu(x: Any, approximate: str = "none") -> Any:

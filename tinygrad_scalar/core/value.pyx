@@ -13,6 +13,7 @@ from cpython.type cimport PyType_Modified
 from libc.math cimport isfinite, pow as c_pow, signbit
 
 from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core.arithmetic import METHODS, Arithmetic
 from tinygrad_scalar.core.backward import backward
 from tinygrad_scalar.core.documentation import NodeSignature, docstring
 from tinygrad_scalar.core.primitive import Primitive
@@ -485,12 +486,19 @@ cdef object _called(object kind, PyObject** given, size_t count, PyObject* names
     return PyType_Type.tp_call(kind, arguments, options)
 
 
-cdef dict _attributes = <dict>(<PyTypeObject*>Value).tp_dict
-for _row in primitives.TABLE.values():
-    if _row.arity == 1 and _row.name != "relu" and getattr(Value, _row.name, None) is _row:
-        _attributes[_row.name] = _method(_row)
+cdef int _give(type kind, dict attributes) except -1:
+    """Set attributes of a compiled class, which Python does not let one do."""
+    (<dict>(<PyTypeObject*>kind).tp_dict).update(attributes)
+    PyType_Modified(kind)
+    return 0
+
+
+_give(Arithmetic, {name: METHODS[name] for name in METHODS.keys() - vars(Arithmetic).keys()})
+_give(Value, {
+    name: _method(row) for name, row in METHODS.items()
+    if row.arity == 1 and row.name == name != "relu" and getattr(Value, name) is row
+})
 (<PyTypeObject*>Value).tp_vectorcall = _called
-PyType_Modified(Value)
 
 
 # ── many at once, for compiled code (compiler/machine/slots.py) ───────────────────────────────
