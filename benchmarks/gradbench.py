@@ -106,7 +106,11 @@ def determinant(x, size):
 
 
 def ode(x, steps):
-    """Runge and Kutta's fourth order up to 2, of y₀′ = x₀, yᵢ′ = xᵢ·yᵢ₋₁."""
+    """Runge and Kutta's fourth order up to 2, of y₀′ = x₀, yᵢ′ = xᵢ·yᵢ₋₁.
+
+    GradBench holds gradients to those of the exact solution, which the method reaches with many
+    steps only: 1.8e-8 off for ten numbers in three steps. These are the gradients of the steps.
+    """
     h, y = 2.0 / steps, [0.0] * len(x)
 
     def slope(y):

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,29 @@ def test_ode(evaluate):
     exact = [np.prod(x[: i + 1]) * 2 ** (i + 1) / math.factorial(i + 1) for i in range(4)]
     close(evaluate("ode", "primal", x=x.tolist(), s=3), exact)
     close(evaluate("ode", "gradient", x=x.tolist(), s=3), exact[3] / x)
+
+
+def test_ode_beyond_the_order_of_the_method(evaluate):
+    """The gradient of the steps themselves, in fractions: every entry is y / xᵢ.
+
+    GradBench's own answer is the gradient of the exact solution there, 1.8e-8 off.
+    """
+    x = [Fraction(k, 16) for k in (9, 14, 11, 7, 13, 15, 10, 12, 8, 11)]
+    h, y = Fraction(2, 3), [Fraction(0)] * len(x)
+
+    def slope(y):
+        return [x[0], *(a * b for a, b in zip(x[1:], y, strict=False))]
+
+    for _ in range(3):
+        a = slope(y)
+        b = slope([s + h / 2 * k for s, k in zip(y, a, strict=True)])
+        c = slope([s + h / 2 * k for s, k in zip(y, b, strict=True)])
+        d = slope([s + h * k for s, k in zip(y, c, strict=True)])
+        slopes = zip(y, a, b, c, d, strict=True)
+        y = [s + h * (i + 2 * j + 2 * k + m) / 6 for s, i, j, k, m in slopes]
+    given = {"x": list(map(float, x)), "s": 3}
+    found = evaluate("ode", "gradient", **given)
+    np.testing.assert_allclose(found, [float(y[-1] / a) for a in x], rtol=1e-14)
 
 
 def test_llsq(evaluate):

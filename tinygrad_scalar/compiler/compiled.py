@@ -144,20 +144,7 @@ class Compiled:
             result = entry(*args)
             if result is not None:
                 return result
-        if holds_lazy(args):
-            return lazily(self, "grad", args, options)
-        call, own = self._prepared(args, options)
-        chosen, places = self._chosen(call)
-        if call.size == 0:
-            return self._no_gradient(call, chosen, places)
-        path, outputs = self._outputs(own, Request("grad", places), call)
-        if not options:
-
-            def tree() -> Any:
-                return self._mirrored(call, chosen, [None] * len(places))
-
-            self._make_entry("grad", call, own, Request("grad", places), path, tree)
-        return self._mirrored(call, chosen, outputs)
+        return self._slopes("grad", args, options)
 
     def value_and_grad(self, *args: Any, **options: Any) -> tuple[Any, Any]:
         """The value together with the gradient, at little more than the cost of the gradient."""
@@ -166,20 +153,29 @@ class Compiled:
             result = entry(*args)
             if result is not None:
                 return result  # type: ignore[no-any-return]
+        return self._slopes("both", args, options)  # type: ignore[no-any-return]
+
+    def _slopes(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """The gradient, behind the value if `both` are asked for."""
+        both = mode == "both"
         if holds_lazy(args):
-            return lazily(self, "value_and_grad", args, options)  # type: ignore[no-any-return]
+            return lazily(self, "value_and_grad" if both else "grad", args, options)
         call, own = self._prepared(args, options)
         chosen, places = self._chosen(call)
         if call.size == 0:
-            return empty(call, self.dtype), self._no_gradient(call, chosen, places)
-        path, outputs = self._outputs(own, Request("both", places), call)
+            nothing = self._no_gradient(call, chosen, places)
+            return (empty(call, self.dtype), nothing) if both else nothing
+
+        def made(outputs: Sequence[Any]) -> Any:
+            slopes = self._mirrored(call, chosen, outputs[both:])
+            return (outputs[0], slopes) if both else slopes
+
+        request = Request(mode, places)
+        path, outputs = self._outputs(own, request, call)
         if not options:
-
-            def tree() -> Any:
-                return None, self._mirrored(call, chosen, [None] * len(places))
-
-            self._make_entry("both", call, own, Request("both", places), path, tree)
-        return outputs[0], self._mirrored(call, chosen, outputs[1:])
+            nothing = [None] * (len(places) + both)
+            self._make_entry(mode, call, own, request, path, lambda: made(nothing))
+        return made(outputs)
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """The value and its slope along the tangents, which have the structure of the primals.

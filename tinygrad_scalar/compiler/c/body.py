@@ -110,7 +110,7 @@ class Body(Rolled):
         self.guard = guard
         found = loops(program, guard + 1, shortest=SHORTEST)
         self.sources = {loop: operands(program, loop) for loop in found}
-        self.late = {line for loop in found for line in self._irregular_outputs(loop)}
+        self.late = self._irregular_outputs(found)
         self._keep(found)
         for part in pieces(program, found, ALL):
             if isinstance(part, Loop):
@@ -128,16 +128,8 @@ class Body(Rolled):
             for position in self.outputs.get(line, ()):
                 self._add(self.places.written(position, self.number(line)))
 
-    def _irregular_outputs(self, loop: Loop) -> list[int]:
-        """Lines of a loop that are outputs in some iterations only, or that no index reaches."""
-        late = []
-        for place in range(loop.period):
-            lines = [line for line in loop.lines(place) if line in self.outputs]
-            positions = [k for line in lines for k in self.outputs[line]]
-            several = len(lines) < loop.iterations or len(positions) > loop.iterations
-            if lines and (several or self.places.written_at(positions, "0", "") is None):
-                late += lines
-        return late
+    def _reached(self, positions: Sequence[int]) -> bool:
+        return self.places.written_at(positions, "0", "") is not None
 
     def _keep(self, found: Sequence[Loop]) -> None:
         """Give what is read from memory its place there: all iterations of a row side by side."""

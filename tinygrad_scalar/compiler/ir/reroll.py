@@ -176,6 +176,7 @@ class Rolled:
     program: Program
     names: dict[Any, str]  # what a line, or a key, is called
     slots: dict[int, int]  # where lines stand in memory
+    outputs: dict[int, list[int]]  # the positions of lines among the outputs
     lanes = 1  # numbers side by side there
     carried: dict[tuple[int, int], str]  # (the line of the first value, a line) → its name
     carrier = ""  # how the names of those begin
@@ -199,6 +200,22 @@ class Rolled:
         if key not in self.names:
             self.names[key] = self._fetched(operand.kind, numbers)
         return key
+
+    def _irregular_outputs(self, found: Sequence[Loop]) -> set[int]:
+        """Lines in loops that are outputs in some iterations only, or several, or out of reach."""
+        late: set[int] = set()
+        for loop in found:
+            for place in range(loop.period):
+                lines = [line for line in loop.lines(place) if line in self.outputs]
+                positions = [position for line in lines for position in self.outputs[line]]
+                single = len(lines) == len(positions) == loop.iterations
+                if lines and not (single and self._reached(positions)):
+                    late.update(lines)
+        return late
+
+    def _reached(self, positions: Sequence[int]) -> bool:
+        """Whether one statement with an index writes all of these outputs."""
+        raise NotImplementedError
 
     def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
         """What is read in an iteration: a constant, or what stands at an index of its own."""

@@ -40,7 +40,7 @@ class RollingWriter(Rolled, Memory):
         found = loops(self.program, self.last_guard + 1, varying)
         parts = pieces(self.program, found, writer.CHUNK)
         self.sources = {loop: operands(self.program, loop, varying) for loop in found}
-        self.late = set(self._irregular_outputs(found))
+        self.late = self._irregular_outputs(found)
         self._places(parts)
         self._hold()
         self.wanted = {*self.checked, *self.slots, *self.outputs, self.last_guard}
@@ -48,17 +48,8 @@ class RollingWriter(Rolled, Memory):
         return [*parts, None] if self.late else parts
 
     # ── memory ────────────────────────────────────────────────────────────────────────────────
-    def _irregular_outputs(self, found: Sequence[Loop]) -> list[int]:
-        """Lines in loops that are outputs in some iterations only, or several at once."""
-        late = []
-        for loop in found:
-            for place in range(loop.period):
-                lines = [line for line in loop.lines(place) if line in self.outputs]
-                positions = [position for line in lines for position in self.outputs[line]]
-                single = len(lines) == len(positions) == loop.iterations
-                if not single or len(set(map(self._apart, positions))) > 1:
-                    late += lines
-        return late
+    def _reached(self, positions: Sequence[int]) -> bool:
+        return len(set(map(self._apart, positions))) == 1
 
     def _places(self, parts: Sequence[range | Loop]) -> None:
         """Places in scratch for what another function, or iteration, reads; they are used again."""

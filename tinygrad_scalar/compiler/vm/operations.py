@@ -18,12 +18,24 @@ from tinygrad_scalar.compiler.ir.lower import POWERS, alone, has_template
 from tinygrad_scalar.compiler.ir.memory import HELD
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import FEWEST, Loop
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, MARKERS, PARAMETER, POW
+from tinygrad_scalar.compiler.ir.tape import (
+    CONSTANT,
+    DOT,
+    GUARDS,
+    INPUT,
+    MARKERS,
+    MEAN,
+    PARAMETER,
+    POW,
+    PROD,
+    SUM,
+)
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE
 from tinygrad_scalar.core.primitive import Primitive
 
 ALONE = 10  # what an operation alone costs, measured in numbers handed on
 WIDEST = 32  # operands of a row that is computed at one go
+SUMS, LENGTHS = frozenset((SUM, MEAN, DOT, PROD)), 8
 _INLINE = NATIVE - LIBRARY.keys() | MARKERS  # what machine code does without a call
 _ROW, _FORM = 44, 36  # bits of a pattern: from here the row, from here its exponent or its length
 
@@ -82,6 +94,9 @@ def patterns(trace: Operations) -> Array:
     count = np.diff(trace.start)
     numbers = trace.row << _ROW
     wide = (count > WIDEST) | np.array([kind in HELD for kind in trace.rows])[trace.row]
+    for kind in SUMS.intersection(trace.rows):  # of many lengths each would have code of its own
+        long = (trace.row == trace.rows.index(kind)) & (count > LENGTHS)
+        wide |= long & (len(np.unique(count[long])) > LENGTHS)
     which = np.flatnonzero(~wide)
     for k in range(WIDEST):
         which = which[count[which] > k]
