@@ -251,6 +251,17 @@ def test_the_legend_stands_beside_frames(direction):
     assert not min(xs) <= legend <= max(xs)
 
 
+@pytest.mark.parametrize("options", [{}, {"color": "grad"}, {"direction": "TB"}])
+def test_outputs_that_a_neighbourhood_leaves_out_are_not_drawn(options):
+    z = deep(60)
+    z.backward()
+    outputs = [z, z * 2.0]
+    source = draw(outputs, focus=topological_order(z)[20], **options).source
+    drawn = set(re.findall(r"^  (\w+) \[", source, re.MULTILINE))
+    ends = re.findall(r"^  (\w+)(?::\w+)* -> (\w+)", source, re.MULTILINE)
+    assert {end for pair in ends for end in pair} <= drawn
+
+
 def test_titles_of_frames_stand_above_them_also_over_a_note():
     z = network(2, [2, 1])
     z.backward()

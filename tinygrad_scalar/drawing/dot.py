@@ -121,8 +121,9 @@ def _last(made: Form) -> str:
     seen, legend = made.seen, made.colours is not None
     if seen.wrapped:
         return "  legend -> line0 [style=invis]\n" if legend else ""
-    inside = {id(node): box.key for box in seen.boxes for node in box.nodes}
-    keys = dict.fromkeys(inside.get(id(root)) or seen.key(root) for root in seen.roots)
+    place = {id(node): box.key for box in seen.boxes if box.name for node in box.nodes}
+    place |= {id(root): seen.key(root) for root in seen.roots if id(root) in seen.shown}
+    keys = dict.fromkeys(place[id(root)] for root in seen.roots if id(root) in place)
     legend = legend and made.look.direction == "LR"
     if not (legend or (seen.columns and len(keys) > 1)):
         return ""
