@@ -226,7 +226,8 @@
     status.textContent = "The link is copied.";
   });
   find("step").addEventListener("click", async () => {
-    const { html, error } = await ask("steps", field.value, at);
+    const theme = document.body.dataset.mdColorScheme === "slate" ? "dark" : "light";
+    const { html, error } = await ask("steps", field.value, at, theme);
     find("error").textContent = error ?? "";
     if (!html) return;
     const frame = document.createElement("iframe");

@@ -48,7 +48,7 @@ async function start() {
 
 const calls = {
   evaluate: (text, at, moving) => JSON.parse(api.evaluate(text, JSON.stringify(at), moving)),
-  steps: (text, at) => JSON.parse(api.steps_page(text, JSON.stringify(at))),
+  steps: (text, at, theme) => JSON.parse(api.steps_page(text, JSON.stringify(at), theme)),
   push(line) {
     prompt ??= api.Prompt();
     return JSON.parse(prompt.push(line));
@@ -66,7 +66,10 @@ self.onmessage = ({ data: { id, call, given } }) => {
   try {
     self.postMessage({ id, answer: calls[call](...given) });
   } catch (error) {
-    self.postMessage({ id, answer: { error: String(error.message ?? error) } });
+    const told = String(error.message ?? error);
+    const stopped = error instanceof RangeError || /fatal/i.test(told);
+    const why = "Python ran out of room and has stopped: start it anew, below the prompt.";
+    self.postMessage({ id, answer: { error: stopped ? why : told } });
   }
 };
 

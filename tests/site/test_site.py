@@ -164,6 +164,8 @@ def test_a_link_carries_the_expression(browser, address):
         "x.__class__",
         "9**9**9",
         "(" * 5000,
+        "x+" * 3000 + "x",
+        "-" * 999 + "x",
         "log(-1)",
         "x*",
     ],
@@ -196,6 +198,20 @@ def test_the_prompt_is_python_with_everything_imported(playground):
         part(playground, "line").send_keys(line + "\n")
     until(playground, lambda: "ZeroDivisionError" in part(playground, "console").text)
     assert "\n4.0\n" in part(playground, "console").text
+
+
+def test_a_python_that_has_stopped_is_started_anew(playground):
+    playground.execute_script("document.getElementById('playground-tab-python').click()")
+    part(playground, "line").send_keys("import ast; ast.parse('x+' * 5000 + 'x')\n")
+    until(playground, lambda: "start it anew" in part(playground, "console").text)
+    playground.get_log("browser")  # where Pyodide complains
+    part(playground, "restart").click()
+    until(
+        playground,
+        lambda: playground.find_element("id", "playground").get_attribute("data-state") == "ready",
+    )
+    part(playground, "line").send_keys("1 + 1\n")
+    until(playground, lambda: part(playground, "console").text.endswith("\n2"))
 
 
 def test_a_network_learns(playground):
