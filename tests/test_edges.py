@@ -131,3 +131,14 @@ def test_what_the_eager_mode_tells_of_a_gradient_is_told_of_the_second_one(name,
         assert told == found[1]
     along = outcome(lambda: ts.hvp(f, (x,), (1.0,)))
     assert outcome(lambda: c.hvp((x,), (1.0,))) == along
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_compiled_modes_along_tangents_know_rules_that_branch(engine):
+    """y² = |a| + 1 by a: the rule of `implicit` asks whether a slope is 0; y′ = 1 / (2 y)."""
+    root = ts.implicit(lambda a: math.sqrt(abs(a) + 1), lambda y, a: y * y - abs(a) - 1)
+    c = ts.compile(lambda x, y: root(y) * x, engine=engine)
+    point, along, y = (3.0, 0.25), (2.0, -1.0), math.sqrt(1.25)
+    for _ in range(3):
+        assert c.jvp(point, along) == pytest.approx((3 * y, 2 * y - 1.5 / y), rel=1e-14)
+        assert c.hvp(point, along) == pytest.approx((-0.5 / y, 1 / y + 0.75 / y**3), rel=1e-14)

@@ -61,8 +61,8 @@ TWO = {
     "logsumexp": lambda a, b: ts.logsumexp([a, b]),
 }
 # Not the smallest floats: a series, which multiplies in another order, is right without a warning
-# where a term on the way back is too large (test_modes_agree tells of these). Of 500 random programs
-# over all rows at ±5e-324, 1e-310, 1e±160 and ±1e300 two differed, both in second derivatives.
+# where a term on the way back is too large (test_modes_agree tells of these). Of 500 random
+# programs over all rows at ±5e-324, 1e-310, 1e±160 and ±1e300 two differed, in second derivatives.
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, math.inf, -math.inf, math.nan, -0.25)
 # The numbers of modes that multiply in another order are compared to this part of them.
 PRECISION = 1e-9

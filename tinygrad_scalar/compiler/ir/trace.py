@@ -8,6 +8,7 @@ branch. See `sites` for how the two are told apart.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Collection, Sequence
 from functools import partial as bind
@@ -193,8 +194,9 @@ class Recording:
         """The number of a line at the point of the trace. O(1) per line, over all calls."""
         numbers, code = self.numbers, self.tape.code
         for row, operands in code[len(numbers) : line + 1]:
-            if row is INPUT:
-                numbers.append(self.point[operands[0]])
+            if row is INPUT:  # behind the point stand tangents, on which nothing branches
+                known = operands[0] < len(self.point)
+                numbers.append(self.point[operands[0]] if known else math.nan)
             elif row is PARAMETER:
                 numbers.append(self.seen[operands[0]])
             elif len(numbers) in self.tape.constants:
