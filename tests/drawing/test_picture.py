@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tinygrad_scalar import Value
 from tinygrad_scalar.drawing import Drawing, draw, layout
 from tinygrad_scalar.drawing.labels import visible
+from tinygrad_scalar.drawing.layout import laid_out
 from tinygrad_scalar.drawing.style import styled
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -122,6 +123,21 @@ def test_the_layout_is_made_once(fake_dot, tmp_path):
     assert not (tmp_path / "runs").exists()
     assert drawing.svg() == drawing.svg()
     assert (tmp_path / "runs").read_text() == "run\n"
+
+
+def test_an_order_at_which_graphviz_aborts_is_given_up():
+    """Graphviz 14.1.5 ends with "list.c: index out of bounds" where operands are to be ordered."""
+    source = """digraph {
+      graph [ordering=in]
+      sum [shape=record label="{{<p0>|<p1>|<p2>|<p3>}|sum}"]
+      subgraph cluster_1 { b }
+      u2 -> sum:p3:w
+      u1 -> sum:p1:w
+      u2 -> sum:p0:w
+      u1 -> u2:p0:w
+      u1 -> b
+    }"""
+    assert b">sum</text>" in laid_out(source, "svg", 30)
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])

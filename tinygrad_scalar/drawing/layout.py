@@ -20,6 +20,7 @@ _SECONDS = 0.4  # for 1,000 edges; it grows with their square
 _LONGEST = 16_000  # characters of a label; Graphviz stops within a few hundred of that
 _LABELLED = re.compile(r' -> \w+ \[[^\]]*label="')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_ORDERED = "ordering=in"
 _PATIENCE = 2  # times the time allowed, from which on it is not tried
 
 # Run with -I -S: half the start-up time, and nothing in the current folder can get in between.
@@ -61,6 +62,8 @@ def laid_out(
             "scopes), focus= (what surrounds a node) or max_nodes=, or allow more with timeout="
         ) from None
     if done.returncode or not done.stdout:
+        if _ORDERED in source:  # Graphviz 14 aborts at times: "list.c: index out of bounds"
+            return laid_out(source.replace(_ORDERED, ""), format, timeout, options, engine)
         _check_labels(source)
         words = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
         raise RuntimeError(f"draw: the layout failed, {Path(command[0]).name} says: {words}")
