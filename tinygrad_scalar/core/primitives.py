@@ -136,7 +136,8 @@ def _power_less_one(g: Any, factor: Any, a: Any, b: Any) -> Any:
 
 def _power_log(a: Any, b: Any, y: Any) -> Any:
     """a^b · log a, by the row that knows how it moves where that may be asked."""
-    return power_log(a, b, y) if isinstance(y, Carrier) else y * log(a + (a == 0))
+    moving = isinstance(y, Carrier) and _maybe(a == 0)
+    return power_log(a, b, y) if moving else y * log(a + (a == 0))
 
 
 def _unless_falling(a: Any, b: Any, slope: Any) -> Any:
@@ -145,6 +146,12 @@ def _unless_falling(a: Any, b: Any, slope: Any) -> Any:
     if isinstance(falling, Carrier):
         return where(falling, -INFINITY, slope)
     return -INFINITY if falling else slope
+
+
+def _negative_part(x: Any) -> Any:
+    """x, or 0 where it is positive, infinite too."""
+    above = x > 0
+    return where(above, 0, x) if isinstance(x, Carrier) else min(x, 0)
 
 
 def _share_of_length(a: Any, b: Any, y: Any) -> Any:
@@ -248,10 +255,10 @@ normal_ppf = row("normal_ppf", None, lambda y, p: normal_ppf_slope(y, p), domain
 
 # ── activations ───────────────────────────────────────────────────────────────────────────────
 relu       = row("relu",       numerics.relu, lambda y, x: step(x), kinks=(0.0,), mpmath="", total=True, formula=pieces.relu)
-leaky_relu = row("leaky_relu", numerics.leaky_relu, lambda y, x, slope: where(x > 0, 1, slope), lambda y, x, slope: where(x > 0, 0, x),
+leaky_relu = row("leaky_relu", numerics.leaky_relu, lambda y, x, slope: where(x > 0, 1, slope), lambda y, x, slope: _negative_part(x),
                  kinks=lambda x, slope: x == 0 and slope != 1, subgradient=(), defaults=(0.01,), mpmath="", total=True, formula=pieces.leaky_relu)
 elu        = row("elu",        None, lambda y, x, alpha: where(x > 0, 1, alpha * exp(x * (x <= 0))),
-                 lambda y, x, alpha: expm1(where(x > 0, 0, x)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
+                 lambda y, x, alpha: expm1(_negative_part(x)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
                  defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x), formula=numerics.elu)
 softplus   = row("softplus",   None, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)), total=True, formula=special.softplus)
 sigmoid    = row("sigmoid",    None, lambda y, x: logistic_pdf(x), derivatives=("sigmoid(x) * sigmoid(-x)",), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid)
