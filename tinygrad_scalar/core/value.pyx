@@ -7,7 +7,7 @@ cimport cython
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble
-from cpython.object cimport PyObject_GenericSetAttr
+from cpython.object cimport PyObject_GenericGetAttr, PyObject_GenericSetAttr
 from cpython.ref cimport Py_INCREF, PyObject
 from cpython.type cimport PyType_Modified
 from libc.math cimport isfinite, pow as c_pow, signbit
@@ -143,6 +143,8 @@ cdef class Value(Recorded):
     def __getattr__(self, name):
         if self._beside is not None and self._beside.own is not None and name in self._beside.own:
             return self._beside.own[name]
+        if hasattr(type(self), name):  # a property that has raised: for the same reason again
+            return PyObject_GenericGetAttr(self, name)
         raise AttributeError(f"'Value' object has no attribute {name!r}")
 
     def __setattr__(self, name, x):

@@ -194,9 +194,9 @@ class Recording:
         """The number of a line at the point of the trace. O(1) per line, over all calls."""
         numbers, code = self.numbers, self.tape.code
         for row, operands in code[len(numbers) : line + 1]:
-            if row is INPUT:  # behind the point stand tangents, on which nothing branches
-                known = operands[0] < len(self.point)
-                numbers.append(self.point[operands[0]] if known else math.nan)
+            if row is INPUT:  # behind a point stand tangents, on which nothing branches
+                behind = self.point and operands[0] >= len(self.point)
+                numbers.append(math.nan if behind else self.point[operands[0]])
             elif row is PARAMETER:
                 numbers.append(self.seen[operands[0]])
             elif len(numbers) in self.tape.constants:
