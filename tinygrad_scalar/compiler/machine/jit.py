@@ -4,10 +4,31 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
 LOCK = threading.RLock()
+_BUILDING = threading.Lock()
+
+
+def _aside(action: Callable[..., Any], *given: Any) -> Any:
+    """What it gives, worked out in a thread of its own, which Ctrl-C does not reach.
+
+    llvmlite frees a string twice where it is interrupted, and that ends the process.
+    """
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            with _BUILDING:  # one that nobody waits for any more may still be at work
+                outcome.set_result(action(*given))
+        except BaseException as error:  # noqa: BLE001 (told to the one who waits)
+            outcome.set_exception(error)
+
+    threading.Thread(target=run).start()
+    return outcome.result()
 
 
 class Machine:
@@ -63,7 +84,19 @@ class Machine:
 @functools.cache
 def machine() -> Machine:
     """The one machine of this process."""
-    return Machine()
+    return _aside(Machine)  # type: ignore[no-any-return]
+
+
+def _engine(host: Machine, text: str, level: int) -> Any:
+    """LLVM's engine that holds the machine code of a text."""
+    target, nothing = host.target_machine(level), host.llvm.parse_assembly("")
+    # given the text, the engine would verify all of it twice: it is given the object
+    code = target.emit_object(host.llvm.parse_assembly(text))
+    engine = host.llvm.create_mcjit_compiler(nothing, target)
+    engine.remove_module(nothing)
+    engine.add_object_file(host.llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine
 
 
 class Module:
@@ -71,16 +104,9 @@ class Module:
 
     def __init__(self, text: str, lines: int) -> None:
         self.held: Any = None  # what the code reads besides
-        host = machine()
         level = 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0
         with LOCK:
-            target, nothing = host.target_machine(level), host.llvm.parse_assembly("")
-            # given the text, the engine would verify all of it twice: it is given the object
-            code = target.emit_object(host.llvm.parse_assembly(text))
-            self.engine = host.llvm.create_mcjit_compiler(nothing, target)
-            self.engine.remove_module(nothing)
-            self.engine.add_object_file(host.llvm.ObjectFileRef.from_data(code))
-            self.engine.finalize_object()
+            self.engine = _aside(_engine, machine(), text, level)
 
     def address(self, name: str) -> int:
         """Where a function of the module is."""
