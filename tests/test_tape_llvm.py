@@ -216,6 +216,7 @@ def test_machine_code_frees_what_it_makes():
         for _ in range(count):
             f([1.0, 2.0, 3.0])
             h.backward(X)
+            [f([1.0, 2.0, 3.0]) for _ in range(3)]  # more than are kept
 
     work(20)
     gc.collect()
@@ -255,6 +256,57 @@ def test_results_are_fresh_though_memory_is_used_again():
     assert (second[0], third[0], fourth[0]) == (3.0, 10.0, 15.0)
     kept = [f(X * k)[0] for k in range(5)]
     assert [y[-1] for y in kept] == [0.0, 2.0, 4.0, 6.0, 8.0]
+
+
+def test_lists_are_written_over_only_where_nobody_holds_them_or_what_is_in_them():
+    f = compile(lambda x: (x, [x * k for k in range(3)], ([x + 1], x + 2)))
+
+    def expected(x):
+        return x, [0.0, x, 2 * x], ([x + 1], x + 2)
+
+    whole = [f(float(k)) for k in range(8)]
+    assert whole == [expected(float(k)) for k in range(8)]
+    lists = [f(float(k))[1] for k in range(8)]
+    inner = [f(float(k))[2][0] for k in range(8)]
+    numbers = [f(float(k))[1][2] for k in range(8)]
+    assert (lists, inner) == ([[0.0, k, 2 * k] for k in range(8)], [[k + 1] for k in range(8)])
+    assert numbers == [2 * k for k in range(8)]
+    rest = [iter(f(float(k))[1]) for k in range(8)]
+    assert list(map(list, rest)) == lists
+    for spoil in (
+        lambda y: y[1].append(1.0),
+        lambda y: y[1].clear(),
+        lambda y: y[1].__setitem__(0, "text"),
+        lambda y: y[2][0].__setitem__(0, y[1]),
+        lambda y: y[1].extend(y),
+    ):
+        for k in range(8):
+            y = f(float(k))
+            assert y == expected(float(k))
+            spoil(y)
+            del y  # the one that is kept is as it was left
+    with pytest.raises(TypeError, match="not str"):
+        f("1")
+    assert f(7.0) == expected(7.0)
+
+
+def test_what_is_called_while_a_kept_result_goes_finds_nothing_half_done():
+    f = compile(lambda xs: [x * 2 for x in xs])
+    seen = []
+
+    class Late:
+        def __del__(self):
+            seen.append(f([3.0, 4.0]))
+
+    for k in range(6):
+        y = f([float(k), 1.0])
+        assert y == [2.0 * k, 2.0]
+        y[1] = Late()
+        del y
+    for _ in range(3):
+        f([0.0, 1.0])  # so that none is left
+    assert len(seen) == 6
+    assert all(y == [6.0, 8.0] for y in seen)
 
 
 def test_leaves_of_other_kinds_are_read_and_written_the_plain_way():

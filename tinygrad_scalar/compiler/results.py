@@ -10,7 +10,7 @@ from typing import Any
 
 from tinygrad_scalar.compiler.arguments import Call
 from tinygrad_scalar.compiler.arrays.namespaces import converted, stacked
-from tinygrad_scalar.compiler.machine.cpython import Block
+from tinygrad_scalar.compiler.machine.entry import Block
 from tinygrad_scalar.core.tree import array_in, like, rebuild
 from tinygrad_scalar.numbers.precision import quietly
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine.cpython import Block
+from tinygrad_scalar.compiler.machine.entry import Block
 
 
 class _Room(NamedTuple):

@@ -23,7 +23,7 @@ from tinygrad_scalar.compiler.llvm import array_entry
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import functions
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
-from tinygrad_scalar.compiler.machine.cpython import LIMIT, Entry, Text, possible
+from tinygrad_scalar.compiler.machine.entry import LIMIT, Entry, Text, possible
 from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, SMALL, Module, machine
 from tinygrad_scalar.compiler.machine.workspace import TURNS, Workspace, address, aligned
 from tinygrad_scalar.core.primitive import Primitive

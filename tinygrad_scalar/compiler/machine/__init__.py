@@ -4,5 +4,6 @@
 |---|---|
 | `jit` | LLVM itself: text made into code |
 | `workspace` | memory that is used again call after call |
-| `cpython`, `slots` | one point at full speed; the leaves of a model at once |
+| `cpython`, `containers`, `entry` | one point at full speed, floats and lists in and out |
+| `slots` | the leaves of a model at once |
 """

@@ -16,7 +16,12 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available
+from tinygrad_scalar.compiler.machine.cpython import (
+    NUMBER,
+    TYPE,
+    available,
+    function_of_python,
+)
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import COMPILED, Value
 
@@ -52,8 +57,6 @@ done:
 }}
 define i64 @set(ptr %leaves, i64 %n, i64 %offset, ptr %numbers, double %scale) nounwind {{
 entry:
-  %make = inttoptr i64 {make} to ptr
-  %drop = inttoptr i64 {drop} to ptr
   %adding = fcmp une double %scale, 0.0
   %some = icmp sgt i64 %n, 0
   br i1 %some, label %check, label %done
@@ -94,9 +97,9 @@ again:
   store double %number, ptr %number_place
   br label %end
 fresh:
-  %after = call ptr %make(double %number)
+  %after = call ptr {make}(double %number)
   store ptr %after, ptr %slot
-  call void %drop(ptr %before)
+  call void {drop}(ptr %before)
   br label %end
 end:
   %next = add i64 %i, 1
@@ -118,12 +121,11 @@ def _functions() -> tuple[Any, Any, Any] | None:
         return value.gather, value.scatter, value
     if not available():
         return None
-    from tinygrad_scalar.compiler.machine.cpython import _api
     from tinygrad_scalar.compiler.machine.jit import Module
 
     text = _TEXT.format(
         type=TYPE, float=id(float), number=NUMBER,
-        make=_api("PyFloat_FromDouble"), drop=_api("Py_DecRef"),
+        make=function_of_python("PyFloat_FromDouble"), drop=function_of_python("Py_DecRef"),
     )  # fmt: skip
     module = Module(text, 100)
     word, pointer = ctypes.c_int64, ctypes.c_void_p
