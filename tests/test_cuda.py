@@ -21,7 +21,7 @@ def test_value_and_gradient(real, tolerance, tmp_path):
     f = compile(smooth)
     X, Y = np.random.default_rng(0).normal(size=(2, 50))
     value, slopes = f.value_and_grad(X, Y)
-    kernel = HostKernel(f._latest.program(Request("both", (0, 1))), tmp_path, real=real)
+    kernel = HostKernel(f._latest.program(Request("value_and_grad", (0, 1))), tmp_path, real=real)
     found, first = kernel([X, Y])
     assert np.max(np.abs(found - np.stack([value, *slopes], 1))) <= tolerance
     assert first == 2**63 - 1  # no point is left
@@ -62,7 +62,7 @@ def test_rows_side_by_side_and_a_number_for_all(tmp_path):
         (*[Column(0, k, 4) for k in range(4)], Column(1, 0, 0)),
         (Column(0, 0, 1), *[Column(1, k, 4) for k in range(4)], Column(2, 0, 1)),
     )
-    kernel = HostKernel(f._latest.program(Request("both", range(5))), tmp_path, layout)
+    kernel = HostKernel(f._latest.program(Request("value_and_grad", range(5))), tmp_path, layout)
     found, _ = kernel([X, [1.5]])
     expected = np.column_stack([value, rows, slope])
     assert np.max(np.abs(found - expected)) <= 1e-13
@@ -71,7 +71,7 @@ def test_rows_side_by_side_and_a_number_for_all(tmp_path):
 def test_points_off_the_path_are_left(tmp_path):
     f = compile(lambda x: tg.exp(x) if x > 0 else x * x)
     f(1.0)
-    kernel = HostKernel(f._latest.program(Request("both", (0,))), tmp_path)
+    kernel = HostKernel(f._latest.program(Request("value_and_grad", (0,))), tmp_path)
     X, left = np.array([1.0, -2.0, 3.0, -4.0]), np.ones(4, np.uint8)
     found, first = kernel([X], left=left)
     assert first == 1

@@ -204,7 +204,7 @@ def test_in_c_and_cuda(function, tmp_path):
         same(out[0], expected)
         same(out[1:].tolist(), f.grad(table.tolist(), float(i)))
     path, places = f._latest, {id(SHIFT): 0}
-    program = path.program_in_memory(Request("both", range(COUNT)), places)
+    program = path.program_in_memory(Request("value_and_grad", range(COUNT)), places)
     columns = [*tables.T, INDICES]
     left = np.ones(size, np.uint8)
     found, _ = HostKernel(program, tmp_path)(columns, leaf[:1], left=left)

@@ -45,7 +45,7 @@ def interpreted(path, request):
 def both(function, x):
     """Value and gradient by the interpreter alone: nothing else may save them."""
     path = traced(function, [[None] * len(x)], x)
-    request = Request("both", tuple(range(len(x))))
+    request = Request("value_and_grad", tuple(range(len(x))))
     return interpreted(path, request)[1].point(x, path.parameters())
 
 
@@ -307,7 +307,7 @@ def test_points_take_their_own_paths(everything):
 def test_a_guard_that_fails_gives_nothing():
     x = points(60)
     path = traced(branching, [[None] * 60], x)
-    _, kernel = interpreted(path, Request("both", range(60)))
+    _, kernel = interpreted(path, Request("value_and_grad", range(60)))
     assert kernel.point(x, ()) is not None
     assert kernel.point(points(60, 1), ()) is None
 

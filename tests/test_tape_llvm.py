@@ -4,6 +4,7 @@ import gc
 import math
 import sys
 import tracemalloc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -202,6 +203,23 @@ def test_derived_tapes_are_freed_without_the_collector():
         f.value_and_grad(1.0)
         f.hessian(1.0)
         assert recordings() == before + 1  # that of the trace
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("engine", engines())
+@pytest.mark.parametrize("mode", ["__call__", "value_and_grad", "hessian", "backward"])
+def test_a_compiled_function_is_freed_without_the_collector(mode, engine):
+    w = Value(2.0)
+    gc.collect()
+    gc.disable()
+    try:
+        f = compile(lambda x: tg.sin(x) * w / x if x > 0 else x, engine=engine)
+        for x in (1.0, -1.0, 1.0, np.ones(3)):
+            getattr(f, mode)(x)
+        freed = [weakref.ref(f), weakref.ref(f._latest)]
+        del f
+        assert [each() for each in freed] == [None, None]
     finally:
         gc.enable()
 

@@ -3,7 +3,8 @@
 | room | what it does |
 |---|---|
 | `compiled`, `storage` | the face, `compile`; files and pickles |
-| `arguments`, `results`, `dispatch` | points and batches, and the right path for each |
+| `arguments`, `results` | what comes in and goes out, for points and batches |
+| `dispatch`, `batches` | the right path for each point; one path on many |
 | `paths`, `listing` | one trace of the function; how it is shown |
 | `backends`, `masked` | the engines by name; which points a path is right for |
 | `to_c`, `on_device` | a function written as C; arrays that live on a GPU |

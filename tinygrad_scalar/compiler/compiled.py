@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import accumulate
-from typing import Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from tinygrad_scalar.compiler.arguments import (
     Argument,
@@ -16,15 +16,13 @@ from tinygrad_scalar.compiler.arguments import (
     batches,
     has_carrier,
     taken_apart,
-    width_of,
 )
 from tinygrad_scalar.compiler.arrays.namespaces import all_on_host
 from tinygrad_scalar.compiler.backends import check_engine, host_engine, tell_of_machine_code
 from tinygrad_scalar.compiler.constants import is_constant, known_as, no_slope
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.lazy import holds_lazy, lazily
-from tinygrad_scalar.compiler.listing import Listing, source_for
+from tinygrad_scalar.compiler.lazy import holds_lazy, lazily, sums_of_chunks
 from tinygrad_scalar.compiler.masked import evaluated
 from tinygrad_scalar.compiler.paths import (
     BACKWARD,
@@ -32,13 +30,12 @@ from tinygrad_scalar.compiler.paths import (
     Path,
     Request,
     add_gradients,
-    traced,
 )
 from tinygrad_scalar.compiler.results import (
     check_alike,
-    empty,
     joined,
     matrix,
+    nothing,
     places_in,
     returned,
     rounded,
@@ -47,14 +44,17 @@ from tinygrad_scalar.compiler.results import (
 )
 from tinygrad_scalar.compiler.sharded import Sharded, sliced
 from tinygrad_scalar.compiler.storage import load, pickled, save
-from tinygrad_scalar.compiler.uncompiled import flattened, silently, uncompiled
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.tree import nested
 from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.modes.grad import positions
 from tinygrad_scalar.workers import check_executor, shards_of, spread
 
+if TYPE_CHECKING:
+    from tinygrad_scalar.compiler.listing import Listing
+
 DTYPES = ("float64", "float32")
+WITH_ENTRY = ("value", "grad", "value_and_grad")  # modes that machine code is called for directly
 _TOLD_ANEW = (TypeError, ValueError, IndexError, AttributeError, TraceError)
 
 
@@ -127,15 +127,7 @@ class Compiled:
                 return result
         if has_carrier(args) or context.settings().tracer is not None:
             return self._uncompiled(args, options)
-        if holds_lazy(args):
-            return lazily(self, "__call__", args, options)
-        call, own = self._prepared(args, options)
-        if call.size == 0:
-            return empty(call, self.dtype)
-        path, outputs = self._outputs(own, VALUE, call)
-        if not options:
-            self._make_entry("value", call, own, VALUE, path, lambda: path.tree)
-        return returned(path.tree, outputs, call)
+        return self._result("value", args, options)
 
     def grad(self, *args: Any, **options: Any) -> Any:
         """The gradient, in the structure of the arguments; see `tinygrad_scalar.grad`."""
@@ -144,38 +136,16 @@ class Compiled:
             result = entry(*args)
             if result is not None:
                 return result
-        return self._slopes("grad", args, options)
+        return self._result("grad", args, options)
 
     def value_and_grad(self, *args: Any, **options: Any) -> tuple[Any, Any]:
         """The value together with the gradient, at little more than the cost of the gradient."""
-        entry = self._entries.get("both")
+        entry = self._entries.get("value_and_grad")
         if entry is not None and not options:
             result = entry(*args)
             if result is not None:
                 return result  # type: ignore[no-any-return]
-        return self._slopes("both", args, options)  # type: ignore[no-any-return]
-
-    def _slopes(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """The gradient, behind the value if `both` are asked for."""
-        both = mode == "both"
-        if holds_lazy(args):
-            return lazily(self, "value_and_grad" if both else "grad", args, options)
-        call, own = self._prepared(args, options)
-        chosen, places = self._chosen(call)
-        if call.size == 0:
-            nothing = self._no_gradient(call, chosen, places)
-            return (empty(call, self.dtype), nothing) if both else nothing
-
-        def made(outputs: Sequence[Any]) -> Any:
-            slopes = self._mirrored(call, chosen, outputs[both:])
-            return (outputs[0], slopes) if both else slopes
-
-        request = Request(mode, places)
-        path, outputs = self._outputs(own, request, call)
-        if not options:
-            nothing = [None] * (len(places) + both)
-            self._make_entry(mode, call, own, request, path, lambda: made(nothing))
-        return made(outputs)
+        return self._result("value_and_grad", args, options)  # type: ignore[no-any-return]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """The value and its slope along the tangents, which have the structure of the primals.
@@ -183,72 +153,25 @@ class Compiled:
         What is a constant outside `argnums` has 0 or None for a tangent; with another one it is a
         number.
         """
-        primals, tangents = several(primals, "jvp: primals"), several(tangents, "jvp: tangents")
-        if holds_lazy((*primals, *tangents)):
-            return lazily(self, "jvp", (primals, tangents), {})  # type: ignore[no-any-return]
-        constants = {i for i in self._constants(primals) if no_slope(tangents[i : i + 1])}
-        call, own = self._prepared(primals, {}, constants)
-        given = [primals[i] if i in constants else t for i, t in enumerate(tangents)]
-        along = taken_apart(given, "jvp", constants, batch=self.batch)
-        check_alike(call, along, range(len(call.arguments)), "jvp: tangents")
-        both = joined(call, along)
-        if both.size == 0:
-            return empty(both, self.dtype), empty(both, self.dtype)
-        path, outputs = self._outputs(own, Request("jvp"), both)
-        numbers, count = list(outputs), len(path.outputs)
-        halves = numbers[:count], numbers[count:]
-        return returned(path.tree, halves[0], both), returned(path.tree, halves[1], both)
+        return self._along("jvp", primals, tangents, "tangents")  # type: ignore[no-any-return]
 
     def hvp(self, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
         """The Hessian times the vectors, in the structure of the gradient."""
-        primals, vectors = several(primals, "hvp: primals"), several(vectors, "hvp: vectors")
-        if holds_lazy((*primals, *vectors)):
-            return lazily(self, "hvp", (primals, vectors), {})
-        call, own = self._prepared(primals, {})
-        chosen, places = self._chosen(call)
-        along = taken_apart(vectors, "hvp", batch=self.batch)
-        check_alike(call, along, chosen, "hvp: vectors")
-        both = joined(call, along)
-        if both.size == 0:
-            return self._no_gradient(both, chosen, places)
-        _, outputs = self._outputs(own, Request("hvp", places), both)
-        return self._mirrored(both, chosen, outputs)
+        return self._along("hvp", primals, vectors, "vectors")
 
     def hessian(self, *args: Any, **options: Any) -> Any:
         """The matrix of second derivatives: n rows of n, or an array (N, n, n).
 
         With `batch=False` in the structure of `tinygrad_scalar.hessian`.
         """
-        if holds_lazy(args):
-            return lazily(self, "hessian", args, options)
-        call, own = self._prepared(args, options)
-        chosen, places = self._chosen(call)
-        if call.size == 0:
-            return empty(call, self.dtype, len(places), len(places))
-        _, outputs = self._outputs(own, Request("hessian", places), call)
-        rows = matrix(outputs, len(places), call.size, call.xp)
-        if self.batch:
-            return rows
-        inside = self._mirrored(call, chosen, [0.0] * len(places))
-        return nested(inside, inside, rows)
+        return self._result("hessian", args, options)
 
     def jacobian(self, *args: Any, **options: Any) -> Any:
         """The matrix of first derivatives: m rows of n, or an array (N, m, n).
 
         With `batch=False` in the structure of `tinygrad_scalar.jacobian`.
         """
-        if holds_lazy(args):
-            return lazily(self, "jacobian", args, options)
-        call, own = self._prepared(args, options)
-        chosen, places = self._chosen(call)
-        if call.size == 0:
-            count = len(own.paths[0].outputs) if own.paths else 1
-            return empty(call, self.dtype, count, len(places))
-        path, outputs = self._outputs(own, Request("jacobian", places), call)
-        rows = matrix(outputs, len(places), call.size, call.xp)
-        if self.batch:
-            return rows
-        return nested(path.tree, self._mirrored(call, chosen, [0.0] * len(places)), rows)
+        return self._result("jacobian", args, options)
 
     def backward(
         self, *args: Any, executor: Any = None, shards: int | None = None, **options: Any
@@ -269,12 +192,11 @@ class Compiled:
             return self._spread_backward(args, options, executor, shards)
         call, own = self._prepared(args, options)
         if call.xp is not None:
-            from tinygrad_scalar.compiler.c.body import NoFormulaError
-            from tinygrad_scalar.compiler.on_device import applies, sums
+            from tinygrad_scalar.compiler import on_device
 
-            if call.size and applies(call):
-                with suppress(NoFormulaError):
-                    total, parts = sums(own, call)
+            if call.size and on_device.applies(call):
+                with suppress(on_device.NoFormulaError):
+                    total, parts = on_device.sums(own, call)
                     add_gradients(parts, 1 / call.size)
                     return total / call.size
             call, own = self._prepared([all_on_host(x) for x in args], options)
@@ -296,8 +218,6 @@ class Compiled:
     ) -> float:
         check_executor(executor, "backward")
         if holds_lazy(args):
-            from tinygrad_scalar.compiler.lazy import sums_of_chunks
-
             if executor is not None or shards is not None:
                 raise TypeError(
                     "backward: executor and shards are for arrays in memory; Dask arrays are "
@@ -329,6 +249,8 @@ class Compiled:
     @property
     def tape(self) -> Listing:
         """The instructions u(1)…u(n) of the function as it was traced last."""
+        from tinygrad_scalar.compiler.listing import Listing
+
         return Listing(self._made())
 
     @property
@@ -337,7 +259,7 @@ class Compiled:
         from tinygrad_scalar.compiler.python.kernel import source
 
         path = self._made()
-        mode = "both" if len(path.outputs) == 1 else "value"
+        mode = "value_and_grad" if len(path.outputs) == 1 else "value"
         return source(path.program(Request(mode, tuple(range(path.inputs)))))
 
     def source_for(self, target: str) -> str:
@@ -361,9 +283,9 @@ class Compiled:
         Errors: ValueError for another target; TraceError before the first call, and in C and CUDA
         for an operation of one's own without `formula=`.
         """
-        self._made()
+        from tinygrad_scalar.compiler.listing import source_for
+
         own = self._own()
-        own.look_through_tables()
         return source_for(target, own, self._places(own.widths)[1], self.dtype, self._about())
 
     def to_c(self, path: Any, *, mode: str = "value_and_grad", name: str | None = None) -> None:
@@ -399,9 +321,7 @@ class Compiled:
         """
         from tinygrad_scalar.compiler.to_c import request_for, write_library
 
-        self._made()
         own = self._own()
-        own.look_through_tables()
         request = request_for(mode, self._places(own.widths)[1])
         write_library(own.paths, request, path, name, self._about())
 
@@ -421,9 +341,11 @@ class Compiled:
         return self._latest
 
     def _own(self) -> Specialisation:
-        """The paths for the structure of arguments that was called last."""
-        own = self._latest_own
-        return next(reversed(self._specialisations.values())) if own is None else own
+        """The paths for the structure of arguments that was called last, with whole tables."""
+        self._made()
+        own = self._latest_own or next(reversed(self._specialisations.values()))
+        own.look_through_tables()
+        return own
 
     def _about(self) -> str:
         return f"{getattr(self, '__name__', 'function')!s}, compiled"
@@ -463,34 +385,8 @@ class Compiled:
         return {i for i, x in enumerate(args) if i not in chosen and is_constant(x)}
 
     def _specialise(self, call: Call, options: dict[str, Any]) -> Specialisation:
-        trees = [argument.tree for argument in call.arguments]
-        decided: set[Any] = set()
-
-        def trace(point: Sequence[float]) -> Path:
-            if self.function is None:
-                raise TraceError(
-                    "this compiled function was loaded without its source, and its file holds no "
-                    "trace for this structure of arguments or this branch: compile the source"
-                )
-            return traced(self.function, trees, point, options, decided)
-
-        def eagerly(path: Path, request: Request, x: Sequence[float]) -> list[float]:
-            given = self.function
-            flat = None if given is None else flattened(given, trees, options, path)
-            return uncompiled(flat, path, request, x, self.undefined)
-
-        def settled(
-            path: Path, request: Request, x: Sequence[float], numbers: Sequence[float]
-        ) -> Sequence[float]:
-            given = self.function
-            flat = None if given is None else flattened(given, trees, options, path)
-            return silently(flat, path, request, x, self.undefined, numbers)
-
-        judged, engine = self.undefined in ("nan", "raise"), host_engine(self.engine)
-        own = Specialisation(trace, eagerly, settled, judged, engine, self.dtype, self.max_paths)
-        own.decided = decided
-        own.widths = [width_of(key) for key in call.key]
-        return own
+        settings = (host_engine(self.engine), self.dtype, self.max_paths, self.undefined)
+        return Specialisation(self.function, call, options, settings)
 
     @contextmanager
     def _batches_told(self, own: Specialisation, call: Call) -> Iterator[None]:
@@ -507,7 +403,74 @@ class Compiled:
             error.add_note(f"{self._about()}: {hint}")
             raise
 
-    def _outputs(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
+    # ── from a call to its result ─────────────────────────────────────────────────────────────
+    def _result(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """What a method gives for arguments."""
+        if holds_lazy(args):
+            return lazily(self, mode, args, options)
+        call, own = self._prepared(args, options)
+        chosen, request = self._asked(mode, call)
+        path, outputs = self._outputs(own, request, call)
+        if mode in WITH_ENTRY and path is not None and not options:
+            self._make_entry(own, request, call, chosen, path, len(outputs))
+        return self._shaped(request, call, chosen, path, outputs)
+
+    def _along(self, mode: str, primals: Any, tangents: Any, what: str) -> Any:
+        """What a method gives for arguments and what they move along."""
+        primals = several(primals, f"{mode}: primals")
+        tangents = several(tangents, f"{mode}: {what}")
+        if holds_lazy((*primals, *tangents)):
+            return lazily(self, mode, (primals, tangents), {})
+        constants = self._constants(primals)
+        if mode == "jvp":  # of all arguments
+            constants = {i for i in constants if no_slope(tangents[i : i + 1])}
+            tangents = [primals[i] if i in constants else t for i, t in enumerate(tangents)]
+        call, own = self._prepared(primals, {}, constants)
+        chosen, request = self._asked(mode, call)
+        along = taken_apart(tangents, mode, constants if mode == "jvp" else (), batch=self.batch)
+        check_alike(call, along, chosen, f"{mode}: {what}")
+        both = joined(call, along)
+        return self._shaped(request, both, chosen, *self._outputs(own, request, both))
+
+    def _asked(self, mode: str, call: Call) -> tuple[Sequence[int], Request]:
+        """The arguments that slopes are taken along, and what is asked of a path."""
+        if mode in ("value", "jvp"):
+            return range(len(call.arguments)), VALUE if mode == "value" else Request(mode)
+        chosen, places = self._chosen(call)
+        return chosen, Request(mode, places)
+
+    def _shaped(
+        self, request: Request, call: Call, chosen: Sequence[int], path: Path | None, outputs: Any
+    ) -> Any:
+        """The outputs in the structure that a method promises; at no point there is no path."""
+        mode, count = request.mode, len(request.inputs)
+        tree = None if path is None else path.tree
+        if mode == "value":
+            return returned(tree, outputs, call)
+        if mode == "jvp":
+            half = len(outputs) // 2
+            return returned(tree, outputs[:half], call), returned(tree, outputs[half:], call)
+        if mode in ("hessian", "jacobian"):
+            rows = matrix(outputs, count, call.size, call.xp)
+            if self.batch:
+                return rows
+            inside = self._mirrored(call, chosen, [0.0] * count)
+            return nested(inside if mode == "hessian" else tree, inside, rows)
+        values = request.values(1)
+        slopes = self._mirrored(call, chosen, outputs[values:])
+        return (outputs[0], slopes) if values else slopes
+
+    def _outputs(
+        self, own: Specialisation, request: Request, call: Call
+    ) -> tuple[Path | None, Any]:
+        """Some path, and the outputs; without a path those at no point, of one value."""
+        if call.size == 0:
+            count, rows = len(request.inputs), 1
+            if request.mode == "jacobian" and own.paths:
+                rows = len(own.paths[0].outputs)
+            number = {"value": 1, "jvp": 2, "hessian": count * count, "jacobian": rows * count}
+            number.setdefault(request.mode, count + request.values(1))
+            return None, nothing(call, self.dtype, number[request.mode])
         with self._batches_told(own, call):
             return self._computed(own, request, call)
 
@@ -522,9 +485,9 @@ class Compiled:
             elif self.dtype == "float32":
                 outputs = rounded(outputs)
         elif self.engine == "cuda":
-            from tinygrad_scalar.compiler.on_device import host_batch
+            from tinygrad_scalar.compiler import on_device
 
-            path, outputs = host_batch(own, request, call)
+            path, outputs = on_device.host_batch(own, request, call)
         else:
             path, outputs = own.batch(request, call.columns, call.size, self.threads)
             outputs = outputs.astype(self.dtype, copy=False)
@@ -552,24 +515,22 @@ class Compiled:
     def _elsewhere(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
         """On arrays that are not NumPy's: by a kernel on their device, or in their namespace."""
         if self._named in (None, "cuda"):
-            from tinygrad_scalar.compiler.c.body import NoFormulaError
-            from tinygrad_scalar.compiler.on_device import applies
-            from tinygrad_scalar.compiler.on_device import evaluated as on_device
+            from tinygrad_scalar.compiler import on_device
 
-            if applies(call):
+            if on_device.applies(call):
                 chosen, _ = self._chosen(call)
-                with suppress(NoFormulaError):  # a row that its namespace has, or the host
-                    return on_device(own, request, call, chosen)  # type: ignore[no-any-return]
+                with suppress(on_device.NoFormulaError):  # its namespace has the row, or the host
+                    return on_device.evaluated(own, request, call, chosen)  # type: ignore[no-any-return]
         return evaluated(own, request, call)
 
     def _make_entry(
         self,
-        mode: str,
-        call: Call,
         own: Specialisation,
         request: Request,
+        call: Call,
+        chosen: Sequence[int],
         path: Path,
-        tree: Callable[[], Any],
+        count: int,
     ) -> None:
         """What is called directly from now on for one point of this structure.
 
@@ -586,20 +547,20 @@ class Compiled:
             or (request is not VALUE and self.undefined != "subgradient")
         ):
             return
-        key = (mode, request)
-        if key not in path.called:
-            path.called.add(key)
+        if request not in path.called:
+            path.called.add(request)
             return
         entries = path.entries  # these, although another thread may have the path written out
-        if key not in entries:
-            count, made = itertools.count(), own.kernel(path, request, None)
+        if request not in entries:
+            inputs, made = itertools.count(), own.kernel(path, request, None)
             arguments = [
-                places_in(one.mirrored([None] * len(one.columns)), count) for one in call.arguments
+                places_in(one.mirrored([None] * len(one.columns)), inputs) for one in call.arguments
             ]
-            entries[key] = made.entry(arguments, places_in(tree(), itertools.count()))
-        entry = entries[key]
+            tree = self._shaped(request, call, chosen, path, [None] * count)
+            entries[request] = made.entry(arguments, places_in(tree, itertools.count()))
+        entry = entries[request]
         if entry is not None:
-            self._entries[mode] = entry.call
+            self._entries[request.mode] = entry.call
 
     def _chosen(self, call: Call) -> tuple[list[int], Sequence[int]]:
         return self._places([len(argument.columns) for argument in call.arguments])
@@ -621,9 +582,6 @@ class Compiled:
             start = end
         bare = isinstance(self.argnums, int) or (self.argnums is None and len(entries) == 1)
         return entries[0] if bare else tuple(entries)
-
-    def _no_gradient(self, call: Call, chosen: Sequence[int], places: Sequence[int]) -> Any:
-        return self._mirrored(call, chosen, [empty(call, self.dtype)] * len(places))
 
     def _uncompiled(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """On Values, Duals or inside another trace: the function itself, in their mode.

@@ -8,24 +8,21 @@ import math
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from tinygrad_scalar.compiler.arguments import is_array
+from tinygrad_scalar.compiler.arguments import Call, is_array, width_of
 from tinygrad_scalar.compiler.backends import interpreter, kernel
-from tinygrad_scalar.compiler.doubtful import doubtful, settle
+from tinygrad_scalar.compiler.batches import Run, at, summed
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
+from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
+from tinygrad_scalar.compiler.uncompiled import Flat, flattened, silently, uncompiled
 from tinygrad_scalar.core.tree import mapped, same_structure
+from tinygrad_scalar.core.undefined import Policy
 
 SEVERAL = 100  # numbers that NumPy adds up sooner
 MANY = 10_000  # objects that take too long to look through
-SMALLEST_SHARE = 1024  # points for which a thread is worth starting
-ROOM = 1_000_000  # numbers that are kept at once for sums
-
-
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -54,35 +51,57 @@ def _whole_tables_at_need(method: Method) -> Method:
 
 
 class Specialisation:
-    """All paths of a function for arguments of one structure.
+    """All paths of a function for arguments of one structure; without function those of a file.
 
-    `trace` gives the path at a point, `eagerly` the outputs by the function itself, and `settled`
-    the same for a point of a batch, from what compiled code gave; with `judged`, that is asked of
-    every point for derivatives. The limit on paths and the locks are kept here.
+    The limit on paths and the locks are kept here.
     """
 
     def __init__(
         self,
-        trace: Callable[[Sequence[float]], Path],
-        eagerly: Callable[[Path, Request, Sequence[float]], list[float]],
-        settled: Callable[[Path, Request, Sequence[float], Sequence[float]], Sequence[float]],
-        judged: bool,
-        engine: str,
-        dtype: str,
-        max_paths: int,
+        function: Callable[..., Any] | None,
+        call: Call,
+        options: dict[str, Any],
+        settings: tuple[str, str, int, Policy],
     ) -> None:
-        self.trace, self.eagerly, self.settled = trace, eagerly, settled
-        self.every, self.engine = judged, engine
-        self.dtype, self.max_paths = dtype, max_paths
+        self.function, self.options = function, options
+        self.engine, self.dtype, self.max_paths, self.undefined = settings
+        self.trees = [argument.tree for argument in call.arguments]
+        self.widths = [width_of(key) for key in call.key]  # how many numbers each argument holds
+        self.every = self.undefined in ("nan", "raise")  # every point is asked for derivatives
         self.paths: list[Path] = []
         self.decided: set[Any] = set()  # what traces are told, see `traced`
-        self.widths: list[int] = []  # how many numbers each argument holds
         self.lock = threading.RLock()
 
-    def traced_at(self, point: Sequence[float]) -> tuple[Path, bool]:
-        """The path that a point takes, and whether it is a new one."""
+    # ── the function itself ───────────────────────────────────────────────────────────────────
+    def trace(self, point: Sequence[float]) -> Path:
+        """The path of the function at a point."""
+        if self.function is None:
+            raise TraceError(
+                "this compiled function was loaded without its source, and its file holds no "
+                "trace for this structure of arguments or this branch: compile the source"
+            )
+        return traced(self.function, self.trees, point, self.options, self.decided)
+
+    def eagerly(self, path: Path, request: Request, x: Sequence[float]) -> list[float]:
+        """The outputs at a point by the function itself."""
+        return uncompiled(self._flat(path), path, request, x, self.undefined)
+
+    def settled(
+        self, path: Path, request: Request, x: Sequence[float], numbers: Sequence[float]
+    ) -> Sequence[float]:
+        """The same for a point of a batch, from what compiled code gave."""
+        return silently(self._flat(path), path, request, x, self.undefined, numbers)
+
+    def _flat(self, path: Path) -> Flat | None:
+        if self.function is None:
+            return None
+        return flattened(self.function, self.trees, self.options, path)
+
+    # ── paths ─────────────────────────────────────────────────────────────────────────────────
+    def traced_at(self, x: Sequence[float]) -> tuple[Path, bool]:
+        """The path that a point takes, and whether it is a new one; tangents may stand behind."""
         with self.lock:
-            path = without_collector(self.trace, point)
+            path = without_collector(self.trace, x[: sum(self.widths)])
             for known in self.paths:
                 if known.same(path):
                     return known, False
@@ -145,7 +164,7 @@ class Specialisation:
         """Trace all paths anew, with every entry of a table an operand."""
         with self.lock:
             self.decided.add(WHOLE)
-            points = [path.recording.point[: path.inputs] for path in self.paths]
+            points = [path.recording.point for path in self.paths]
             self.paths.clear()
             for point in points:
                 self.traced_at(point)
@@ -161,7 +180,7 @@ class Specialisation:
             numbers = self._outputs(path, request, x)
             if numbers is not None:
                 return path, numbers
-        path, _ = self.traced_at(x[: self._inputs(request, x)])
+        path, _ = self.traced_at(x)
         numbers = self._outputs(path, request, x)
         if numbers is None:  # a guard so close that the engine's rounding turns it
             numbers = self.eagerly(path, request, x)
@@ -169,7 +188,7 @@ class Specialisation:
 
     def judged(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
         """The same, always by the eager mode, which sees every kink."""
-        path, _ = self.point(VALUE, x[: self._inputs(request, x)])
+        path, _ = self.point(VALUE, x[: sum(self.widths)])
         return path, self.eagerly(path, request, x)
 
     def _outputs(self, path: Path, request: Request, x: Sequence[float]) -> Sequence[float] | None:
@@ -199,11 +218,6 @@ class Specialisation:
                     )
                 )
                 path.entries = {}
-
-    def _inputs(self, request: Request, x: Sequence[float]) -> int:
-        if request.mode == "jvp":
-            return len(x) // 2
-        return len(x) - len(request.inputs) if request.mode == "hvp" else len(x)
 
     # ── a batch ───────────────────────────────────────────────────────────────────────────────
     @_whole_tables_at_need
@@ -279,7 +293,7 @@ class Specialisation:
             fresh = tried >= len(self.paths)
             if fresh:
                 point = [float(c if isinstance(c, float) else c[0]) for c in columns]
-                path, new = self.traced_at(point[: self._inputs(request, point)])
+                path, new = self.traced_at(point)
                 if not new and tried < len(self.paths):
                     continue  # another thread has traced it meanwhile
             else:
@@ -301,12 +315,12 @@ class Specialisation:
                 x = path.complete(point)
                 outputs = self._turned(path, request, point)
                 if how == "sums":
-                    outputs, _ = _summed(outputs, None, path.program(request).apart)
+                    outputs, _ = summed(outputs, None, path.program(request).apart)
                 yield Share(path, x, _first(places), outputs, None)
                 mask[0] = True
             failing = np.flatnonzero(~mask)
             places = failing if places is None else places[failing]
-            columns = _at(columns, failing)
+            columns = at(columns, failing)
             left = len(failing)
 
     def _turned(self, path: Path, request: Request, point: Sequence[float]) -> Any:
@@ -319,114 +333,6 @@ class Specialisation:
         numbers = made.at_limits(path.complete(point), path.parameters(), guards=False)
         assert numbers is not None  # noqa: S101 (no guard was asked)
         return np.array([self.settled(path, request, point, numbers)]).T
-
-
-class Run:
-    """One path on some points of a batch."""
-
-    def __init__(
-        self,
-        own: Specialisation,
-        path: Path,
-        request: Request,
-        columns: Sequence[Any],
-        size: int,
-        threads: int,
-    ) -> None:
-        self.own, self.path, self.request = own, path, request
-        self.columns, self.size, self.threads = columns, size, threads
-        self.given = path.complete_columns(columns)  # with what is looked up
-        self.parameters = path.parameters()
-        self.varying = tuple([not isinstance(column, float) for column in self.given])
-        self.every = own.every and request is not VALUE
-        self.made = own.kernel(path, request, self.varying)
-
-    def outputs(self) -> tuple[Any, Any]:
-        """The outputs, and the mask of the points where the guards hold, None for all."""
-        results, mask, finite = self._in_threads("batch", self.given, self.size)
-        if self.every or not finite:
-            places = self._doubtful(results, mask).tolist()
-            settle(self._settled, self.columns, places, results, nan=self.every)
-        return results, mask
-
-    def sums(self) -> tuple[Any, Any]:
-        """The same for the sums of the outputs, with those that are wanted for every point."""
-        import numpy as np
-
-        (totals, each), mask, finite = self._in_threads("sums", self.given, self.size)
-        alone = each if mask is None else each[:, mask]
-        finite = finite and bool(np.isfinite(totals).all() and np.isfinite(alone).all())
-        if self.every or not finite:
-            places = self._doubtful(each, mask)
-            fine = np.ones(self.size, dtype=bool) if mask is None else mask.copy()
-            fine[places] = False
-            totals = self._settled_sums(places, each)
-            if fine.any():
-                rest = _at(self.given, fine)
-                totals = totals + self._in_threads("sums", rest, int(fine.sum()))[0][0]
-        return (totals, each), mask
-
-    def _settled_sums(self, places: Any, each: Any) -> Any:
-        """The sums over some points as the function itself has them, and what is not summed."""
-        import numpy as np
-
-        count = len(self.made.program.outputs) - len(each)
-        totals = np.zeros(count)
-        size = max(1, ROOM // (count + len(each)))
-        for start in range(0, len(places), size):
-            some = places[start : start + size]
-            outputs = self.made.batch(_at(self.given, some), self.parameters, len(some))[0]
-            points = _at(self.columns, some)
-            settle(self._settled, points, range(len(some)), outputs, nan=self.every)
-            totals = totals + outputs[:count].sum(axis=1)
-            each[:, some] = outputs[count:]
-        return totals
-
-    def _doubtful(self, results: Any, mask: Any) -> Any:
-        finite = None
-        if not self.every:
-            made = self.own.kernel(self.path, self.request, self.varying, telling=True)
-            found = made.batch(self.given, self.parameters, self.size)[0]
-            finite = found[0] if len(found) else 0.0
-        return doubtful(results, mask, finite)
-
-    def _settled(self, point: Sequence[float], numbers: Sequence[float]) -> Sequence[float]:
-        return self.own.settled(self.path, self.request, point, numbers)
-
-    def _in_threads(self, how: str, columns: Sequence[Any], size: int) -> tuple[Any, Any, bool]:
-        run = getattr(self.made, how, None)
-        if run is None:
-            outputs, mask, finite = self._in_threads("batch", columns, size)
-            return *_summed(outputs, mask, self.made.program.apart), finite
-        count = min(self.threads, max(1, size // SMALLEST_SHARE))
-        if count <= 1:
-            return run(columns, self.parameters, size)  # type: ignore[no-any-return]
-        import numpy as np
-
-        ends = [size * k // count for k in range(count + 1)]
-        with_room = how == "batch" and hasattr(self.made, "room")
-        room = self.made.room(size) if with_room else None
-
-        def share(a: int, b: int) -> tuple[Any, Any, bool]:
-            part = [c if isinstance(c, float) else c[a:b] for c in columns]
-            into = () if room is None else (room[:, a:b],)
-            return run(part, self.parameters, b - a, *into)  # type: ignore[no-any-return]
-
-        with ThreadPoolExecutor(count) as pool:
-            parts = list(pool.map(share, ends, ends[1:]))
-        results = [part[0] for part in parts]
-        masks = None if parts[0][1] is None else np.concatenate([part[1] for part in parts])
-        finite = all(part[2] for part in parts)
-        if how == "sums":
-            totals = np.sum([total for total, _ in results], axis=0)
-            each = np.concatenate([each for _, each in results], axis=1)
-            return (totals, each), masks, finite
-        return np.concatenate(results, axis=1) if room is None else room, masks, finite
-
-
-def _at(columns: Sequence[Any], places: Any) -> list[Any]:
-    """The columns at some places."""
-    return [c if isinstance(c, float) else c[places] for c in columns]
 
 
 def _first(places: Any) -> Any:
@@ -468,10 +374,3 @@ def without_collector(function: Callable[..., Any], *args: Any) -> Any:
 
 def _zeros(path: Path) -> Any:
     return mapped(lambda _: 0.0, path.tree)
-
-
-def _summed(outputs: Any, mask: Any, apart: int) -> tuple[Any, Any]:
-    """The sums of outputs over the points, and the last ones as they are for every point."""
-    count = len(outputs) - apart
-    counted = outputs[:count] if mask is None else outputs[:count, mask]
-    return (counted.sum(axis=1), outputs[count:]), mask

@@ -1,4 +1,4 @@
-"""Dask arrays: every method of a compiled function lazily, one task a chunk of the first axis."""
+"""Dask arrays: every mode of a compiled function lazily, one task a chunk of the first axis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tinygrad_scalar.compiler.compiled import Compiled
     from tinygrad_scalar.compiler.sharded import Sums
 
-PAIRS = ("jvp", "hvp")  # methods of two tuples of arguments
+PAIRS = ("jvp", "hvp")  # modes of two tuples of arguments
 
 
 def is_lazy(x: Any) -> bool:
@@ -31,21 +31,21 @@ def holds_lazy(args: Sequence[Any]) -> bool:
     return "dask.array" in sys.modules and any(map(is_lazy, args))
 
 
-def lazily(compiled: Compiled, method: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """What the method gives, with a Dask array for every array; nothing is computed yet.
+def lazily(compiled: Compiled, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """What the mode gives, with a Dask array for every array; nothing is computed yet.
 
     Errors: ValueError for arrays of unknown chunks or other lengths, and without batches.
     """
     import dask
     import dask.array as da
 
-    name = f"{getattr(compiled, '__name__', 'compile')}.{method}".removesuffix(".__call__")
-    flat = _chunked([x for arg in args for x in arg] if method in PAIRS else args, compiled, name)
-    count = len(args[0]) if method in PAIRS else 0
-    template = _template(compiled, method, [_empty(x) for x in flat], count, options)
+    name = getattr(compiled, "__name__", "compile") + ("" if mode == "value" else f".{mode}")
+    flat = _chunked([x for arg in args for x in arg] if mode in PAIRS else args, compiled, name)
+    count = len(args[0]) if mode in PAIRS else 0
+    template = _template(compiled, mode, [_empty(x) for x in flat], count, options)
     size, function = len(_arrays(template)), dask.delayed(_Travelling(compiled), pure=False)
     compute = dask.delayed(_computed, nout=size, pure=False)
-    tasks = [compute(function, method, each, count, options) for each in _blocks(flat)]
+    tasks = [compute(function, mode, each, count, options) for each in _blocks(flat)]
     lengths = next(x for x in flat if is_lazy(x)).chunks[0]
     found = [
         [
@@ -68,36 +68,36 @@ class _Travelling:
 
 
 def _computed(
-    function: _Travelling, method: str, flat: list[Any], count: int, options: dict[str, Any]
+    function: _Travelling, mode: str, flat: list[Any], count: int, options: dict[str, Any]
 ) -> tuple[Any, ...]:
     """The results of one chunk, in a row."""
-    return tuple(_arrays(_called(function.compiled, method, flat, count, options)))
+    return tuple(_arrays(_called(function.compiled, mode, flat, count, options)))
 
 
 def _called(
-    compiled: Compiled, method: str, flat: list[Any], count: int, options: dict[str, Any]
+    compiled: Compiled, mode: str, flat: list[Any], count: int, options: dict[str, Any]
 ) -> Any:
-    args = (tuple(flat[:count]), tuple(flat[count:])) if method in PAIRS else flat
-    return getattr(compiled, method)(*args, **options)
+    args = (tuple(flat[:count]), tuple(flat[count:])) if mode in PAIRS else flat
+    return (compiled if mode == "value" else getattr(compiled, mode))(*args, **options)
 
 
 def _template(
-    compiled: Compiled, method: str, flat: list[Any], count: int, options: dict[str, Any]
+    compiled: Compiled, mode: str, flat: list[Any], count: int, options: dict[str, Any]
 ) -> Any:
     """Empty arrays in the structure of the results, which a trace at ones tells."""
-    call, own = compiled._prepared(flat[:count] if method in PAIRS else flat, options)
+    call, own = compiled._prepared(flat[:count] if mode in PAIRS else flat, options)
     if not own.paths:
         try:
             own.traced_at([1.0] * sum(own.widths))
         except Exception:  # noqa: BLE001 (told when it is computed; until then it is one number)
-            return _called(compiled, method, flat, count, options)
-    if method not in ("__call__", "jvp"):
-        return _called(compiled, method, flat, count, options)
+            return _called(compiled, mode, flat, count, options)
+    if mode not in ("value", "jvp"):
+        return _called(compiled, mode, flat, count, options)
     import numpy as np
 
     path = own.paths[0]
     value = returned(path.tree, [np.empty(0, compiled.dtype) for _ in path.outputs], call)
-    return (value, value) if method == "jvp" else value
+    return (value, value) if mode == "jvp" else value
 
 
 # ── chunks ────────────────────────────────────────────────────────────────────────────────────

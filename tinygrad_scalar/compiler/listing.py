@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_scalar.compiler.c.cuda import columns, kernel_source
+from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER
+from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
+from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.paths import VALUE, Path, Request
+from tinygrad_scalar.compiler.python.kernel import source
+from tinygrad_scalar.compiler.to_c import library
 from tinygrad_scalar.core.value import Value
 
 if TYPE_CHECKING:
@@ -86,26 +92,16 @@ def source_for(
             f"source_for: the target is one of {', '.join(map(repr, TARGETS))}, not {target!r}"
         )
     path = own.paths[-1]
-    request = Request("both", inputs) if len(path.outputs) == 1 else VALUE
+    request = Request("value_and_grad", inputs) if len(path.outputs) == 1 else VALUE
     if target == "c":
-        from tinygrad_scalar.compiler.to_c import library
-
         return library(own.paths, request, "compiled", "compiled", about)[0]
     program = path.program(request)
     if target == "cuda":
         places = {id(leaf): k for k, leaf in enumerate(path.all_leaves())}
         program = path.program_in_memory(request, places)
-        from tinygrad_scalar.compiler.c.cuda import columns, kernel_source
-
         return kernel_source(program, columns(program), "double" if dtype == "float64" else "float")
     if target == "python":
-        from tinygrad_scalar.compiler.python.kernel import source
-
         return source(program)
-    from tinygrad_scalar.compiler.ir.lower import lowered
-    from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
-    from tinygrad_scalar.compiler.llvm.loops import RollingWriter
-
     return RollingWriter(
         lowered(program, NATIVE), Target("double", 1, lambda *_: None), "point", ()
     ).module()

@@ -31,7 +31,7 @@ def evaluated(own: Specialisation, request: Request, call: Call) -> tuple[Path, 
         place = None
         if tried >= len(own.paths):
             place = _first(xp, left, ones) if tried else _places(ones)
-            path = _traced_at(own, request, [_number(c, place) for c in columns])
+            path = _traced_at(own, [_number(c, place) for c in columns])
         else:
             path = own.paths[tried]
         tried += 1
@@ -112,8 +112,8 @@ def _alike(columns: list[Any], place: Any, everyone: Any) -> Any:
     return alike
 
 
-def _traced_at(own: Specialisation, request: Request, point: list[Any]) -> Path:
-    path, _ = own.traced_at(point[: own._inputs(request, point)])
+def _traced_at(own: Specialisation, point: list[Any]) -> Path:
+    path, _ = own.traced_at(point)
     seen: list[Any] = path.recording.point
     path.recording.point = [math.nan if isinstance(x, Unknown) else x for x in seen]
     return path

@@ -90,12 +90,12 @@ def _groups(request: Request, call: Call, chosen: Sequence[int], count: int) -> 
     """The outputs that stand side by side in one array, how many; 0 for one that stands alone."""
     if not call.arguments or request.mode in ("hessian", "jacobian"):
         return [count]
-    groups: list[int] = []
-    if request.mode in ("grad", "both", "hvp"):
-        for one in (call.arguments[i] for i in chosen):
-            groups += [len(one.columns)] if one.rows else [0] * len(one.columns)
-        return [0, *groups] if request.mode == "both" else groups
-    return [0] * count
+    if request.mode in ("value", "jvp"):
+        return [0] * count
+    groups = [0] * request.values(1)
+    for one in (call.arguments[i] for i in chosen):
+        groups += [len(one.columns)] if one.rows else [0] * len(one.columns)
+    return groups
 
 
 def _results(
@@ -103,8 +103,7 @@ def _results(
 ) -> Any:
     size = batch.size
     if not own.paths:
-        point = batch.point(0)
-        own.traced_at(point[: own._inputs(request, point)])
+        own.traced_at(batch.point(0))
     groups = _groups(request, call, chosen, len(own.paths[0].program(request).outputs))
     each = sum(count or 1 for count in groups) * (8 if batch.dtype == "float64" else 4)
     shapes = [(size, count) if count else (size,) for count in groups]
@@ -152,7 +151,7 @@ def _runs(own: Specialisation, request: Request, batch: Batch, layout: Layout, m
         point = None
         if tried >= len(own.paths):
             coordinates = batch.point(place)
-            path, new = own.traced_at(coordinates[: own._inputs(request, coordinates)])
+            path, new = own.traced_at(coordinates)
             point = cupy.asarray(coordinates, batch.dtype)
             tried = len(own.paths) if new else tried
         else:
@@ -210,4 +209,4 @@ def host_batch(own: Specialisation, request: Request, call: Call) -> tuple[Path,
     return taken, np.concatenate([np.concatenate(part) for part in parts], axis=1)
 
 
-__all__ = ["applies", "evaluated", "host_batch", "sums"]
+__all__ = ["NoFormulaError", "applies", "evaluated", "host_batch", "sums"]

@@ -43,8 +43,14 @@ from tinygrad_scalar.numbers.precision import is_number
 class Request(NamedTuple):
     """What is asked of a function: a mode, and the places of the inputs it is asked for."""
 
-    mode: str  # value, grad, both, backward, jvp, hvp, hessian, jacobian
+    mode: str  # value, or a method of Below
     inputs: Sequence[int] = ()
+
+    def values(self, count: int) -> int:
+        """How many outputs are values, in front of slopes, where the function returns `count`."""
+        if self.mode in ("value", "jvp"):
+            return count
+        return int(self.mode in ("value_and_grad", "backward"))
 
 
 FEW = 16  # leaves that Python reads as fast
@@ -253,17 +259,24 @@ class Path:
 
         First come the inputs, then the parameters.
         """
-        mode, places = request.mode, request.inputs
+        mode, places = request
         if mode == "value":
             return self.outputs, None, ()
         if mode == "backward":
-            output = self.scalar("backward")
             leaves = range(self.width, self.width + len(self.leaves))
-            return [output], output, [*leaves, *range(self.inputs, self.width)]
-        if mode not in ("grad", "both"):
+            places = [*leaves, *range(self.inputs, self.width)]
+        elif mode not in ("grad", "value_and_grad"):
             return None
-        output = self.scalar("grad")
-        return [output] if mode == "both" else [], output, places
+        output = self.scalar("backward" if mode == "backward" else "grad")
+        return [output] * request.values(1), output, places
+
+    def _written(self, request: Request) -> tuple[Recording, list[int], int]:
+        """The trace with a request's lines below it, which these are, and what comes in."""
+        if request.mode == "value":
+            return self.recording, self.outputs, self.width
+        below = Below(self, request)
+        lines: list[int] = getattr(below, request.mode)()
+        return below.recording, lines, max(self.width, below.tape.inputs)
 
     def program(self, request: Request, *, single: bool = False) -> Program:
         """The program for a request.
@@ -272,7 +285,7 @@ class Path:
         """
         key = (request, single)
         if key not in self._programs:
-            recording, lines, inputs = WRITERS[request.mode](self, request.inputs)
+            recording, lines, inputs = self._written(request)
             made = pruned(
                 recording.tape,
                 lines,
@@ -294,7 +307,7 @@ class Path:
 
     def program_in_memory(self, request: Request, places: Mapping[int, int]) -> Program:
         """The program that fetches what it looks up; `places` are those of leaves, by their id."""
-        recording, lines, inputs = WRITERS[request.mode](self, request.inputs)
+        recording, lines, inputs = self._written(request)
         own = [places[id(leaf)] for leaf in self.leaves]
         code = recording.tape.code
         tape, lines = in_memory(code, lines, self.lookups, self.inputs, own, places)
@@ -437,75 +450,59 @@ def _core(x: Any) -> float:
     return float(x.data if isinstance(x, Value) else x)
 
 
-# ── what is written below the trace for each mode ─────────────────────────────────────────────
-Written = tuple[Recording, list[int], int]
+# ── what is written below the trace ───────────────────────────────────────────────────────────
+class Below(Derivation):
+    """Derivatives below the trace of a path: the lines asked for, by a method for each mode."""
 
+    def __init__(self, path: Path, request: Request) -> None:
+        super().__init__(path.recording)
+        self.path, self.outputs = path, path.outputs
+        self.inputs = path.input_lines(request.inputs)
 
-def _value(path: Path, _: Sequence[int]) -> Written:
-    return path.recording, path.outputs, path.width
+    def grad(self) -> list[int]:
+        """The slopes of the output along the inputs."""
+        return self.reverse(self.path.scalar("grad"), self.inputs)
 
+    def value_and_grad(self) -> list[int]:
+        """The output, then its slopes."""
+        return [*self.outputs, *self.grad()]
 
-def _gradient(path: Path, places: Sequence[int]) -> Written:
-    output, derivation = path.scalar("grad"), Derivation(path.recording)
-    return derivation.recording, derivation.reverse(output, path.input_lines(places)), path.width
+    def backward(self) -> list[int]:
+        """The output, then its slopes along the leaves and what is looked up."""
+        path, output = self.path, self.path.scalar("backward")
+        wanted = [self.tape.parameter(k) for k in range(len(path.leaves))]
+        wanted += path.input_lines(range(path.inputs, path.width))
+        return [output, *self.reverse(output, wanted)]
 
+    def jvp(self) -> list[int]:
+        """The outputs, then their slopes where all inputs move."""
+        tangents = self._tangents(self.path.input_lines(range(self.path.inputs)))
+        return [*self.outputs, *self.forward(self.outputs, tangents)]
 
-def _both(path: Path, places: Sequence[int]) -> Written:
-    recording, lines, inputs = _gradient(path, places)
-    return recording, [path.outputs[0], *lines], inputs
+    def hvp(self) -> list[int]:
+        """The slopes of the gradient where the inputs move."""
+        gradient = self._gradient("hvp")
+        return self.forward(gradient, self._tangents(self.inputs))
 
+    def hessian(self) -> list[int]:
+        """The slopes of the gradient along each input, row by row."""
+        return self._by_columns(self._gradient("hessian"))
 
-def _backward(path: Path, _: Sequence[int]) -> Written:
-    output, derivation = path.scalar("backward"), Derivation(path.recording)
-    wanted = [derivation.tape.parameter(k) for k in range(len(path.leaves))]
-    wanted += path.input_lines(range(path.inputs, path.width))
-    return derivation.recording, [output, *derivation.reverse(output, wanted)], path.width
+    def jacobian(self) -> list[int]:
+        """The slopes of the outputs along each input, row by row."""
+        if len(self.outputs) > len(self.inputs):
+            return self._by_columns(self.outputs)
+        return [k for output in self.outputs for k in self.reverse(output, self.inputs)]
 
+    def _gradient(self, what: str) -> list[int]:
+        """The gradient, to be differentiated once more."""
+        return self.judged(self.reverse(self.path.scalar(what), self.inputs))
 
-def _jvp(path: Path, _: Sequence[int]) -> Written:
-    derivation = Derivation(path.recording)
-    tape, inputs = derivation.tape, path.input_lines(range(path.inputs))
-    tangents = {line: tape.input(path.width + k) for k, line in enumerate(inputs)}
-    slopes = derivation.forward(path.outputs, tangents)
-    return derivation.recording, [*path.outputs, *slopes], path.width + path.inputs
+    def _tangents(self, inputs: Sequence[int]) -> dict[int, int]:
+        """The slopes of inputs: they come in behind everything else."""
+        return {line: self.tape.input(self.path.width + k) for k, line in enumerate(inputs)}
 
-
-def _hvp(path: Path, places: Sequence[int]) -> Written:
-    derivation = Derivation(path.recording)
-    inputs = path.input_lines(places)
-    gradient = derivation.judged(derivation.reverse(path.scalar("hvp"), inputs))
-    tape = derivation.tape
-    tangents = {line: tape.input(path.width + k) for k, line in enumerate(inputs)}
-    return derivation.recording, derivation.forward(gradient, tangents), path.width + len(places)
-
-
-def _hessian(path: Path, places: Sequence[int]) -> Written:
-    derivation = Derivation(path.recording)
-    inputs = path.input_lines(places)
-    gradient = derivation.judged(derivation.reverse(path.scalar("hessian"), inputs))
-    one = derivation.tape.constant(1.0)
-    columns = [derivation.forward(gradient, {line: one}) for line in inputs]
-    return derivation.recording, [k for row in zip(*columns, strict=True) for k in row], path.width
-
-
-def _jacobian(path: Path, places: Sequence[int]) -> Written:
-    derivation = Derivation(path.recording)
-    inputs = path.input_lines(places)
-    if len(path.outputs) <= len(inputs):
-        rows = [derivation.reverse(output, inputs) for output in path.outputs]
-        return derivation.recording, [k for row in rows for k in row], path.width
-    one = derivation.tape.constant(1.0)
-    columns = [derivation.forward(path.outputs, {line: one}) for line in inputs]
-    return derivation.recording, [k for row in zip(*columns, strict=True) for k in row], path.width
-
-
-WRITERS: dict[str, Callable[[Path, Sequence[int]], Written]] = {
-    "value": _value,
-    "grad": _gradient,
-    "both": _both,
-    "backward": _backward,
-    "jvp": _jvp,
-    "hvp": _hvp,
-    "hessian": _hessian,
-    "jacobian": _jacobian,
-}
+    def _by_columns(self, outputs: Sequence[int]) -> list[int]:
+        one = self.tape.constant(1.0)
+        columns = [self.forward(outputs, {line: one}) for line in self.inputs]
+        return [k for row in zip(*columns, strict=True) for k in row]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -56,14 +55,13 @@ def joined(call: Call, along: Call) -> Call:
     return call._replace(columns=columns, size=size, xp=kinds[0] if kinds else None)
 
 
-def empty(call: Call, dtype: str, *shape: int) -> Any:
-    """The result for no points: an array of shape (0, …)."""
+def nothing(call: Call, dtype: str, count: int) -> Any:
+    """So many outputs for no points: arrays of shape (0,)."""
     if call.xp is None:
         import numpy as np
 
-        return np.empty((0, *shape), dtype=dtype)
-    _, nothing = converted(call.xp, call.columns, dtype)
-    return stacked(call.xp, [nothing] * math.prod(shape), *shape)
+        return np.empty((count, 0), dtype)
+    return [converted(call.xp, call.columns, dtype)[1]] * count
 
 
 def matrix(outputs: Any, width: int, size: int | None, xp: Any = None) -> Any:

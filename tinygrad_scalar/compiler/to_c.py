@@ -12,17 +12,14 @@ from tinygrad_scalar.compiler.c.names import checked_name
 from tinygrad_scalar.compiler.paths import Path, Request
 from tinygrad_scalar.files import check_place, write_atomically
 
-MODES = {
-    "value": "value", "grad": "grad", "value_and_grad": "both", "jacobian": "jacobian",
-    "hessian": "hessian",
-}  # fmt: skip
+MODES = ("value", "grad", "value_and_grad", "jacobian", "hessian")
 
 
 def request_for(mode: str, inputs: Sequence[int]) -> Request:
     """What a mode of `to_c` asks of a path. ValueError for another one."""
     if mode not in MODES:
         raise ValueError(f"mode is one of {', '.join(map(repr, MODES))}, not {mode!r}")
-    return Request(MODES[mode], () if mode == "value" else inputs)
+    return Request(mode, () if mode == "value" else inputs)
 
 
 def parameters_of(paths: Sequence[Path]) -> dict[int, int]:

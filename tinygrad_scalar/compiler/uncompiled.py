@@ -7,12 +7,12 @@ numbers, warnings and errors are those of the eager mode.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from tinygrad_scalar.compiler.constants import arguments_like
-from tinygrad_scalar.compiler.doubtful import without_domain
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import VALUE, Path, Request
 from tinygrad_scalar.compiler.python.kernel import Kernel
@@ -46,13 +46,35 @@ def flattened(
 
 
 def uncompiled(
-    flat: Flat | None, path: Path, request: Request, x: Sequence[float], undefined: Policy
+    flat: Flat | None,
+    path: Path,
+    request: Request,
+    x: Sequence[float],
+    undefined: Policy,
+    lines: Container[int] | None = None,
 ) -> list[float]:
     """The outputs that a kernel for the request has. Cost: that of the eager mode.
 
-    Without its function (None), the path itself is run.
+    Without its function (None), the path itself is run, or some of its lines.
     """
-    return _outputs(flat, path, request, x, undefined, None)
+    with _as_outside():
+        if request.mode == "backward":
+            if flat is None:
+                return _replayed_backward(path, x, undefined, lines)
+            return _backward(flat, path, x, undefined)
+        if flat is None:
+            p = path.parameters()
+
+            def flat(numbers: Sequence[Any]) -> Any:
+                return like(path.tree, path.replayed(path.complete_values(numbers), p, lines))
+
+        if request.mode == "value":
+            return _numbers(flat(list(map(Value, x))))
+        return _numbers(_derivatives(flat, request, list(x), undefined))
+
+
+# In a batch nothing can be raised for one point, and a warning would not tell which.
+SILENT: dict[Policy, Policy] = {"warn": "subgradient", "raise": "nan"}
 
 
 def silently(
@@ -72,42 +94,34 @@ def silently(
     undefined = SILENT.get(undefined, undefined)
     with nullcontext() if undefined == "nan" else noted():
         with suppress(ArithmeticError, ValueError):
-            return _outputs(flat, path, request, x, undefined, None)
+            return uncompiled(flat, path, request, x, undefined)
         if path.raises_unused:
             with suppress(ArithmeticError, ValueError):
-                return _outputs(None, path, request, x, undefined, path.used)
+                return uncompiled(None, path, request, x, undefined, path.used)
     given = path.complete(x[: path.inputs])
     values = Kernel(path.program(VALUE)).at_limits(given, path.parameters(), guards=False)
     assert values is not None  # noqa: S101 (no guard was asked)
-    return without_domain(request.mode, values, numbers)
+    return without_domain(request, values, numbers)
 
 
-# In a batch nothing can be raised for one point, and a warning would not tell which.
-SILENT: dict[Policy, Policy] = {"warn": "subgradient", "raise": "nan"}
-
-
-def _outputs(
-    flat: Flat | None,
-    path: Path,
-    request: Request,
-    x: Sequence[float],
-    undefined: Policy,
-    lines: Container[int] | None,
+def without_domain(
+    request: Request, values: Sequence[float], numbers: Sequence[float]
 ) -> list[float]:
-    with _as_outside():
-        if request.mode == "backward":
-            if flat is None:
-                return _replayed_backward(path, x, undefined, lines)
-            return _backward(flat, path, x, undefined)
-        if flat is None:
-            p = path.parameters()
+    """The outputs where the function raises: slopes of a value that is NaN are NaN.
 
-            def flat(numbers: Sequence[Any]) -> Any:
-                return like(path.tree, path.replayed(path.complete_values(numbers), p, lines))
+    All others are those of IEEE arithmetic: ±inf at a pole, and what is computed from it.
 
-        if request.mode == "value":
-            return _numbers(flat(list(map(Value, x))))
-        return _numbers(_derivatives(flat, request, list(x), undefined))
+    >>> without_domain(Request("value_and_grad"), [math.nan], [math.nan, -1.0])
+    [nan, nan]
+    >>> without_domain(Request("jvp"), [math.nan, 2.0], [math.nan, 2.0, 0.5, 0.25])
+    [nan, 2.0, nan, 0.25]
+    """
+    first = request.values(len(values))
+    width = max(1, (len(numbers) - first) // len(values))
+    return [
+        x if k < first or values[(k - first) // width] == values[(k - first) // width] else math.nan
+        for k, x in enumerate(numbers)
+    ]
 
 
 def _as_outside() -> AbstractContextManager[object]:
