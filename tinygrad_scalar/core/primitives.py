@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import operator
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 from tinygrad_scalar.core.carrier import Carrier
@@ -321,26 +322,34 @@ def _products_of_the_others(start: Any, x: Any) -> list[Any]:
     return [a * b for a, b in zip(left, reversed(right), strict=True)]
 
 
-def _weights(near: Any, x: Any) -> tuple[Any, list[Any], Any]:
-    """e^(x_i − a constant near the largest), and their sum, by which its rounding cancels."""
-    near = near.detach() if isinstance(near, Carrier) else near
-    weights = [exp(a - near) for a in x]
-    return near, weights, sum(*weights)
+def _less_the_largest(x: Any) -> list[Any]:
+    """x less a constant, the largest of them: their e^x do not overflow, and keep their digits."""
+    constants = [a.detach() if isinstance(a, Carrier) else a for a in x]
+    carried = any(isinstance(a, Carrier) for a in x)
+    largest: Any = reduce(_larger, constants) if carried else max(constants)
+    return [a - largest for a in x]
+
+
+def _larger(a: Any, b: Any) -> Any:
+    """An operation only where it is not known which of them is the larger."""
+    first = a >= b
+    return maximum(a, b) if isinstance(first, Carrier) else a if first else b
 
 
 def _softmax(y: Any, *x: Any) -> list[Any]:
-    _, weights, total = _weights(y, x)
+    weights = [exp(a) for a in _less_the_largest(x)]
+    total = sum(*weights)
     return [weight / total for weight in weights]
 
 
 def _softmax_less_target(y: Any, *x: Any) -> list[Any]:
     """∂/∂logit = softmax · Σt − t, and ∂/∂t = logsumexp − logit."""
     n = len(x) // 2
-    logits, targets = x[:n], x[n:]
-    near, weights, total = _weights(logsumexp(*logits), logits)
-    rest, share = log(total), sum(*targets) / total
+    logits, targets = _less_the_largest(x[:n]), x[n:]
+    weights = [exp(a) for a in logits]
+    share, near = sum(*targets) / sum(*weights), logsumexp(*logits)
     slopes = [weight * share - t for weight, t in zip(weights, targets, strict=True)]
-    return slopes + [rest + (near - a) for a in logits]
+    return slopes + [near - a for a in logits]
 
 
 sum  = row("sum",  None,      lambda y, *x: [1] * len(x), arity=None, symbol="Σ", latex=r"\sum\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.add_all(x), doc="x₁ + … + xₙ", derivatives=("1 by each",))

@@ -228,8 +228,7 @@ def cross_entropy(xs: Sequence[float]) -> float:
 def logsumexp_formula(*x: Any) -> Any:
     """`logsumexp` of any number of operands, without branches."""
     largest = _largest(x)
-    finite = abs(largest) < math.inf
-    return where(finite, largest + log1p(_rest(x, where(finite, largest, 0.0))), largest)
+    return where(abs(largest) < math.inf, largest + log1p(_rest(x, largest)), largest)
 
 
 def cross_entropy_formula(*x: Any) -> Any:
@@ -251,9 +250,9 @@ def _largest(x: Sequence[Any]) -> Any:
 def _rest(x: Sequence[Any], largest: Any) -> Any:
     """Σ e^(xᵢ − m) without the first of the largest."""
     found: Any = 0.0
-    rest: Any = 0.0
+    terms = []
     for a in x:
         here = where(found, 0.0, a == largest)
-        rest = rest + where(here, 0.0, exp(a - largest))
+        terms.append(where(here, 0.0, exp(a - largest)))
         found = where(found, 1.0, here)
-    return rest
+    return add_all(terms)

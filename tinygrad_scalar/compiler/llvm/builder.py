@@ -58,6 +58,11 @@ class Assembly:
             number = _as_float32(number)
         return f"0x{struct.unpack('>Q', struct.pack('>d', number))[0]:016X}"
 
+    def truth_literal(self, truth: bool) -> str:
+        """A truth value, in every lane."""
+        text = "true" if truth else "false"
+        return text if self.lanes == 1 else f"<{', '.join([f'i1 {text}'] * self.lanes)}>"
+
     def add(self, text: str) -> str:
         """One instruction, and the name of its result."""
         name = f"%{self.fresh}"  # numbers, in order: LLVM reads them faster than names

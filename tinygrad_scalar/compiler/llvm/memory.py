@@ -193,7 +193,7 @@ class Memory(Writer):
         )
 
     def _every_lane(self) -> str:
-        return f"<{self.lanes} x i1> <{', '.join(['i1 true'] * self.lanes)}>"
+        return f"{self.b} {self.truth_literal(True)}"
 
     def _moved(self, columns: str) -> str:
         """The numbers of these points in columns, one in each lane."""

@@ -62,6 +62,7 @@ class Writer(Assembly):
         self.lines, self.fresh, self.blocks = [], 0, set()
         self.names: dict[Any, str] = {}
         self.conditions: dict[Any, str] = {}
+        self.truths: set[Any] = set()  # choices among truth values, which are conditions too
         self.finite: list[str] = []
 
     def _defined(self, number: int, lines: Sequence[str]) -> str:
@@ -115,6 +116,11 @@ class Writer(Assembly):
             return self.add(f"fneg {self.v} {self.operand(operands[0])}")
         if row.llvm == "select":
             condition = self.condition(operands[0])
+            first, second = self._truth(operands[1]), self._truth(operands[2])
+            if first is not None and second is not None:
+                self.truths.add(line)
+                self.conditions[line] = self._chosen(condition, first, second)
+                return None
             a, b = self.operand(operands[1]), self.operand(operands[2])
             return self.add(f"select {self.b} {condition}, {self.v} {a}, {self.v} {b}")
         if row in MEMORY:
@@ -124,6 +130,22 @@ class Writer(Assembly):
             self.conditions[line] = self.add(f"fcmp {row.llvm} {self.v} {a}, {b}")
             return None
         return self._called(row, [self.operand(k) for k in operands])
+
+    def _truth(self, line: Any) -> str | None:
+        """A line that is 1 or 0, and known here as a truth value; None for others."""
+        if line in self.truths:
+            return self.conditions.get(line)
+        row, operands = self.program.code[line] if isinstance(line, int) else (None, ())
+        if row is CONSTANT and repr(operands[0]) in ("0.0", "1.0"):
+            return self.truth_literal(bool(operands[0]))
+        return self.conditions.get(line) if row in CONDITIONS else None
+
+    def _chosen(self, condition: str, a: str, b: str) -> str:
+        """A choice of truth values by logic: it needs no number for them."""
+        first = self.add(f"and {self.b} {condition}, {a}")
+        other = self.add(f"xor {self.b} {condition}, {self.truth_literal(True)}")
+        second = self.add(f"and {self.b} {other}, {b}")
+        return self.add(f"or {self.b} {first}, {second}")
 
     def _memory(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
         """An operation on memory: the name of what is read, None where nothing is."""
