@@ -43,6 +43,7 @@ class Settings(NamedTuple):
 
 
 plain: bool = True  # False while a block is open, and until this is noticed after the last ended
+watchers: list[Callable[[bool], None]] = []  # told of it: the compiled node, which reads it in C
 tracked = False  # whether a checkpointed function has made a leaf, ever
 silent = 0  # open blocks, in any thread, in which nothing is recorded
 runs = (
@@ -77,6 +78,7 @@ class Block(BytesIO):
             with _lock:
                 _open = [*_open, self]
                 plain = False
+                _tell(False)
             _settle()
             _current.set(self)
             return self._given  # noqa: TRY300 (guarded to the end)
@@ -141,7 +143,13 @@ def _settle() -> None:
         with _lock:
             _open = _not_closed()
             silent = sum(not block.settings.recording for block in _open)
+            _tell(not _open)  # before `plain`: an interrupt between them is made good next time
             plain = not _open
+
+
+def _tell(state: bool) -> None:
+    for watcher in watchers:
+        watcher(state)
 
 
 def _not_closed() -> list[Block]:

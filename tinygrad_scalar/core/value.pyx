@@ -42,9 +42,15 @@ cdef extern from "Python.h":
     Py_ssize_t PyVectorcall_NARGS(size_t)
 
 
-cdef inline bint _plain() except -1:
-    """Whether no block is open: `context.plain`."""
-    return <object>PyDict_GetItemWithError(_context, "plain") is True
+cdef bint _plain = context.plain
+
+
+def _watch(plain):
+    global _plain
+    _plain = plain
+
+
+context.watchers.append(_watch)
 
 
 cdef inline long long _runs() except -1:
@@ -114,7 +120,7 @@ cdef class Value(Recorded):
             self.label = label
         if latex:
             self._provenance = self.provenance.typeset(latex)
-        if not _plain():
+        if not _plain:
             noted(self)
 
     def __dealloc__(self):
@@ -292,12 +298,12 @@ cdef class Value(Recorded):
     def relu(self):
         """The larger of this and 0."""
         cdef double x = self._result
-        if not _is_float(self) or x != x or not _plain():
+        if not _is_float(self) or x != x or not _plain:
             return unary(_RELU, self)
         return _node(_RELU, x if x > 0.0 else 0.0, self, None, x, 0.0)
 
     def __neg__(self):
-        if not _is_float(self) or not _plain():
+        if not _is_float(self) or not _plain:
             return record(_NEG, (self,))
         return _node(_NEG, -self._result, self, None, self._result, 0.0)
 
@@ -348,7 +354,7 @@ cdef object _binary(object row, object left, object right):
     """An operator on two Values, or a Value and a number; quick where both are floats."""
     cdef Value a = None, b = None
     cdef double x, y, result
-    if not _plain():
+    if not _plain:
         return _general(row, left, right, None)
     if type(left) is Value:
         a = <Value>left
@@ -397,7 +403,7 @@ cdef object _binary(object row, object left, object right):
 
 def unary(row, Value operand):
     """A node of one operand."""
-    if not _is_float(operand) or not _plain():
+    if not _is_float(operand) or not _plain:
         return record(row, (operand,))
     x = operand._result
     try:
@@ -416,7 +422,7 @@ def several(row, operands):
     cdef Value operand
     cdef list values = [], parents = []
     cdef bint due = False
-    if not _plain() or row.__class__ is not Primitive:
+    if not _plain or row.__class__ is not Primitive:
         return None
     for x in operands:
         if type(x) is Value:
@@ -475,7 +481,7 @@ cdef object _called(object kind, PyObject** given, size_t count, PyObject* names
     """`Value(x)` of a float, the commonest call, without a tuple of arguments; others as ever."""
     cdef Value leaf
     cdef Py_ssize_t i, positional = PyVectorcall_NARGS(count)
-    if positional == 1 and names == NULL and PyFloat_CheckExact(<object>given[0]) and _plain():
+    if positional == 1 and names == NULL and PyFloat_CheckExact(<object>given[0]) and _plain:
         leaf = Value.__new__(Value)
         leaf._result = <double><object>given[0]
         leaf._made = _runs()

@@ -253,7 +253,10 @@ class Run:
         context.runs += 1
         self.started = context.runs
         self.chosen = positions(argnums, len(args), name)
-        given = [x for i in self.chosen for x in leaves(args[i])]
+        if len(self.chosen) == len(args) == 1:
+            given = leaves(args[0])
+        else:
+            given = [x for i in self.chosen for x in leaves(args[i])]
         self._plain = context.plain and set(map(type, given)) == {float}
         if not self._plain:
             asked = [(i, f"{name}: argument {i}") for i in self.chosen]
@@ -413,6 +416,6 @@ def _mirrored(
 ) -> Any:
     """One entry per chosen argument in its structure; bare for one argument, else a tuple."""
     remaining = iter(values)
-    entries = tuple([rebuild(args[i], remaining) for i in chosen])
-    bare = isinstance(argnums, int) or (argnums is None and len(entries) == 1)
-    return entries[0] if bare else entries
+    if isinstance(argnums, int) or (argnums is None and len(chosen) == 1):
+        return rebuild(args[chosen[0]], remaining)
+    return tuple([rebuild(args[i], remaining) for i in chosen])
