@@ -5,6 +5,7 @@ That is settings of Python and NumPy, Python's random numbers, the modes of modu
 
 import gc
 import random
+import subprocess
 import sys
 import warnings
 from types import SimpleNamespace
@@ -78,3 +79,17 @@ def test_nothing_of_the_process_is_left_changed(interrupted, things, name):
         assert state_of(things) == before
         assert things.file.read_text() in ("before", "after")
     assert hits
+
+
+def test_machine_code_is_made_where_an_interrupted_import_has_kept_the_lock_of_imports():
+    """Python 3.11 may leave it with the main thread: others that import wait for ever."""
+    program = (
+        "import _imp, tinygrad_scalar\n"
+        "_imp.acquire_lock()\n"
+        "print(tinygrad_scalar.compile(lambda x: x * x, engine='llvm')(3.0))"
+    )
+    # the limit only ends a process that would never end
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=300, check=True
+    )
+    assert run.stdout.split() == [b"9.0"]

@@ -34,9 +34,7 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
 class Machine:
     """LLVM made ready once per process: the host, its lanes, its vector functions."""
 
-    def __init__(self) -> None:
-        import llvmlite.binding as llvm
-
+    def __init__(self, llvm: Any) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.llvm = llvm
@@ -84,7 +82,11 @@ class Machine:
 @functools.cache
 def machine() -> Machine:
     """The one machine of this process."""
-    return _aside(Machine)  # type: ignore[no-any-return]
+    # Imported here, not aside: Ctrl-C in an import may leave Python's lock of imports with this
+    # thread, and another one that imports would wait for it for ever.
+    import llvmlite.binding
+
+    return _aside(Machine, llvmlite.binding)  # type: ignore[no-any-return]
 
 
 def _engine(host: Machine, text: str, level: int) -> Any:
