@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_scalar.compiler.machine.cpython import NUMBER, Instructions, function_of_python
+from tinygrad_scalar.compiler.machine.cpython import Instructions, function_of_python, put
+from tinygrad_scalar.compiler.machine.jit import loop
 
 NOTHING = [None, None]  # what is kept before the first call
 
@@ -81,9 +82,18 @@ def functions(tree: Any) -> str:
     check, new = Container(), Container()
     check.check("%thing", tree)
     thing = new.made(tree)
+    floats = f"""  %place = getelementptr inbounds ptr, ptr %items, i64 %k
+  %made = call ptr {function_of_python("PyFloat_FromDouble")}(double 0.0)
+  store ptr %made, ptr %place
+"""
+    numbers = f"""  %from = getelementptr inbounds double, ptr %numbers, i64 %k
+  %number = load double, ptr %from
+  %place = getelementptr inbounds ptr, ptr %items, i64 %k
+  %before = load ptr, ptr %place
+{put()}"""
     return _FUNCTIONS.format(
-        check="\n".join(check.lines), make="\n".join(new.lines), thing=thing, number=NUMBER,
-        float=function_of_python("PyFloat_FromDouble"), hold=function_of_python("Py_IncRef"),
+        floats=loop(floats), put=loop(numbers, last="end"), check="\n".join(check.lines),
+        make="\n".join(new.lines), thing=thing, hold=function_of_python("Py_IncRef"),
         drop=function_of_python("Py_DecRef"),
     )  # fmt: skip
 
@@ -91,45 +101,11 @@ def functions(tree: Any) -> str:
 _FUNCTIONS = """
 define internal void @floats(ptr %items, i64 %n) nounwind {{
 entry:
-  br label %loop
-loop:
-  %k = phi i64 [ 0, %entry ], [ %next, %loop ]
-  %place = getelementptr inbounds ptr, ptr %items, i64 %k
-  %made = call ptr {float}(double 0.0)
-  store ptr %made, ptr %place
-  %next = add i64 %k, 1
-  %more = icmp slt i64 %next, %n
-  br i1 %more, label %loop, label %done
-done:
-  ret void
+{floats}  ret void
 }}
 define internal void @put(ptr %items, ptr %numbers, i64 %n) nounwind {{
 entry:
-  br label %loop
-loop:
-  %k = phi i64 [ 0, %entry ], [ %next, %end ]
-  %from = getelementptr inbounds double, ptr %numbers, i64 %k
-  %number = load double, ptr %from
-  %place = getelementptr inbounds ptr, ptr %items, i64 %k
-  %before = load ptr, ptr %place
-  %references = load i64, ptr %before
-  %own = icmp eq i64 %references, 1
-  br i1 %own, label %again, label %fresh
-again:
-  %there = getelementptr inbounds i8, ptr %before, i64 {number}
-  store double %number, ptr %there
-  br label %end
-fresh:
-  %after = call ptr {float}(double %number)
-  store ptr %after, ptr %place
-  call void {drop}(ptr %before)
-  br label %end
-end:
-  %next = add i64 %k, 1
-  %more = icmp slt i64 %next, %n
-  br i1 %more, label %loop, label %done
-done:
-  ret void
+{put}  ret void
 }}
 define internal i1 @unheld(ptr %thing) nounwind {{
 entry:

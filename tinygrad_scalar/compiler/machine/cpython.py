@@ -42,6 +42,27 @@ def function_of_python(name: str) -> str:
     return f"inttoptr (i64 {address} to ptr)"
 
 
+def put() -> str:
+    """Instructions that put %number in the place of the float %before, which stands at %place.
+
+    It is written over where nobody else holds it, and else left to its holders. They end in %end.
+    """
+    return f"""  %number_place = getelementptr inbounds i8, ptr %before, i64 {NUMBER}
+  %references = load i64, ptr %before
+  %own = icmp eq i64 %references, 1
+  br i1 %own, label %again, label %fresh
+again:
+  store double %number, ptr %number_place
+  br label %end
+fresh:
+  %after = call ptr {function_of_python("PyFloat_FromDouble")}(double %number)
+  store ptr %after, ptr %place
+  call void {function_of_python("Py_DecRef")}(ptr %before)
+  br label %end
+end:
+"""
+
+
 class Instructions:
     """LLVM assembly, an instruction at a time; what is not as expected goes to the block %fail."""
 

@@ -31,6 +31,23 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
     return outcome.result()
 
 
+def loop(body: str, *, carried: str = "", last: str = "body") -> str:
+    """The text of a loop of %k from 0 to below %n, behind the block `entry`; `done` begins.
+
+    `carried` are further phis, `last` is the block that the body ends in.
+    """
+    return f"""  br label %loop
+loop:
+  %k = phi i64 [ 0, %entry ], [ %next, %{last} ]
+{carried}  %more = icmp slt i64 %k, %n
+  br i1 %more, label %body, label %done
+body:
+{body}  %next = add i64 %k, 1
+  br label %loop
+done:
+"""
+
+
 class Machine:
     """LLVM made ready once per process: the host, its lanes, its vector functions."""
 

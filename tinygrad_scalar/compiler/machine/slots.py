@@ -16,98 +16,65 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine.cpython import (
-    NUMBER,
-    TYPE,
-    available,
-    function_of_python,
-)
+from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available, put
+from tinygrad_scalar.compiler.machine.jit import Module, loop
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import COMPILED, Value
 
-_TEXT = """
-define i64 @gather(ptr %leaves, i64 %n, i64 %offset, ptr %out) nounwind {{
-entry:
-  %some = icmp sgt i64 %n, 0
-  br i1 %some, label %loop, label %done
-loop:
-  %i = phi i64 [ 0, %entry ], [ %next, %read ]
-  %place = getelementptr inbounds ptr, ptr %leaves, i64 %i
-  %leaf = load ptr, ptr %place
-  %slot = getelementptr inbounds i8, ptr %leaf, i64 %offset
-  %thing = load ptr, ptr %slot
-  %there = icmp ne ptr %thing, null
-  br i1 %there, label %look, label %done
+# What stands in the slot of leaf %k.
+_SLOT = """  %leaf_place = getelementptr inbounds ptr, ptr %leaves, i64 %k
+  %leaf = load ptr, ptr %leaf_place
+  %place = getelementptr inbounds i8, ptr %leaf, i64 %offset
+  %before = load ptr, ptr %place
+"""
+_NUMBER = f"""  %there = getelementptr inbounds i8, ptr %before, i64 {NUMBER}
+  %number_there = load double, ptr %there
+"""
+
+
+def _as_far_as_floats(name: str, out: str, then: str) -> str:
+    """A function that does something with the floats in the slots, and counts them.
+
+    Up to the first that is none.
+    """
+    body = f"""{_SLOT}  %something = icmp ne ptr %before, null
+  br i1 %something, label %look, label %done
 look:
-  %type_place = getelementptr inbounds i8, ptr %thing, i64 {type}
+  %type_place = getelementptr inbounds i8, ptr %before, i64 {TYPE}
   %type = load i64, ptr %type_place
-  %fine = icmp eq i64 %type, {float}
-  br i1 %fine, label %read, label %done
-read:
-  %number_place = getelementptr inbounds i8, ptr %thing, i64 {number}
-  %number = load double, ptr %number_place
-  %to = getelementptr inbounds double, ptr %out, i64 %i
-  store double %number, ptr %to
-  %next = add i64 %i, 1
-  %more = icmp slt i64 %next, %n
-  br i1 %more, label %loop, label %done
-done:
-  %read_count = phi i64 [ 0, %entry ], [ %i, %loop ], [ %i, %look ], [ %next, %read ]
-  ret i64 %read_count
+  %fine = icmp eq i64 %type, {id(float)}
+  br i1 %fine, label %float, label %done
+float:
+{then}"""
+    return f"""define i64 @{name}(ptr %leaves, i64 %n, i64 %offset{out}) nounwind {{
+entry:
+{loop(body, last="float")}  ret i64 %k
 }}
-define i64 @set(ptr %leaves, i64 %n, i64 %offset, ptr %numbers, double %scale) nounwind {{
-entry:
-  %adding = fcmp une double %scale, 0.0
-  %some = icmp sgt i64 %n, 0
-  br i1 %some, label %check, label %done
-check:
-  %k = phi i64 [ 0, %entry ], [ %after.k, %checked ]
-  %place.k = getelementptr inbounds ptr, ptr %leaves, i64 %k
-  %leaf.k = load ptr, ptr %place.k
-  %slot.k = getelementptr inbounds i8, ptr %leaf.k, i64 %offset
-  %thing = load ptr, ptr %slot.k
-  %there.it.is = icmp ne ptr %thing, null
-  br i1 %there.it.is, label %look, label %done
-look:
-  %type_place = getelementptr inbounds i8, ptr %thing, i64 {type}
-  %type = load i64, ptr %type_place
-  %fine = icmp eq i64 %type, {float}
-  br i1 %fine, label %checked, label %done
-checked:
-  %after.k = add i64 %k, 1
-  %unseen = icmp slt i64 %after.k, %n
-  br i1 %unseen, label %check, label %loop
-loop:
-  %i = phi i64 [ 0, %checked ], [ %next, %end ]
-  %place = getelementptr inbounds ptr, ptr %leaves, i64 %i
-  %leaf = load ptr, ptr %place
-  %slot = getelementptr inbounds i8, ptr %leaf, i64 %offset
-  %before = load ptr, ptr %slot
-  %from = getelementptr inbounds double, ptr %numbers, i64 %i
+"""
+
+
+def _text() -> str:
+    """The functions `gather` and `set`."""
+    read = f"""{_NUMBER}  %to = getelementptr inbounds double, ptr %out, i64 %k
+  store double %number_there, ptr %to
+"""
+    written = f"""{_SLOT}{_NUMBER}  %from = getelementptr inbounds double, ptr %numbers, i64 %k
   %given = load double, ptr %from
-  %number_place = getelementptr inbounds i8, ptr %before, i64 {number}
-  %there = load double, ptr %number_place
   %scaled = fmul double %given, %scale
-  %sum = fadd double %there, %scaled
+  %sum = fadd double %number_there, %scaled
   %number = select i1 %adding, double %sum, double %given
-  %references = load i64, ptr %before
-  %own = icmp eq i64 %references, 1
-  br i1 %own, label %again, label %fresh
-again:
-  store double %number, ptr %number_place
-  br label %end
-fresh:
-  %after = call ptr {make}(double %number)
-  store ptr %after, ptr %slot
-  call void {drop}(ptr %before)
-  br label %end
-end:
-  %next = add i64 %i, 1
-  %more = icmp slt i64 %next, %n
-  br i1 %more, label %loop, label %done
-done:
-  %count = phi i64 [ 0, %entry ], [ %k, %check ], [ %k, %look ], [ %next, %end ]
-  ret i64 %count
+{put()}"""
+    return f"""{_as_far_as_floats("floats", "", "")}
+{_as_far_as_floats("gather", ", ptr %out", read)}
+define i64 @set(ptr %leaves, i64 %n, i64 %offset, ptr %numbers, double %scale) nounwind {{
+  %adding = fcmp une double %scale, 0.0
+  %floats = call i64 @floats(ptr %leaves, i64 %n, i64 %offset)
+  %all = icmp eq i64 %floats, %n
+  br i1 %all, label %entry, label %none
+entry:
+{loop(written, last="end")}  ret i64 %n
+none:
+  ret i64 %floats
 }}
 """
 
@@ -121,13 +88,7 @@ def _functions() -> tuple[Any, Any, Any] | None:
         return value.gather, value.scatter, value
     if not available():
         return None
-    from tinygrad_scalar.compiler.machine.jit import Module
-
-    text = _TEXT.format(
-        type=TYPE, float=id(float), number=NUMBER,
-        make=function_of_python("PyFloat_FromDouble"), drop=function_of_python("Py_DecRef"),
-    )  # fmt: skip
-    module = Module(text, 100)
+    module = Module(_text(), 100)
     word, pointer = ctypes.c_int64, ctypes.c_void_p
     gather = module.function("gather", ctypes.PYFUNCTYPE(word, pointer, word, word, pointer))
     kinds = pointer, word, word, pointer, ctypes.c_double
