@@ -2,7 +2,7 @@
 
 | module | what it does |
 |---|---|
-| `operations`, `repeats` | a large trace as arrays, its memory; its stretches that repeat |
+| `operations` | a large trace as arrays, its memory; its stretches that repeat |
 | `superinstructions`, `bytecode` | a few operations as one; what runs when |
-| `sweeps`, `driver`, `kernel` | operations both ways in machine code; what runs them |
+| `kernel` | what runs it all |
 """

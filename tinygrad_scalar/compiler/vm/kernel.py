@@ -9,21 +9,159 @@ stream in reverse and adds up gradients: Algorithm 6.2 over memory.
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.kernel import Callbacks, Kernel
-from tinygrad_scalar.compiler.machine.jit import Module, machine
+from tinygrad_scalar.compiler.machine.jit import Module, loop, machine
 from tinygrad_scalar.compiler.machine.workspace import address
 from tinygrad_scalar.compiler.vm.bytecode import Stream
-from tinygrad_scalar.compiler.vm.driver import SUMS, Plan, driver
 from tinygrad_scalar.compiler.vm.operations import Wanted
-from tinygrad_scalar.compiler.vm.superinstructions import Superinstruction
-from tinygrad_scalar.compiler.vm.sweeps import Writer
+from tinygrad_scalar.compiler.vm.superinstructions import ARGUMENTS, Superinstruction, SweepWriter
+
+SUMS = ("sum_forward", "sum_reverse")
+_POINT = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
+
+
+def _cell(name: str, base: str, indices: str, k: str) -> str:
+    """The place of a number whose index stands in an array of indices."""
+    return f"""  %{name}.place = getelementptr i32, ptr {indices}, i64 {k}
+  %{name}.index = load i32, ptr %{name}.place
+  %{name}.wide = zext i32 %{name}.index to i64
+  %{name} = getelementptr double, ptr {base}, i64 %{name}.wide
+"""
+
+
+def _function(header: str, *text: str) -> str:
+    return f"define void {header} nounwind {{\nentry:\n{''.join(text)}  ret void\n}}\n"
+
+
+@functools.cache
+def shared() -> Module:
+    """The machine code for all traces: `drive`, and the instruction for sums, both ways."""
+    add = f"""{_cell("cell", "%v", "%t", "%k")}  %term = load double, ptr %cell
+  %total = fadd double %sum, %term
+"""
+    spread = f"""{_cell("cell", "%a", "%t", "%k")}  %before = load double, ptr %cell
+  %after = fadd double %before, %slope
+  store double %after, ptr %cell
+"""
+    run = """  %place = getelementptr [3 x i64], ptr %stream, i64 %k
+  %kind = load i64, ptr %place
+  %second = getelementptr i64, ptr %place, i64 1
+  %iterations = load i64, ptr %second
+  %third = getelementptr i64, ptr %place, i64 2
+  %offset = load i64, ptr %third
+  %slot = getelementptr ptr, ptr %functions, i64 %kind
+  %function = load ptr, ptr %slot
+  %indices = getelementptr i32, ptr %table, i64 %offset
+  call void %function(ptr %indices, i64 %iterations, ptr %v, ptr %a, ptr %s, ptr %m)
+"""
+    copy = f"""{_cell("cell", "%from", "%indices", "%k")}  %number = load double, ptr %cell
+  %end = getelementptr double, ptr %to, i64 %k
+  store double %number, ptr %end
+"""
+    start = "  %sum = phi double [ -0.0, %entry ], [ %total, %body ]\n"
+    texts = [
+        # the indices of the terms, and then of the result
+        _function(
+            f"@sum_forward({ARGUMENTS})",
+            loop(add, carried=start),
+            _cell("result", "%v", "%t", "%n"),
+            "  store double %sum, ptr %result\n",
+        ),
+        _function(
+            f"@sum_reverse({ARGUMENTS})",
+            _cell("result", "%a", "%t", "%n"),
+            "  %slope = load double, ptr %result\n",
+            loop(spread),
+        ),
+        _function(
+            "@sweep(ptr %stream, i64 %n, ptr %functions, ptr %table, "
+            "ptr %v, ptr %a, ptr %s, ptr %m)",
+            loop(run),
+        ),
+        _function("@gather(ptr %indices, i64 %n, ptr %from, ptr %to)", loop(copy)),
+        _drive(),
+    ]
+    return Module("\n".join(texts), 0)
+
+
+class Plan(NamedTuple):
+    """What `drive` is to do, as numbers: lengths, and addresses of arrays."""
+
+    inputs: int
+    parameters: int
+    constants: int
+    numbers: int  # the address of these
+    cells: int
+    table: int
+    forward: int  # the stream
+    forward_length: int
+    reverse: int
+    reverse_length: int
+    loss: int  # the cell to differentiate, −1 for none
+    outputs: int  # cells, those of gradients behind those of values
+    outputs_length: int
+
+
+def _drive() -> str:
+    """What comes in goes to its cells, the stream is gone through, and what goes out is gathered.
+
+    Where guards hold and gradients are asked for, the stream is gone through backwards too.
+    """
+    plan = "".join(
+        f"  %{name}.place = getelementptr i64, ptr %plan, i64 {k}\n"
+        f"  %{name} = load i64, ptr %{name}.place\n"
+        for k, name in enumerate(Plan._fields)
+    )
+    arrays = "ptr %t, ptr %v, ptr %a, ptr %s, ptr %m"
+    return f"""declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+define void @drive(ptr %plan, ptr %forwards, ptr %backwards, {_POINT}) nounwind {{
+{plan}  %v = getelementptr double, ptr %s, i64 1
+  %a = getelementptr double, ptr %v, i64 %cells
+  %to.p = getelementptr double, ptr %v, i64 %inputs
+  %to.c = getelementptr double, ptr %to.p, i64 %parameters
+  %size.x = shl i64 %inputs, 3
+  %size.p = shl i64 %parameters, 3
+  %size.c = shl i64 %constants, 3
+  %from.c = inttoptr i64 %numbers to ptr
+  call void @llvm.memcpy.p0.p0.i64(ptr %v, ptr %x, i64 %size.x, i1 false)
+  call void @llvm.memcpy.p0.p0.i64(ptr %to.p, ptr %p, i64 %size.p, i1 false)
+  call void @llvm.memcpy.p0.p0.i64(ptr %to.c, ptr %from.c, i64 %size.c, i1 false)
+  %t = inttoptr i64 %table to ptr
+  %there = inttoptr i64 %forward to ptr
+  call void @sweep(ptr %there, i64 %forward_length, ptr %forwards, {arrays})
+  %sum = load double, ptr %s
+  %zero = fsub double %sum, %sum
+  store double %zero, ptr %s
+  %flag = load i8, ptr %m
+  %holds = icmp ne i8 %flag, 0
+  br i1 %holds, label %on, label %done
+on:
+  %asked = icmp sge i64 %loss, 0
+  br i1 %asked, label %differentiate, label %leave
+differentiate:
+  %size.a = shl i64 %cells, 3
+  call void @llvm.memset.p0.i64(ptr %a, i8 0, i64 %size.a, i1 false)
+  %seed = getelementptr double, ptr %a, i64 %loss
+  store double 1.0, ptr %seed
+  %back = inttoptr i64 %reverse to ptr
+  call void @sweep(ptr %back, i64 %reverse_length, ptr %backwards, {arrays})
+  br label %leave
+leave:
+  %which = inttoptr i64 %outputs to ptr
+  call void @gather(ptr %which, i64 %outputs_length, ptr %v, ptr %out)
+  br label %done
+done:
+  ret void
+}}"""
 
 
 class Interpreter(Kernel):
@@ -68,14 +206,14 @@ class Interpreter(Kernel):
         host = machine()
         target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
         texts, declared = list[str](), dict[str, str]()
-        sums = [f"inttoptr (i64 {driver().address(name)} to ptr)" for name in SUMS]
+        sums = [_at(shared(), name) for name in SUMS]
         names = {False: sums[:1], True: sums[1:]}
         for number, body in enumerate(bodies, start=1):
             for backwards, known in names.items():
                 if backwards and (body.reverse is None or self.loss is None):
                     known.append("null")
                     continue
-                writer = Writer(body, target, backwards=backwards, fused=fused)
+                writer = SweepWriter(body, target, backwards=backwards, fused=fused)
                 known.append(f"@{'reverse' if backwards else 'forward'}{number}")
                 texts.append(writer.function(known[-1]))
                 declared |= writer.declared
@@ -97,11 +235,14 @@ class Interpreter(Kernel):
             -1 if self.loss is None else self.loss, address(self.outputs), len(self.outputs),
         )  # fmt: skip
         told = np.array(plan)
-        drive = driver().address("drive")
-        arguments = ", ".join(f"ptr {name}" for name in ("%x", "%p", "%out", "%s", "%m"))
+        given = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
         text = (
-            f"define void @point({arguments}) nounwind {{\n"
-            f"  call void inttoptr (i64 {drive} to ptr)(ptr inttoptr (i64 {address(told)} to ptr), "
-            f"ptr @forwards, ptr @backwards, {arguments})\n  ret void\n}}"
+            f"define void @point({given}) nounwind {{\n  call void {_at(shared(), 'drive')}("
+            f"ptr inttoptr (i64 {address(told)} to ptr), ptr @forwards, ptr @backwards, {given})\n"
+            "  ret void\n}"
         )
         return text, [told, stream.table, self.outputs, forward, reverse, numbers]
+
+
+def _at(module: Module, name: str) -> str:
+    return f"inttoptr (i64 {module.address(name)} to ptr)"
