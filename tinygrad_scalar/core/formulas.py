@@ -51,9 +51,7 @@ _CONSTANTS: dict[str, tuple[float, Callable[[Any], Any]]] = {
         1.0507009873554805 * 1.6732632423543772,
         lambda m: m.mpf(1.0507009873554805) * m.mpf(1.6732632423543772),
     ),
-    "1/√2": (math.sqrt(0.5), lambda m: 1 / m.sqrt(2)),
     "√π/2": (math.sqrt(math.pi) / 2.0, lambda m: m.sqrt(m.pi) / 2),
-    "√(2/π)": (math.sqrt(2.0 / math.pi), lambda m: m.sqrt(2 / m.pi)),
     "2/√π": (2.0 / math.sqrt(math.pi), lambda m: 2 / m.sqrt(m.pi)),
     "√(8/π)": (math.sqrt(8.0 / math.pi), lambda m: m.sqrt(8 / m.pi)),
 }

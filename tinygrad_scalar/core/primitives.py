@@ -136,9 +136,8 @@ def _power_less_one(g: Any, factor: Any, a: Any, b: Any) -> Any:
 
 
 def _power_log(a: Any, b: Any, y: Any) -> Any:
-    """a^b · log a, by the row that knows how it moves where that may be asked."""
-    moving = isinstance(y, Carrier) and _maybe(a == 0)
-    return power_log(a, b, y) if moving else y * log(a + (a == 0))
+    """a^b · log a, by the row that knows how it moves where that may be asked: a^b may be 0."""
+    return power_log(a, b, y) if isinstance(y, Carrier) else y * log(a + (a == 0))
 
 
 def _unless_falling(a: Any, b: Any, slope: Any) -> Any:
@@ -241,12 +240,12 @@ gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), pull=lambda g, y, 
 lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma, c="lgamma", llvm="", array="", scipy="gammaln")
 digamma   = row("digamma",   None, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), formula=polygammas.digamma)
 polygamma = row("polygamma", polygammas.polygamma, 0, lambda y, n, x: polygamma(n + 1, x), public=False, latex=r"\psi^{{({0})}}\left({1}\right)",
-                mpmath=lambda m, n, x: m.psi(int(n), x), limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1), whole=(0,), formula=log_gamma.polygamma)
+                mpmath=limits.mpmath_polygamma, limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1), whole=(0,), formula=log_gamma.polygamma)
 betaln    = row("betaln",    None, lambda y, a, b: -polygamma_difference(0, a, b), lambda y, a, b: -polygamma_difference(0, b, a), symbol="log B", latex=r"\log B\left({0}, {1}\right)",
                 domain=(positive, positive), mpmath=limits.mpmath_betaln, formula=log_gamma.betaln, derivatives=("digamma(a) - digamma(a + b)", "digamma(b) - digamma(a + b)"))
 normal_cdf = row("normal_cdf", None, lambda y, x: normal_pdf(x), symbol="Φ", latex=r"\Phi\left({0}\right)", mpmath="ncdf", total=True, formula=special.normal_cdf, cuda="normcdf")
 normal_pdf = row("normal_pdf", None, lambda y, x: -x * y, pull=lambda g, y, x: -(g * y * x), symbol="φ", latex=r"\varphi\left({0}\right)", mpmath="npdf", total=True, formula=special.normal_pdf)
-log_normal_cdf = row("log_normal_cdf", None, lambda y, x: _slope_of_log_normal_cdf(x), symbol="log Φ", latex=r"\log\Phi\left({0}\right)", mpmath=limits.mpmath_log_normal_cdf,
+log_normal_cdf = row("log_normal_cdf", None, lambda y, x: inverse_mills_ratio(x), symbol="log Φ", latex=r"\log\Phi\left({0}\right)", mpmath=limits.mpmath_log_normal_cdf,
                      total=True, formula=normal_tails.log_normal_cdf, derivatives=("normal_pdf(x) / normal_cdf(x)",))
 erfcx      = row("erfcx",      None, lambda y, x: erfcx_derivative(1, x), mpmath=limits.mpmath_erfcx, formula=error_function.erfcx, derivatives=("2 * x * y - 2 / √π",), doc="e^(x²) erfc x, the scaled complementary error function")
 erfinv     = row("erfinv",     None, lambda y, x: constant("√π/2", x) * exp(square(y)), domain=Interval(-1.0, 1.0), latex=r"\operatorname{{erf}}^{{-1}}\left({0}\right)", mpmath=limits.mpmath_erfinv,
@@ -278,14 +277,6 @@ def _slope_of_sinc(y: Any, x: Any) -> Any:
         sign_of_term = 1 if n % 4 == 1 else -1
         series = series * small * small + Fraction(sign_of_term * (n - 1), math.factorial(n))
     return where(near, series * small, (cos(x) - y) / far)
-
-
-def _slope_of_log_normal_cdf(x: Any) -> Any:
-    """φ(x) / Φ(x); on the left as √(2/π) / erfcx(−x/√2), where both underflow."""
-    left = where(x < 0, x, 0)
-    inverse = constant("√(2/π)", x) / erfcx(-left * constant("1/√2", x))
-    right = x - left
-    return where(x < 0, inverse, normal_pdf(right) / normal_cdf(right))
 
 
 def _slope_of_mish(x: Any) -> Any:
@@ -360,8 +351,8 @@ dot  = row("dot",  None,      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2],
 # the second derivative is p (1 - p) for the share p, and 1 - p has no digit left where p is near 1
 logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), _softmax, arity=None, scale=lambda *x: 1.0,
                 mpmath=lambda m, *x: m.log(m.fsum(m.exp(a) for a in x)), formula=special.logsumexp_formula, doc="log(e^x₁ + … + e^xₙ), without overflow", derivatives=("softmax(x)",))
-# by a logit it is share · Σt - t, which cancels where the share is near t
-cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, paired=True, scale=lambda *x: math.fsum(map(math.fabs, x[len(x) // 2 :])),
+# by a logit it is share · Σt - t, which cancels where the share is near t, and by its t then share - 1
+cross_entropy = row("cross_entropy", lambda *x: special.cross_entropy(x), _softmax_less_target, arity=None, paired=True, scale=lambda *x: 1.0 + math.fsum(map(math.fabs, x[len(x) // 2 :])),
                     mpmath=limits.mpmath_cross_entropy, formula=special.cross_entropy_formula, doc="Σ t · (logsumexp − logit) over logits, the first half of the operands, and probabilities t", derivatives=("softmax · Σt − t by the logits, logsumexp − logit by the probabilities",))
 
 # ── parts of formulas, which nobody calls by name ─────────────────────────────────────────────
@@ -383,6 +374,11 @@ logistic_pdf = Primitive("logistic_pdf", special.logistic_pdf, (lambda y, x: -y 
 # the n-th derivative of erfcx, whose own recurrence cancels
 erfcx_derivative = Primitive("erfcx_derivative", error_function.erfcx_derivative, (0, lambda y, n, x: erfcx_derivative(n + 1, x)), arity=2, whole=(0,),
                              mpmath=limits.mpmath_erfcx_derivative, formula=error_function.erfcx_derivative)
+# φ(x) / Φ(x), whose slope as a quotient is 0 · ∞ far on the left, and how much it is above -x there
+inverse_mills_ratio = Primitive("inverse_mills_ratio", normal_tails.inverse_mills_ratio, (lambda y, x: -y * inverse_mills_excess(x),), arity=1,
+                                mpmath=limits.mpmath_inverse_mills_ratio, total=True, formula=normal_tails.inverse_mills_ratio)
+inverse_mills_excess = Primitive("inverse_mills_excess", normal_tails.inverse_mills_excess, (lambda y, x: 1 - inverse_mills_ratio(x) * y,), arity=1,
+                                 mpmath=limits.mpmath_inverse_mills_excess, total=True, formula=normal_tails.inverse_mills_excess)
 # 1 / φ(x) where x is normal_ppf(p), and moves with p alone
 normal_ppf_slope = Primitive("normal_ppf_slope", normal_tails.normal_ppf_slope, (0, lambda y, x, p: x * y * y), arity=2,
                              mpmath=lambda m, x, p: 1 / m.npdf(x), formula=normal_tails.normal_ppf_slope)
@@ -393,6 +389,8 @@ polygamma_difference = Primitive("polygamma_difference", log_gamma.polygamma_dif
 PARTS = {
     "bell": bell,
     "erfcx_derivative": erfcx_derivative,
+    "inverse_mills_excess": inverse_mills_excess,
+    "inverse_mills_ratio": inverse_mills_ratio,
     "normal_ppf_slope": normal_ppf_slope,
     "power_log": power_log,
     "power_factor": power_factor,

@@ -119,11 +119,20 @@ def _by_recurrence(order: int, x: Any) -> Any:
 
 
 def _by_continued_fraction(order: int, x: Any) -> Any:
+    product: Any = erfcx(x)
+    for ratio in decays(order, x):
+        product = product * -ratio
+    return product
+
+
+def decays(order: int, x: Any) -> list[Any]:
+    """−f⁽ᵏ⁾/f⁽ᵏ⁻¹⁾ for k from the order down to 1, where f is erfcx and x is at least 1.5."""
     last = float(order + 50)
     start = x + 0.5 / sqrt(x * x + 2.0 * last)
     ratio = 2.0 * last / (start + sqrt(start * start + 2.0 * last))
-    product: Any = erfcx(x)
+    ratios = []
     for k in range(order + 49, 0, -1):
-        ratio = 2.0 * k / (2.0 * x + ratio)
-        product = product * -ratio if k <= order else product
-    return product
+        ratio = k / (x + 0.5 * ratio)
+        if k <= order:
+            ratios.append(ratio)
+    return ratios

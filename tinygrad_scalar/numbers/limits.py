@@ -119,6 +119,20 @@ def mpmath_log_normal_cdf(m: Any, x: Any) -> Any:
     return m.log1p(-scaled * m.exp(-x * x / 2)) if x > 0 else m.log(scaled) - x * x / 2
 
 
+def mpmath_inverse_mills_ratio(m: Any, x: Any) -> Any:
+    """φ(x) / Φ(x), by erfcx, whose argument may be large."""
+    if x > 0:
+        return m.npdf(x) / m.ncdf(x)
+    return m.sqrt(2 / m.pi) / mpmath_erfcx(m, -x / m.sqrt(2))
+
+
+def mpmath_inverse_mills_excess(m: Any, x: Any) -> Any:
+    """x + φ(x) / Φ(x), with the digits more that cancel on the left."""
+    with m.workprec(m.mp.prec + 30 + 2 * max(m.mag(x), 0)):
+        y = x + mpmath_inverse_mills_ratio(m, x)
+    return +y
+
+
 def mpmath_erfinv(m: Any, x: Any) -> Any:
     """The y with erf y = x."""
     if abs(x) < 0.5:
@@ -164,6 +178,19 @@ def mpmath_betaln(m: Any, a: Any, b: Any) -> Any:
     with m.workprec(m.mp.prec + 30 + max(m.mag(a), m.mag(b), 0)):
         y = m.loggamma(a) + m.loggamma(b) - m.loggamma(a + b)
     return +y
+
+
+def mpmath_polygamma(m: Any, n: Any, x: Any) -> Any:
+    """ψ⁽ⁿ⁾(x); left of −1 by reflection, for mpmath's own goes up from there one by one.
+
+    Source: DLMF 5.15.6, for x and for its distance from the whole number below.
+    """
+    order = int(n)
+    if order == 0 or not -m.inf < x < -1 or m.isint(x):
+        return m.psi(order, x)
+    rest = x - m.floor(x)
+    difference = m.psi(order, 1 - x) - m.psi(order, 1 - rest)
+    return m.psi(order, rest) + (-difference if order % 2 else difference)
 
 
 def mpmath_polygamma_difference(m: Any, n: Any, a: Any, b: Any) -> Any:

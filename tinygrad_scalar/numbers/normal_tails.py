@@ -9,14 +9,14 @@ import math
 from math import copysign, log, log1p, sqrt
 from typing import Any
 
-from tinygrad_scalar.numbers.error_function import erfcx
+from tinygrad_scalar.numbers.error_function import decays, erfcx
 from tinygrad_scalar.numbers.numerics import minimum
 from tinygrad_scalar.numbers.parts import polynomial, where
-from tinygrad_scalar.numbers.special import INVERSE_ROOT_2, normal_cdf
+from tinygrad_scalar.numbers.special import INVERSE_ROOT_2, normal_cdf, normal_pdf
 
 ROOT_2 = 1.4142135623730951
 ROOT_PI, HALF_ROOT_PI = 1.772453850905516, 0.886226925452758
-ROOT_HALF_PI = 1.2533141373155003
+ROOT_HALF_PI, ROOT_2_OVER_PI = 1.2533141373155003, 0.7978845608028654
 # erf⁻¹(x) / x = MIDDLE(½ − x²), each a quotient of two polynomials.
 MIDDLE = (
     (1.051795860165225, 5.271379328231904, 9.608721949766485, 7.760984438933659,
@@ -47,6 +47,27 @@ def log_normal_cdf(x: Any) -> Any:
         return log(0.5 * erfcx(where(t < 1e160, t, 1e160))) - 0.5 * (x * x)
 
     return where(x < -0.5, left, lambda: log1p(-normal_cdf(-x)))
+
+
+def inverse_mills_ratio(x: Any) -> Any:
+    """φ(x) / Φ(x), the slope of log Φ; on the left as √(2/π) / erfcx(−x/√2), for both underflow.
+
+    >>> f"{inverse_mills_ratio(0.0):.12f}", f"{inverse_mills_ratio(-1e300):.12e}"
+    ('0.797884560803', '1.000000000000e+300')
+    """
+    left = lambda: ROOT_2_OVER_PI / erfcx(-x * INVERSE_ROOT_2)  # noqa: E731
+    return where(x < 0.0, left, lambda: normal_pdf(x) / normal_cdf(x))
+
+
+def inverse_mills_excess(x: Any) -> Any:
+    """x + φ(x) / Φ(x), which cancel on the left: there as −f′/f at −x/√2, where f is erfcx, by √2.
+
+    >>> f"{inverse_mills_excess(0.0):.12f}", f"{inverse_mills_excess(-1e300):.12e}"
+    ('0.797884560803', '1.000000000000e-300')
+    """
+    t = -x * INVERSE_ROOT_2
+    left = lambda: decays(1, where(t > 1.5, t, 1.5))[0] * INVERSE_ROOT_2  # noqa: E731
+    return where(t > 1.5, left, lambda: x + inverse_mills_ratio(x))
 
 
 def erfinv(x: Any) -> Any:
