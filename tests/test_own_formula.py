@@ -7,6 +7,7 @@ import pytest
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import (
+    UndefinedGradientWarning,
     Value,
     checkpoint,
     compile,
@@ -22,6 +23,7 @@ from tinygrad_scalar import (
     primitive,
     sin,
     sqrt,
+    sum,
     taylor,
     value_and_grad,
     vjp,
@@ -191,3 +193,25 @@ def test_in_c_and_cuda_it_is_written_inline(target):
 def test_the_check_of_rows_holds_it_to_its_own_digits():
     row = primitive("damped", formula=lambda x: exp(-x) * sin(x))
     assert check_primitive(row).precision == "checked"
+
+
+def test_a_choice_in_a_formula_is_no_branch_of_its_derivatives():
+    """Σ max(x, 0)², whose gradient is 2 max(x, 0), in one path for all signs of 20 numbers."""
+    row = primitive("positive_square", formula=lambda x: where(x > 0, x * x, 0.0))
+    f = compile(lambda v: sum(row(x) for x in v), max_paths=1)
+    points = np.random.default_rng(0).normal(size=(50, 20))
+    right = 2 * np.maximum(points, 0)
+    assert f.grad(points) == pytest.approx(right)
+    assert f.hvp((points,), (points,)) == pytest.approx(right)
+    assert f.jvp((points,), (points,))[1] == pytest.approx((right * points).sum(axis=1))
+
+
+def test_a_choice_in_a_formula_makes_no_zero_that_silences():
+    """Its slope 0 is a number: 0·∞ is told of, and 0·NaN is NaN, compiled as uncompiled."""
+    row = primitive("positive_part", formula=lambda x: where(x > 0, x, 0.0))
+    compiled = compile(lambda x: row(sqrt(x)))
+    with pytest.warns(UndefinedGradientWarning, match="makes 0·∞"):
+        assert grad(lambda x: row(sqrt(x)))(0.0) == 0.0
+    with pytest.warns(UndefinedGradientWarning, match="makes 0·∞"):
+        assert compiled.grad(0.0) == 0.0
+    assert math.isnan(compiled.grad(math.nan))

@@ -1,8 +1,13 @@
 """Comparisons and numbers in compiled code are those of an uncompiled run, however looked at."""
 
+import copy
 import functools
 import itertools
 import operator
+import pickle
+import weakref
+from contextlib import suppress
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -198,6 +203,9 @@ w = Value(3.0)
         lambda x: x * (-w).data + x * w.relu().data,
         lambda x: x * int((w * 3).data),
         lambda x: x * compile(lambda y: w * y).grad(2.0),
+        lambda x: x * pickle.loads(pickle.dumps(x)),
+        lambda x: x * copy.deepcopy(x),
+        lambda x: x * copy.copy(x),
     ],
 )
 def test_data_of_what_is_computed_from_leaves_would_be_frozen(f):
@@ -221,6 +229,8 @@ def test_data_of_what_is_computed_from_leaves_would_be_frozen(f):
         lambda x: x * tg.custom(lambda a: a * a, lambda y, a: 2 * a)(w),
         lambda x: x * (w * 3 if isinstance(w * 3, Value) else 5.0),
         lambda x: x * {True: 2.0}.get(w > 4, 3.0),
+        lambda x: x * copy.copy(w),
+        lambda x: x * copy.deepcopy(w) + x * copy.copy(w * 2),
     ],
 )
 def test_what_is_computed_from_leaves_is_followed(f):
@@ -246,3 +256,102 @@ def test_a_softmax_of_leaves_less_the_largest_datum_is_refused():
 
     with pytest.raises(TraceError, match="detach"):
         compile(loss)()
+
+
+# ── refusals and errors that the function handles ─────────────────────────────────────────────
+def handled(x):
+    try:
+        return x * x.data
+    except Exception:  # noqa: BLE001
+        return 5 * x
+
+
+def suppressed(x):
+    with suppress(RuntimeError):
+        x = x * float(x)
+    return 5 * x
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        handled,
+        suppressed,
+        lambda x: x * x if hasattr(x, "data") else 5 * x,
+        lambda x: x * len((x * x).operands) if hasattr(x, "operands") else 5 * x,
+        lambda x: x * x if x.primitive is None else 5 * x,
+        lambda x: x * x if getattr(x, "_op", "") == "" else 5 * x,
+        lambda x: x * len((2 * x).parents),
+        lambda x: x * (2 * x).local_derivatives[0](),
+    ],
+)
+def test_a_refusal_ends_the_trace_also_where_the_function_handles_it(f):
+    with pytest.raises(TraceError):
+        compile(f)(2.0)
+
+
+def test_what_no_value_has_is_an_attribute_error():
+    assert compile(lambda x: x * x if hasattr(x, "shape") else 5 * x)(2.0) == 10.0
+    with pytest.raises(AttributeError, match="'Value' object has no attribute 'shape'"):
+        compile(lambda x: x.shape)(2.0)
+    with pytest.raises(AttributeError, match="_backward cannot be set"):
+        compile(lambda x: setattr(x * x, "_backward", None))(2.0)
+
+
+def test_attributes_of_ones_own_may_be_set():
+    def f(x):
+        x.times, y = 3.0, weakref.ref(x)
+        return x * y().times * len(vars(x))
+
+    assert compile(f)(2.0) == f(Value(2.0)).data == 6.0
+
+
+def looked_up(x):
+    try:
+        return x * tg.take([10.0, 20.0], x)
+    except (IndexError, ValueError):
+        return -x
+
+
+@EVERY
+def test_an_index_out_of_range_that_is_handled_is_a_branch(engine):
+    points = [5.0, 0.0, 0.5, 1.0, -1.0]
+    expected = [looked_up(Value(x)).data for x in points]
+    compiled = compile(looked_up, engine=engine)
+    assert [compiled(x) for x in points] == expected
+    assert compile(looked_up, engine=engine)(np.array(points)).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "number", [2**53 + 1, 2**53 + 3, 10**400, -(10**400), Fraction(1, 3), Fraction(1, 10), 7]
+)
+@pytest.mark.parametrize("name", ["lt", "le", "gt", "ge", "eq", "ne"])
+def test_a_comparison_with_a_number_that_is_no_float_is_exact(name, number):
+    """Python's floats compare exactly; 2**53 is the nearest float to 2**53 + 1."""
+    compare = getattr(operator, name)
+    points = [2.0**53, 2.0**53 + 2, 2.0**53 + 4, 1 / 3, 0.1, 7.0, -1.0, np.inf, -np.inf, np.nan]
+    for f in (
+        lambda x: where(compare(x, number), 1.0, x * 0 + 2),
+        lambda x: x * 0 + compare(x, number),
+    ):
+        compiled = compile(f)
+        assert [compiled(x) for x in points] == pytest.approx(
+            [f(Value(x)).data for x in points], nan_ok=True
+        )
+
+
+@EVERY
+@pytest.mark.parametrize("x", [np.inf, np.nan, -np.inf])
+def test_a_class_index_stays_one_where_the_function_itself_is_run(engine, x):
+    """Of log Σ exp the result is not finite; −log(1 / (1 + e)) else."""
+
+    def f(a, b, index):
+        return tg.cross_entropy([a, b], index)
+
+    compiled = compile(f, engine=engine, undefined="nan")
+    expected = f(Value(x), 1.0, 1).data
+    assert compiled(x, 1.0, 1.0) == pytest.approx(expected, nan_ok=True)
+    slopes = tg.grad(f, argnums=(0, 1), undefined="nan")(x, 1.0, 1)
+    assert compiled.grad(x, 1.0, 1.0) == pytest.approx((*slopes, 0.0), nan_ok=True)
+    batch = compiled(np.array([x, 0.0]), 1.0, np.array([1.0, 0.0]))
+    assert batch.tolist() == pytest.approx([expected, np.log(1 + np.e)], nan_ok=True)

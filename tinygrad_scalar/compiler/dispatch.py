@@ -19,7 +19,7 @@ from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
 from tinygrad_scalar.compiler.uncompiled import Flat, flattened, silently, uncompiled
 from tinygrad_scalar.core.tree import mapped, same_structure
-from tinygrad_scalar.core.undefined import Policy
+from tinygrad_scalar.core.undefined import Policy, told
 
 SEVERAL = 100  # numbers that NumPy adds up sooner
 MANY = 10_000  # objects that take too long to look through
@@ -188,7 +188,8 @@ class Specialisation:
 
     def judged(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
         """The same, always by the eager mode, which sees every kink."""
-        path, _ = self.point(VALUE, x[: sum(self.widths)])
+        with told():  # of derivatives inside of the function: they are told of below
+            path, _ = self.point(VALUE, x[: sum(self.widths)])
         return path, self.eagerly(path, request, x)
 
     def _outputs(self, path: Path, request: Request, x: Sequence[float]) -> Sequence[float] | None:

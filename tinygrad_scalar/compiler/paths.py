@@ -406,6 +406,8 @@ def _path(
     with context.override(tracer=tracer(recording), recording=True):
         result = function(*args, **options)
     context.settings()  # lets go of the block, which holds the recording
+    if recording.refused is not None:
+        raise recording.refused
     for leaf, seen in zip(recording.leaves, recording.seen, strict=True):
         if float(leaf.data) != seen and not math.isnan(seen):
             raise TraceError(

@@ -19,7 +19,7 @@ from tinygrad_scalar.compiler.python.kernel import Kernel
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.tree import leaves, like, same_structure
-from tinygrad_scalar.core.undefined import Policy, noted
+from tinygrad_scalar.core.undefined import Policy, plain, told
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.directional import jvp
 from tinygrad_scalar.modes.grad import jacobian, value_and_grad
@@ -31,9 +31,17 @@ Flat = Callable[[Sequence[Any]], Any]  # the function of all its numbers in one 
 def flattened(
     function: Callable[..., Any], trees: Sequence[Any], options: dict[str, Any], path: Path
 ) -> Flat:
-    """The function of its numbers in one list; what it returns has the structure of the path's."""
+    """The function of its numbers in one list; what it returns has the structure of the path's.
+
+    Class indices of `cross_entropy` are whole numbers there, as the function has them uncompiled.
+    """
 
     def flat(numbers: Sequence[Any]) -> Any:
+        if path.recording.classes:
+            numbers = list(numbers)
+            for place in path.recording.classes:
+                if (number := plain(numbers[place])) % 1 == 0:
+                    numbers[place] = int(number)
         result = function(*arguments_like(trees, iter(numbers)), **options)
         if not same_structure(path.tree, result):
             raise TypeError(
@@ -92,7 +100,7 @@ def silently(
     compiled code gave.
     """
     undefined = SILENT.get(undefined, undefined)
-    with nullcontext() if undefined == "nan" else noted():
+    with told():
         with suppress(ArithmeticError, ValueError):
             return uncompiled(flat, path, request, x, undefined)
         if path.raises_unused:

@@ -92,10 +92,14 @@ class Recorded(Arithmetic):
 
     # ── copies keep the graph ─────────────────────────────────────────────────────────────────
     def __copy__(self: Any) -> Any:
-        return copied(self)
+        tracer = None if context.plain else context.settings().tracer
+        if tracer is None:
+            return copied(self)
+        return tracer(self) if self.parents else tracer(self).detach()
 
     def __deepcopy__(self: Any, memo: dict[int, Any]) -> Any:
-        return deep_copied(self, memo)
+        tracer = None if context.plain else context.settings().tracer
+        return deep_copied(self, memo) if tracer is None else tracer(self).detach()
 
     def __reduce_ex__(self: Any, protocol: Any) -> tuple[Any, ...]:
         return flattened(self)

@@ -128,8 +128,8 @@ def _slopes(residual: Callable[..., Any], others: Sequence[Value], y: Any, *x: A
     by_solution, *by_operands = run.pull(output, 1.0, policy)
     if by_solution == 0:
         raise ZeroDivisionError(
-            f"implicit: the residual does not depend on the solution at {y!r} (its slope is "
-            "0), so the solution is no function of the parameters there"
+            f"implicit: the residual does not depend on the solution at {_number(y)!r} (its slope "
+            "is 0), so the solution is no function of the parameters there"
         )
     return [-slope / by_solution for slope in by_operands]
 

@@ -25,6 +25,7 @@ from tinygrad_scalar.core.undefined import (
     Judge,
     Policy,
     is_nan,
+    note,
     note_unless_finite,
     plain,
 )
@@ -190,7 +191,10 @@ class Dual(Tagged):
         outputs = y if isinstance(primitive, Joint) else (y,)
         results = []
         for row, output in zip(rows, outputs, strict=True):
-            tangent = self._tangent(row, y, x, operands)
+            try:
+                tangent = self._tangent(row, y, x, operands)
+            except (ArithmeticError, ValueError):  # a given derivative that raises
+                tangent = failed()
             constant = tangent is None and isinstance(output, Carrier)
             results.append(output if constant else Dual(output, tangent, self.level))
         return tuple(results) if isinstance(primitive, Joint) else results[0]
@@ -223,9 +227,24 @@ class Dual(Tagged):
         return f"Dual({self.primal!r}, tangent={self.tangent!r})"
 
 
+def failed() -> float:
+    """What stands for the slope of a rule that raises: reverse mode asks it again, where it counts.
+
+    The exception goes on where nobody would.
+    """
+    if context.settings().noted is None:
+        raise  # noqa: PLE0704 (called where it is handled)
+    note("raises")
+    return 0.0
+
+
 def policy(undefined: Policy) -> AbstractContextManager[object]:
-    """Forward mode inside judges kinks by this policy."""
-    if undefined == context.settings().undefined:
+    """Forward mode inside judges kinks by this policy.
+
+    Inside of another pass that has to see kinks they stay visible: its numbers run through the same
+    rows. What is seen without need costs the pass a run in reverse mode, and changes nothing.
+    """
+    if undefined in ("subgradient", context.settings().undefined):
         return nullcontext()
     return context.override(undefined=undefined)
 

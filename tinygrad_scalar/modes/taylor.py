@@ -32,7 +32,7 @@ from tinygrad_scalar.core.undefined import (
 )
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.derived import Derived
-from tinygrad_scalar.modes.forward import Tagged, check_function, in_new_pass, policy
+from tinygrad_scalar.modes.forward import Tagged, check_function, failed, in_new_pass, policy
 from tinygrad_scalar.modes.grad import Run, recorded
 from tinygrad_scalar.numbers.precision import like
 
@@ -57,7 +57,10 @@ class Series(Tagged):
         """The coefficient of t^k."""
         while len(self.known) <= k:
             known = len(self.known)
-            following = self._next(known)
+            try:
+                following = self._next(known)
+            except (ArithmeticError, ValueError):  # a given derivative that raises
+                following = failed()
             note_unless_finite(following)
             if len(self.known) == known:  # a lazy view shares the list, and the owner appended
                 self.known.append(following)

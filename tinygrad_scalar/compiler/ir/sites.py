@@ -22,8 +22,8 @@ _TAKING = (*_OPERATORS, "CALL", "PRECALL", "KW_NAMES", "CALL_KW", "CALL_FUNCTION
 _BETWEEN = frozenset(
     f"tinygrad_scalar.{name}"
     for name in (
-        "core.arithmetic", "core.primitive", "core.recorded", "core.ufuncs", "core.value",
-        "functions", "modes.forward", "compiler.ir.sites", "compiler.ir.trace",
+        "core.arithmetic", "core.own_rows", "core.primitive", "core.recorded", "core.ufuncs",
+        "core.value", "functions", "modes.forward", "compiler.ir.sites", "compiler.ir.trace",
     )
 )  # fmt: skip
 Positions = tuple[Any, ...]

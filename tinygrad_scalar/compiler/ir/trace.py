@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial as bind
 from typing import Any, NoReturn
@@ -84,6 +85,8 @@ class Recording:
         self.judged: set[int] = set()  # lines that are gradients
         # tables by the ids of their entries: their line, and these, kept
         self._held: dict[tuple[int, ...], tuple[int, Sequence[Any]]] = {}
+        self.classes: set[int] = set()  # inputs that are class indices of `cross_entropy`
+        self.refused: TraceError | None = None  # the first, which the function may have handled
         # what traced indices look up, in the function itself; None in what is written below it
         self.lookups: list[Lookup] | None = None
 
@@ -102,11 +105,16 @@ class Recording:
         del self.numbers[length:]
         self.judged = {line for line in self.judged if line < length}
 
+    def refuse(self, why: str) -> NoReturn:
+        """A TraceError, which ends the trace also where the function handles it."""
+        self.refused = self.refused or TraceError(why)
+        raise self.refused
+
     def line(self, x: Any) -> int:
         """The line of an operand: a Traced of this tape, a Value of the closure, a number."""
         if type(x) is Traced or isinstance(x, Traced):
             if x.recording is not self:
-                raise TraceError(
+                self.refuse(
                     "a traced value is used outside the call that traced it: return it instead of "
                     "keeping it, or keep x.detach().data after an uncompiled call"
                 )
@@ -230,8 +238,8 @@ class Recording:
 
     def taken(self, made: Site) -> None:
         """Note that a comparison is taken here, from where it went straight on if all is well."""
-        if made in self.open and reached(caller(), made):
-            self.open.remove(made)
+        if reached(caller(), made):  # once or, by a rule that asks again, more often
+            self.open.discard(made)
         else:
             self._doubt(made)
 
@@ -253,7 +261,8 @@ class Traced(Arithmetic):
     It stands for the Value of an uncompiled run, and is an instance of that for who asks.
     """
 
-    __slots__ = ("index", "recording")
+    # a function may set attributes of its own on a Value, and refer to it weakly
+    __slots__ = ("__dict__", "__weakref__", "index", "recording")
     level = 1.5  # above Value: a closed-over Value is an operand here; below the forward modes
     made: Site | None = None  # see Plain
 
@@ -350,6 +359,8 @@ class Traced(Arithmetic):
         elif not is_number(other):
             return NotImplemented
         recording = self.recording
+        if not isinstance(other, Carrier):
+            other = _bound(name, other)
         return recording.compared(COMPARISONS[name], recording.line(self), recording.line(other))
 
     def __eq__(self, other: object) -> Any:
@@ -376,15 +387,18 @@ class Traced(Arithmetic):
     def one_hot(self, classes: int) -> list[Any]:
         """The indicator of each class, if this is a class index; checked as `take` does."""
         self.checked_index(classes)
+        row, operands = self.recording.tape.code[self.index]
+        if row is INPUT:
+            self.recording.classes.add(operands[0])
         return [self._is(float(k)) for k in range(classes)]
 
     def checked_index(self, length: int) -> None:
         """Guards that this is an index into a table; the error of `take` if here it is none."""
         recording, emit, line = self.recording, self.recording.tape.emit, self.index
-        index_of(recording.number(line), length)
         recording.guard(emit(EQ, (line, emit(FLOOR, (line,)))))
         recording.guard(emit(GE, (line, recording.line(0.0))))
         recording.guard(emit(LE, (line, recording.line(float(length - 1)))))
+        index_of(recording.number(line), length)  # behind the guards: the function may handle it
 
     def _is(self, number: float) -> Traced:
         recording = self.recording
@@ -392,7 +406,7 @@ class Traced(Arithmetic):
 
     # ── what would freeze a number ────────────────────────────────────────────────────────────
     def _freeze(self, what: str) -> NoReturn:
-        raise TraceError(
+        self.recording.refuse(
             f"{what} of a traced value (an argument, or computed in the compiled function) would "
             "freeze its number in the compiled code: use detach(x) (x.detach()) to stop the "
             "gradient, where(condition, a, b) to choose, take(table, i) to index; an int outside "
@@ -419,7 +433,7 @@ class Traced(Arithmetic):
 
     def backward(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: differentiate the compiled function instead."""
-        raise TraceError(
+        self.recording.refuse(
             "backward() inside a compiled function: return the value and use f.grad or f.backward"
         )
 
@@ -435,10 +449,33 @@ class Traced(Arithmetic):
     @property
     def parents(self) -> NoReturn:
         """Refused: a tape has lines, not nodes."""
-        raise TraceError(
+        self.recording.refuse(
             "grad, vjp, jacobian or hessian inside a compiled function cannot be traced: use jvp "
             "there, or f.grad, f.hvp and f.hessian of the compiled function"
         )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """What else a Value has is refused: `hasattr` is no way to another branch."""
+        if hasattr(Value, name):
+            self.recording.refuse(
+                f"{name} of a traced value (an argument, or computed in the compiled function): "
+                "while a function is traced there are no nodes"
+            )
+        raise AttributeError(f"'Value' object has no attribute {name!r}")
+
+    _backward, _children = Value._backward, Value._children  # setting them is refused
+
+    # ── copies ────────────────────────────────────────────────────────────────────────────────
+    def __copy__(self) -> Traced:
+        if self.recording.tape.code[self.index][0] is INPUT:
+            self._freeze("a copy")
+        return self
+
+    def __deepcopy__(self, memo: Any) -> NoReturn:
+        self._freeze("a copy")
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        self._freeze("a pickle")
 
     def detach(self) -> Traced:
         """The same number as a constant: no gradient flows through, and nothing is frozen."""
@@ -584,6 +621,22 @@ class Plain(Traced):
 
     def __repr__(self) -> str:
         return repr(self.fixed())
+
+
+def _bound(name: str, other: Any) -> float:
+    """The float that divides floats as a number does that is none, such as 2**53 + 1."""
+    if other != other:  # noqa: PLR0124 (NaN)
+        return math.nan
+    infinity = math.inf if other > 0 else -math.inf
+    nearest = float(other) if abs(other) <= sys.float_info.max else infinity
+    if nearest == other:
+        return nearest
+    if name in ("eq", "ne"):
+        return math.nan
+    low = name in ("le", "gt")
+    if low:
+        return nearest if nearest < other else math.nextafter(nearest, -math.inf)
+    return nearest if nearest > other else math.nextafter(nearest, math.inf)
 
 
 INTEGRAL = frozenset({ABS, *(row for row in TABLE.values() if row.operator)} - {DIV})
