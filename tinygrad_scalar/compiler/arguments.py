@@ -237,22 +237,23 @@ def _key(tree: Any) -> Key:
 
 
 def width_of(key: Key) -> int:
-    """How many numbers an argument of this structure holds.
+    """How many numbers an argument of this structure holds. ValueError and others for no structure.
 
     >>> width_of(0), width_of(("list", 3)), width_of(("dict", ("a", 0), ("b", ("list", 2))))
     (1, 3, 3)
     """
-    if key == 0:
+    if key == 0 and type(key) is int:
         return 1
-    if key[0] == "constant":
+    name, *inner = key
+    if name == "constant":
         return 0
-    if key[0] == "array":
-        return math.prod(key[1:])
-    if key[0] == "dict":
-        return sum(width_of(branch) for _, branch in key[1:])
-    if len(key) == 2 and isinstance(key[1], int):
-        return key[1]
-    return sum(map(width_of, key[1:]))
+    if name == "dict":
+        return sum(width_of(branch) for _, branch in inner)
+    if name != "array" and not (len(inner) == 1 and type(inner[0]) is int):
+        return sum(map(width_of, inner))
+    if not all(type(size) is int and size >= 0 for size in inner):
+        raise ValueError(f"{inner} are no lengths")
+    return math.prod(inner)
 
 
 def _hole(arg: Any) -> str:

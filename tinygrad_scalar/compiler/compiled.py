@@ -38,7 +38,6 @@ from tinygrad_scalar.compiler.results import (
     nothing,
     places_in,
     returned,
-    rounded,
     several,
     singles,
 )
@@ -48,6 +47,7 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.tree import nested
 from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.modes.grad import positions
+from tinygrad_scalar.numbers.precision import as_single
 from tinygrad_scalar.workers import check_executor, shards_of, spread
 
 if TYPE_CHECKING:
@@ -483,7 +483,7 @@ class Compiled:
             if call.single or (self.dtype == "float32" and not self.batch):
                 outputs = singles(outputs)
             elif self.dtype == "float32":
-                outputs = rounded(outputs)
+                outputs = list(map(as_single, outputs))
         elif self.engine == "cuda":
             from tinygrad_scalar.compiler import on_device
 

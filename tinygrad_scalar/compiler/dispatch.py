@@ -129,13 +129,16 @@ class Specialisation:
     ) -> Any:
         """The kernel of a path, made once; a `telling` one gives only which points are finite."""
         key = (request, varying, telling)
+        return self.once(path, key, self._made, path, *key)
+
+    def once(self, path: Path, key: Any, make: Callable[..., Any], *given: Any) -> Any:
+        """What is kept with a path, made when it is first asked for."""
         made = path.kernels.get(key)
         if made is None:
             with self.lock:
                 made = path.kernels.get(key)
                 if made is None:
-                    made = without_collector(self._made, path, request, varying, telling)
-                    path.kernels[key] = made
+                    made = path.kernels[key] = without_collector(make, *given)
         return made
 
     def _made(

@@ -97,8 +97,7 @@ def source_for(
         return library(own.paths, request, "compiled", "compiled", about)[0]
     program = path.program(request)
     if target == "cuda":
-        places = {id(leaf): k for k, leaf in enumerate(path.all_leaves())}
-        program = path.program_in_memory(request, places)
+        program = path.program_in_memory(request)
         return kernel_source(program, columns(program), "double" if dtype == "float64" else "float")
     if target == "python":
         return source(program)

@@ -35,7 +35,8 @@ def evaluated(own: Specialisation, request: Request, call: Call) -> tuple[Path, 
         else:
             path = own.paths[tried]
         tried += 1
-        kernel = _kernel(own, path, request, xp)
+        key = (request, xp.__name__)
+        kernel: Kernel = own.once(path, key, Kernel, path.program(request), own.dtype, xp)
         given = _complete(own, path, columns, ones, xp)
         outputs, held = kernel.everywhere(given, path.parameters(), ones)
         if held is None and not results:
@@ -49,15 +50,6 @@ def evaluated(own: Specialisation, request: Request, call: Call) -> tuple[Path, 
         left = left & ~held
         if not holds_somewhere(xp, left):
             return path, results
-
-
-def _kernel(own: Specialisation, path: Path, request: Request, xp: Any) -> Kernel:
-    key = (request, xp.__name__)
-    if key not in path.kernels:
-        with own.lock:
-            path.kernels[key] = Kernel(path.program(request), own.dtype, xp)
-    made: Kernel = path.kernels[key]
-    return made
 
 
 def _complete(own: Specialisation, path: Path, columns: list[Any], ones: Any, xp: Any) -> list[Any]:

@@ -163,7 +163,8 @@ def _runs(own: Specialisation, request: Request, batch: Batch, layout: Layout, m
             first = cupy.full(1, NOWHERE, "uint64")
         parameters = cupy.asarray(_numbers(path), batch.dtype)
         results = made(path)
-        run = _kernel(own, path, request, layout, batch.dtype)
+        key = (request, layout, batch.dtype)
+        run = own.once(path, key, _made, path, *key)
         device.launch(run, batch.size, [*batch.arrays, parameters, point, left, first, *results])
         yield path, results
         if left is None:
@@ -180,15 +181,9 @@ def _numbers(path: Path) -> list[float]:
     return [float(leaf.data) for leaf in path.all_leaves()] or [0.0]
 
 
-def _kernel(own: Specialisation, path: Path, request: Request, layout: Layout, dtype: str) -> Any:
-    key = (request, layout, dtype, "cuda")
-    if key not in path.kernels:
-        with own.lock:
-            real = "double" if dtype == "float64" else "float"
-            places = {id(leaf): k for k, leaf in enumerate(path.all_leaves())}
-            source = kernel_source(path.program_in_memory(request, places), layout, real)
-            path.kernels[key] = device.compiled(source)
-    return path.kernels[key]
+def _made(path: Path, request: Request, layout: Layout, dtype: str) -> Any:
+    real = "double" if dtype == "float64" else "float"
+    return device.compiled(kernel_source(path.program_in_memory(request), layout, real))
 
 
 def host_batch(own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:

@@ -104,15 +104,11 @@ class Path:
         """The numbers of a point, and behind the inputs what they look up."""
         if not self.lookups:
             return x
-        full = array("d", x[: self.inputs])
         reached = self._reached(x)
         numbers = None if reached is None else slots.read(*reached.buffer_info(), "data")
         if numbers is not None:
-            return full + numbers + array("d", x[self.inputs :])
-        for one in self.lookups:
-            full.extend([leaf.data for leaf in one.table.at(self._index(one.line, full))])
-        full.extend(x[self.inputs :])
-        return full
+            return array("d", x[: self.inputs]) + numbers + array("d", x[self.inputs :])
+        return array("d", self.complete_columns(x))
 
     def _reached(self, x: Sequence[float]) -> array[int] | None:
         """The addresses of all leaves that are looked up at a point, where it pays to have them."""
@@ -134,27 +130,29 @@ class Path:
         """The same for numbers that something carries: the leaves themselves are looked up."""
         if not self.lookups:
             return x
-        full, numbers = list(x[: self.inputs]), array("d", map(_core, x[: self.inputs]))
-        for one in self.lookups:
-            found = one.table.at(self._index(one.line, numbers))
-            full += found
-            numbers.extend([leaf.data for leaf in found])
-        return [*full, *x[self.inputs :]]
+        found = self.looked_up_at(list(map(_core, x)))
+        return [*x[: self.inputs], *found, *x[self.inputs :]]
+
+    def looked_up_at(self, x: Sequence[float]) -> list[Value]:
+        """The leaves that are looked up at a point."""
+        full = self.complete(x)
+        rows = (one.table.at(self._index(one.line, full)) for one in self.lookups)
+        return [leaf for row in rows for leaf in row]
 
     def complete_columns(self, columns: Sequence[Any]) -> Sequence[Any]:
         """The same for columns: a float each, or an array of one number per point."""
         if not self.lookups:
             return columns
-        import numpy as np
-
         full = list(columns[: self.inputs])
         for one in self.lookups:
             index = self._index(one.line, full)
             if isinstance(index, float):
                 full += [float(leaf.data) for leaf in one.table.at(index)]
-            else:
-                rows, which = np.unique(one.table.places(index), return_inverse=True)
-                full += list(np.ascontiguousarray(one.table.numbers(rows).T[:, which]))
+                continue
+            import numpy as np
+
+            rows, which = np.unique(one.table.places(index), return_inverse=True)
+            full += list(np.ascontiguousarray(one.table.numbers(rows).T[:, which]))
         return [*full, *columns[self.inputs :]]
 
     def _index(self, line: int, full: Any) -> Any:
@@ -202,18 +200,12 @@ class Path:
         if self.lookups and reached is not None and (own is not None or not self.leaves):
             places = reached if own is None else own.addresses + reached
             numbers = numbers if isinstance(numbers, array) else array("d", numbers)
-            every = Addition(places, numbers, lambda: self._all_at(x))
+            every = Addition(places, numbers, lambda: [*self.leaves, *self.looked_up_at(x)])
             add_to_gradients([every], 1.0)
             return
         count = len(self.leaves)
         parted = self.parted(self.complete(x), numbers[count:]) if self.lookups else ()
         add_to_gradients(self.additions(numbers[:count], parted), 1.0)
-
-    def _all_at(self, x: Sequence[float]) -> list[Value]:
-        """The leaves, and those that are looked up at a point."""
-        full = self.complete(x)
-        rows = (one.table.at(self._index(one.line, full)) for one in self.lookups)
-        return [*self.leaves, *(leaf for row in rows for leaf in row)]
 
     def parted(self, x: Sequence[Any], gradients: Any) -> list[tuple[Any, Any]]:
         """Gradients of all that was looked up, one behind the other, by lookups; see above.
@@ -305,8 +297,15 @@ class Path:
         length = len(self.recording.tape)
         return [k for k in recording.judged if single or k >= length or k in self.used]
 
-    def program_in_memory(self, request: Request, places: Mapping[int, int]) -> Program:
-        """The program that fetches what it looks up; `places` are those of leaves, by their id."""
+    def program_in_memory(
+        self, request: Request, places: Mapping[int, int] | None = None
+    ) -> Program:
+        """The program that fetches what it looks up.
+
+        `places` are those of leaves, by their id: of all in their order, unless given.
+        """
+        if places is None:
+            places = {id(leaf): k for k, leaf in enumerate(self.all_leaves())}
         recording, lines, inputs = self._written(request)
         own = [places[id(leaf)] for leaf in self.leaves]
         code = recording.tape.code

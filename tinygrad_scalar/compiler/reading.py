@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tinygrad_scalar.compiler.arguments import width_of
 from tinygrad_scalar.compiler.ir.memory import HELD, MEMORY, SCATTER, TAKE
 from tinygrad_scalar.compiler.ir.tables import Lookup, Table
 from tinygrad_scalar.compiler.ir.tape import (
@@ -30,7 +31,7 @@ def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) 
     Errors: ValueError and what else a nonsensical description raises.
     """
     point = [float.fromhex(x) for x in described["point"]]
-    inputs = sum(map(_count, key))
+    inputs = sum(map(width_of, key))
     if len(point) != inputs or described["inputs"] != inputs:
         raise ValueError(f"its point has {len(point)} numbers, and its arguments have {inputs}")
     recording = Recording(point)
@@ -55,24 +56,6 @@ def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) 
     if len(outputs) != len(leaves_of(tree)) or _any_other(tape, outputs):
         raise ValueError("its outputs are no lines of it, or do not fit their structure")
     return Path(recording, outputs, tree, inputs)
-
-
-def _count(key: Any) -> int:
-    """How many numbers an argument of this structure holds."""
-    if key == 0 and type(key) is int:
-        return 1
-    name, *inner = key
-    if not isinstance(name, str):
-        raise TypeError(f"{name!r} is no structure")
-    if name == "array" and all(type(size) is int and size >= 0 for size in inner):
-        return math.prod(inner)
-    if name == "dict":
-        return sum(_count(branch) for _, branch in inner)
-    if len(inner) == 1 and type(inner[0]) is int:
-        if inner[0] < 0:
-            raise ValueError(f"{inner[0]} is no length")
-        return inner[0]
-    return sum(map(_count, inner))
 
 
 def _lookups(described: dict[str, Any], inputs: int, leaves: Sequence[Value]) -> list[Lookup]:

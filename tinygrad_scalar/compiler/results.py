@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -97,15 +96,3 @@ def singles(numbers: Sequence[float]) -> list[Any]:
     import numpy as np
 
     return list(quietly(np.array(numbers, float).astype, np.float32))
-
-
-def rounded(numbers: Sequence[float]) -> list[float]:
-    """Numbers as float32 has them."""
-    pattern = f"{len(numbers)}f"
-    try:
-        return list(struct.unpack(pattern, struct.pack(pattern, *numbers)))
-    except OverflowError:
-        limit = 3.4028235677973366e38  # half a unit above the largest float32
-        return rounded(
-            [x if abs(x) < limit else float("inf") * (1 if x > 0 else -1) for x in numbers]
-        )

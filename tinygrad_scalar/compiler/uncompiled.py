@@ -167,7 +167,7 @@ def _derivatives(flat: Flat, request: Request, x: list[float], undefined: Policy
 
 def _backward(flat: Flat, path: Path, x: Sequence[float], undefined: Policy) -> list[float]:
     """The value and its gradient for the leaves that the path closes over."""
-    asked = [*path.leaves, *path.complete_values(x)[path.inputs :]]
+    asked = [*path.leaves, *path.looked_up_at(x)]
     context.runs += 1
     started = context.runs
     y = flat(list(map(Value, x)))

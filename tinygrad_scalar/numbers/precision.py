@@ -14,6 +14,8 @@ in after its module was loaded.
 
 from __future__ import annotations
 
+import math
+import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
@@ -95,6 +97,18 @@ def _foreign(x: object) -> Number | None:
             return float(x)
     mpmath = sys.modules.get("mpmath")
     return x if mpmath is not None and isinstance(x, mpmath.mpf) else None
+
+
+def as_single(x: float) -> float:
+    """The number that 32 bits hold; ±inf beyond the largest.
+
+    >>> as_single(0.1), as_single(-1e39)
+    (0.10000000149011612, -inf)
+    """
+    try:
+        return struct.unpack("f", struct.pack("f", x))[0]  # type: ignore[no-any-return]
+    except OverflowError:
+        return math.copysign(math.inf, x)
 
 
 def evaluate(

@@ -2,7 +2,6 @@
 
 | module | what it does |
 |---|---|
-| `expressions` | a row as an expression of C, a number as a literal |
 | `body` | a program as statements, its loops rolled up again |
 | `cuda` | a path as a CUDA kernel, for the outputs or for their sums |
 | `device` | the door to CuPy |

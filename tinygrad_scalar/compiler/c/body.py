@@ -6,12 +6,12 @@ of its own. Nothing is reassociated.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Sequence
 from typing import Any
 
-from tinygrad_scalar.compiler.c.expressions import CUDA, NATIVE, expression, literal
 from tinygrad_scalar.compiler.ir.lower import lowered
-from tinygrad_scalar.compiler.ir.memory import HELD, TABLE, TAKE, length_of, pairs_of
+from tinygrad_scalar.compiler.ir.memory import HELD, MEMORY, TABLE, TAKE, length_of, pairs_of
 from tinygrad_scalar.compiler.ir.program import Program, pruned
 from tinygrad_scalar.compiler.ir.reroll import (
     Loop,
@@ -25,18 +25,23 @@ from tinygrad_scalar.compiler.ir.reroll import (
 from tinygrad_scalar.compiler.ir.schedule import last_guard, scheduled
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
+    EVERY_ROW,
     GUARDS,
     HOLDS,
     INPUT,
+    LOAD,
     MARKERS,
     PARAMETER,
     Tape,
     TraceError,
 )
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.numbers.precision import as_single
 
 SHORTEST = 48  # lines that are worth a loop here: a compiler unrolls it again where that is better
 ALL = 2**62  # lines: straight stretches are not cut
+NATIVE = frozenset((*(row for row in EVERY_ROW if row.c), *MEMORY, LOAD, *GUARDS))
+CUDA = frozenset((*(row for row in EVERY_ROW if row.cuda), *MEMORY, LOAD, *GUARDS))
 
 
 class NoFormulaError(TraceError):
@@ -321,6 +326,30 @@ class Body(Rolled):
             times = "i" if step == 1 else f"{step} * i"
             return f"{first} + {times}" if first else times
         return f"{self._table('int', ', '.join(map(str, numbers)), len(numbers))}[i]"
+
+
+def expression(pattern: str, operands: Sequence[str]) -> str:
+    """What the row's `c` or `cuda` makes of operands that are written already.
+
+    >>> expression("{0} + {1}", ["u1", "x[2]"]), expression("exp", ["u1"])
+    ('u1 + x[2]', 'exp(u1)')
+    """
+    return pattern.format(*operands) if "{" in pattern else f"{pattern}({', '.join(operands)})"
+
+
+def literal(number: float, real: str = "double") -> str:
+    """A number as C reads it, to the bit; NaN and infinity by the names of <math.h>.
+
+    >>> literal(0.1), literal(-2.0), literal(float("inf")), literal(0.1, "float")
+    ('0.1', '(-2.0)', '(INFINITY)', '0.10000000149011612f')
+    """
+    if real == "float":
+        number = as_single(number)
+    if not math.isfinite(number):
+        name = "NAN" if math.isnan(number) else "INFINITY" if number > 0 else "-INFINITY"
+        return f"((float){name})" if real == "float" else f"({name})"
+    text = f"{number!r}f" if real == "float" else repr(number)
+    return f"({text})" if text[0] == "-" else text
 
 
 def _without_dead_lines(program: Program) -> Program:

@@ -59,15 +59,12 @@ def beside(x: Any) -> Iterator[None]:
     """On the device of an array, and on the stream that its library works on there."""
     import cupy
 
-    number = int(x.__dlpack_device__()[1])
+    number, stream = int(x.__dlpack_device__()[1]), contextlib.nullcontext()
     torch = sys.modules.get("torch")
-    with cupy.cuda.Device(number):
-        if torch is not None and isinstance(x, torch.Tensor):
-            stream = torch.cuda.current_stream(number).cuda_stream
-            with cupy.cuda.ExternalStream(stream, number):
-                yield
-        else:
-            yield
+    if torch is not None and isinstance(x, torch.Tensor):
+        stream = cupy.cuda.ExternalStream(torch.cuda.current_stream(number).cuda_stream, number)
+    with cupy.cuda.Device(number), stream:
+        yield
 
 
 def taken(x: Any, dtype: str) -> Any:

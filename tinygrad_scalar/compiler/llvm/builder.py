@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from tinygrad_scalar.compiler.ir.memory import MEMORY
 from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.numbers.precision import as_single
 
 NATIVE = frozenset((*(row for row in EVERY_ROW if row.llvm), *MEMORY, *GUARDS))
 BINARY = {row: row.llvm for row in EVERY_ROW if row.llvm in ("fadd", "fsub", "fmul", "fdiv")}
@@ -55,7 +56,7 @@ class Assembly:
     def plain_literal(self, number: float) -> str:
         """A constant by its bits."""
         if self.t == "float":
-            number = _as_float32(number)
+            number = as_single(number)
         return f"0x{struct.unpack('>Q', struct.pack('>d', number))[0]:016X}"
 
     def truth_literal(self, truth: bool) -> str:
@@ -242,10 +243,3 @@ class Assembly:
 
 def _given(kind: str, x: Sequence[str]) -> str:
     return ", ".join([f"{kind} {name}" for name in x])
-
-
-def _as_float32(number: float) -> float:
-    try:
-        return struct.unpack("f", struct.pack("f", number))[0]  # type: ignore[no-any-return]
-    except OverflowError:
-        return float("inf") if number > 0 else float("-inf")
