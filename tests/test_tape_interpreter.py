@@ -143,9 +143,26 @@ def many_long_rows(x):
     return tg.sum(state)
 
 
+def matrices(x):
+    """Products of rows and a vector of many lengths, in pieces, and with themselves."""
+    state, count = [0.3 + 0.1 * y for y in x], len(x)
+    for width in (8, 9, 16, 23):
+        rows = [[x[(i * width + k) % count] for k in range(width)] for i in range(7)]
+        vector = [*state[3:], *(0.5 * y for y in state), 1.0, *state * 8][:width]
+        state += [tg.dot(row, vector) for row in rows]
+        state += [tg.dot(vector, row) for row in rows[:3]]
+        pair = state[:width], state[1 : width + 1]  # which overlap
+        state.append(tg.dot(vector, vector) + tg.dot(*pair))
+        for _ in range(5):  # each row holds the result before
+            state.append(0.1 * tg.dot(state[-width:], vector))
+            state.append(tg.dot(state[-width:], vector))
+        state = [tg.tanh(y) for y in state]
+    return tg.sum(state)
+
+
 FUNCTIONS = (
     neighbours, recurrence, nested, shared, every_other, long_rows, powers, selections, switching,
-    many_long_rows,
+    many_long_rows, matrices,
 )  # fmt: skip
 
 

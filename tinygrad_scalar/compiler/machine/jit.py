@@ -31,20 +31,32 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
     return outcome.result()
 
 
-def loop(body: str, *, carried: str = "", last: str = "body") -> str:
+def loop(
+    body: str,
+    *,
+    k: str = "",
+    n: str = "%n",
+    before: str = "entry",
+    start: int | str = 0,
+    step: int = 1,
+    carried: str = "",
+    last: str = "body",
+) -> str:
     """The text of a loop of %k from 0 to below %n, behind the block `entry`; `done` begins.
 
-    `carried` are further phis, `last` is the block that the body ends in.
+    `carried` are further phis, `last` is the block that the body ends in. A loop in another one has
+    a counter and blocks of a name of its own: %j, `j.body`, `j.done`.
     """
-    return f"""  br label %loop
-loop:
-  %k = phi i64 [ 0, %entry ], [ %next, %{last} ]
-{carried}  %more = icmp slt i64 %k, %n
-  br i1 %more, label %body, label %done
-body:
-{body}  %next = add i64 %k, 1
-  br label %loop
-done:
+    own, counter = (f"{k}.", k) if k else ("", "k")
+    return f"""  br label %{own}loop
+{own}loop:
+  %{counter} = phi i64 [ {start}, %{before} ], [ %{own}next, %{last} ]
+{carried}  %{own}more = icmp slt i64 %{counter}, {n}
+  br i1 %{own}more, label %{own}body, label %{own}done
+{own}body:
+{body}  %{own}next = add i64 %{counter}, {step}
+  br label %{own}loop
+{own}done:
 """
 
 

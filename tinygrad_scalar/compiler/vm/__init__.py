@@ -3,6 +3,7 @@
 | module | what it does |
 |---|---|
 | `operations` | a large trace as arrays, its memory; its stretches that repeat |
-| `superinstructions`, `bytecode` | a few operations as one; what runs when |
+| `superinstructions`, `reductions` | a few operations as one; sums and products of any length |
+| `bytecode` | what runs when |
 | `kernel` | what runs it all |
 """

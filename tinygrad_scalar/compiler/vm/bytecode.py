@@ -28,6 +28,7 @@ from tinygrad_scalar.compiler.vm.operations import (
     sources,
     uniform,
 )
+from tinygrad_scalar.compiler.vm.reductions import DOT, NAMES, SUM, dots
 from tinygrad_scalar.compiler.vm.superinstructions import (
     INSIDE,
     NUMBER,
@@ -42,7 +43,6 @@ from tinygrad_scalar.core.primitive import Primitive
 LONGEST = 2048  # operations of a superinstruction
 LARGEST = 1024  # operands of a row that is neither a sum nor a product
 FEW = 15  # operands to an instruction that make a stream as fast as lines written out
-SUM = 0  # the body of sums of any length
 
 
 class Stream:
@@ -62,8 +62,8 @@ class Stream:
         self.code, self.trace = code, operations(code, wanted, sizes[0])
         if any(row.joint is not None or row is SCATTER for row in self.trace.rows):
             raise Unsupported
-        # what makes each body, once it is clear that the stream is run; the sum is there already
-        self.bodies: list[Callable[[], Superinstruction] | None] = [None]
+        # what makes each body, once it is clear that the stream is run; sums are there already
+        self.bodies: list[Callable[[], Superinstruction] | None] = [None] * len(NAMES)
         self._known: dict[Any, int] = {}
         self.pattern = patterns(self.trace)
         runs = self._runs()
@@ -78,6 +78,7 @@ class Stream:
         self._singles(runs)
         for run in runs:
             self._run(run)
+        self._dots()
         for operation in np.flatnonzero(self.pattern < 0).tolist():
             self._wide(operation)
         order = np.argsort(np.concatenate(self._starts), kind="stable")
@@ -232,25 +233,30 @@ class Stream:
             self._add(operation, SUM, len(x), np.append(x, total))
             body = self._row(tape.DIV, (True, False), float(len(x)))
             self._add(operation, body, 1, np.array([total[0], 0, own]))
-        elif row is tape.DOT:
-            half = len(x) // 2
-            products = fresh(half)
-            self._products(operation, x[:half], x[half:], products)
-            self._add(operation, SUM, half, np.append(products, own))
         elif row is tape.PROD:
             products = np.append(fresh(len(x) - 2), own)
-            self._products(operation, np.append(x[0], products[:-1]), x[1:], products)
-        elif row is TABLE:
-            return  # a list of cells, see `_list_tables`
+            body, factors = self._row(tape.MUL, (True, True)), np.append(x[0], products[:-1])
+            self._add(operation, body, len(x) - 1, np.stack([factors, x[1:], products], axis=1))
+        elif row in (TABLE, tape.DOT):
+            return  # a list of cells, see `_list_tables`; and see `_dots`
         elif len(x) <= LARGEST:
             body = self._row(row, (~self.trace.passive[lines]).tolist())
             self._add(operation, body, 1, np.append(x, own))
         else:
             raise Unsupported
 
-    def _products(self, operation: int, a: Array, b: Array, results: Array) -> None:
-        body = self._row(tape.MUL, (True, True))
-        self._add(operation, body, len(a), np.stack([a, b, results], axis=1))
+    def _dots(self) -> None:
+        """Dot products, by where their operands begin."""
+        trace, cell = self.trace, self.cells.of_line
+        if tape.DOT not in trace.rows:
+            return
+        found = np.flatnonzero((self.pattern < 0) & (trace.row == trace.rows.index(tape.DOT)))
+        counts = np.diff(trace.start)[found]
+        for count in np.unique(counts).tolist():
+            alike = found[counts == count]
+            operands = trace.operands[trace.start[alike][:, None] + np.arange(count)]
+            for start, several, table in dots(alike, cell[operands], cell[trace.line[alike]]):
+                self._add(start, DOT, several, table)
 
 
 def _same(read: Array, k: int, column: int) -> bool:

@@ -20,37 +20,18 @@ from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.kernel import Callbacks, Kernel
 from tinygrad_scalar.compiler.machine.jit import Module, loop, machine
 from tinygrad_scalar.compiler.machine.workspace import address
+from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream
 from tinygrad_scalar.compiler.vm.operations import Wanted
-from tinygrad_scalar.compiler.vm.superinstructions import ARGUMENTS, Superinstruction, SweepWriter
+from tinygrad_scalar.compiler.vm.reductions import cell, function
+from tinygrad_scalar.compiler.vm.superinstructions import Superinstruction, SweepWriter
 
-SUMS = ("sum_forward", "sum_reverse")
 _POINT = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
-
-
-def _cell(name: str, base: str, indices: str, k: str) -> str:
-    """The place of a number whose index stands in an array of indices."""
-    return f"""  %{name}.place = getelementptr i32, ptr {indices}, i64 {k}
-  %{name}.index = load i32, ptr %{name}.place
-  %{name}.wide = zext i32 %{name}.index to i64
-  %{name} = getelementptr double, ptr {base}, i64 %{name}.wide
-"""
-
-
-def _function(header: str, *text: str) -> str:
-    return f"define void {header} nounwind {{\nentry:\n{''.join(text)}  ret void\n}}\n"
 
 
 @functools.cache
 def shared() -> Module:
-    """The machine code for all traces: `drive`, and the instruction for sums, both ways."""
-    add = f"""{_cell("cell", "%v", "%t", "%k")}  %term = load double, ptr %cell
-  %total = fadd double %sum, %term
-"""
-    spread = f"""{_cell("cell", "%a", "%t", "%k")}  %before = load double, ptr %cell
-  %after = fadd double %before, %slope
-  store double %after, ptr %cell
-"""
+    """The machine code for all traces: `drive`, and the instructions for sums."""
     run = """  %place = getelementptr [3 x i64], ptr %stream, i64 %k
   %kind = load i64, ptr %place
   %second = getelementptr i64, ptr %place, i64 1
@@ -62,31 +43,18 @@ def shared() -> Module:
   %indices = getelementptr i32, ptr %table, i64 %offset
   call void %function(ptr %indices, i64 %iterations, ptr %v, ptr %a, ptr %s, ptr %m)
 """
-    copy = f"""{_cell("cell", "%from", "%indices", "%k")}  %number = load double, ptr %cell
+    copy = f"""{cell("from.place", "%from", "%k")}  %number = load double, ptr %from.place
   %end = getelementptr double, ptr %to, i64 %k
   store double %number, ptr %end
 """
-    start = "  %sum = phi double [ -0.0, %entry ], [ %total, %body ]\n"
     texts = [
-        # the indices of the terms, and then of the result
-        _function(
-            f"@sum_forward({ARGUMENTS})",
-            loop(add, carried=start),
-            _cell("result", "%v", "%t", "%n"),
-            "  store double %sum, ptr %result\n",
-        ),
-        _function(
-            f"@sum_reverse({ARGUMENTS})",
-            _cell("result", "%a", "%t", "%n"),
-            "  %slope = load double, ptr %result\n",
-            loop(spread),
-        ),
-        _function(
+        reductions.functions(),
+        function(
             "@sweep(ptr %stream, i64 %n, ptr %functions, ptr %table, "
             "ptr %v, ptr %a, ptr %s, ptr %m)",
             loop(run),
         ),
-        _function("@gather(ptr %indices, i64 %n, ptr %from, ptr %to)", loop(copy)),
+        function("@gather(ptr %t, i64 %n, ptr %from, ptr %to)", loop(copy)),
         _drive(),
     ]
     return Module("\n".join(texts), 0)
@@ -206,9 +174,11 @@ class Interpreter(Kernel):
         host = machine()
         target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
         texts, declared = list[str](), dict[str, str]()
-        sums = [_at(shared(), name) for name in SUMS]
-        names = {False: sums[:1], True: sums[1:]}
-        for number, body in enumerate(bodies, start=1):
+        names = {
+            backwards: [_at(shared(), pair[backwards]) for pair in reductions.NAMES]
+            for backwards in (False, True)
+        }
+        for number, body in enumerate(bodies, start=len(reductions.NAMES)):
             for backwards, known in names.items():
                 if backwards and (body.reverse is None or self.loss is None):
                     known.append("null")

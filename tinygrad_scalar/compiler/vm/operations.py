@@ -97,6 +97,7 @@ def patterns(trace: Operations) -> Array:
     for kind in SUMS.intersection(trace.rows):  # of many lengths each would have code of its own
         long = (trace.row == trace.rows.index(kind)) & (count > LENGTHS)
         wide |= long & (len(np.unique(count[long])) > LENGTHS)
+    wide |= _side_by_side(trace, count)
     which = np.flatnonzero(~wide)
     for k in range(WIDEST):
         which = which[count[which] > k]
@@ -113,6 +114,19 @@ def patterns(trace: Operations) -> Array:
             numbers[power[np.isin(exponents, lines[values == exponent])]] += k << _FORM
     numbers[wide] = -1 - np.flatnonzero(wide)
     return numbers
+
+
+def _side_by_side(trace: Operations, count: Array) -> Array:
+    """Dot products whose operands stand in step: an instruction of their own is better."""
+    found = np.zeros(len(count), bool)
+    if DOT not in trace.rows:
+        return found
+    which = np.flatnonzero((trace.row == trace.rows.index(DOT)) & (count >= 2 * LENGTHS))
+    for size in np.unique(count[which]).tolist():
+        alike = which[count[which] == size]
+        steps = np.diff(trace.operands[trace.start[alike][:, None] + np.arange(size)], axis=1)
+        found[alike] = 4 * (steps[:, 1:] != steps[:, :-1]).sum(axis=1) <= size
+    return found
 
 
 def exponent_of(code: Sequence[Line], row: Primitive, operands: Sequence[int]) -> float | None:

@@ -1,0 +1,208 @@
+"""Sums and dot products of any length as instructions: their indices, and their machine code.
+
+The operands of a dot product mostly stand side by side in memory, the row of a matrix, the numbers
+of a layer: they are told by where they begin, in as many parts as it takes. Gradients are added to
+several cells at once, each by itself; values are added up strictly from left to right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from tinygrad_scalar.compiler.machine.jit import loop
+from tinygrad_scalar.compiler.vm.operations import Array
+from tinygrad_scalar.compiler.vm.superinstructions import ARGUMENTS
+
+# Their bodies, by number, and the functions that are these, forwards and backwards.
+SUM, DOT = 0, 1
+LANES, ROWS = 8, 4  # numbers that gradients are added to at once; dot products at once
+NAMES = (("sum_forward", "sum_reverse"), ("dot_forward", "dot_reverse"))
+
+
+def dots(operations: Array, cells: Array, results: Array) -> Iterator[tuple[int, int, Array]]:
+    """Instructions for dot products of one length: the first operation, how many, their indices.
+
+    `cells` has a row for each, first operand before second. Those that follow each other, share an
+    operand and are cut in parts alike share an instruction, unless one reads another: a matrix by
+    a vector. The indices are the number of parts, for each its length and where the shared operand
+    begins, and then by rows the result, and where the other operand begins in each part.
+    """
+    half = cells.shape[1] // 2
+    first, second = cells[:, :half], cells[:, half:]
+    if len(cells) > 1 and (first[1:] == first[:-1]).all(axis=1).sum() * 2 > len(cells):
+        first, second = second, first
+    cuts = (np.diff(first) != 1) | (np.diff(second) != 1)
+    alike = (cuts[1:] == cuts[:-1]).all(axis=1) & (second[1:] == second[:-1]).all(axis=1)
+    alike &= np.diff(operations) == 1
+    for a, b in pairwise([0, *(np.flatnonzero(~alike) + 1).tolist(), len(operations)]):
+        starts = np.append(0, cuts[a].nonzero()[0] + 1)
+        parts = np.stack([np.diff(np.append(starts, half)), second[a, starts]], axis=1)
+        head = np.append(len(starts), parts)
+        rows = np.column_stack([results[a:b], first[a:b, starts]])
+        if np.isin(results[a:b], cells[a:b]).any():
+            for k, row in enumerate(rows, a):
+                yield int(operations[k]), 1, np.append(head, row)
+        else:
+            yield int(operations[a]), b - a, np.append(head, rows)
+
+
+def functions() -> str:
+    """The machine code."""
+    return "\n".join([
+        function(  # the indices of the terms, and then of the result
+            f"@sum_forward({ARGUMENTS})",
+            loop(
+                f"{cell('place', '%v', '%k')}  %term = load double, ptr %place\n"
+                "  %total = fadd double %sum, %term\n",
+                carried="  %sum = phi double [ -0.0, %entry ], [ %total, %body ]\n",
+            ),
+            cell("result", "%v", "%n"),
+            "  store double %sum, ptr %result\n",
+        ),
+        function(
+            f"@sum_reverse({ARGUMENTS})",
+            cell("result", "%a", "%n"),
+            "  %slope = load double, ptr %result\n",
+            loop(cell("place", "%a", "%k") + _add_to("%place", "double", "%slope")),
+        ),
+        function(f"@dot_forward({ARGUMENTS})", _HEAD, _values()),
+        function(f"@dot_reverse({ARGUMENTS})", _HEAD, _gradients()),
+    ])  # fmt: skip
+
+
+def function(header: str, *text: str) -> str:
+    """The text of a function that gives nothing."""
+    return f"define void {header} nounwind {{\nentry:\n{''.join(text)}  ret void\n}}"
+
+
+def cell(name: str, base: str, k: int | str, indices: str = "%t") -> str:
+    """The place of a number whose index stands in an array of indices."""
+    index = _index(f"{name}.index", k, indices)
+    return f"{index}  %{name} = getelementptr double, ptr {base}, i64 %{name}.index\n"
+
+
+def _index(name: str, k: int | str, indices: str = "%t") -> str:
+    return f"""  %{name}.at = getelementptr i32, ptr {indices}, i64 {k}
+  %{name}.short = load i32, ptr %{name}.at
+  %{name} = zext i32 %{name}.short to i64
+"""
+
+
+def _add_to(place: str, kind: str, term: str) -> str:
+    return f"""  {place}.before = load {kind}, ptr {place}, align 8
+  {place}.after = fadd {kind} {place}.before, {term}
+  store {kind} {place}.after, ptr {place}, align 8
+"""
+
+
+# Of dot products: the number of parts, where the rows begin, and how many indices one has.
+_HEAD = f"""{_index("parts", 0)}  %told = mul i64 %parts, 2
+  %head = add i64 %told, 1
+  %first = getelementptr i32, ptr %t, i64 %head
+  %stride = add i64 %parts, 1
+"""
+_ROW = """  %{0}.skipped = mul i64 {1}, %stride
+  %{0}.row = getelementptr i32, ptr %first, i64 %{0}.skipped
+"""
+
+
+def _part(name: str, p: str) -> str:
+    """The length of a part, and where the shared operand begins."""
+    place = f"  %{name}.part = getelementptr [2 x i32], ptr %t, i64 %{p}\n"
+    length = _index(f"{name}.length", 1, f"%{name}.part")
+    return f"{place}{length}{_index(f'{name}.shared', 2, f'%{name}.part')}"
+
+
+def _own(name: str, p: str) -> str:
+    """Where the other operand of a row begins there."""
+    return f"  %{name}.at = add i64 %{p}, 1\n" + _index(
+        f"{name}.own", f"%{name}.at", f"%{name}.row"
+    )
+
+
+def _values() -> str:
+    """Several rows at once while there are as many, each from left to right."""
+    several = _rows("r", ROWS, n="%groups", before="entry", start=0)
+    alone = _rows("q", 1, n="%n", before="r.done", start="%groups")
+    return f"  %groups = and i64 %n, {-ROWS}\n{several}{alone}"
+
+
+def _rows(r: str, count: int, *, n: str, before: str, start: int | str) -> str:
+    """A loop over rows, so many in an iteration."""
+    p, j, each = f"{r}.p", f"{r}.j", range(count)
+    row, part, term, parts, terms, results = "", "", "", "", "", ""
+    for i in each:
+        name = f"{r}{i}"
+        row += f"  %{name} = add i64 %{r}, {i}\n{_ROW.format(name, f'%{name}')}"
+        part += f"{_own(name, p)}  %{name}.x = getelementptr double, ptr %v, i64 %{name}.own\n"
+        term += f"""  %{name}.place = getelementptr double, ptr %{name}.x, i64 %{j}
+  %{name}.number = load double, ptr %{name}.place
+  %{name}.product = fmul double %{name}.number, %{r}.number
+  %{name}.total = fadd double %{name}.sum, %{name}.product
+"""
+        parts += f"  %{name}.before = phi double [ -0.0, %{r}.body ], [ %{name}.sum, %{j}.done ]\n"
+        terms += (
+            f"  %{name}.sum = phi double [ %{name}.before, %{p}.body ], "
+            f"[ %{name}.total, %{j}.body ]\n"
+        )
+        results += cell(f"{name}.result", "%v", 0, f"%{name}.row")
+        results += f"  store double %{name}.before, ptr %{name}.result\n"
+    shared = f"""  %{r}.place = getelementptr double, ptr %{r}.y, i64 %{j}
+  %{r}.number = load double, ptr %{r}.place
+"""
+    inner = loop(
+        shared + term,
+        k=j, n=f"%{r}.length", before=f"{p}.body", carried=terms, last=f"{j}.body",
+    )  # fmt: skip
+    begin = f"{_part(r, p)}{part}  %{r}.y = getelementptr double, ptr %v, i64 %{r}.shared\n"
+    middle = loop(
+        begin + inner, k=p, n="%parts", before=f"{r}.body", carried=parts, last=f"{j}.done"
+    )
+    return loop(
+        row + middle + results, k=r, n=n, before=before, start=start, step=count, last=f"{p}.done"
+    )
+
+
+def _gradients() -> str:
+    """Column by column, several at once: those of the shared operand are added up over the rows."""
+    wide = loop(
+        _column(f"<{LANES} x double>", "i", "r"),
+        k="i", n="%whole", before="p.body", step=LANES, last="r.done",
+    )  # fmt: skip
+    narrow = loop(
+        _column("double", "j", "q"),
+        k="j", n="%p.length", before="i.done", start="%whole", last="q.done",
+    )  # fmt: skip
+    part = f"{_part('p', 'p')}  %whole = and i64 %p.length, {-LANES}\n{wide}{narrow}"
+    return f"  %end = sub i64 %n, 1\n{loop(part, k='p', n='%parts', last='j.done')}"
+
+
+def _column(kind: str, j: str, r: str) -> str:
+    """The columns of a part from one on; the rows in reverse, as their operations are."""
+    slope = f"%{r}.slope"
+    if kind != "double":
+        slope = f"%{r}.slopes"
+    spread = f"""  %{r}.one = insertelement {kind} poison, double %{r}.slope, i64 0
+  %{r}.slopes = shufflevector {kind} %{r}.one, {kind} poison, <{LANES} x i32> zeroinitializer
+"""
+    row = f"""  %{r}.k = sub i64 %end, %{r}
+{_ROW.format(r, f"%{r}.k")}{cell(f"{r}.result", "%a", 0, f"%{r}.row")}{_own(r, "p")}\
+  %{r}.slope = load double, ptr %{r}.result
+{"" if kind == "double" else spread}  %{r}.place = add i64 %{r}.own, %{j}
+  %{r}.x = getelementptr double, ptr %v, i64 %{r}.place
+  %{r}.number = load {kind}, ptr %{r}.x, align 8
+  %{r}.term = fmul {kind} %{r}.number, {slope}
+  %{r}.total = fadd {kind} %{r}.sum, %{r}.term
+  %{r}.other = fmul {kind} %{j}.number, {slope}
+  %{r}.dx = getelementptr double, ptr %a, i64 %{r}.place
+{_add_to(f"%{r}.dx", kind, f"%{r}.other")}"""
+    sums = f"  %{r}.sum = phi {kind} [ zeroinitializer, %{j}.body ], [ %{r}.total, %{r}.body ]\n"
+    return f"""  %{j}.place = add i64 %p.shared, %{j}
+  %{j}.y = getelementptr double, ptr %v, i64 %{j}.place
+  %{j}.number = load {kind}, ptr %{j}.y, align 8
+{loop(row, k=r, before=f"{j}.body", carried=sums, last=f"{r}.body")}\
+  %{j}.dy = getelementptr double, ptr %a, i64 %{j}.place
+{_add_to(f"%{j}.dy", kind, f"%{r}.sum")}"""
