@@ -11,7 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
-from types import MethodType
+from types import MappingProxyType, MethodType
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.core import context
@@ -22,7 +22,6 @@ from tinygrad_scalar.numbers.precision import Number, evaluate, number, uncommon
 
 Rule = Any  # a number (a constant partial), or a function (y, *x) -> partial; see Primitive
 _INFINITY = math.inf
-_NOTHING: Mapping[int, float] = {}
 
 
 class Interval(NamedTuple):
@@ -110,47 +109,45 @@ class Primitive:
 
     __doc__ = Docstring(__doc__)
     __signature__ = Signature()
-    __slots__ = (
-        "__qualname__",
-        "arity",
-        "array",
-        "at_zero",
-        "c",
-        "choice",
-        "cuda",
-        "defaults",
-        "derivatives",
-        "digits",
-        "doc",
-        "domain",
-        "formula",
-        "forward",
-        "index",
-        "joint",
-        "kinks",
-        "latex",
-        "limit",
-        "llvm",
-        "mpmath",
-        "name",
-        "numpy",
-        "opaque",
-        "operator",
-        "paired",
-        "partials",
-        "precedence",
-        "public",
-        "pulls",
-        "python",
-        "scale",
-        "scipy",
-        "spreading",
-        "subgradient",
-        "symbol",
-        "templates",
-        "total",
-        "whole",
-    )
+
+    name: str
+    forward: Callable[..., Any]
+    formula: Callable[..., Any] | None = None
+    partials: tuple[Rule, ...]
+    pulls: tuple[Callable[..., Any] | None, ...]
+    arity: int | None
+    domain: tuple[Interval, ...]
+    kinks: Callable[..., bool]
+    subgradient: tuple[float, ...]
+    limit: Callable[..., Number] | None = None
+    total: bool = False
+    spreading: int = 0
+    digits: float = 14
+    scale: Callable[..., float] = staticmethod(lambda *_: 0.0)
+    operator: str = ""
+    choice: bool = False
+    paired: bool = False
+    at_zero: Mapping[int, float] = MappingProxyType({})
+    public: bool = False
+    opaque: bool = False
+    mpmath: str | Callable[..., Any]
+    whole: Sequence[int] = ()
+    c: str = ""
+    cuda: str
+    array: str
+    llvm: str
+    python: str = ""
+    scipy: str = ""
+    numpy: Sequence[str] = ()
+    symbol: str
+    latex: str
+    precedence: float = 9
+    defaults: tuple[float, ...] = ()
+    doc: str = ""
+    derivatives: Sequence[str] = ()
+    joint: Joint | None = None  # the operation with several outputs this is one of
+    index = 0
+    templates: Any = None  # what the tape made of the partials, with these
 
     def __init__(
         self,
@@ -159,64 +156,32 @@ class Primitive:
         partials: Sequence[Rule],
         *,
         arity: int | None,
-        formula: Callable[..., Any] | None = None,
         pull: Callable[..., Any] | Sequence[Callable[..., Any] | None] | None = None,
         domain: Interval | Sequence[Interval] | None = None,
         kinks: Callable[..., bool] | Sequence[float] = (),
         subgradient: Sequence[float] | None = None,
-        whole: Sequence[int] = (),
-        symbol: str | None = None,
-        latex: str | None = None,
-        c: str = "",
-        cuda: str | None = None,
-        llvm: str | None = None,
-        array: str | None = None,
-        python: str = "",
-        scipy: str = "",
-        numpy: Sequence[str] = (),
-        precedence: float = 9,
-        limit: Callable[..., Number] | None = None,
-        mpmath: str | Callable[..., Any] | None = None,
-        defaults: Sequence[float] = (),
-        operator: str = "",
-        public: bool = False,
-        choice: bool = False,
-        paired: bool = False,
-        at_zero: Mapping[int, float] = _NOTHING,
-        opaque: bool = False,
-        total: bool = False,
-        spreading: int = 0,
-        doc: str = "",
-        derivatives: Sequence[str] = (),
-        digits: float = 14,
-        scale: Callable[..., float] = lambda *_: 0.0,
+        **about: Any,
     ) -> None:
-        self.name, self.forward, self.partials, self.arity = name, forward, tuple(partials), arity
-        self.__qualname__ = name
-        self.formula, self.doc, self.derivatives = formula, doc, tuple(derivatives)
+        if unknown := about.keys() - Primitive.__annotations__.keys():
+            raise TypeError(f"primitive {name!r}: a row says nothing of {', '.join(unknown)}")
+        c, places = about.get("c", ""), arity or 1
         if pull is None or callable(pull):
-            pull = (pull,) * len(self.partials)
-        self.pulls: tuple[Callable[..., Any] | None, ...] = tuple(pull)
+            pull = (pull,) * len(partials)
         if domain is None or isinstance(domain, Interval):
-            domain = (domain or REAL,) * (arity or 1)
-        self.domain: tuple[Interval, ...] = tuple(domain)
-        self.kinks: Callable[..., bool] = kinks if callable(kinks) else at_points(tuple(kinks))
-        self.subgradient = (0.0,) * (arity or 1) if subgradient is None else tuple(subgradient)
-        self.symbol = symbol if symbol is not None else name
-        self.latex = latex if latex is not None else _latex_call(name, arity)
-        self.c, self.python, self.scipy, self.numpy = c, python, scipy, tuple(numpy)
-        self.cuda, self.array = c if cuda is None else cuda, c if array is None else array
-        self.llvm = c if llvm is None and "{" not in c else llvm or ""
-        self.whole, self.precedence = tuple(whole), precedence
-        self.limit = limit
-        self.mpmath = mpmath if mpmath is not None else name
-        self.defaults = tuple(defaults)
-        self.public, self.opaque, self.total, self.spreading = public, opaque, total, spreading
-        self.digits, self.scale = digits, scale
-        self.operator, self.choice, self.paired, self.at_zero = operator, choice, paired, at_zero
-        self.joint: Joint | None = None  # the operation with several outputs this is one of
-        self.index = 0
-        self.templates: Any = None  # what the tape made of the partials, with these
+            domain = (domain or REAL,) * places
+        derived = {
+            "symbol": name,
+            "latex": _latex_call(name, arity),
+            "mpmath": name,
+            "cuda": c,
+            "array": c,
+            "llvm": "" if "{" in c else c,
+        }
+        vars(self).update(derived, name=name, forward=forward, arity=arity, __qualname__=name)
+        vars(self).update((key, fact) for key, fact in about.items() if fact is not None)
+        self.partials, self.pulls, self.domain = tuple(partials), tuple(pull), tuple(domain)
+        self.kinks = kinks if callable(kinks) else at_points(tuple(kinks))
+        self.subgradient = (0.0,) * places if subgradient is None else tuple(subgradient)
 
     def __call__(self, *operands: Any) -> Any:  # noqa: C901 (one dispatch, quick ways first)
         """The operation on numbers, or on carriers, the one of the highest level deciding how."""
@@ -324,7 +289,7 @@ class Primitive:
 class Joint(Primitive):
     """An operation with several outputs: a row per output, sharing one forward rule."""
 
-    __slots__ = ("outputs",)
+    outputs: tuple[Primitive, ...]
 
     def __init__(
         self, name: str, forward: Callable[..., Any], partials: Sequence[Any], about: dict[str, Any]
@@ -372,9 +337,7 @@ def importable(row: Primitive) -> tuple[Any, ...]:
             if thing is owner:
                 return _imported, (module, name, None if owner is row else row.index)
     if by_value:
-        names = {name for kind in type(row).__mro__ for name in getattr(kind, "__slots__", ())}
-        known = {name: getattr(row, name) for name in names - {"templates"} if hasattr(row, name)}
-        return _blank, (type(row),), (None, known | {"templates": None})
+        return _blank, (type(row),), vars(row) | {"templates": None}
     raise TypeError(
         f"primitive {owner.name!r} cannot be pickled: assign it to a name of an importable module"
     )
