@@ -13,10 +13,12 @@ from itertools import repeat
 from typing import Any
 
 
-def assign(things: Sequence[Any], name: str, values: Iterable[Any]) -> None:
-    """Set an attribute of all things, or of none: slots, and what has no setter of Python's."""
-    put = list(values)
-    deque(map(setattr, things, [name] * len(put), put), maxlen=0)
+def assign(things: Iterable[Any], name: str, values: Iterable[Any]) -> None:
+    """Set an attribute of all things, or of none: slots, and what has no setter of Python's.
+
+    Both are lists, or other iterables that run no code of Python.
+    """
+    deque(map(setattr, things, repeat(name), values), maxlen=0)
 
 
 def put_back(things: Sequence[Any], name: str) -> Iterator[None]:

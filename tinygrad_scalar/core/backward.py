@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import PRODUCTS
+from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import NOTHING, active_nodes, consumers_first, nodes_below
@@ -20,7 +21,6 @@ from tinygrad_scalar.core.sweep import (
     running,
     sweep,
     sweep_inputs,
-    write,
 )
 from tinygrad_scalar.core.undefined import Policy, check_policy, plain
 from tinygrad_scalar.numbers.precision import is_number, like, quietly
@@ -201,7 +201,7 @@ def _write(order: Sequence[Value], found: Sequence[Any], wanted: set[int] | None
         elif wanted is None or id(node) in wanted:
             nodes.append(node)
             numbers.append(added(node, number))
-    write(nodes, numbers)  # once no sum has failed
+    assign(nodes, "grad", numbers)  # once no sum has failed
 
 
 def _counted(table: GradTable) -> GradTable:

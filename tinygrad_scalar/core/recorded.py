@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial as bind
 from itertools import repeat
@@ -12,6 +11,7 @@ from typing import Any, NoReturn
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import Application
 from tinygrad_scalar.core.arithmetic import Arithmetic
+from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import nodes_below
 from tinygrad_scalar.core.pickling import copied, deep_copied, flattened
@@ -78,9 +78,7 @@ class Recorded(Arithmetic):
 
     def zero_grad(self: Any) -> None:
         """Set the gradient of every node below this one, and its own, to 0.0. O(nodes)."""
-        nodes = list(nodes_below(self))
-        # one call of C, so that Ctrl-C comes before it or after it
-        deque(map(setattr, nodes, repeat("grad"), repeat(0.0)), maxlen=0)
+        assign(list(nodes_below(self)), "grad", repeat(0.0))
 
     def detach(self: Any) -> Any:
         """A leaf with the same data: what is computed from it sends no gradient here.

@@ -266,21 +266,23 @@ def received(nodes: Sequence[Value], stamp: int) -> Any:
     return gradients
 
 
-def settle(
-    inner: Sequence[Value],
-    gradients: Any,
-    leaves: Sequence[Value],
-    below: Any,
-) -> None:
+def settle(inner: Sequence[Value], gradients: Any, leaves: Sequence[Value], below: Any) -> None:
     """Write the gradients of inner nodes, and add those of leaves, all of it or none."""
-    node: Any
-    if not _COMPILED:
-        totals = [
-            before + x if type(before := node.grad) is float is type(x) else added(node, x)
-            for node, x in zip(leaves, below, strict=True)
-        ]
-        write(chain(inner, leaves), chain(gradients, totals))
+    if _COMPILED:
+        _settle_doubles(inner, gradients, leaves, below)
         return
+    totals = [
+        before + x if type(before := node.grad) is float is type(x) else added(node, x)
+        for node, x in zip(leaves, below, strict=True)
+    ]
+    # as `at_once.assign`, for which one would leave this file
+    deque(map(setattr, chain(inner, leaves), repeat("grad"), chain(gradients, totals)), maxlen=0)
+
+
+def _settle_doubles(
+    inner: Sequence[Any], gradients: Any, leaves: Sequence[Any], below: Any
+) -> None:
+    """The same in C, where no interrupt comes."""
     others = {}
     for i, node in enumerate(leaves):
         if not float_grad(node):  # type: ignore[name-defined]  # noqa: F821 (in value.pxd)
@@ -292,14 +294,6 @@ def settle(
             node.grad = others[i]
         else:
             add_to_grad(node, below.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
-
-
-def write(nodes: Iterable[Value], numbers: Iterable[Any]) -> None:
-    """Set `.grad` of all of the nodes, or of none.
-
-    Nothing that happens in C alone is interrupted: Ctrl-C comes before it or after it.
-    """
-    deque(map(setattr, nodes, repeat("grad"), numbers), maxlen=0)
 
 
 def added(node: Value, gradient: Any) -> Any:
