@@ -7,7 +7,7 @@ from tinygrad_scalar.core.value cimport Value, add_to_grad, float_grad, set_grad
 
 cdef bint _COMPILED
 cdef object _ADD, _SUB, _MUL, _DIV, _NEG, _POW
-@cython.locals(node=Value, a=Value, b=Value, parent=Value, path=list, branches=list, place=Py_ssize_t)
+@cython.locals(node=Value, a=Value, b=Value, path=list)
 cpdef parents_first(Value output, long long stamp, list inner, list leaves)
 @cython.locals(parent=Value)
 cdef Value _next_inner(object parents, long long stamp, list leaves)

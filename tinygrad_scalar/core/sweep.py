@@ -113,9 +113,8 @@ def _all_finite(numbers: Sequence[float]) -> bool:
 def parents_first(output: Value, stamp: int, inner: list[Value], leaves: list[Value]) -> None:
     """Gather the nodes below `output`, those that were computed after all of their parents.
 
-    Depth first. Along a path that does not branch each node is looked at once, and the path is
-    taken over as it stands. Each gets this sweep's stamp, so that whatever another one left in it
-    means nothing, and a gradient of 0 to start from.
+    Depth first. Each gets this sweep's stamp, so that whatever another one left in it means
+    nothing, and a gradient of 0 to start from.
     """
     output._sweep = stamp
     output._sent = 0.0
@@ -124,51 +123,34 @@ def parents_first(output: Value, stamp: int, inner: list[Value], leaves: list[Va
         return
     found = leaves.append
     done = inner.append
-    path: list[Value] = []  # the nodes from the output down to `node`
+    path: list[Value] = [output]  # down to the node looked at
     push = path.append
-    branches: list[int] = []  # the places there of those with another parent to see
     rest: dict[int, Iterator[Value | None]] = {}  # of nodes of many operands
-    node = output
-    while True:
+    while path:
+        node = path[-1]
         a = node._a
         b = node._b
         if a is not None and a._sweep != stamp:
             a._sweep = stamp
             a._sent = 0.0
-            if a.primitive is None:
-                found(a)
-            else:
-                if b is not None and b._sweep != stamp:
-                    branches.append(len(path))
-                push(node)
-                node = a
+            if a.primitive is not None:
+                push(a)
                 continue
+            found(a)
         if b is not None:
             if b._sweep != stamp:
                 b._sweep = stamp
                 b._sent = 0.0
-                if b.primitive is None:
-                    found(b)
-                else:
-                    push(node)
-                    node = b
+                if b.primitive is not None:
+                    push(b)
                     continue
+                found(b)
         elif a is None:
-            parent = _next_inner(rest.setdefault(id(node), iter(node._rest[2])), stamp, leaves)
-            if parent is not None:
-                branches.append(len(path))
-                push(node)
-                node = parent
+            a = _next_inner(rest.setdefault(id(node), iter(node._rest[2])), stamp, leaves)
+            if a is not None:
+                push(a)
                 continue
-        done(node)
-        if not branches:
-            path.reverse()
-            inner += path
-            return
-        place = branches.pop()
-        while len(path) - 1 > place:
-            done(path.pop())
-        node = path.pop()
+        done(path.pop())
 
 
 def _next_inner(parents: Iterator[Value | None], stamp: int, leaves: list[Value]) -> Value | None:
