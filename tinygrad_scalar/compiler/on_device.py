@@ -161,7 +161,8 @@ def _runs(own: Specialisation, request: Request, batch: Batch, layout: Layout, m
             left = cupy.ones(batch.size, "uint8")
         if left is not None:
             first = cupy.full(1, NOWHERE, "uint64")
-        parameters = cupy.asarray(_numbers(path), batch.dtype)
+        numbers = _numbers(path)
+        parameters = cupy.asarray(numbers, batch.dtype) if numbers else None
         results = made(path)
         key = (request, layout, batch.dtype)
         run = own.once(path, key, _made, path, *key)
@@ -175,10 +176,10 @@ def _runs(own: Specialisation, request: Request, batch: Batch, layout: Layout, m
 
 
 def _numbers(path: Path) -> list[float]:
-    """What the kernel reads as parameters: at least one number."""
+    """What the kernel reads as parameters."""
     if not path.lookups:
-        return list(path.parameters()) or [0.0]
-    return [float(leaf.data) for leaf in path.all_leaves()] or [0.0]
+        return list(path.parameters())
+    return [float(leaf.data) for leaf in path.all_leaves()]
 
 
 def _made(path: Path, request: Request, layout: Layout, dtype: str) -> Any:

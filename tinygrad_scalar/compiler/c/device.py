@@ -104,13 +104,20 @@ def launch(run: Any, size: int, arguments: Sequence[Any]) -> None:
     import cupy
     import numpy as np
 
-    device = cupy.cuda.Device()
-    blocks = min(-(-size // BLOCK), BLOCKS * device.attributes["MultiProcessorCount"])
+    blocks = min(-(-size // BLOCK), BLOCKS * _multiprocessors(cupy.cuda.Device().id))
     run(
         (blocks,),
         (BLOCK,),
         (np.int64(size), *[np.uint64(0) if a is None else a for a in arguments]),
     )
+
+
+@functools.cache
+def _multiprocessors(number: int) -> int:
+    """Of a device, which CuPy asks for all of its attributes each time."""
+    import cupy
+
+    return int(cupy.cuda.Device(number).attributes["MultiProcessorCount"])
 
 
 def room(shape: tuple[int, ...], dtype: str, each: int) -> Any:

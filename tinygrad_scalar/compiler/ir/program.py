@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import compress
 from typing import Any
 
@@ -61,7 +62,7 @@ class Program:
         lines = enumerate(self.code)
         return next((k for k, (row, _) in lines if row not in MARKERS), len(self.code))
 
-    @property
+    @cached_property
     def guards(self) -> bool:
         """Whether the program holds for some points only."""
         return any(row in GUARDS for row, _ in self.code)
