@@ -106,17 +106,6 @@ def kernel(engine: str, program: Program, dtype: str, varying: Sequence[bool] | 
     return PythonKernel(program)
 
 
-def index_kernel(program: Program, *, batch: bool) -> Any:
-    """A kernel for what a table is looked up by, at one point or in batches."""
-    if batch:
-        from tinygrad_scalar.compiler.arrays.kernel import Kernel as NumpyKernel
-
-        return NumpyKernel(program, "float64")
-    from tinygrad_scalar.compiler.python.kernel import Kernel as PythonKernel
-
-    return PythonKernel(program)
-
-
 def interpreter(engine: str, code: Sequence[Line], sizes: tuple[int, int], asked: Any) -> Any:
     """A kernel for one point that need not write out all of a trace; None where another is better.
 

@@ -243,7 +243,7 @@ class Compiled:
         return float(total / size)
 
     def _sharded_by(self, own: Specialisation) -> Sharded:
-        return self._sharded.setdefault(own, Sharded(self, own, "backward"))
+        return self._sharded.setdefault(own, Sharded(own, "backward"))
 
     # ── what was made ─────────────────────────────────────────────────────────────────────────
     @property

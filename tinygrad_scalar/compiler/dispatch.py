@@ -23,6 +23,7 @@ from tinygrad_scalar.core.undefined import Policy, told
 
 SEVERAL = 100  # numbers that NumPy adds up sooner
 MANY = 10_000  # objects that take too long to look through
+Settings = tuple[str, str, int, Policy]  # engine, dtype, max_paths, undefined
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -61,9 +62,10 @@ class Specialisation:
         function: Callable[..., Any] | None,
         call: Call,
         options: dict[str, Any],
-        settings: tuple[str, str, int, Policy],
+        settings: Settings,
     ) -> None:
         self.function, self.options = function, options
+        self.settings = settings
         self.engine, self.dtype, self.max_paths, self.undefined = settings
         self.trees = [argument.tree for argument in call.arguments]
         self.widths = [width_of(key) for key in call.key]  # how many numbers each argument holds

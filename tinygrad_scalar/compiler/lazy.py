@@ -41,11 +41,11 @@ def lazily(compiled: Compiled, mode: str, args: Sequence[Any], options: dict[str
 
     name = getattr(compiled, "__name__", "compile") + ("" if mode == "value" else f".{mode}")
     flat = _chunked([x for arg in args for x in arg] if mode in PAIRS else args, compiled, name)
-    count = len(args[0]) if mode in PAIRS else 0
-    template = _template(compiled, mode, [_empty(x) for x in flat], count, options)
-    size, function = len(_arrays(template)), dask.delayed(_Travelling(compiled), pure=False)
+    method = _Method(compiled, mode, len(args[0]) if mode in PAIRS else 0, options)
+    template = method.template([_empty(x) for x in flat])
+    size, function = len(_arrays(template)), dask.delayed(method, pure=False)
     compute = dask.delayed(_computed, nout=size, pure=False)
-    tasks = [compute(function, mode, each, count, options) for each in _blocks(flat)]
+    tasks = [compute(function, each) for each in _blocks(flat)]
     lengths = next(x for x in flat if is_lazy(x)).chunks[0]
     found = [
         [
@@ -57,47 +57,46 @@ def lazily(compiled: Compiled, mode: str, args: Sequence[Any], options: dict[str
     return _filled(template, map(da.concatenate, found))
 
 
-class _Travelling:
-    """A compiled function on its way to a worker, with the numbers of the leaves closed over."""
+class _Method:
+    """A mode of a compiled function; it travels with the numbers of the leaves closed over.
 
-    def __init__(self, compiled: Compiled) -> None:
-        self.compiled = compiled
+    The first `count` arguments are primals, where the mode takes two tuples.
+    """
+
+    def __init__(self, compiled: Compiled, mode: str, count: int, options: dict[str, Any]) -> None:
+        self.compiled, self.mode, self.count, self.options = compiled, mode, count, options
 
     def __reduce__(self) -> Any:
-        return _Travelling, (with_numbers(self.compiled),)
+        return _Method, (with_numbers(self.compiled), self.mode, self.count, self.options)
+
+    def called(self, flat: list[Any]) -> Any:
+        """What it gives for arguments in a row."""
+        count, compiled = self.count, self.compiled
+        args = (tuple(flat[:count]), tuple(flat[count:])) if self.mode in PAIRS else flat
+        method = compiled if self.mode == "value" else getattr(compiled, self.mode)
+        return method(*args, **self.options)
+
+    def template(self, flat: list[Any]) -> Any:
+        """Empty arrays in the structure of the results, which a trace at ones tells."""
+        primals = flat[: self.count] if self.mode in PAIRS else flat
+        call, own = self.compiled._prepared(primals, self.options)
+        if not own.paths:
+            try:
+                own.traced_at([1.0] * sum(own.widths))
+            except Exception:  # noqa: BLE001 (told when it is computed; until then one number)
+                return self.called(flat)
+        if self.mode not in ("value", "jvp"):
+            return self.called(flat)
+        import numpy as np
+
+        path = own.paths[0]
+        value = returned(path.tree, [np.empty(0, own.dtype) for _ in path.outputs], call)
+        return (value, value) if self.mode == "jvp" else value
 
 
-def _computed(
-    function: _Travelling, mode: str, flat: list[Any], count: int, options: dict[str, Any]
-) -> tuple[Any, ...]:
+def _computed(method: _Method, flat: list[Any]) -> tuple[Any, ...]:
     """The results of one chunk, in a row."""
-    return tuple(_arrays(_called(function.compiled, mode, flat, count, options)))
-
-
-def _called(
-    compiled: Compiled, mode: str, flat: list[Any], count: int, options: dict[str, Any]
-) -> Any:
-    args = (tuple(flat[:count]), tuple(flat[count:])) if mode in PAIRS else flat
-    return (compiled if mode == "value" else getattr(compiled, mode))(*args, **options)
-
-
-def _template(
-    compiled: Compiled, mode: str, flat: list[Any], count: int, options: dict[str, Any]
-) -> Any:
-    """Empty arrays in the structure of the results, which a trace at ones tells."""
-    call, own = compiled._prepared(flat[:count] if mode in PAIRS else flat, options)
-    if not own.paths:
-        try:
-            own.traced_at([1.0] * sum(own.widths))
-        except Exception:  # noqa: BLE001 (told when it is computed; until then it is one number)
-            return _called(compiled, mode, flat, count, options)
-    if mode not in ("value", "jvp"):
-        return _called(compiled, mode, flat, count, options)
-    import numpy as np
-
-    path = own.paths[0]
-    value = returned(path.tree, [np.empty(0, compiled.dtype) for _ in path.outputs], call)
-    return (value, value) if mode == "jvp" else value
+    return tuple(_arrays(method.called(flat)))
 
 
 # ── chunks ────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.backends import engines, index_kernel
+from tinygrad_scalar.compiler.backends import engines, kernel
 from tinygrad_scalar.compiler.constants import arguments_like
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
 from tinygrad_scalar.compiler.ir.memory import MEMORY
@@ -163,7 +163,8 @@ class Path:
         size = next((len(column) for column in full if not isinstance(column, float)), None)
         key = line if size is None else ~line
         if key not in self._indices:
-            self._indices[key] = index_kernel(self.index_program(line), batch=size is not None)
+            varying = None if size is None else ()
+            self._indices[key] = kernel("numpy", self.index_program(line), "float64", varying)
         if size is None:
             return self._indices[key].at_limits(full, self.parameters(), guards=False)[0]
         return self._indices[key].batch(full, self.parameters(), size)[0][0]

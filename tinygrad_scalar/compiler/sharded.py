@@ -11,36 +11,28 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinygrad_scalar.compiler.arguments import Argument, Call
-from tinygrad_scalar.compiler.backends import host_engine
+from tinygrad_scalar.compiler.backends import check_engine
+from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.storage import described_path, named_row, path_described
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.workers import Work
-
-if TYPE_CHECKING:
-    from tinygrad_scalar.compiler.compiled import Compiled
-    from tinygrad_scalar.compiler.dispatch import Specialisation
 
 Run = Callable[[Work, Sequence[tuple[Any, ...]]], list[Any]]
 Sums = tuple[float, list[tuple[Path, Any, Any]]]
 
 
 class Sharded:
-    """The paths of a compiled loss, and how its sums are spread.
+    """The paths of a loss, and how its sums are spread.
 
     `data`, columns of all examples, travel along; else every shard brings its own.
     """
 
-    def __init__(
-        self, compiled: Compiled, own: Specialisation, what: str, data: Any = None
-    ) -> None:
+    def __init__(self, own: Specialisation, what: str, data: Any = None) -> None:
         self.own, self.what, self.data = own, what, data
-        engine = host_engine(compiled.engine)  # the same everywhere, installed or told
-        about = (None, engine, own.dtype, 1, compiled.max_paths, compiled.undefined)
-        self.settings = (type(compiled), about)
         self._sent: tuple[list[Path], Work] | None = None
 
     def sums(self, run: Run, shards: Sequence[Any], first: Callable[[], Sequence[float]]) -> Sums:
@@ -77,7 +69,7 @@ class Sharded:
             for path in paths:
                 path.scalar("backward")
             told = [path_described(path, place, named_row) for path in paths]
-            work = Work(self.what, Shard, told, len(place), self.settings, self.data)
+            work = Work(self.what, Shard, told, len(place), self.own.settings, self.data)
             self._sent = paths, work
         return self._sent[1]
 
@@ -92,22 +84,31 @@ class _UnknownError(Exception):
     """A point is on no path that a worker has."""
 
 
+class _Known(Specialisation):
+    """The paths that came along, and which of them some points are on."""
+
+    known: dict[bytes, int]
+
+    def trace(self, point: Sequence[float]) -> Path:
+        """The path of a point, where that is known."""
+        k = self.known.get(_known_as(point))
+        if k is None:
+            raise _UnknownError(list(point))
+        return self.paths[k]
+
+
 class Shard:
     """What a worker keeps: the paths, around leaves of its own, and perhaps all examples."""
 
     def __init__(
-        self, told: Sequence[dict[str, Any]], count: int, settings: tuple[Any, ...], data: Any
+        self, told: Sequence[dict[str, Any]], count: int, settings: Settings, data: Any
     ) -> None:
-        kind, about = settings  # the class, which imports this module
+        check_engine(settings[0])  # the same everywhere, installed or told
         self.leaves, self.data = [Value(0.0) for _ in range(count)], data
         key = (("list", told[0]["inputs"]),)
-        compiled = kind(None, *about)
-        self.own: Specialisation = compiled._specialise(
-            Call([Argument(key[0], None, ())], key, [], None), {}
-        )
-        self.own.trace = self._traced
+        call = Call([Argument(key[0], None, ())], key, [], None)
+        self.own = _Known(None, call, {}, settings)
         self.own.paths += [described_path(path, key, self.leaves) for path in told]
-        self.settled: dict[bytes, int] = {}
 
     def __call__(
         self, numbers: Sequence[float], shard: Any, settled: dict[bytes, int]
@@ -115,7 +116,7 @@ class Shard:
         """(sums, None) of the points of a shard; (None, the point) where a path is missing."""
         for leaf, number in zip(self.leaves, numbers, strict=True):
             leaf.data = number
-        self.settled = settled
+        self.own.known = settled
         columns = shard if self.data is None else _columns(self.data, shard)
         try:
             total, parts = self.own.sums(columns, _size(columns), 1)
@@ -123,12 +124,6 @@ class Shard:
             return None, unknown.args[0]
         place = {id(path): k for k, path in enumerate(self.own.paths)}
         return (total, _by_path([(place[id(path)], part) for path, *part in parts])), None
-
-    def _traced(self, point: Sequence[float]) -> Path:
-        k = self.settled.get(_known_as(point))
-        if k is None:
-            raise _UnknownError(list(point))
-        return self.own.paths[k]
 
 
 def _known_as(point: Sequence[float]) -> bytes:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tinygrad_scalar.compiler.compiled import Compiled
 
 FORMAT = "tinygrad_scalar compiled 1"
+# The arguments of `Compiled` behind the function, and those that files of before do not tell.
+SETTINGS = ("argnums", "engine", "dtype", "threads", "max_paths", "undefined", "batch")
+LATER = {"undefined": "subgradient", "batch": True}
 _NAMED = {**TABLE, **ROWS, "detach": DETACH, "leaf": LEAF}
 
 
@@ -117,16 +120,12 @@ def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
                     leaves.append(leaf)
             paths.append(path_described(path, numbers))
         structures.append({"key": key[0], "paths": paths})
-    argnums = compiled.argnums
+    settings = dict(zip(SETTINGS, compiled._settings(), strict=True))
+    if isinstance(settings["argnums"], Sequence):
+        settings["argnums"] = list(settings["argnums"])
     return {
         "name": getattr(compiled, "__name__", "function"),
-        "argnums": argnums if argnums is None or isinstance(argnums, int) else list(argnums),
-        "engine": compiled._named,
-        "dtype": compiled.dtype,
-        "threads": compiled.threads,
-        "max_paths": compiled.max_paths,
-        "undefined": compiled.undefined,
-        "batch": compiled.batch,
+        **settings,
         "leaves": [float(leaf.data) for leaf in leaves],
         "structures": structures,
     }
@@ -251,16 +250,7 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
     for position in argnums if isinstance(argnums, list) else [0 if argnums is None else argnums]:
         if type(position) is not int:
             raise ValueError(f"argnums is {argnums!r}")
-    compiled = kind(
-        None,
-        argnums,
-        described["engine"],
-        described["dtype"],
-        described["threads"],
-        described["max_paths"],
-        described.get("undefined", "subgradient"),
-        described.get("batch", True),
-    )
+    compiled = kind(None, *({**LATER, **described}[name] for name in SETTINGS))
     compiled.__name__ = str(described["name"])  # type: ignore[attr-defined]
     for structure in described["structures"]:
         key = _tupled(structure["key"])

@@ -111,7 +111,7 @@ class Compiled:
         from tinygrad_scalar.compiler.sharded import Sharded
 
         call, own = replay.compiled._prepared((replay.X, replay.y), {})
-        self._sharded = Sharded(replay.compiled, own, "fit", np.array(list(call.columns)))
+        self._sharded = Sharded(own, "fit", np.array(list(call.columns)))
 
     def backward(self, batch: Sequence[int], step: int, clear: Callable[[], Any]) -> float:
         """As `Eager.backward`."""
