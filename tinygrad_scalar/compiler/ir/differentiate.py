@@ -333,7 +333,7 @@ class Derivation:
         return gradient
 
     def _term(self, line: int, i: int, flow: Flow) -> Flow | None:
-        """What flows back to the i-th operand of a line; None for a structural zero."""
+        """A flow through a line by way of its i-th operand; None for a structural zero."""
         row, partial = self.tape.code[line][0], self.partial(line, i)
         if not isinstance(partial, int):
             if partial == 0.0:
@@ -361,17 +361,9 @@ class Derivation:
                 continue
             total: Flow | None = None
             for i, operand in enumerate(operands):
-                if operand not in slopes:
-                    continue
-                partial = self.partial(line, i)
-                if not isinstance(partial, int):
-                    partial = tape.constant(partial)
-                if tape.constants.get(partial) == 0.0:
-                    continue
-                mask = self.mask_of(partial) if row.choice else None
-                slope = slopes[operand]
-                term = (slope, (mask,)) if mask else (self.pulled(line, i, slope, partial), ())
-                total = term if total is None else self.joined(total, term)
+                term = self._term(line, i, (slopes[operand], ())) if operand in slopes else None
+                if term is not None:
+                    total = term if total is None else self.joined(total, term)
             if total is not None:
                 slopes[line] = self.masked(total)
         return [slopes.get(line, zero) for line in outputs]
