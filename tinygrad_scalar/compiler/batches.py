@@ -9,7 +9,7 @@ the eager mode.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 SMALLEST_SHARE = 1024  # points for which a thread is worth starting
 ROOM = 1_000_000  # numbers that are kept at once for sums
-# the outputs at a point by the function itself, from the point and what compiled code gave
-Settled = Callable[[Sequence[float], Sequence[float]], Sequence[float]]
 
 
 class Run:
@@ -49,7 +47,7 @@ class Run:
         results, mask, finite = self._in_threads("batch", self.given, self.size)
         if self.every or not finite:
             places = self._doubtful(results, mask).tolist()
-            settle(self._settled, self.columns, places, results, nan=self.every)
+            self._settle(self.columns, places, results)
         return results, mask
 
     def sums(self) -> tuple[Any, Any]:
@@ -79,28 +77,43 @@ class Run:
         for start in range(0, len(places), size):
             some = places[start : start + size]
             outputs = self.made.batch(at(self.given, some), self.parameters, len(some))[0]
-            points = at(self.columns, some)
-            settle(self._settled, points, range(len(some)), outputs, nan=self.every)
+            self._settle(at(self.columns, some), range(len(some)), outputs)
             totals = totals + outputs[:count].sum(axis=1)
             each[:, some] = outputs[count:]
         return totals
 
     def _doubtful(self, results: Any, mask: Any) -> Any:
-        finite = None
+        """The places of the points that have to be looked at, of those where the guards hold."""
+        import numpy as np
+
+        chosen = np.full(self.size, self.every)
         if not self.every:
             made = self.own.kernel(self.path, self.request, self.varying, telling=True)
             found = made.batch(self.given, self.parameters, self.size)[0]
-            finite = found[0] if len(found) else 0.0
-        return doubtful(results, mask, finite)
+            for output in (*found, *results):
+                chosen |= ~np.isfinite(output)
+        return np.flatnonzero(chosen if mask is None else chosen & mask)
 
-    def _settled(self, point: Sequence[float], numbers: Sequence[float]) -> Sequence[float]:
-        return self.own.settled(self.path, self.request, point, numbers)
+    def _settle(self, columns: Sequence[Any], places: Sequence[int], outputs: Any) -> None:
+        """Write the outputs at some places, as the function itself has them.
+
+        Unless all points are asked, they stay where NaN is among the arguments.
+        """
+        known: dict[bytes, Any] = {}
+        for place in places:
+            point = array("d", [c if isinstance(c, float) else c[place] for c in columns])
+            key = point.tobytes()  # many a batch has the same odd point many times
+            if key not in known:
+                known[key] = outputs[:, place].tolist()
+                if self.every or all(x == x for x in point):  # noqa: PLR0124 (NaN)
+                    known[key] = self.own.settled(self.path, self.request, point, known[key])
+            outputs[:, place] = known[key]
 
     def _in_threads(self, how: str, columns: Sequence[Any], size: int) -> tuple[Any, Any, bool]:
         run = getattr(self.made, how, None)
         if run is None:
             outputs, mask, finite = self._in_threads("batch", columns, size)
-            return *summed(outputs, mask, self.made.program.apart), finite
+            return summed(outputs, mask, self.made.program.apart), mask, finite
         count = min(self.threads, max(1, size // SMALLEST_SHARE))
         if count <= 1:
             return run(columns, self.parameters, size)  # type: ignore[no-any-return]
@@ -136,38 +149,4 @@ def summed(outputs: Any, mask: Any, apart: int) -> tuple[Any, Any]:
     """The sums of outputs over the points, and the last ones as they are for every point."""
     count = len(outputs) - apart
     counted = outputs[:count] if mask is None else outputs[:count, mask]
-    return (counted.sum(axis=1), outputs[count:]), mask
-
-
-def doubtful(outputs: Any, mask: Any, finite: Any) -> Any:
-    """The places of the points that have to be looked at, of those where the guards hold.
-
-    `finite` is 0 where all is finite, else NaN; None asks for all points.
-    """
-    import numpy as np
-
-    if finite is None:
-        chosen = np.ones(outputs.shape[1], dtype=bool)
-    else:
-        chosen = ~np.isfinite(finite)
-        for output in outputs:
-            chosen |= ~np.isfinite(output)
-    return np.flatnonzero(chosen if mask is None else chosen & mask)
-
-
-def settle(
-    settled: Settled, columns: Sequence[Any], places: Any, outputs: Any, *, nan: bool
-) -> None:
-    """Write the outputs at some places, as the function itself has them.
-
-    Unless `nan`, they stay where NaN is among the arguments.
-    """
-    known: dict[bytes, Any] = {}
-    for place in places:
-        point = array("d", [c if isinstance(c, float) else c[place] for c in columns])
-        key = point.tobytes()  # many a batch has the same odd point many times
-        if key not in known:
-            before = outputs[:, place].tolist()
-            stay = not nan and any(x != x for x in point)  # noqa: PLR0124 (NaN)
-            known[key] = before if stay else settled(point, before)
-        outputs[:, place] = known[key]
+    return counted.sum(axis=1), outputs[count:]

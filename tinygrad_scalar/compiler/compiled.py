@@ -203,7 +203,7 @@ class Compiled:
         if call.size == 0:
             raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
         if call.size is None:
-            path, numbers = self._point(own, BACKWARD, call)
+            path, numbers = own.point(BACKWARD, call.columns)
             self._latest = own.paths[0]
             path.add_gradients_at(call.columns, numbers[1:])
             return float(numbers[0])
@@ -479,7 +479,7 @@ class Compiled:
         if call.xp is not None:
             path, outputs = self._elsewhere(own, request, call)
         elif call.size is None:
-            path, outputs = self._point(own, request, call)
+            path, outputs = own.point(request, call.columns)
             if call.single or (self.dtype == "float32" and not self.batch):
                 outputs = singles(outputs)
             elif self.dtype == "float32":
@@ -503,14 +503,6 @@ class Compiled:
                 "function there"
             )
         return path, outputs
-
-    def _point(
-        self, own: Specialisation, request: Request, call: Call
-    ) -> tuple[Path, Sequence[float]]:
-        """One point: by compiled code, unless every kink must be seen."""
-        if self.undefined == "subgradient" or request is VALUE:
-            return own.point(request, call.columns)
-        return own.judged(request, call.columns)
 
     def _elsewhere(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
         """On arrays that are not NumPy's: by a kernel on their device, or in their namespace."""

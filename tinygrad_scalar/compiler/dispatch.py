@@ -178,6 +178,10 @@ class Specialisation:
     @_whole_tables_at_need
     def point(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
         """The path for a point and its outputs; raises what the function itself raises."""
+        if request is not VALUE and self.undefined != "subgradient":  # every kink must be seen
+            with told():  # of derivatives inside of the function: they are told of below
+                path, _ = self.point(VALUE, x[: sum(self.widths)])
+            return path, self.eagerly(path, request, x)
         tried = 0
         while tried < len(self.paths):
             path = self.paths[tried]
@@ -190,12 +194,6 @@ class Specialisation:
         if numbers is None:  # a guard so close that the engine's rounding turns it
             numbers = self.eagerly(path, request, x)
         return path, numbers
-
-    def judged(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
-        """The same, always by the eager mode, which sees every kink."""
-        with told():  # of derivatives inside of the function: they are told of below
-            path, _ = self.point(VALUE, x[: sum(self.widths)])
-        return path, self.eagerly(path, request, x)
 
     def _outputs(self, path: Path, request: Request, x: Sequence[float]) -> Sequence[float] | None:
         made, given = self.kernel(path, request, None), path.complete(x)
@@ -321,7 +319,7 @@ class Specialisation:
                 x = path.complete(point)
                 outputs = self._turned(path, request, point)
                 if how == "sums":
-                    outputs, _ = summed(outputs, None, path.program(request).apart)
+                    outputs = summed(outputs, None, path.program(request).apart)
                 yield Share(path, x, _first(places), outputs, None)
                 mask[0] = True
             failing = np.flatnonzero(~mask)

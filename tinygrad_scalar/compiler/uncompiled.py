@@ -66,16 +66,14 @@ def uncompiled(
     Without its function (None), the path itself is run, or some of its lines.
     """
     with _as_outside():
-        if request.mode == "backward":
-            if flat is None:
-                return _replayed_backward(path, x, undefined, lines)
-            return _backward(flat, path, x, undefined)
         if flat is None:
-            p = path.parameters()
 
             def flat(numbers: Sequence[Any]) -> Any:
-                return like(path.tree, path.replayed(path.complete_values(numbers), p, lines))
+                given = path.complete_values(numbers)
+                return like(path.tree, path.replayed(given, path.leaves, lines))
 
+        if request.mode == "backward":
+            return _backward(flat, path, x, undefined)
         if request.mode == "value":
             return _numbers(flat(list(map(Value, x))))
         return _numbers(_derivatives(flat, request, list(x), undefined))
@@ -183,18 +181,6 @@ def _backward(flat: Flat, path: Path, x: Sequence[float], undefined: Policy) -> 
     found = gradients([y], [1.0], own, undefined=undefined)
     slopes = dict(zip(map(id, own), found, strict=True))
     return [y.data, *[slopes.pop(id(leaf), 0.0) for leaf in asked]]  # of one in two places once
-
-
-def _replayed_backward(
-    path: Path, x: Sequence[float], undefined: Policy, lines: Container[int] | None
-) -> list[float]:
-    """The same by the path."""
-    own, given = list(map(Value, path.parameters())), list(map(Value, path.complete(x)))
-    (y,) = path.replayed(given, own, lines)
-    own += given[path.inputs :]
-    if not isinstance(y, Value):
-        return [float(y), *[0.0] * len(own)]
-    return [y.data, *gradients([y], [1.0], own, undefined=undefined)]
 
 
 def _numbers(results: Any) -> list[float]:
