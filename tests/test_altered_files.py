@@ -26,7 +26,20 @@ from tinygrad_scalar.nn import files
 
 COUNT = 1000
 ODD = (None, True, 0, 1, -1, 2**63, 10**400, 0.5, -0.0, math.inf, "", "nan", "0x1p3", [], {}, [0])
-ODD += ("add", "input", "dot", "holds", "MLP", "llvm", [[]], {"a": 1})
+ODD += (
+    "a" * 10_000,
+    "\x1b[31m",
+    "\x00\n",
+    [0] * 1000,
+    "add",
+    "input",
+    "dot",
+    "holds",
+    "MLP",
+    "llvm",
+    [[]],
+    {"a": 1},
+)
 
 
 def places(document):
@@ -78,6 +91,8 @@ def all_told(path, documents, write, load):
             load(path)
         except ValueError as error:
             assert str(path) in str(error)  # noqa: PT017 (others are counted)
+            assert len(str(error)) < 500  # noqa: PT017
+            assert str(error).isprintable()  # noqa: PT017
             refused += 1
     return refused
 
@@ -246,3 +261,13 @@ def test_parameter_names_in_another_order_are_told(into, tmp_path):
     files.write(path, "model", document)
     with pytest.raises(ValueError, match=r"m\.json: the parameters stand in another order"):
         nn.load(path, into=into)
+
+
+@pytest.mark.parametrize("kind", [optim.Adam, optim.RMSProp])
+def test_a_mean_square_below_0_is_none(kind):
+    """Its root would end the next step in a math domain error."""
+    optimizer = kind(nn.MLP(1, [1], seed=0).parameters())
+    state = optimizer.state_dict()
+    state["mean_square"][0] = -1.0
+    with pytest.raises(ValueError, match="a mean_square is below 0"):
+        optimizer.load_state_dict(state)

@@ -318,3 +318,11 @@ def test_the_commands_load_nothing_heavy():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="devices are POSIX's")
+def test_a_device_without_end_is_no_table(tmp_path):
+    train(tmp_path)
+    for arguments in (("predict", tmp_path / "model.json"), ("train", "--target", "y")):
+        with pytest.raises(ValueError, match=r"^/dev/zero is a device: name a file$"):
+            run(*arguments, "--csv", "/dev/zero")

@@ -474,3 +474,11 @@ def test_the_derivative_of_an_infinite_slope_is_infinite(function, undefined):
     first = function(x).backward(inputs=[x], create_graph=True)[x]
     assert first.data == math.inf
     assert first.backward(inputs=[x], undefined=undefined)[x] == -math.inf
+
+
+def test_a_message_shortens_a_long_label():
+    y = Value(0.0, label="x" * 100_000).sqrt()
+    with pytest.raises(UndefinedGradientError) as caught:
+        (y * y).backward(undefined="raise")
+    assert "xxx … xxx" in str(caught.value)
+    assert len(str(caught.value)) < 250

@@ -124,6 +124,17 @@ def read_regular(path: str | os.PathLike[str]) -> bytes:
     return Path(path).read_bytes()
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a file, or of what comes through a pipe; a device may have no end.
+
+    Errors: OSError for a file that cannot be read, ValueError for a device and for no text.
+    """
+    kind = _irregular(path)
+    if kind == "a device":
+        raise ValueError(f"{os.fspath(path)} is {kind}: name a file")
+    return Path(path).read_text(encoding="utf-8-sig")
+
+
 def _irregular(path: str | os.PathLike[str]) -> str | None:
     """What stands at `path` instead of a regular file, in words; None for a file and for nothing.
 

@@ -21,10 +21,10 @@ from tinygrad_scalar.cli.terminal import (
     fitted,
     one_line,
     replace_what_the_terminal_cannot_show,
-    shortened,
     tell,
 )
 from tinygrad_scalar.cli.train import add_commands
+from tinygrad_scalar.core.printable import shortened
 from tinygrad_scalar.core.undefined import UndefinedGradientWarning
 from tinygrad_scalar.core.value import COMPILED, Value
 

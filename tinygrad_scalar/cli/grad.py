@@ -11,8 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tinygrad_scalar.cli.terminal import fitted, shortened, tell, width
+from tinygrad_scalar.cli.terminal import fitted, tell, width
 from tinygrad_scalar.core.grad_table import GradTable, show
+from tinygrad_scalar.core.printable import shortened
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.expression import CONSTANTS, FUNCTIONS, Expression
 from tinygrad_scalar.nn.files import pack

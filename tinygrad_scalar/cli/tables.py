@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from tinygrad_scalar import data
 from tinygrad_scalar.cli.tasks import Recipe, Task, adam
+from tinygrad_scalar.files import read_text
 from tinygrad_scalar.nn.layers import MLP
 from tinygrad_scalar.nn.losses import cross_entropy
 
@@ -100,7 +101,7 @@ def lines_of(path: Path) -> list[tuple[int, list[str]]]:
     Errors: ValueError for what is no text or no table.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         first = text.partition("\n")[0]
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
         return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]

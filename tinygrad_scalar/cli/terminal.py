@@ -36,13 +36,3 @@ def replace_what_the_terminal_cannot_show() -> None:
 def one_line(message: object) -> str:
     """A message without line ends."""
     return " ".join(str(message).split()) or type(message).__name__
-
-
-def shortened(text: str, length: int = 80) -> str:
-    """A text with its middle left out where it is longer than that.
-
-    >>> shortened("abcdefghijkl", 9)
-    'abcd … kl'
-    """
-    half = length // 2
-    return text if len(text) <= length else f"{text[:half]} … {text[3 + half - length :]}"

@@ -19,6 +19,7 @@ from tinygrad_scalar.compiler.reading import path_restored
 from tinygrad_scalar.core.named import found_by_name, functions_by_value, pickles
 from tinygrad_scalar.core.primitive import Primitive, importable
 from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.core.printable import reason
 from tinygrad_scalar.core.tree import array_in, array_of
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.files import DEFECTS, read_regular, write_atomically
@@ -56,8 +57,9 @@ def load(kind: type[Compiled], path: Any) -> Compiled:
         return restored(kind, described, [_leaf(x) for x in described["leaves"]])
     except DEFECTS as error:
         raise ValueError(
-            f"{os.fspath(path)} is no undamaged file of a compiled function ({error}); save it anew"
-        ) from error
+            f"{os.fspath(path)} is no undamaged file of a compiled function ({reason(error)}); "
+            "save it anew"
+        ) from None
 
 
 def _check(found: Any, expected: Any, what: str) -> None:

@@ -35,6 +35,25 @@ def in_a_cell(text: str) -> str:
     return visible(text).replace("\t", "␉").replace("\n", "␊")
 
 
+def shortened(text: str, length: int = 80) -> str:
+    """A text with its middle left out where it is longer than that.
+
+    >>> shortened("abcdefghijkl", 9)
+    'abcd … kl'
+    """
+    half = length // 2
+    return text if len(text) <= length else f"{text[:half]} … {text[3 + half - length :]}"
+
+
+def reason(error: BaseException) -> str:
+    r"""The text of an error about something foreign, such as a file: short, and safe to print.
+
+    >>> reason(ValueError("no number: \x1b[31m\n")), len(reason(ValueError("b" * 1000)))
+    ('no number: ␛[31m␊', 200)
+    """
+    return shortened(in_a_cell(str(error)), 200)
+
+
 def aligned(
     rows: Sequence[Sequence[str]],
     *,

@@ -17,6 +17,7 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.arithmetic import Arithmetic, Limit, unlimited
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.printable import shortened
 from tinygrad_scalar.core.provenance import user_stacklevel
 from tinygrad_scalar.numbers.precision import is_number, number
 
@@ -234,6 +235,6 @@ def describe(use: Any, i: int | None, what: str) -> str:
     if i is None:
         return f"the gradient of {use!r}{made} {what}"
     label = getattr(use.operands[i], "label", "")
-    named = f" with respect to {label!r}" if label else ""
+    named = f" with respect to {shortened(repr(label))}" if label else ""
     operands = ", ".join(map(repr, use.numbers))
     return f"{use.primitive.name}({operands}){named}{made} {what}"

@@ -11,6 +11,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from tinygrad_scalar.core.printable import reason
 from tinygrad_scalar.files import DEFECTS, check_place
 from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.files import pack, read, unpack, write
@@ -73,7 +74,7 @@ class Checkpoint:
             if not isinstance(error, DEFECTS):  # Ctrl-C
                 raise
             raise ValueError(
-                f"{self.path}: {error}; remove the file, or name another, to start anew"
+                f"{self.path}: {reason(error)}; remove the file, or name another, to start anew"
             ) from None
         return history, stopped
 

@@ -9,6 +9,7 @@ from collections import deque
 from functools import partial as bind
 from typing import Any
 
+from tinygrad_scalar.core.printable import reason
 from tinygrad_scalar.files import DEFECTS
 from tinygrad_scalar.nn import activations, attention, embedding, layers, modules, normalization
 from tinygrad_scalar.nn.files import pack, read, unpack, write
@@ -93,7 +94,7 @@ def load(path: str | os.PathLike[str], *, into: Module | None = None) -> Module:
             "making: build the model and call load(path, into=model)"
         ) from None
     except DEFECTS as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {reason(error)}") from None
     return model
 
 

@@ -30,6 +30,7 @@ class Optimizer:
     formula: a function of number, gradient and what is remembered, to the number and what is
     remembered next. It is written once, and pushed through it are the floats of one parameter, or,
     where compiled code runs already, NumPy arrays of all of them: the same bits, ten times faster.
+    A buffer whose name ends in `_square` holds no number below 0.
 
     Cost O(parameters) a step. Errors: ValueError for no parameters, lr ≤ 0 or not finite, a
     schedule that gives no finite number ≥ 0; TypeError for what is no Value.
@@ -149,6 +150,9 @@ class Optimizer:
                 f"than these {len(self.params)}"
             )
         memory = {name: [float(x) for x in state[name]] for name in self.buffers}
+        for name in self.buffers:
+            if name.endswith("_square") and any(x < 0 for x in memory[name]):
+                raise ValueError(f"{type(self).__name__}: a {name} is below 0")
         steps = whole(state["steps"], f"{type(self).__name__}: steps", least=0)
         self.steps, self.memory = steps, memory
 
