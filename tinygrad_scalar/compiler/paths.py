@@ -112,17 +112,18 @@ class Path:
 
     def _reached(self, x: Sequence[float]) -> array[int] | None:
         """The addresses of all leaves that are looked up at a point, where it pays to have them."""
-        if self._plain is None or "llvm" not in engines():
+        if self._plain is None:
             return None
         indices = [x[place] for place in self._plain]
         reached: array[int] | None
         last, reached = self._last
         if indices != last:
-            found = [
+            found = "llvm" in engines() and [
                 one.table.addresses_at(index)
                 for one, index in zip(self.lookups, indices, strict=True)
             ]
-            reached = None if None in found else array("q", b"".join(found))  # type: ignore[arg-type]
+            known = found and None not in found
+            reached = array("q", b"".join(found)) if known else None  # type: ignore[arg-type]
             self._last = indices, reached
         return reached
 

@@ -12,10 +12,11 @@ from tinygrad_scalar.compiler.machine.entry import Block
 class _Room(NamedTuple):
     """Where the numbers of one call stand."""
 
-    arguments: list[Any]  # views of what comes in, an index for a number
-    inputs: Any
+    arguments: list[Any]  # views of what comes in with their shapes, an index for a number
+    numbers: Any
     outputs: Any
-    checked: Any
+    results: Any  # the structure of the result, with views of these
+    end: int  # where it is told whether all that is checked is finite
     flags: Any
     starts: Sequence[int]
 
@@ -43,7 +44,7 @@ class ArrayEntry:
         except IndexError:
             room = self._room()
         try:
-            return _made(self.tree, room.outputs) if self._run(args, room) else None
+            return _made(room.results, room.outputs) if self._run(args, room) else None
         finally:
             self.pool.append(room)
 
@@ -53,35 +54,51 @@ class ArrayEntry:
         view, flags, starts, _ = self.kernel._buffer()
         numbers, program = np.frombuffer(view), self.kernel.program
         end = program.inputs + len(program.outputs)
-        outputs, checked = numbers[program.inputs : end], numbers[end : end + 1]
-        places = [one if one.__class__ is int else one.within(numbers) for one in self.arguments]
-        return _Room(places, numbers, outputs, checked, flags, starts)
+        outputs = numbers[program.inputs : end]
+        places = [
+            one if one.__class__ is int else (one.within(numbers), one.shape)
+            for one in self.arguments
+        ]
+        return _Room(places, view, outputs, _within(self.tree, outputs), end, flags, starts)
 
     def _run(self, args: Sequence[Any], room: _Room) -> bool:
+        numbers = room.numbers
         for arg, place in zip(args, room.arguments, strict=True):
             if place.__class__ is int:
                 if arg.__class__ is not float:
                     return False
-                room.inputs[place] = arg
+                numbers[place] = arg
             else:
-                array = arg.__class__ is self.kind and arg.dtype is self.double
-                if not array or arg.shape != place.shape:
+                view, shape = place
+                if arg.__class__ is not self.kind or arg.dtype is not self.double:
                     return False
-                place[...] = arg
-        room.checked[0], room.flags[0] = 0.0, 1
+                if arg.shape != shape:
+                    return False
+                view[...] = arg
+        numbers[room.end], room.flags[0] = 0.0, 1
         self.kernel.run(*room.starts)
         outputs = room.outputs
-        return bool(room.flags[0] and room.checked[0] == 0.0 and math.isfinite(outputs @ outputs))
+        return room.flags[0] and numbers[room.end] == 0.0 and math.isfinite(outputs.dot(outputs))
+
+
+def _within(tree: Any, outputs: Any) -> Any:
+    """The structure with views in place of its arrays."""
+    if tree.__class__ is Block:
+        return tree.within(outputs)
+    if tree.__class__ in (int, range):
+        return tree
+    return tree.__class__([_within(branch, outputs) for branch in tree])
 
 
 def _made(tree: Any, outputs: Any) -> Any:
-    if tree.__class__ is int:
+    kind = tree.__class__
+    if kind is int:
         return outputs.item(tree)
-    if tree.__class__ is Block:
-        return tree.within(outputs).copy()
-    if tree.__class__ is range:
+    if kind is range:
         return outputs[tree.start : tree.stop].tolist()
-    return tree.__class__([_made(branch, outputs) for branch in tree])
+    if kind in (list, tuple):
+        return kind([_made(branch, outputs) for branch in tree])
+    return tree.copy()
 
 
 def _makes(tree: Any) -> bool:

@@ -187,7 +187,9 @@ class Kernel:
         self.run(*starts)
         if self.callbacks.thunks:
             self.callbacks.check(guarded=bool(flags[0]))
-        numbers = array("d", view[offset:end].tobytes()) if flags[0] else None
+        numbers = array("d") if flags[0] else None
+        if numbers is not None:
+            numbers.frombytes(view[offset:end].cast("B"))
         finite = view[end] == 0.0
         self.pool.append(buffer)
         return numbers, finite

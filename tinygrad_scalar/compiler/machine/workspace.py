@@ -71,7 +71,8 @@ class Workspace:
                 own[0] = column
             else:
                 own[:size] = column
-                own[size:] = own[size - 1]  # lanes that no point is in
+                if len(own) > size:
+                    own[size:] = own[size - 1]  # lanes that no point is in
         self.parameters[:] = parameters
         self.totals.fill(0.0)
         self.mask.fill(1)
