@@ -293,56 +293,6 @@ class Traced(Arithmetic):
             return tape.constant(other) if line is None else line
         return self.recording.line(other) if kind is Value else None
 
-    def __add__(self, other: Any) -> Any:
-        recording = self.recording
-        mine = type(other) is Traced and other.recording is recording
-        line = other.index if mine else self._beside(other)
-        if line is None:
-            return Arithmetic.__add__(self, other)
-        return recording.written(ADD, (self.index, line))
-
-    def __radd__(self, other: Any) -> Any:
-        line = self._beside(other)
-        if line is None:
-            return Arithmetic.__radd__(self, other)
-        return self.recording.written(ADD, (line, self.index))
-
-    def __sub__(self, other: Any) -> Any:
-        recording = self.recording
-        mine = type(other) is Traced and other.recording is recording
-        line = other.index if mine else self._beside(other)
-        if line is None:
-            return Arithmetic.__sub__(self, other)
-        return recording.written(SUB, (self.index, line))
-
-    def __rsub__(self, other: Any) -> Any:
-        line = self._beside(other)
-        if line is None:
-            return Arithmetic.__rsub__(self, other)
-        return self.recording.written(SUB, (line, self.index))
-
-    def __mul__(self, other: Any) -> Any:
-        recording = self.recording
-        mine = type(other) is Traced and other.recording is recording
-        line = other.index if mine else self._beside(other)
-        if line is None:
-            return Arithmetic.__mul__(self, other)
-        return recording.written(MUL, (self.index, line))
-
-    def __rmul__(self, other: Any) -> Any:
-        line = self._beside(other)
-        if line is None:
-            return Arithmetic.__rmul__(self, other)
-        return self.recording.written(MUL, (line, self.index))
-
-    def __truediv__(self, other: Any) -> Any:
-        recording = self.recording
-        mine = type(other) is Traced and other.recording is recording
-        line = other.index if mine else self._beside(other)
-        if line is None:
-            return Arithmetic.__truediv__(self, other)
-        return recording.written(DIV, (self.index, line))
-
     def __pow__(self, other: Any, modulo: Any = None) -> Any:
         line = self._beside(other) if modulo is None else None
         if line is None:
@@ -362,24 +312,6 @@ class Traced(Arithmetic):
         if not isinstance(other, Carrier):
             other = _bound(name, other)
         return recording.compared(COMPARISONS[name], recording.line(self), recording.line(other))
-
-    def __eq__(self, other: object) -> Any:
-        return self._compared("eq", other)
-
-    def __ne__(self, other: object) -> Any:
-        return self._compared("ne", other)
-
-    def __lt__(self, other: Any) -> Any:
-        return self._compared("lt", other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._compared("le", other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._compared("gt", other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._compared("ge", other)
 
     def __bool__(self) -> bool:
         return self.recording.guard(self.index)
@@ -554,10 +486,7 @@ class Plain(Traced):
             return tuple(Plain(self.recording, each.index, kind) for each in made)
         return Plain(self.recording, made.index, kind)
 
-    __add__, __radd__ = Arithmetic.__add__, Arithmetic.__radd__
-    __sub__, __rsub__ = Arithmetic.__sub__, Arithmetic.__rsub__
-    __mul__, __rmul__ = Arithmetic.__mul__, Arithmetic.__rmul__
-    __truediv__, __pow__ = Arithmetic.__truediv__, Arithmetic.__pow__
+    __pow__ = Arithmetic.__pow__
 
     def fixed(self) -> Any:
         """The number here, guarded to be this one: what a branch on it needs."""
@@ -592,35 +521,46 @@ class Plain(Traced):
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__  # bools and ints commute
 
-    def __invert__(self) -> int:
-        return ~self.fixed()  # type: ignore[no-any-return]
 
-    def __bool__(self) -> bool:
-        return bool(self.fixed())
+def _operators(name: str, row: Primitive) -> None:
+    """The commonest operators of Traced at speed: no look at who has the higher level."""
+    general, reflected = getattr(Arithmetic, f"__{name}__"), getattr(Arithmetic, f"__r{name}__")
 
-    def __int__(self) -> int:
-        return int(self.fixed())
+    def left(self: Traced, other: Any) -> Any:
+        recording = self.recording
+        mine = type(other) is Traced and other.recording is recording
+        line = other.index if mine else self._beside(other)
+        return general(self, other) if line is None else recording.written(row, (self.index, line))
 
-    def __float__(self) -> float:
-        return float(self.fixed())
+    def right(self: Traced, other: Any) -> Any:
+        line = self._beside(other)
+        if line is None:
+            return reflected(self, other)
+        return self.recording.written(row, (line, self.index))
 
-    def __complex__(self) -> complex:
-        return complex(self.fixed())
+    for kind, methods in ((Traced, (left, right)), (Plain, (general, reflected))):
+        setattr(kind, f"__{name}__", methods[0])
+        setattr(kind, f"__r{name}__", methods[1])
 
-    def __index__(self) -> int:
-        return operator.index(self.fixed())
 
-    def __round__(self, digits: int | None = None) -> Any:
-        return round(self.fixed(), digits)
+def _comparison(name: str) -> None:
+    setattr(Traced, f"__{name}__", lambda self, other: self._compared(name, other))
 
-    def __hash__(self) -> int:
-        return hash(self.fixed())
 
-    def __format__(self, specification: str) -> str:
-        return format(self.fixed(), specification)
+for _name in COMPARISONS:
+    _comparison(_name)
+for _name, _row in (("add", ADD), ("sub", SUB), ("mul", MUL), ("truediv", DIV)):
+    _operators(_name, _row)
 
-    def __repr__(self) -> str:
-        return repr(self.fixed())
+
+def _looked_at(name: str, look: Callable[..., Any]) -> None:
+    setattr(Plain, name, lambda plain, *more: look(plain.fixed(), *more))
+
+
+for _look in (bool, int, float, complex, hash, format, repr, round):
+    _looked_at(f"__{_look.__name__}__", _look)
+_looked_at("__index__", operator.index)
+_looked_at("__invert__", operator.invert)
 
 
 def _bound(name: str, other: Any) -> float:
