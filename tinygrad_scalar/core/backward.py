@@ -13,7 +13,6 @@ from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import NOTHING, active_nodes, consumers_first, nodes_below
 from tinygrad_scalar.core.reverse import propagate
 from tinygrad_scalar.core.sweep import (
-    Swept,
     added,
     alone,
     check_leaves,
@@ -42,7 +41,7 @@ def backward(
     asked = None if inputs is None else _checked_inputs(output, inputs)
     table = None
     if undefined == "subgradient" and not create_graph and type(output.data) is float:
-        table = _at_speed(output, seed, asked)
+        table = alone(sweep, output, seed, asked)  # None if something undefined arose
     if table is None:
         check_policy(undefined)
         table = _by_the_book(output, seed, asked, undefined, create_graph)
@@ -70,14 +69,6 @@ def _checked_inputs(output: Value, inputs: Any) -> list[Value]:
                 f"not {type(node).__name__}"
             )
     return list({id(node): node for node in asked}.values())
-
-
-def _at_speed(
-    output: Value, seed: float, asked: Sequence[Value] | None, keep: bool = True
-) -> GradTable | None:
-    """The sweep on floats; None if something undefined arose, or inside another sweep."""
-    found: Swept | None = alone(sweep, output, seed, asked, keep)
-    return None if found is None else GradTable(*found, asked or (), ordered=False)
 
 
 def gradients(
@@ -136,10 +127,9 @@ def _total_at_speed(
     with context.uncounted():
         total = outputs[0] if len(outputs) == 1 else PRODUCTS(*outputs, *map(float, seeds))
     seed = float(seeds[0]) if len(outputs) == 1 else 1.0
-    if not private:
-        return _at_speed(total, seed, inputs, keep=False)
-    result = sweep(total, seed, inputs, keep=False)
-    return None if result is None else GradTable(*result, inputs, ordered=False)
+    if private:
+        return sweep(total, seed, inputs, False)
+    return alone(sweep, total, seed, inputs, False)  # type: ignore[no-any-return]
 
 
 def _table(

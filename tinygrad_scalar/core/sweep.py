@@ -19,6 +19,7 @@ from itertools import chain, count, repeat
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.rules import ON_FLOATS, NoFloat, send_by_rules
 from tinygrad_scalar.numbers.precision import evaluate, is_number
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 _COMPILED = not __file__.endswith(".py")
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _NEG, _POW = primitives.div, primitives.neg, primitives.pow
-Swept = tuple[Sequence[Any], Sequence[float]]  # nodes, consumers first, and their gradients
 _stamps = count(1)  # a node is made with 0
 # One sweep at a time: what is under way stands in nodes that threads may share.
 # So a partial of one's own must not wait for the backward of another thread.
@@ -55,8 +55,8 @@ def alone(action: Callable[..., Any], *args: Any) -> Any:
 
 def sweep(
     output: Value, seed: float, inputs: Sequence[Value] | None = None, keep: bool = True
-) -> Swept | None:
-    """The nodes, consumers first, and their gradients.
+) -> GradTable | None:
+    """The gradients of all nodes below, or of those between it and `inputs`.
 
     Writes `.grad` as `Value.backward` says, all of it at the end, or none without `keep`. None,
     and nothing written, if a gradient is NaN or infinite: whether something undefined arose, or one
@@ -85,7 +85,7 @@ def sweep(
         settle([], received([], stamp), wanted, asked)
     gradients += asked if inputs is None else received(leaves, stamp)
     inner += leaves
-    return inner, gradients
+    return GradTable(inner, gradients, inputs or (), ordered=False)
 
 
 def sweep_inputs(output: Value, inputs: Sequence[Value], started: int) -> Sequence[float] | None:

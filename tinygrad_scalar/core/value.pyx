@@ -1,6 +1,8 @@
-"""`Value` as value.py has it, for the compiled node: floats are C doubles, and what few nodes have,
-numbers of another kind among it, stands in an object of its own. Nodes are not tracked by the cyclic collector, since a graph holds no cycle
-(one through a program's own attributes is never freed); they are freed without recursion.
+"""`Value` as value.py has it, for the compiled node: floats are C doubles.
+
+What few nodes have, numbers of another kind among it, stands in an object of its own. Nodes are not
+tracked by the cyclic collector, since a graph holds no cycle (one through a program's own
+attributes is never freed); they are freed without recursion.
 """
 
 cimport cython
