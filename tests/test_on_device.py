@@ -1,0 +1,97 @@
+"""Arrays of a device, on the host: which kernels are run for which points, and what comes out."""
+
+import sys
+
+import numpy as np
+import pytest
+from cuda_on_the_host import COMPILER
+from cupy_on_the_host import module
+
+import tinygrad_scalar as tg
+from tinygrad_scalar import Value, compile, engines
+from tinygrad_scalar.compiler.c import device
+
+pytestmark = pytest.mark.skipif(not COMPILER, reason="neither g++ nor clang++ is installed")
+MEMORY = 64_000  # bytes: fewer than the batches below are reckoned to need
+W = [Value(0.5), Value(-0.3)]
+TABLE = [Value(0.1 * k) for k in range(10)]
+X, Y = np.random.default_rng(0).normal(size=(2, 300))
+ROWS, I = np.stack([X, Y, X * Y], 1), np.arange(300.0) % 10  # noqa: E741 (an index)
+
+
+@pytest.fixture
+def cupy(tmp_path, monkeypatch):
+    """A device that answers."""
+    stand_in = module(tmp_path, MEMORY)
+    monkeypatch.setitem(sys.modules, "cupy", stand_in)
+    device.answers.cache_clear()
+    yield stand_in
+    monkeypatch.undo()
+    device.answers.cache_clear()
+
+
+def branching(x, y):
+    return tg.sin(x) * y * W[0] + (tg.exp(y) if x > 0.2 else y * y * W[1])
+
+
+def looking_up(x, i):
+    return tg.sum(a * a for a in x) * tg.take(TABLE, i)
+
+
+def same(found, expected):
+    if isinstance(expected, (tuple, list)):
+        assert len(found) == len(expected)
+        for a, b in zip(found, expected, strict=True):
+            same(a, b)
+        return
+    assert np.shape(found) == np.shape(expected)
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("mode", "function", "args"),
+    [
+        ("value_and_grad", branching, (X, Y)),
+        ("jacobian", branching, (X, 0.7)),
+        ("value_and_grad", looking_up, (ROWS, I)),
+    ],
+    ids=["columns", "number", "rows"],
+)
+def test_arrays_of_the_device_and_of_the_host(mode, function, args, cupy):
+    assert "cuda" in engines()
+    expected = getattr(compile(function, engine="numpy"), mode)(*args)
+    same(getattr(compile(function, engine="cuda"), mode)(*args), expected)  # in pieces
+    given = [cupy.asarray(x) if isinstance(x, np.ndarray) else x for x in args]
+    found = getattr(compile(function), mode)(*given)
+    same(found, expected)
+    value = found[0] if mode == "value_and_grad" else found
+    assert isinstance(value, cupy.ndarray)
+
+
+def test_modes_along_tangents_and_no_points_at_all(cupy):
+    host, made = compile(branching, engine="numpy"), compile(branching)
+    along = Y - 1.0, X + 1.0
+    given, tangents = map(cupy.asarray, (X, Y)), map(cupy.asarray, along)
+    given, tangents = tuple(given), tuple(tangents)
+    same(made.jvp(given, tangents), host.jvp((X, Y), along))
+    same(made.hvp(given, tangents), host.hvp((X, Y), along))
+    nothing = [x[:0] for x in given]
+    same(made.hessian(*nothing), host.hessian(X[:0], Y[:0]))
+
+
+@pytest.mark.parametrize(("function", "args"), [(branching, (X, Y)), (looking_up, (ROWS, I))])
+def test_backward_adds_up_on_the_device(function, args, cupy):
+    leaves, found = W + TABLE, []
+    for kind in (np.asarray, cupy.asarray):
+        for leaf in leaves:
+            leaf.grad = 0.0
+        loss = compile(function).backward(*map(kind, args))
+        found.append([loss, *(leaf.grad for leaf in leaves)])
+    same(found[1], found[0])
+
+
+def test_results_that_do_not_fit_are_told_with_what_fits(cupy):
+    f = compile(branching)
+    many = cupy.asarray(np.ones(10_000))
+    with pytest.raises(MemoryError, match=r"10,000 points need 240,000 bytes .* 2,666 points fit"):
+        f.value_and_grad(many, many)
