@@ -17,8 +17,13 @@ from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
-from tinygrad_scalar.compiler.uncompiled import Flat, flattened, silently, uncompiled
-from tinygrad_scalar.core.tree import mapped, same_structure
+from tinygrad_scalar.compiler.uncompiled import (
+    Flat,
+    check_structure,
+    flattened,
+    silently,
+    uncompiled,
+)
 from tinygrad_scalar.core.undefined import Policy, told
 
 SEVERAL = 100  # numbers that NumPy adds up sooner
@@ -113,11 +118,8 @@ class Specialisation:
                     f"(max_paths={self.max_paths}): write branches with where(condition, a, b), "
                     "or raise max_paths"
                 )
-            if self.paths and not same_structure(_zeros(self.paths[0]), _zeros(path)):
-                raise TypeError(
-                    "compile: the branches of the function return different structures; "
-                    "let every branch return as many numbers"
-                )
+            if self.paths:
+                check_structure(self.paths[0].tree, path.tree)
             self.paths.append(path)
             return path, True
 
@@ -374,7 +376,3 @@ def without_collector(function: Callable[..., Any], *args: Any) -> Any:
     finally:
         if enabled:
             gc.enable()
-
-
-def _zeros(path: Path) -> Any:
-    return mapped(lambda _: 0.0, path.tree)

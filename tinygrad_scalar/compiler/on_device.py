@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import Call
-from tinygrad_scalar.compiler.arrays.namespaces import RowColumn, kind
+from tinygrad_scalar.compiler.arrays.namespaces import RowColumn, is_single
 from tinygrad_scalar.compiler.c import device
 from tinygrad_scalar.compiler.c.body import NoFormulaError
 from tinygrad_scalar.compiler.c.cuda import COPIES, Column, Layout, kernel_source
@@ -40,7 +40,7 @@ class Batch:
         import cupy
 
         sources = _arrays_of(columns)
-        self.size, self.dtype = size, _dtype(sources, dtype)
+        self.size, self.dtype = size, "float32" if is_single(sources, dtype) else "float64"
         self.arrays = [device.taken(x, self.dtype) for x in sources]
         number = {id(x): k for k, x in enumerate(sources)}
         alone = [c for c in columns if isinstance(c, float)]
@@ -62,13 +62,6 @@ class Batch:
         return [
             float(self.arrays[c.array].reshape(-1)[k * c.width + c.column]) for c in self.inputs
         ]
-
-
-def _dtype(arrays: Sequence[Any], dtype: str) -> str:
-    """As `converted`: float32 where all floating arrays are, else float64."""
-    kinds = {kind(x) for x in arrays}
-    narrow = "float64" not in kinds and any("float" in name for name in kinds)
-    return "float32" if dtype == "float32" or narrow else "float64"
 
 
 def evaluated(own: Specialisation, request: Request, call: Call, chosen: Sequence[int]) -> Any:

@@ -43,14 +43,19 @@ def flattened(
                 if (number := plain(numbers[place])) % 1 == 0:
                     numbers[place] = int(number)
         result = function(*arguments_like(trees, iter(numbers)), **options)
-        if not same_structure(path.tree, result):
-            raise TypeError(
-                "compile: the branches of the function return different structures; "
-                "let every branch return as many numbers"
-            )
+        check_structure(path.tree, result)
         return result
 
     return flat
+
+
+def check_structure(tree: Any, other: Any) -> None:
+    """TypeError unless two branches of a function return as many numbers in the same places."""
+    if not same_structure(tree, other):
+        raise TypeError(
+            "compile: the branches of the function return different structures; "
+            "let every branch return as many numbers"
+        )
 
 
 def uncompiled(
