@@ -17,6 +17,7 @@ from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
+from tinygrad_scalar.compiler.python.kernel import Kernel
 from tinygrad_scalar.compiler.uncompiled import (
     Flat,
     check_structure,
@@ -235,9 +236,7 @@ class Specialisation:
                 return alone
         results: Any = None
         first: Path | None = None
-        for path, _, places, outputs, mask in self._shares(
-            request, columns, size, threads, "batch"
-        ):
+        for path, _, places, outputs, mask in self._shares(request, columns, size, threads):
             first = first or path
             if mask is None and places is None:
                 return path, outputs
@@ -279,7 +278,7 @@ class Specialisation:
         Gradients are sums too; what was looked up is as `Path.additions` takes it.
         """
         total, parts = 0.0, []
-        for share in self._shares(BACKWARD, columns, size, threads, "sums"):
+        for share in self._shares(BACKWARD, columns, size, threads):
             path, (sums, each), mask = share.path, share.results, share.mask
             given = share.columns
             if path.lookups and mask is not None:
@@ -289,8 +288,8 @@ class Specialisation:
             parts.append((path, sums[1:], path.parted(given, each) if path.lookups else ()))
         return total, parts
 
-    def _shares(self, request: Request, columns: Any, size: int, threads: int, how: str) -> Any:
-        """What each path gives, until no point is left."""
+    def _shares(self, request: Request, columns: Any, size: int, threads: int) -> Any:
+        """What each path gives, until no point is left: outputs, or sums for `BACKWARD`."""
         import numpy as np
 
         places: Any = None
@@ -310,7 +309,7 @@ class Specialisation:
             if new:
                 run = Run(self, path, request, columns, left, threads)
                 given = run.given
-                results, mask = run.sums() if how == "sums" else run.outputs()
+                results, mask = run.sums() if request is BACKWARD else run.outputs()
             if mask is not None and mask.all():
                 mask = None
             if results is not None:
@@ -320,7 +319,7 @@ class Specialisation:
             if fresh and not mask[0]:  # a guard so close that the engine's rounding turns it
                 x = path.complete(point)
                 outputs = self._turned(path, request, point)
-                if how == "sums":
+                if request is BACKWARD:
                     outputs = summed(outputs, None, path.program(request).apart)
                 yield Share(path, x, _first(places), outputs, None)
                 mask[0] = True
@@ -332,8 +331,6 @@ class Specialisation:
     def _turned(self, path: Path, request: Request, point: Sequence[float]) -> Any:
         """The outputs where a path was traced, as a column; its guards hold there."""
         import numpy as np
-
-        from tinygrad_scalar.compiler.python.kernel import Kernel
 
         made = Kernel(path.program(request))
         numbers = made.at_limits(path.complete(point), path.parameters(), guards=False)
