@@ -160,9 +160,26 @@ def matrices(x):
     return tg.sum(state)
 
 
+def sums_of_products(x):
+    """Dot products written by hand, long and short, onto a sum, and sums that are read midway."""
+    state, total = [0.3 + 0.1 * y for y in x], x[0]
+    for width in (3, 5, 8, 17):
+        vector = (state * 8)[:width]
+        rows = [[x[(i * width + k) % len(x)] for k in range(width)] for i in range(6)]
+        state += [sum(w * a for w, a in zip(row, vector, strict=True)) for row in rows]
+        state += [sum(a * w for w, a in zip(row, vector, strict=True)) / 2 for row in rows]
+        for a, b in zip(vector, rows[0], strict=True):
+            total = total + a * b
+            if width == 8:
+                state.append(total)  # which nothing may skip
+        state = [tg.tanh(y) for y in state]
+    product = state[0] * state[1]
+    return total + product * state[2] + product * state[3] + state[4] * state[4] + tg.sum(state)
+
+
 FUNCTIONS = (
     neighbours, recurrence, nested, shared, every_other, long_rows, powers, selections, switching,
-    many_long_rows, matrices,
+    many_long_rows, matrices, sums_of_products,
 )  # fmt: skip
 
 

@@ -16,19 +16,22 @@ from tinygrad_scalar.compiler.ir.memory import SCATTER, TABLE
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import Loop, stretches
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS
+from tinygrad_scalar.compiler.vm.chains import Chains, chains
 from tinygrad_scalar.compiler.vm.operations import (
+    LENGTHS,
     Array,
     Cells,
     Wanted,
     aligned,
     dear,
     exponent_of,
+    in_step,
     operations,
     patterns,
     sources,
     uniform,
 )
-from tinygrad_scalar.compiler.vm.reductions import DOT, NAMES, SUM, dots
+from tinygrad_scalar.compiler.vm.reductions import DOT, NAMES, SUM, Dots, dots
 from tinygrad_scalar.compiler.vm.superinstructions import (
     INSIDE,
     NUMBER,
@@ -42,7 +45,7 @@ from tinygrad_scalar.core.primitive import Primitive
 
 LONGEST = 2048  # operations of a superinstruction
 LARGEST = 1024  # operands of a row that is neither a sum nor a product
-FEW = 15  # operands to an instruction that make a stream as fast as lines written out
+FEW = 20  # operands to an instruction that make a stream as fast as lines written out
 
 
 class Stream:
@@ -66,9 +69,10 @@ class Stream:
         self.bodies: list[Callable[[], Superinstruction] | None] = [None] * len(NAMES)
         self._known: dict[Any, int] = {}
         self.pattern = patterns(self.trace)
-        runs = self._runs()
+        runs = self._chained(outputs)
         kept = dear(self.trace, self.pattern) & bool(len(wanted))
-        self.cells = Cells(self.trace, runs, outputs, kept, sizes)
+        members = [some.members for some in self.chains]
+        self.cells = Cells(self.trace, runs, outputs, kept, sizes, members)
         self._starts = [np.empty(0, int)]
         self._instructions = [np.empty((0, 3), int)]
         self._tables = [np.zeros(1, np.int32)]
@@ -79,7 +83,10 @@ class Stream:
         for run in runs:
             self._run(run)
         self._dots()
-        for operation in np.flatnonzero(self.pattern < 0).tolist():
+        wide = self.pattern < 0
+        for rows in members:
+            wide[rows] = False
+        for operation in np.flatnonzero(wide).tolist():
             self._wide(operation)
         order = np.argsort(np.concatenate(self._starts), kind="stable")
         self.instructions = np.ascontiguousarray(np.concatenate(self._instructions)[order])
@@ -94,6 +101,30 @@ class Stream:
     def repeats(self) -> bool:
         """Whether it is short: long superinstructions, or many iterations of each instruction."""
         return len(self.instructions) * FEW <= len(self.trace.operands)
+
+    def _chained(self, outputs: Sequence[int]) -> list[Loop]:
+        """The runs, and besides sums of products: long ones in any case, others outside of runs."""
+        self.chains = list[Chains]()
+        short = list[Chains]()
+        for some in chains(self.trace, outputs):
+            half = some.factors.shape[1] // 2
+            long = in_step(some.factors) & (half >= LENGTHS)
+            self._set_aside(some.some(long))
+            short.append(some.some(~long))
+        runs = self._runs()
+        free = np.ones(len(self.pattern), bool)
+        for run in runs:
+            free[run.start : run.stop] = False
+        for some in short:
+            self._set_aside(some.some(free[some.members].all(axis=1)))
+        return runs
+
+    def _set_aside(self, some: Chains) -> None:
+        """Have these sums of products worked out as dot products."""
+        if len(some.start):
+            members = some.members
+            self.pattern[members] = -1 - members
+            self.chains.append(some)
 
     def _runs(self) -> list[Loop]:
         trace = self.trace
@@ -246,17 +277,25 @@ class Stream:
             raise Unsupported
 
     def _dots(self) -> None:
-        """Dot products, by where their operands begin."""
+        """Dot products, and sums of products, by where their operands begin."""
         trace, cell = self.trace, self.cells.of_line
-        if tape.DOT not in trace.rows:
-            return
-        found = np.flatnonzero((self.pattern < 0) & (trace.row == trace.rows.index(tape.DOT)))
-        counts = np.diff(trace.start)[found]
-        for count in np.unique(counts).tolist():
-            alike = found[counts == count]
-            operands = trace.operands[trace.start[alike][:, None] + np.arange(count)]
-            for start, several, table in dots(alike, cell[operands], cell[trace.line[alike]]):
-                self._add(start, DOT, several, table)
+        found = []
+        for some in self.chains:
+            first, last = some.products[:, 0], some.sums[:, -1]
+            alone = last - first + 1 == some.members.shape[1]  # with nothing in between
+            first, result = np.where(alone, first, -1), cell[trace.line[last]]
+            found.append(Dots(first, last, cell[some.factors], cell[some.start], result))
+        if tape.DOT in trace.rows:
+            wide = np.flatnonzero((self.pattern < 0) & (trace.row == trace.rows.index(tape.DOT)))
+            counts = np.diff(trace.start)[wide]
+            for count in np.unique(counts).tolist():
+                own = wide[counts == count]
+                operands = trace.operands[trace.start[own][:, None] + np.arange(count)]
+                start = np.repeat(self.cells.nothing, len(own))
+                found.append(Dots(own, own, cell[operands], start, cell[trace.line[own]]))
+        for alike in found:
+            for place, count, table in dots(alike):
+                self._add(place, DOT, count, table)
 
 
 def _same(read: Array, k: int, column: int) -> bool:

@@ -97,7 +97,7 @@ def patterns(trace: Operations) -> Array:
     for kind in SUMS.intersection(trace.rows):  # of many lengths each would have code of its own
         long = (trace.row == trace.rows.index(kind)) & (count > LENGTHS)
         wide |= long & (len(np.unique(count[long])) > LENGTHS)
-    wide |= _side_by_side(trace, count)
+    wide |= _dots(trace, count)
     which = np.flatnonzero(~wide)
     for k in range(WIDEST):
         which = which[count[which] > k]
@@ -116,7 +116,7 @@ def patterns(trace: Operations) -> Array:
     return numbers
 
 
-def _side_by_side(trace: Operations, count: Array) -> Array:
+def _dots(trace: Operations, count: Array) -> Array:
     """Dot products whose operands stand in step: an instruction of their own is better."""
     found = np.zeros(len(count), bool)
     if DOT not in trace.rows:
@@ -124,9 +124,14 @@ def _side_by_side(trace: Operations, count: Array) -> Array:
     which = np.flatnonzero((trace.row == trace.rows.index(DOT)) & (count >= 2 * LENGTHS))
     for size in np.unique(count[which]).tolist():
         alike = which[count[which] == size]
-        steps = np.diff(trace.operands[trace.start[alike][:, None] + np.arange(size)], axis=1)
-        found[alike] = 4 * (steps[:, 1:] != steps[:, :-1]).sum(axis=1) <= size
+        found[alike] = in_step(trace.operands[trace.start[alike][:, None] + np.arange(size)])
     return found
+
+
+def in_step(lines: Array) -> Array:
+    """For each row of lines, whether most of them stand at one distance from the next."""
+    steps = np.diff(lines, axis=1)
+    return 4 * (steps[:, 1:] != steps[:, :-1]).sum(axis=1) <= lines.shape[1]
 
 
 def exponent_of(code: Sequence[Line], row: Primitive, operands: Sequence[int]) -> float | None:
@@ -168,19 +173,21 @@ class Cells:
         outputs: Sequence[int],
         kept: Array,
         sizes: tuple[int, int],
+        chains: Sequence[Array] = (),
     ) -> None:
-        self.read = _read(trace, runs, outputs)
+        self.read = _read(trace, runs, outputs, chains)
         self.kept = kept & ~self.read
         self.of_line = np.zeros(len(trace.place), np.int64)
-        self.constants = np.empty(0)
         self.count = sum(sizes)
         for kind, base in ((INPUT, 0), (PARAMETER, sizes[0])):
             if kind in trace.markers:
                 lines, positions = trace.markers[kind]
                 self.of_line[lines] = positions.astype(int) + base
-        if CONSTANT in trace.markers:
-            lines, self.constants = trace.markers[CONSTANT]
-            self.of_line[lines] = self.fresh(len(lines))
+        lines, told = trace.markers.get(CONSTANT, (np.empty(0, int), np.empty(0)))
+        nothing = [-0.0] if DOT in trace.rows else []  # what a dot product begins with
+        self.constants = np.append(told, nothing)
+        self.of_line[lines] = self.fresh(len(lines))
+        self.nothing = self.fresh(len(nothing))
         lines = trace.line[self.read | self.kept]
         self.of_line[lines] = self.fresh(len(lines))
 
@@ -190,8 +197,13 @@ class Cells:
         return np.arange(self.count - count, self.count)
 
 
-def _read(trace: Operations, runs: Sequence[Loop], outputs: Sequence[int]) -> Array:
-    """Which operations others read; in a run all iterations are alike in that."""
+def _read(
+    trace: Operations, runs: Sequence[Loop], outputs: Sequence[int], chains: Sequence[Array]
+) -> Array:
+    """Which operations others read; in a run all iterations are alike in that.
+
+    Of a chain, a row of operations, only the last is read.
+    """
     guards = [k for k, row in enumerate(trace.rows) if row in GUARDS]
     read = ~np.isin(trace.row, guards)
     unit = np.arange(len(read))  # the first operation of the iteration
@@ -199,6 +211,9 @@ def _read(trace: Operations, runs: Sequence[Loop], outputs: Sequence[int]) -> Ar
         read[run.start : run.stop] = False
         first = np.arange(run.start, run.stop, run.period)
         unit[run.start : run.stop] = np.repeat(first, run.period)
+    for rows in chains:
+        read[rows[:, :-1]] = False
+        unit[rows] = rows[:, -1:]
     reader = np.repeat(unit, np.diff(trace.start))
     producer = trace.place[trace.operands]
     read[producer[(producer >= 0) & (unit[producer] != reader)]] = True

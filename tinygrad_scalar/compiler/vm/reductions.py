@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,31 +23,43 @@ LANES, ROWS = 8, 4  # numbers that gradients are added to at once; dot products 
 NAMES = (("sum_forward", "sum_reverse"), ("dot_forward", "dot_reverse"))
 
 
-def dots(operations: Array, cells: Array, results: Array) -> Iterator[tuple[int, int, Array]]:
-    """Instructions for dot products of one length: the first operation, how many, their indices.
+class Dots(NamedTuple):
+    """Dot products of one length, in the order of the trace: a row for each."""
 
-    `cells` has a row for each, first operand before second. Those that follow each other, share an
-    operand and are cut in parts alike share an instruction, unless one reads another: a matrix by
-    a vector. The indices are the number of parts, for each its length and where the shared operand
-    begins, and then by rows the result, and where the other operand begins in each part.
+    first: Array  # the operations where they begin, −1 where others stand in between
+    last: Array  # and where they end
+    cells: Array  # of the first operand before the second
+    start: Array  # the cell that the products are added to
+    result: Array
+
+
+def dots(some: Dots) -> Iterator[tuple[int, int, Array]]:
+    """Their instructions: the operation where it stands, how many there are, their indices.
+
+    Those that follow each other, share an operand and are cut in parts alike share an instruction,
+    unless one reads another: a matrix by a vector. The indices are the number of parts, for each
+    its length and where the shared operand begins, and then by rows the result, the start, and
+    where the other operand begins in each part.
     """
+    cells = some.cells
     half = cells.shape[1] // 2
-    first, second = cells[:, :half], cells[:, half:]
-    if len(cells) > 1 and (first[1:] == first[:-1]).all(axis=1).sum() * 2 > len(cells):
-        first, second = second, first
-    cuts = (np.diff(first) != 1) | (np.diff(second) != 1)
-    alike = (cuts[1:] == cuts[:-1]).all(axis=1) & (second[1:] == second[:-1]).all(axis=1)
-    alike &= np.diff(operations) == 1
-    for a, b in pairwise([0, *(np.flatnonzero(~alike) + 1).tolist(), len(operations)]):
+    left, right = cells[:, :half], cells[:, half:]
+    if len(cells) > 1 and 2 * (left[1:] == left[:-1]).all(axis=1).sum() > len(cells):
+        left, right = right, left
+    cuts = (np.diff(left) != 1) | (np.diff(right) != 1)
+    alike = (cuts[1:] == cuts[:-1]).all(axis=1) & (right[1:] == right[:-1]).all(axis=1)
+    alike &= some.first[1:] == some.last[:-1] + 1
+    for a, b in pairwise([0, *(np.flatnonzero(~alike) + 1).tolist(), len(cells)]):
         starts = np.append(0, cuts[a].nonzero()[0] + 1)
-        parts = np.stack([np.diff(np.append(starts, half)), second[a, starts]], axis=1)
+        parts = np.stack([np.diff(np.append(starts, half)), right[a, starts]], axis=1)
         head = np.append(len(starts), parts)
-        rows = np.column_stack([results[a:b], first[a:b, starts]])
-        if np.isin(results[a:b], cells[a:b]).any():
-            for k, row in enumerate(rows, a):
-                yield int(operations[k]), 1, np.append(head, row)
+        results = some.result[a:b]
+        rows = np.column_stack([results, some.start[a:b], left[a:b, starts]])
+        if np.isin(results, cells[a:b]).any() or np.isin(results, some.start[a:b]).any():
+            for place, row in zip(some.last[a:b].tolist(), rows, strict=True):
+                yield place, 1, np.append(head, row)
         else:
-            yield int(operations[a]), b - a, np.append(head, rows)
+            yield int(some.last[a]), b - a, np.append(head, rows)
 
 
 def functions() -> str:
@@ -102,7 +115,7 @@ def _add_to(place: str, kind: str, term: str) -> str:
 _HEAD = f"""{_index("parts", 0)}  %told = mul i64 %parts, 2
   %head = add i64 %told, 1
   %first = getelementptr i32, ptr %t, i64 %head
-  %stride = add i64 %parts, 1
+  %stride = add i64 %parts, 2
 """
 _ROW = """  %{0}.skipped = mul i64 {1}, %stride
   %{0}.row = getelementptr i32, ptr %first, i64 %{0}.skipped
@@ -118,7 +131,7 @@ def _part(name: str, p: str) -> str:
 
 def _own(name: str, p: str) -> str:
     """Where the other operand of a row begins there."""
-    return f"  %{name}.at = add i64 %{p}, 1\n" + _index(
+    return f"  %{name}.at = add i64 %{p}, 2\n" + _index(
         f"{name}.own", f"%{name}.at", f"%{name}.row"
     )
 
@@ -143,7 +156,12 @@ def _rows(r: str, count: int, *, n: str, before: str, start: int | str) -> str:
   %{name}.product = fmul double %{name}.number, %{r}.number
   %{name}.total = fadd double %{name}.sum, %{name}.product
 """
-        parts += f"  %{name}.before = phi double [ -0.0, %{r}.body ], [ %{name}.sum, %{j}.done ]\n"
+        row += f"{cell(f'{name}.start', '%v', 1, f'%{name}.row')}"
+        row += f"  %{name}.first = load double, ptr %{name}.start\n"
+        parts += (
+            f"  %{name}.before = phi double [ %{name}.first, %{r}.body ], "
+            f"[ %{name}.sum, %{j}.done ]\n"
+        )
         terms += (
             f"  %{name}.sum = phi double [ %{name}.before, %{p}.body ], "
             f"[ %{name}.total, %{j}.body ]\n"
@@ -177,7 +195,12 @@ def _gradients() -> str:
         k="j", n="%p.length", before="i.done", start="%whole", last="q.done",
     )  # fmt: skip
     part = f"{_part('p', 'p')}  %whole = and i64 %p.length, {-LANES}\n{wide}{narrow}"
-    return f"  %end = sub i64 %n, 1\n{loop(part, k='p', n='%parts', last='j.done')}"
+    start = f"""  %s.k = sub i64 %end, %k
+{_ROW.format("s", "%s.k")}{cell("s.result", "%a", 0, "%s.row")}{cell("s.start", "%a", 1, "%s.row")}\
+  %s.slope = load double, ptr %s.result
+{_add_to("%s.start", "double", "%s.slope")}"""
+    columns = loop(part, k="p", n="%parts", before="done", last="j.done")
+    return f"  %end = sub i64 %n, 1\n{loop(start)}{columns}"
 
 
 def _column(kind: str, j: str, r: str) -> str:
