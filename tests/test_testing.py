@@ -28,6 +28,7 @@ from tinygrad_scalar import (
     primitive,
     relu,
     scope,
+    sign,
     sin,
     softmax,
     sqrt,
@@ -714,3 +715,82 @@ def test_the_tools_work_without_hypothesis_mpmath_and_numpy():
         "print(check_grad(erf, 0.5).reference)\n"
     )
     assert printed == "Richardson extrapolation"
+
+
+# ── rows that are wrong far out, or that only look wrong ──────────────────────────────────────
+WRONG_FAR_OUT = {
+    "a slope above 1e6": ((lambda x: x * x, lambda y, x: where(x > 1e6, x, 2 * x)), {}),
+    "a slope above 1e100": ((lambda x: x * x, lambda y, x: where(x > 1e100, x, 2 * x)), {}),
+    "a slope below 1e-200": (
+        (lambda x: x + 0 * x, lambda y, x: where(absolute(x) > 1e-200, 1, 2)),
+        {},
+    ),
+    "a value below 1e-307": (
+        (lambda x: x if abs(x) > 1e-307 else 0.0, 1),
+        {"mpmath": lambda m, x: x},
+    ),
+    "0/0 where exp overflows": (
+        (
+            lambda x: 1 / (1 + math.exp(-x)) if x > -700 else math.exp(x),
+            lambda y, x: exp(-x) / (1 + exp(-x)) ** 2,
+        ),
+        {},
+    ),
+    "fewer operands than forward has": ((lambda a, b: a * b, lambda y, a: a), {}),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FAR_OUT)
+def test_a_row_that_is_wrong_in_its_tails_is_accused(name):
+    rules, about = WRONG_FAR_OUT[name]
+    with pytest.raises(GradientError, match=r"^check_primitive: wrong"):
+        check_primitive(primitive("wrong", *rules, **about))
+
+
+RIGHT = {
+    "Huber's loss, whose slope bends": (
+        (),
+        {"formula": lambda x: where(absolute(x) < 1, x * x / 2, absolute(x) - 0.5)},
+    ),
+    "a partial that branches and bends": (
+        (lambda x: x * x if x > 0 else -x * x, lambda y, x: 2 * x if x > 0 else -2 * x),
+        {},
+    ),
+    "complex outside its domain": (
+        (lambda x: x**1.5, lambda y, x: 1.5 * sqrt(x)),
+        {"domain": (0, math.inf)},
+    ),
+    "two operands": (
+        (lambda a, b: a * math.sqrt(b), lambda y, a, b: sqrt(b), lambda y, a, b: a / (2 * sqrt(b))),
+        {"domain": [(-math.inf, math.inf), (0, math.inf)]},
+    ),
+    "an underflow on the way": ((), {"formula": lambda a, b: a / (1 + b * b)}),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_row_that_is_right_is_not_accused(name):
+    rules, about = RIGHT[name]
+    check_primitive(primitive("right", *rules, **about))
+
+
+def test_a_bent_slope_is_still_compared():
+    with pytest.raises(GradientError, match=r"^check_primitive: right\(1\.0\): "):
+        check_primitive(
+            primitive(
+                "right",
+                lambda x: x * x / 2 if abs(x) < 1 else abs(x) - 0.5,
+                lambda y, x: where(absolute(x) < 1, x, where(x == 1, 3.0, sign(x))),
+            )
+        )
+
+
+@pytest.mark.parametrize("domain", [(0, 1, 2), ("a", "b"), [(0, 1), 3], 5.0])
+def test_a_domain_is_pairs_or_intervals(domain):
+    with pytest.raises(TypeError, match="domain is a pair"):
+        primitive("r", lambda a, b: a * b, lambda y, a, b: b, lambda y, a, b: a, domain=domain)
+
+
+def test_the_complex_step_is_large_enough_beside_a_large_number():
+    """(x log x)′ = log x + 1; a step of 2⁻⁵⁰⁰ is nothing beside 1e200."""
+    check_grad(lambda x: x * log(x), 1e200)

@@ -8,7 +8,7 @@ from typing import Any
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.float_functions import float_function
-from tinygrad_scalar.core.primitive import Interval, Joint, Primitive, Rule, at_points
+from tinygrad_scalar.core.primitive import Domain, Joint, Primitive, Rule, at_points
 from tinygrad_scalar.core.undefined import by_rule, plain
 from tinygrad_scalar.numbers.precision import is_number
 
@@ -18,7 +18,7 @@ def primitive(
     forward: Callable[..., Any] | None = None,
     *partials: Rule,
     formula: Callable[..., Any] | None = None,
-    domain: Interval | Sequence[Interval] | None = None,
+    domain: Domain | Sequence[Domain] | None = None,
     kinks: Callable[..., bool] | Sequence[float] = (),
     subgradient: Sequence[float] | None = None,
     symbol: str | None = None,
@@ -39,6 +39,9 @@ def primitive(
     branches (`where`) and over its operands alone, `forward` may be left out, and the partials too,
     which are derived from it; engines run it inline, in lanes, in C. Without it they call `forward`
     back for every point, since it may look at anything.
+
+    `domain` is where the operation has a value: a pair (low, high) of an open interval or an
+    `Interval` for all operands, or one for each.
 
     Errors: TypeError if `forward`, a partial or the formula is not callable (nor a number), or if
     the formula branches.

@@ -56,6 +56,25 @@ class Interval(NamedTuple):
 
 
 REAL = Interval()
+Domain = Interval | tuple[float, float]  # a pair is an open interval
+
+
+def _intervals(domain: Any, places: int, name: str) -> tuple[Interval, ...]:
+    """An interval for each operand: one for all, or one each; a pair of numbers is an open one."""
+    if domain is None or isinstance(domain, Interval) or _is_pair(domain):
+        domain = (REAL if domain is None else domain,) * places
+    each = domain if isinstance(domain, (list, tuple)) else (domain,)
+    found = tuple([Interval(*x) if _is_pair(x) else x for x in each])
+    if not all(isinstance(x, Interval) for x in found):
+        raise TypeError(
+            f"primitive {name!r}: domain is a pair (low, high) or an Interval, or one for each "
+            f"operand, not {domain!r}"
+        )
+    return found
+
+
+def _is_pair(x: Any) -> bool:
+    return type(x) in (tuple, list) and len(x) == 2 and all(isinstance(k, (int, float)) for k in x)
 
 
 class Primitive:
@@ -157,7 +176,7 @@ class Primitive:
         *,
         arity: int | None,
         pull: Callable[..., Any] | Sequence[Callable[..., Any] | None] | None = None,
-        domain: Interval | Sequence[Interval] | None = None,
+        domain: Domain | Sequence[Domain] | None = None,
         kinks: Callable[..., bool] | Sequence[float] = (),
         subgradient: Sequence[float] | None = None,
         **about: Any,
@@ -167,8 +186,6 @@ class Primitive:
         c, places = about.get("c", ""), arity or 1
         if pull is None or callable(pull):
             pull = (pull,) * len(partials)
-        if domain is None or isinstance(domain, Interval):
-            domain = (domain or REAL,) * places
         derived = {
             "symbol": name,
             "latex": _latex_call(name, arity),
@@ -179,7 +196,8 @@ class Primitive:
         }
         vars(self).update(derived, name=name, forward=forward, arity=arity, __qualname__=name)
         vars(self).update((key, fact) for key, fact in about.items() if fact is not None)
-        self.partials, self.pulls, self.domain = tuple(partials), tuple(pull), tuple(domain)
+        self.partials, self.pulls = tuple(partials), tuple(pull)
+        self.domain = _intervals(domain, places, name)
         self.kinks = kinks if callable(kinks) else at_points(tuple(kinks))
         self.subgradient = (0.0,) * places if subgradient is None else tuple(subgradient)
 

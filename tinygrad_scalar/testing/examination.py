@@ -98,8 +98,8 @@ def _unrecorded(flat: Flat, recording: Recording, i: int, x: Number) -> float | 
     try:
         other = flat.recorded(point)
         replayed = recording.in_floats(point)
-    except (UncheckableError, ArithmeticError, ValueError):
-        return 0.0  # beyond the edge of the domain
+    except (UncheckableError, ArithmeticError, TypeError, ValueError):
+        return 0.0  # beyond the edge of the domain, where a power is complex
     if other.shape() != recording.shape():
         return None
     return float(_value(other) - replayed)

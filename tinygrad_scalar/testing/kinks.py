@@ -12,7 +12,7 @@ from typing import Any
 
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.testing.recording import Recording, finite
+from tinygrad_scalar.testing.recording import Recording, finite, real
 
 # How near is too near: well above rounding, well below any step that a user could see.
 MARGIN = 1e-6
@@ -64,7 +64,7 @@ def _kink_along(
     def along(x: float) -> float:
         operands = [*others[:k], x, *others[k + 1 :]]
         y = primitive.forward(*operands)
-        return float(y if primitive.joint is None else y[primitive.index])
+        return float(real(y if primitive.joint is None else y[primitive.index]))
 
     x = others[k]
     if not finite(x):

@@ -87,7 +87,7 @@ class Recording:
 
     def in_floats(self, inputs: Sequence[Number]) -> Number:
         """The output with other inputs, by the rows' own forward rules."""
-        return self.replay(self.rules(lambda row: row.forward), inputs)
+        return real(self.replay(self.rules(lambda row: row.forward), inputs))
 
     def gradients(self) -> Mapping[Value, Number]:
         """The gradient of every node between inputs and output, which `.grad` holds as well."""
@@ -252,3 +252,10 @@ def _widened(x: Number) -> Number:
 def finite(x: Any) -> bool:
     """Neither infinite nor NaN, for any kind of number."""
     return bool(-math.inf < x < math.inf)
+
+
+def real(y: Any) -> Any:
+    """A number as it is; where it is complex, as a power of a negative one, as `math` has it."""
+    if isinstance(y, complex):
+        raise ValueError("math domain error")  # noqa: TRY004
+    return y

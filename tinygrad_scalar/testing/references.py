@@ -87,8 +87,9 @@ def _exact(recording: Recording) -> Callable[[Index], Derivative]:
 # ── the complex step ──────────────────────────────────────────────────────────────────────────
 _STEP = 2.0**-500  # its square is below every rounding error
 _CUT_OFF = 1e10 * _STEP**2  # step² · f‴ / 6
-# Where the program's numbers or its slope are smaller, slope · step underflows on the way.
-_LEAST_NUMBER, _LEAST_SLOPE = 1e-100, 1e-130
+# Where the program's numbers or its slope are smaller, slope · step underflows on the way, and so
+# does step / number where they are larger.
+_LEAST_NUMBER, _LARGEST_NUMBER, _LEAST_SLOPE = 1e-100, 1e100, 1e-130
 
 
 def _power(a: complex, b: complex) -> complex:
@@ -134,7 +135,7 @@ def _complex_rule(row: Primitive) -> Callable[..., Any]:
 def _complex_step(recording: Recording) -> Callable[[Index], Derivative]:
     rules = recording.rules(_complex_rule)
     numbers = [*recording.point, *(node.data for node in recording.nodes)]
-    if any(0 < abs(x) < _LEAST_NUMBER for x in numbers):
+    if any(x and not _LEAST_NUMBER <= abs(float(x)) <= _LARGEST_NUMBER for x in numbers):
         raise Unsuitable
     point = [complex(x) for x in recording.point]
 

@@ -50,6 +50,46 @@ def check_defined(row: Primitive, point: Point, varying: Sequence[int]) -> None:
             )
 
 
+def slopes_bend(numbers: Sequence[float], function: Callable[..., Any]) -> bool:
+    """Whether a partial has another slope on each side, as that of x·|x| at 0, which has no kink.
+
+    Then there is no second derivative, and no reference for the first.
+    """
+    for i in range(len(numbers)):
+        try:
+            slopes = [_partials(numbers, i, k * _STEP, function) for k in (0, -1, 1, -1 / 8, 1 / 8)]
+        except (ArithmeticError, TypeError, ValueError):  # at an edge of the domain
+            continue
+        for y, a, b, c, d in zip(*slopes, strict=True):
+            wide, close = (b - 2 * y + a) / _STEP, (d - 2 * y + c) / (_STEP / 8)
+            steepest = max(abs(d - y), abs(y - c)) / (_STEP / 8)
+            steady = abs(close - wide) < abs(close) / 4
+            if steady and abs(close) > 1e-3 * steepest + _rounding((*numbers, y)):
+                return True
+    return False
+
+
+def check_slopes(numbers: Sequence[float], function: Callable[..., Any]) -> None:
+    """The partials at such a point, by differences."""
+    found = MODES["reverse"](function, numbers, 1)
+    for i in range(len(numbers)):
+        below, above = (
+            float(function(*(x + side * (k == i) for k, x in enumerate(numbers))))
+            for side in (-_STEP, _STEP)
+        )
+        slope = (above - below) / (2 * _STEP)
+        if abs(slope - found[i,]) > 1e-3 * abs(slope) + 10 * _STEP:
+            raise GradientError(f"the partial of operand {i} is {found[i,]!r} instead of {slope!r}")
+
+
+def _partials(
+    numbers: Sequence[float], i: int, shift: float, function: Callable[..., Any]
+) -> list[float]:
+    """All partials where number i is shifted."""
+    point = [x + shift * (k == i) for k, x in enumerate(numbers)]
+    return list(map(float, MODES["reverse"](function, point, 1).values()))
+
+
 def _check_modes(
     row: Primitive, point: Point, varying: Sequence[int], function: Callable[..., Any]
 ) -> None:

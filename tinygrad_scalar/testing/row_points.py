@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
+from operator import contains
 from typing import Any
 
 from tinygrad_scalar.core.primitive import REAL, Interval, Primitive
@@ -50,9 +51,12 @@ def value(row: Primitive, point: Point) -> float | None:
     """The row's value; None outside its domain. An error if it is neither."""
     try:
         y = row.forward(*point)
-    except TypeError:
+    except TypeError as error:
         if row.arity is not None:
-            raise
+            raise GradientError(
+                f"check_primitive: {row.name}{point}: {error}; give forward one operand for each "
+                "partial"
+            ) from error
         return None  # a row of some other number of operands
     except (ArithmeticError, ValueError) as error:
         if _at_closed_end(row, point):
@@ -62,6 +66,8 @@ def value(row: Primitive, point: Point) -> float | None:
             ) from error
         return None
     y = y if row.joint is None else y[row.index]
+    if isinstance(y, complex) and not all(map(contains, row.domain, point)):
+        return None
     if isinstance(y, complex) or not isinstance(y, (int, float)):
         raise GradientError(
             f"check_primitive: {row.name}{point} is {y!r}, not a real number; raise ValueError "

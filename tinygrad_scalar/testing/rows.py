@@ -23,7 +23,7 @@ from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.high_precision import value_in_high_precision
 from tinygrad_scalar.testing.modes import MODES
 from tinygrad_scalar.testing.recording import Recording
-from tinygrad_scalar.testing.row_kinks import check_defined, check_kink
+from tinygrad_scalar.testing.row_kinks import check_defined, check_kink, check_slopes, slopes_bend
 from tinygrad_scalar.testing.row_points import (
     Point,
     along,
@@ -32,6 +32,7 @@ from tinygrad_scalar.testing.row_points import (
     stated_but_outside,
     value,
 )
+from tinygrad_scalar.testing.row_tails import check_far, far_points
 from tinygrad_scalar.testing.tracebacks import shown_without_ours
 
 
@@ -97,6 +98,12 @@ def _check(row: Primitive) -> bool:
             precise = precise or digits
             if check:
                 smooth.append(point)
+    for point in far_points(row):
+        y = value(row, point)
+        if y is not None and not row.kinks(*point):
+            with _named(row, point):
+                check_defined(row, point, range(len(point)))
+                check_far(row, point, y, along(row, point, range(len(point))))
     if not checked:
         raise GradientError(
             f"check_primitive: {row.name} gives no number at any point of its domain "
@@ -134,6 +141,10 @@ def _check_at(row: Primitive, point: Point, y: float) -> tuple[bool, bool]:
     function, numbers = along(row, point, varying), [point[i] for i in varying]
     check_kink(row, point, varying, function)
     check_defined(row, point, varying)
+    if not row.kinks(*point) and slopes_bend(numbers, function):
+        check_slopes(numbers, function)
+        _check_value(y, function, numbers)
+        return False, False
     check = check_grad(function, *numbers, order=3 if len(point) == 1 else 2)
     _check_value(y, function, numbers)
     precise = not check.kinks and _check_precision(row, check, function, numbers)
