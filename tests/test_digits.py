@@ -4,6 +4,7 @@ References: mpmath at 700 digits, or the closed form named beside the case.
 """
 
 import math
+import warnings
 
 import mpmath
 import numpy as np
@@ -60,6 +61,30 @@ def test_the_slope_of_a_power_is_precise(a, b):
     slope = (graph**b).backward(create_graph=True)[graph].data
     for got in (x.grad, slope, ts.jvp(lambda x: x**b, (a,), (1.0,))[1]):
         assert abs(got - expected) <= 4 * math.ulp(expected)
+
+
+def test_a_power_that_is_0_has_its_mixed_slope():
+    """∂²(a^b)/∂a∂b = a^(b−1) (1 + b log a), where a^b, 1e-351, is no float."""
+    a, b = 1.3599284136599531e-152, 2.3099320052619072
+    with mpmath.workdps(50):
+        expected = float(mpmath.mpf(a) ** (mpmath.mpf(b) - 1) * (1 + b * mpmath.log(a)))
+    found = [hessian(ts.pow)(a, b)] + [ts.compile(ts.pow, engine=e).hessian(a, b) for e in ENGINES]
+    for matrix in found:
+        assert matrix[0][1] == pytest.approx(expected, rel=1e-13, abs=0)
+        assert matrix[1][0] == pytest.approx(expected, rel=1e-13, abs=0)
+
+
+def test_a_huge_exponent_makes_no_infinity_on_the_way():
+    """All derivatives of 5e-324 ^ 1e300 are 0, without a warning, in every mode."""
+    modes = [lambda: hessian(ts.pow)(5e-324, 1e300)]
+    modes.append(lambda: hvp(ts.pow, (5e-324, 1e300), (1.0, 1.0)))
+    for engine in ENGINES:
+        compiled = ts.compile(ts.pow, engine=engine)
+        modes.append(lambda compiled=compiled: compiled.hessian(5e-324, 1e300))
+    for mode in modes:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert not np.any(mode())
 
 
 @pytest.mark.parametrize("x", [1.3, -9.7, 23.7, -25.1, 26.2, 5e-324, 1e200])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modes_reference import flat
+from second_order_reference import exactly, faithful, is_right, run
 
 import tinygrad_scalar as ts
 from tinygrad_scalar import UndefinedGradientWarning, Value
@@ -75,6 +76,25 @@ ONE = {
     "masked root": lambda a: ts.where(a > 0, ts.sqrt(ts.abs(a)), 0.0),
     "sum": lambda a: ts.sum([a, 2.0, a]),
     "prod": lambda a: ts.prod([a, 0.0, a]),
+}
+TWO = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "pow": ts.pow,
+    "maximum": ts.maximum,
+    "minimum": ts.minimum,
+    "hypot": ts.hypot,
+    "atan2": ts.atan2,
+    "copysign": ts.copysign,
+    "where": lambda a, b: ts.where(a > b, a, b),
+    "step": lambda a, b: (a > b) * b,
+    "dot": lambda a, b: ts.dot([a, 0.0, b], [b, a, 1.0]),
+    "logsumexp": lambda a, b: ts.logsumexp([a, b]),
+}
+ROWS = (*ONE, *TWO)  # the library's own
+ONE |= {
     "own root": own_root,
     "own abs": own_abs,
     "own branch": own_branch,
@@ -92,21 +112,7 @@ ONE = {
     "inner grad": lambda a: ts.grad(lambda v: v * ts.abs(v))(a),
     "inner derivative": lambda a: ts.derivative(lambda v: ts.relu(v) * v)(a),
 }
-TWO = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "pow": ts.pow,
-    "maximum": ts.maximum,
-    "minimum": ts.minimum,
-    "hypot": ts.hypot,
-    "atan2": ts.atan2,
-    "copysign": ts.copysign,
-    "where": lambda a, b: ts.where(a > b, a, b),
-    "step": lambda a, b: (a > b) * b,
-    "dot": lambda a, b: ts.dot([a, 0.0, b], [b, a, 1.0]),
-    "logsumexp": lambda a, b: ts.logsumexp([a, b]),
+TWO |= {
     "own larger": own_larger,
     "own length": own_length,
     "checkpoint of two": lambda a, b: ts.checkpoint(lambda v, w: ts.sqrt(v) * w, a, b),
@@ -115,10 +121,11 @@ TWO = {
     "index": lambda a, b: (b, a)[a > b],
     "sorted": lambda a, b: sorted([a, b, 0.25])[1],
 }
-# Not the smallest floats: a series, which multiplies in another order, is right without a warning
-# where a term on the way back is too large (test_modes_agree tells of these). Of 500 random
-# programs over all rows at ±5e-324, 1e-310, 1e±160 and ±1e300 two differed, in second derivatives.
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, math.inf, -math.inf, math.nan, -0.25)
+# Where some of the factors of a product leave the range of floats, though all together do not.
+ENDS = tuple(
+    sign * size for size in (5e-324, 1e-310, 2.3e-308, 1e-160, 1e160, 1e300) for sign in (1, -1)
+)
 # The numbers of modes that multiply in another order are compared to this part of them.
 PRECISION = 1e-9
 
@@ -128,22 +135,27 @@ class Program:
 
     def __init__(self, instructions):
         self.instructions = instructions
+        self.steps = []
+        for k, (name, *places) in enumerate(self.instructions, start=2):
+            a, b = (k - 1 - place % k for place in places)
+            self.steps.append((ONE[name], (a,)) if name in ONE else (TWO[name], (a, b)))
+        # a Value whatever the program is
+        self.steps.append((lambda y, x: y + 0.0 * x, (len(self.steps) + 1, 0)))
 
     def __call__(self, x, y):
-        known = [x, y]
-        for name, *places in self.instructions:
-            a, b = (known[-1 - place % len(known)] for place in places)
-            known.append(ONE[name](a) if name in ONE else TWO[name](a, b))
-        return known[-1] + 0.0 * x  # a Value whatever the program is
+        return run(self.steps, (x, y))[-1]
 
     def __repr__(self):
         return f"Program({self.instructions!r})"
 
 
-places = st.integers(0, 9)
-programs = st.lists(
-    st.tuples(st.sampled_from([*ONE, *TWO]), places, places), min_size=1, max_size=6
-).map(Program)
+def programs(names):
+    """Programs of up to six operations of these names."""
+    places = st.integers(0, 9)
+    instructions = st.tuples(st.sampled_from(names), places, places)
+    return st.lists(instructions, min_size=1, max_size=6).map(Program)
+
+
 points = st.sampled_from(NUMBERS)
 
 
@@ -268,12 +280,12 @@ def methods(f, c, x, y, u):
 def disagreements(f, x, y, u):
     """Every mode that gives another number, warning or error than it should."""
     found = []
-    for reference, others in eager_modes(f, x, y, u).values():
+    for order, (reference, others) in eager_modes(f, x, y, u).items():
         expected = outcome(reference)
         for name, mode in others.items():
             got = outcome(mode)
             if not agree(expected, got):
-                found.append((name, expected, got))
+                found.append((f"{order}, {name}", expected, got))
     for engine in ts.engines():
         c = ts.compile(f, engine=engine, undefined=u)
         for name, (eager, compiled, batched) in methods(f, c, x, y, u).items():
@@ -287,13 +299,13 @@ def disagreements(f, x, y, u):
             if isinstance(quiet, list) and (x != x or y != y):  # documented: NaN may stand there
                 quiet = [b if b != b else a for a, b in zip(quiet, got[0], strict=True)]
             if got[1] or (isinstance(quiet, list) and not same(quiet, got[0])):
-                found.append((f"batch {name}, {engine}", quiet, got))
+                found.append((f"batch {name}, {engine}", (quiet, expected[1]), got))
     return found
 
 
 @pytest.mark.parametrize("undefined", POLICIES)
 @settings(max_examples=12, derandomize=True, deadline=None)
-@given(f=programs, x=points, y=points)
+@given(f=programs((*ONE, *TWO)), x=points, y=points)
 def test_all_modes_and_methods_agree(undefined, f, x, y):
     assert not disagreements(f, x, y, undefined)
 
@@ -317,10 +329,66 @@ def test_all_modes_and_methods_agree_where_they_once_did_not(undefined, number):
     assert not disagreements(Program(instructions), x, y, undefined)
 
 
+SLOPES, CURVES = [(0,), (1,)], [(0, 0), (0, 1), (1, 0), (1, 1)]
+# The numbers that a mode gives, each a sum of factors times entries of value, gradient or Hessian.
+GIVES = {
+    "first": [[(1, (0,))]],
+    "second": [[(1, (0, 0))]],
+    "call": [[(1, ())]],
+    "grad": [[(1, place)] for place in SLOPES],
+    "value_and_grad": [[(1, place)] for place in [(), *SLOPES]],
+    "jvp": [[(1, ())], [(2, (0,)), (-1, (1,))]],
+    "hvp": [[(2, (i, 0)), (-1, (i, 1))] for i in (0, 1)],
+    "jacobian": [[(1, place)] for place in SLOPES],
+    "hessian": [[(1, place)] for place in CURVES],
+}
+
+
+def right_or_told(outcome, mode, f, point, exact):
+    """Whether all numbers of a mode are right, or it tells that they may not be."""
+    numbers, warned = outcome
+    if isinstance(numbers, tuple) or warned:
+        return True
+    return all(
+        not math.isfinite(number) or is_right(number, places, f.steps, point, exact, PRECISION)
+        for number, places in zip(numbers, GIVES[mode], strict=True)
+    )
+
+
+@pytest.mark.parametrize("undefined", POLICIES)
+@settings(max_examples=6, derandomize=True, deadline=None)
+@given(
+    f=programs(ROWS),
+    x=st.sampled_from(ENDS),
+    y=st.sampled_from((*ENDS, *filter(math.isfinite, NUMBERS))),
+    turned=st.booleans(),
+)
+def test_all_modes_and_methods_agree_at_the_ends_of_floats(undefined, f, x, y, turned):
+    """Two answers are right where a term leaves the range of floats, and both are taken.
+
+    A mode that multiplies by it first tells of it, or gives an infinity or NaN; one that multiplies
+    by the small factors first gives the right number without a word. So modes may differ only if
+    each gives what mpmath gives, or tells. Where mpmath finds something undefined they agree.
+    """
+    point = (y, x) if turned else (x, y)
+    differ = disagreements(f, *point, undefined)
+    if not differ:
+        return
+    exact = exactly(f.steps, point)
+    assert exact is not None, differ
+    assert faithful(exact, run(f.steps, point)), differ
+    for name, *outcomes in differ:
+        mode = name.replace(",", "").split()
+        mode = mode[mode[0] in ("compiled", "batch")]
+        for each in outcomes:
+            assert right_or_told(each, mode, f, point, exact), (name, outcomes)
+
+
 @pytest.mark.parametrize("mode", ["jvp", "hvp"])
 def test_a_mode_with_another_policy_is_found(monkeypatch, mode):
     right = getattr(ts, mode)
     f = Program([("sqrt", 1, 0), ("mul", 0, 2)])  # √x · x, which makes 0·∞ at 0
     assert not disagreements(f, 0.0, 1.0, "nan")
     monkeypatch.setattr(ts, mode, lambda *args, undefined: right(*args))
-    assert any(name == mode for name, *_ in disagreements(f, 0.0, 1.0, "nan"))
+    names = {name for name, *_ in disagreements(f, 0.0, 1.0, "nan")}
+    assert names & {f"first, {mode}", f"second, {mode}"}

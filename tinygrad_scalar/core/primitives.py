@@ -128,11 +128,25 @@ def _power_less_one(g: Any, factor: Any, a: Any, b: Any) -> Any:
     0⁰ is where x⁰ is constant: its slope takes the exponent 0.
     """
     less = b - 1
-    rounded = (less + 1 != b) + (b - less != 1) + (b < 0.5) * (a < 1e-30) * (a > -1e-30)
+    rounded = (b < 0.5) * ((less + 1 != b) + (b - less != 1))  # beyond 2⁵³ b is as rounded itself
+    rounded = rounded + (b < 0.5) * (a < 1e-30) * (a > -1e-30)
     rounded = (rounded != 0) * (a != 0) * (a < INFINITY) * (a > -INFINITY)
     power = factor * a ** (b - (1 - rounded - (b == 0) * (a == 0)))
-    power = power if g.__class__ is int else g * power  # 1, from a partial
-    return power / a**rounded if _maybe(rounded) else power
+    # divided first where that makes it larger, and still a float: times a small g it may be 0
+    first = rounded * (power < 1) * (power > -1) * (a > 1e-307) * (a < 1)
+    return _over(_times(g, _over(power, first, a)), rounded * (1 - first), a)
+
+
+def _times(g: Any, slope: Any) -> Any:
+    """g · slope, where g may be the plain 1 of a partial, which makes no node."""
+    return slope if g.__class__ is int else g * slope
+
+
+def _over(x: Any, condition: Any, a: Any) -> Any:
+    """x / a where the condition holds, else x."""
+    if isinstance(condition, Carrier):
+        return x / where(condition, a, 1)
+    return x / a if condition else x
 
 
 def _power_log(a: Any, b: Any, y: Any) -> Any:
