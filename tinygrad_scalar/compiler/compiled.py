@@ -7,7 +7,6 @@ import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from tinygrad_scalar.compiler.arguments import (
@@ -286,7 +285,7 @@ class Compiled:
         from tinygrad_scalar.compiler.listing import source_for
 
         own = self._own()
-        return source_for(target, own, self._places(own.widths)[1], self.dtype, self._about())
+        return source_for(target, own, own.places, self.dtype, self._about())
 
     def to_c(self, path: Any, *, mode: str = "value_and_grad", name: str | None = None) -> None:
         """Write the function as C99: `path` with suffix `.c`, and its header with suffix `.h`.
@@ -322,7 +321,7 @@ class Compiled:
         from tinygrad_scalar.compiler.to_c import request_for, write_library
 
         own = self._own()
-        request = request_for(mode, self._places(own.widths)[1])
+        request = request_for(mode, own.places)
         write_library(own.paths, request, path, name, self._about())
 
     def draw(self, **options: Any) -> Any:
@@ -385,7 +384,8 @@ class Compiled:
         return {i for i, x in enumerate(args) if i not in chosen and is_constant(x)}
 
     def _specialise(self, call: Call, options: dict[str, Any]) -> Specialisation:
-        settings = (host_engine(self.engine), self.dtype, self.max_paths, self.undefined)
+        engine = host_engine(self.engine)
+        settings = (engine, self.dtype, self.max_paths, self.undefined, self.argnums)
         return Specialisation(self.function, call, options, settings)
 
     @contextmanager
@@ -409,11 +409,11 @@ class Compiled:
         if holds_lazy(args):
             return lazily(self, mode, args, options)
         call, own = self._prepared(args, options)
-        chosen, request = self._asked(mode, call)
+        request = own.request(mode)
         path, outputs = self._outputs(own, request, call)
         if mode in WITH_ENTRY and path is not None and not options:
-            self._make_entry(own, request, call, chosen, path, len(outputs))
-        return self._shaped(request, call, chosen, path, outputs)
+            self._make_entry(own, request, call, path, len(outputs))
+        return self._shaped(own, request, call, path, outputs)
 
     def _along(self, mode: str, primals: Any, tangents: Any, what: str) -> Any:
         """What a method gives for arguments and what they move along."""
@@ -426,21 +426,14 @@ class Compiled:
             constants = {i for i in constants if no_slope(tangents[i : i + 1])}
             tangents = [primals[i] if i in constants else t for i, t in enumerate(tangents)]
         call, own = self._prepared(primals, {}, constants)
-        chosen, request = self._asked(mode, call)
         along = taken_apart(tangents, mode, constants if mode == "jvp" else (), batch=self.batch)
-        check_alike(call, along, chosen, f"{mode}: {what}")
-        both = joined(call, along)
-        return self._shaped(request, both, chosen, *self._outputs(own, request, both))
-
-    def _asked(self, mode: str, call: Call) -> tuple[Sequence[int], Request]:
-        """The arguments that slopes are taken along, and what is asked of a path."""
-        if mode in ("value", "jvp"):
-            return range(len(call.arguments)), VALUE if mode == "value" else Request(mode)
-        chosen, places = self._chosen(call)
-        return chosen, Request(mode, places)
+        moving = range(len(call.arguments)) if mode == "jvp" else own.chosen
+        check_alike(call, along, moving, f"{mode}: {what}")
+        both, request = joined(call, along), own.request(mode)
+        return self._shaped(own, request, both, *self._outputs(own, request, both))
 
     def _shaped(
-        self, request: Request, call: Call, chosen: Sequence[int], path: Path | None, outputs: Any
+        self, own: Specialisation, request: Request, call: Call, path: Path | None, outputs: Any
     ) -> Any:
         """The outputs in the structure that a method promises; at no point there is no path."""
         mode, count = request.mode, len(request.inputs)
@@ -454,10 +447,10 @@ class Compiled:
             rows = matrix(outputs, count, call.size, call.xp)
             if self.batch:
                 return rows
-            inside = self._mirrored(call, chosen, [0.0] * count)
+            inside = own.mirrored(call, [0.0] * count)
             return nested(inside if mode == "hessian" else tree, inside, rows)
         values = request.values(1)
-        slopes = self._mirrored(call, chosen, outputs[values:])
+        slopes = own.mirrored(call, outputs[values:])
         return (outputs[0], slopes) if values else slopes
 
     def _outputs(
@@ -510,19 +503,12 @@ class Compiled:
             from tinygrad_scalar.compiler import on_device
 
             if on_device.applies(call):
-                chosen, _ = self._chosen(call)
                 with suppress(on_device.NoFormulaError):  # its namespace has the row, or the host
-                    return on_device.evaluated(own, request, call, chosen)  # type: ignore[no-any-return]
+                    return on_device.evaluated(own, request, call)  # type: ignore[no-any-return]
         return evaluated(own, request, call)
 
     def _make_entry(
-        self,
-        own: Specialisation,
-        request: Request,
-        call: Call,
-        chosen: Sequence[int],
-        path: Path,
-        count: int,
+        self, own: Specialisation, request: Request, call: Call, path: Path, count: int
     ) -> None:
         """What is called directly from now on for one point of this structure.
 
@@ -548,32 +534,11 @@ class Compiled:
             arguments = [
                 places_in(one.mirrored([None] * len(one.columns)), inputs) for one in call.arguments
             ]
-            tree = self._shaped(request, call, chosen, path, [None] * count)
+            tree = self._shaped(own, request, call, path, [None] * count)
             entries[request] = made.entry(arguments, places_in(tree, itertools.count()))
         entry = entries[request]
         if entry is not None:
             self._entries[request.mode] = entry.call
-
-    def _chosen(self, call: Call) -> tuple[list[int], Sequence[int]]:
-        return self._places([len(argument.columns) for argument in call.arguments])
-
-    def _places(self, widths: Sequence[int]) -> tuple[list[int], Sequence[int]]:
-        """The arguments to differentiate by, and the places of their numbers."""
-        chosen = positions(self.argnums, len(widths), "compile")
-        ends = [0, *accumulate(widths)]
-        if chosen == list(range(len(widths))):
-            return chosen, range(ends[-1])  # compared and hashed at once, however many
-        return chosen, tuple(k for i in chosen for k in range(ends[i], ends[i + 1]))
-
-    def _mirrored(self, call: Call, chosen: Sequence[int], numbers: Sequence[Any]) -> Any:
-        entries, start = [], 0
-        for i in chosen:
-            one = call.arguments[i]
-            end = start + len(one.columns)
-            entries.append(one.mirrored(numbers[start:end], call.xp))
-            start = end
-        bare = isinstance(self.argnums, int) or (self.argnums is None and len(entries) == 1)
-        return entries[0] if bare else tuple(entries)
 
     def _uncompiled(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """On Values, Duals or inside another trace: the function itself, in their mode.

@@ -8,6 +8,7 @@ import math
 import threading
 from array import array
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
 
 from tinygrad_scalar.compiler.arguments import Call, is_array, width_of
@@ -26,10 +27,12 @@ from tinygrad_scalar.compiler.uncompiled import (
     uncompiled,
 )
 from tinygrad_scalar.core.undefined import Policy, told
+from tinygrad_scalar.modes.grad import positions
 
 SEVERAL = 100  # numbers that NumPy adds up sooner
 MANY = 10_000  # objects that take too long to look through
-Settings = tuple[str, str, int, Policy]  # engine, dtype, max_paths, undefined
+# engine, dtype, max_paths, undefined, argnums
+Settings = tuple[str, str, int, Policy, int | Sequence[int] | None]
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -72,13 +75,44 @@ class Specialisation:
     ) -> None:
         self.function, self.options = function, options
         self.settings = settings
-        self.engine, self.dtype, self.max_paths, self.undefined = settings
+        self.engine, self.dtype, self.max_paths, self.undefined, self.argnums = settings
         self.trees = [argument.tree for argument in call.arguments]
         self.widths = [width_of(key) for key in call.key]  # how many numbers each argument holds
         self.every = self.undefined in ("nan", "raise")  # every point is asked for derivatives
         self.paths: list[Path] = []
         self.decided: set[Any] = set()  # what traces are told, see `traced`
         self.lock = threading.RLock()
+
+    # ── what is differentiated by ─────────────────────────────────────────────────────────────
+    @functools.cached_property
+    def chosen(self) -> list[int]:
+        """The arguments to differentiate by."""
+        return positions(self.argnums, len(self.widths), "compile")
+
+    @functools.cached_property
+    def places(self) -> Sequence[int]:
+        """The places of their numbers."""
+        ends = [0, *accumulate(self.widths)]
+        if self.chosen == list(range(len(self.widths))):
+            return range(ends[-1])  # compared and hashed at once, however many
+        return tuple(k for i in self.chosen for k in range(ends[i], ends[i + 1]))
+
+    def request(self, mode: str) -> Request:
+        """What a mode asks of a path."""
+        if mode == "value":
+            return VALUE
+        return Request(mode, () if mode == "jvp" else self.places)
+
+    def mirrored(self, call: Call, numbers: Sequence[Any]) -> Any:
+        """Numbers, one per place, in the structure of a gradient."""
+        entries, start = [], 0
+        for i in self.chosen:
+            one = call.arguments[i]
+            end = start + len(one.columns)
+            entries.append(one.mirrored(numbers[start:end], call.xp))
+            start = end
+        bare = isinstance(self.argnums, int) or (self.argnums is None and len(entries) == 1)
+        return entries[0] if bare else tuple(entries)
 
     # ── the function itself ───────────────────────────────────────────────────────────────────
     def trace(self, point: Sequence[float]) -> Path:

@@ -64,14 +64,11 @@ class Batch:
         ]
 
 
-def evaluated(own: Specialisation, request: Request, call: Call, chosen: Sequence[int]) -> Any:
-    """Some path, and the outputs: arrays of the caller's, or columns of one.
-
-    `chosen` are the arguments that gradients are taken by.
-    """
+def evaluated(own: Specialisation, request: Request, call: Call) -> Any:
+    """Some path, and the outputs: arrays of the caller's, or columns of one."""
     with device.beside(_arrays_of(call.columns)[0]):
         batch = Batch(call.columns, call.size or 0, own.dtype)
-        path, results, groups = _results(own, request, call, chosen, batch)
+        path, results, groups = _results(own, request, call, batch)
         outputs: list[Any] = []
         for y, count in zip(results, groups, strict=True):
             array = device.given_back(y, call.xp)
@@ -79,25 +76,23 @@ def evaluated(own: Specialisation, request: Request, call: Call, chosen: Sequenc
         return path, outputs
 
 
-def _groups(request: Request, call: Call, chosen: Sequence[int], count: int) -> list[int]:
+def _groups(own: Specialisation, request: Request, call: Call, count: int) -> list[int]:
     """The outputs that stand side by side in one array, how many; 0 for one that stands alone."""
     if not call.arguments or request.mode in ("hessian", "jacobian"):
         return [count]
     if request.mode in ("value", "jvp"):
         return [0] * count
     groups = [0] * request.values(1)
-    for one in (call.arguments[i] for i in chosen):
+    for one in (call.arguments[i] for i in own.chosen):
         groups += [len(one.columns)] if one.rows else [0] * len(one.columns)
     return groups
 
 
-def _results(
-    own: Specialisation, request: Request, call: Call, chosen: Sequence[int], batch: Batch
-) -> Any:
+def _results(own: Specialisation, request: Request, call: Call, batch: Batch) -> Any:
     size = batch.size
     if not own.paths:
         own.traced_at(batch.point(0))
-    groups = _groups(request, call, chosen, len(own.paths[0].program(request).outputs))
+    groups = _groups(own, request, call, len(own.paths[0].program(request).outputs))
     each = sum(count or 1 for count in groups) * (8 if batch.dtype == "float64" else 4)
     shapes = [(size, count) if count else (size,) for count in groups]
     results = [device.room(shape, batch.dtype, each) for shape in shapes]
@@ -191,7 +186,7 @@ def host_batch(own: Specialisation, request: Request, call: Call) -> tuple[Path,
         rows = slice(start, min(size, start + piece))
         columns = [c if isinstance(c, float) else cupy.asarray(c[rows]) for c in call.columns]
         batch = Batch(columns, rows.stop - start, own.dtype)
-        path, results, _ = _results(own, request, call._replace(arguments=[]), (), batch)
+        path, results, _ = _results(own, request, call._replace(arguments=[]), batch)
         taken = taken or path
         parts.append([y.reshape(rows.stop - start, -1).T.get() for y in results])
     assert taken is not None  # noqa: S101 (empty batches do not come here)
