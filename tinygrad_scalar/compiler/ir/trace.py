@@ -393,7 +393,7 @@ class Traced(Arithmetic):
                 f"{name} of a traced value (an argument, or computed in the compiled function): "
                 "while a function is traced there are no nodes"
             )
-        raise AttributeError(f"'Value' object has no attribute {name!r}")
+        raise AttributeError(f"'Value' object has no attribute {name!r}; traced it is {self!r}")
 
     _backward, _children = Value._backward, Value._children  # setting them is refused
 
