@@ -483,3 +483,12 @@ def test_tables_of_arguments_and_of_what_is_computed(xp):
     given = [xp.asarray(x.tolist(), dtype=xp.float64) for x in (table, indices)]
     same(made(*given), made(table, indices))
     same(made.grad(*given)[0], made.grad(table, indices)[0])
+
+
+def test_slopes_along_tangents_of_what_is_looked_up(xp):
+    table = [Value(0.1 * k + 1) for k in range(10)]
+    made = compile(lambda x, i: take(table, i) * x * x, argnums=0)
+    x, i, moved = X, np.arange(9.0), X * 0.5 - 0.2
+    given = [xp.asarray(each.tolist(), dtype=xp.float64) for each in (x, i, moved, 0 * i)]
+    same(made.jvp(given[:2], given[2:]), made.jvp((x, i), (moved, 0 * i)))
+    same(made.hvp(given[:2], given[2:3]), made.hvp((x, i), (moved,)))

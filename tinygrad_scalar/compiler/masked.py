@@ -53,8 +53,8 @@ def evaluated(own: Specialisation, request: Request, call: Call) -> tuple[Path, 
 
 
 def _complete(own: Specialisation, path: Path, columns: list[Any], ones: Any, xp: Any) -> list[Any]:
-    """The columns, and behind them what they look up: of whole tables, on their device."""
-    full = list(columns)
+    """The columns, and behind the inputs what they look up: of whole tables, on their device."""
+    full = columns[: path.inputs]
     for one in path.lookups:
         row, operands = path.recording.tape.code[one.line]
         if row is INPUT:
@@ -72,7 +72,7 @@ def _complete(own: Specialisation, path: Path, columns: list[Any], ones: Any, xp
         for column in numbers.T:
             whole = xp.asarray(column.tolist(), dtype=ones.dtype, device=ones.device)
             full.append(xp.reshape(xp.take(whole, xp.reshape(places, (-1,))), places.shape))
-    return full
+    return [*full, *columns[path.inputs :]]
 
 
 # ── one point of the batch ────────────────────────────────────────────────────────────────────
