@@ -275,7 +275,7 @@ erf: _Of1
 """erf(x): error function at x.
 
 Domain: x in (−∞, ∞).
-Derivative: 1.12838 * bell(x).
+Derivative: bell(x) * 1.12838.
 Kinks: none.
 
 >>> from tinygrad_scalar import Value
@@ -289,7 +289,7 @@ erfc: _Of1
 """erfc(x): complementary error function at x.
 
 Domain: x in (−∞, ∞).
-Derivative: (-1.12838) * bell(x).
+Derivative: bell(x) * (-1.12838).
 Kinks: none.
 
 >>> from tinygrad_scalar import Value
@@ -785,7 +785,7 @@ selu: _Of1
 """selu(x): λ x where x > 0, else λ α (eˣ − 1), λ and α such that means 0 and variances 1 are kept.
 
 Domain: x in (−∞, ∞).
-Derivative: where(x > 0, 1.0507, 1.7581 * exp(x * (x <= 0))).
+Derivative: where(x > 0, 1.0507, exp(x * (x <= 0)) * 1.7581).
 Kinks: x = 0; that of one side there.
 
 >>> from tinygrad_scalar import Value

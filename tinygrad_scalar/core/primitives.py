@@ -248,8 +248,8 @@ atanh = row("atanh", math.atanh, lambda y, x: 1 / one_minus_square(x), pull=lamb
             limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan, c="atanh", numpy=("arctanh",))
 
 # ── special functions ─────────────────────────────────────────────────────────────────────────
-erf   = row("erf",   math.erf,   lambda y, x:  constant("2/√π", x) * bell(x), total=True, formula=error_function.erf, c="erf", array="", scipy="erf")
-erfc  = row("erfc",  math.erfc,  lambda y, x: -constant("2/√π", x) * bell(x), total=True, formula=error_function.erfc, c="erfc", array="")
+erf   = row("erf",   math.erf,   lambda y, x:  bell(x) * constant("2/√π", x), total=True, formula=error_function.erf, c="erf", array="", scipy="erf")
+erfc  = row("erfc",  math.erfc,  lambda y, x: bell(x) * -constant("2/√π", x), total=True, formula=error_function.erfc, c="erfc", array="")
 gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), pull=lambda g, y, x: g * y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1), c="tgamma", llvm="", scipy="gamma")
 lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma, c="lgamma", llvm="", array="", scipy="gammaln")
 digamma   = row("digamma",   None, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), formula=polygammas.digamma)
@@ -262,7 +262,7 @@ normal_pdf = row("normal_pdf", None, lambda y, x: -x * y, pull=lambda g, y, x: -
 log_normal_cdf = row("log_normal_cdf", None, lambda y, x: inverse_mills_ratio(x), symbol="log Φ", latex=r"\log\Phi\left({0}\right)", mpmath=limits.mpmath_log_normal_cdf,
                      total=True, formula=normal_tails.log_normal_cdf, derivatives=("normal_pdf(x) / normal_cdf(x)",))
 erfcx      = row("erfcx",      None, lambda y, x: erfcx_derivative(1, x), mpmath=limits.mpmath_erfcx, formula=error_function.erfcx, derivatives=("2 * x * y - 2 / √π",), doc="e^(x²) erfc x, the scaled complementary error function")
-erfinv     = row("erfinv",     None, lambda y, x: constant("√π/2", x) * exp(square(y)), domain=Interval(-1.0, 1.0), latex=r"\operatorname{{erf}}^{{-1}}\left({0}\right)", mpmath=limits.mpmath_erfinv,
+erfinv     = row("erfinv",     None, lambda y, x: exp(square(y)) * constant("√π/2", x), domain=Interval(-1.0, 1.0), latex=r"\operatorname{{erf}}^{{-1}}\left({0}\right)", mpmath=limits.mpmath_erfinv,
                  limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan, formula=normal_tails.erfinv, derivatives=("√π / 2 * exp(y * y)",), doc="the y with erf y = x")
 normal_ppf = row("normal_ppf", None, lambda y, p: normal_ppf_slope(y, p), domain=Interval(0.0, 1.0), symbol="Φ⁻¹", latex=r"\Phi^{{-1}}\left({0}\right)", mpmath=limits.mpmath_normal_ppf,  # noqa: PLW0108 (defined below)
                  limit=lambda p: math.copysign(INFINITY, p - 0.5) if p in (0, 1) else math.nan, formula=normal_tails.normal_ppf, derivatives=("1 / normal_pdf(y)",), doc="the quantile of the normal distribution, the y with Φ(y) = p")
@@ -302,7 +302,7 @@ def _slope_of_mish(x: Any) -> Any:
 
 def _slope_of_gelu_tanh(x: Any) -> Any:
     """σ(2u) + 2x u′ σ′(2u) with u = √(2/π) (x + 0.044715 x³)."""
-    cubic, scaled = 44715 * (x * x) / 10**6, constant("√(8/π)", x) * x
+    cubic, scaled = 44715 * (x * x) / 10**6, x * constant("√(8/π)", x)
     twice = scaled * (1 + cubic)
     return sigmoid(twice) + scaled * (1 + 3 * cubic) * logistic_pdf(twice)
 
@@ -312,7 +312,7 @@ softsign   = row("softsign",   None, lambda y, x: square(1 / (1 + abs(x))), mpma
 hardtanh   = row("hardtanh",   None, lambda y, x: 1 - step(abs(x) - 1), kinks=(-1.0, 1.0), subgradient=(1.0,), mpmath="", total=True, formula=logarithms.hardtanh)
 mish       = row("mish",       None, lambda y, x: _slope_of_mish(x),
                  mpmath=lambda m, x: x * m.tanh(m.log1p(m.exp(x))), total=True, formula=logarithms.mish, derivatives=("t + x * sigmoid(x) * (1 - t * t), where t = tanh(softplus(x))",))
-selu       = row("selu",       None, lambda y, x: where(x > 0, constant("λ", x), constant("λα", x) * exp(x * (x <= 0))), kinks=(0.0,), subgradient=(),
+selu       = row("selu",       None, lambda y, x: where(x > 0, constant("λ", x), exp(x * (x <= 0)) * constant("λα", x)), kinks=(0.0,), subgradient=(),
                  mpmath=lambda m, x: x * m.mpf(logarithms.SELU) if x > 0 else m.mpf(logarithms.SELU) * m.mpf(logarithms.SELU_ALPHA) * m.expm1(x),
                  total=True, formula=logarithms.selu)
 
