@@ -230,11 +230,11 @@ def log_softmax(logits: Iterable[Any]) -> list[Any]:
 
 
 def _shifted(logits: Iterable[Any]) -> list[Any]:
-    """Logits less a constant near the largest: softmax does not change, rounding errors shrink."""
+    """Logits less a constant, the largest: softmax stays the same, and no exponential overflows."""
     values = list(logits)
     if not values:
         raise ValueError("softmax and log_softmax of no logits are undefined: give at least one")
-    shift = detach(logsumexp(values))
+    shift = detach(table.largest(*values))
     return [x - shift for x in values]
 
 

@@ -400,8 +400,11 @@ normal_ppf_slope = Primitive("normal_ppf_slope", normal_tails.normal_ppf_slope, 
 polygamma_difference = Primitive("polygamma_difference", log_gamma.polygamma_difference,
                                  (0, lambda y, n, a, b: polygamma_difference(n + 1, a, b), lambda y, n, a, b: polygamma(n + 1, a + b)), arity=3, whole=(0,),
                                  mpmath=limits.mpmath_polygamma_difference, formula=log_gamma.polygamma_difference)
+# the largest operand as a constant, less which no e^x overflows
+largest = Primitive("largest", lambda *x: max(x), (lambda y, *x: [0] * len(x),), arity=None, mpmath="", total=True, formula=special.largest)
 PARTS = {
     "bell": bell,
+    "largest": largest,
     "erfcx_derivative": erfcx_derivative,
     "inverse_mills_excess": inverse_mills_excess,
     "inverse_mills_ratio": inverse_mills_ratio,

@@ -6,6 +6,7 @@ held by the tests. inf and NaN pass through as in `math`.
 `polygamma` holds the gamma family. What a formula is stands in `parts`.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from math import erfc, exp, log1p
@@ -227,32 +228,30 @@ def cross_entropy(xs: Sequence[float]) -> float:
 # ── the last two as formulas: on floats the loops above, which branch, take a third of the time ─
 def logsumexp_formula(*x: Any) -> Any:
     """`logsumexp` of any number of operands, without branches."""
-    largest = _largest(x)
-    return where(abs(largest) < math.inf, largest + log1p(_rest(x, largest)), largest)
+    most = largest(*x)
+    return where(abs(most) < math.inf, most + log1p(_rest(x, most)), most)
 
 
 def cross_entropy_formula(*x: Any) -> Any:
     """`cross_entropy` without branches."""
     half = len(x) // 2
     logits, targets = x[:half], x[half:]
-    largest = _largest(logits)
-    spread = log1p(_rest(logits, largest))
-    return add_all(t * (spread + (largest - a)) for a, t in zip(logits, targets, strict=True))
+    most = largest(*logits)
+    spread = log1p(_rest(logits, most))
+    return add_all(t * (spread + (most - a)) for a, t in zip(logits, targets, strict=True))
 
 
-def _largest(x: Sequence[Any]) -> Any:
-    largest = x[0]
-    for other in x[1:]:
-        largest = maximum(largest, other)
-    return largest
+def largest(*x: Any) -> Any:
+    """The largest of any number of operands, without branches; NaN if one is."""
+    return functools.reduce(maximum, x)
 
 
-def _rest(x: Sequence[Any], largest: Any) -> Any:
+def _rest(x: Sequence[Any], most: Any) -> Any:
     """Σ e^(xᵢ − m) without the first of the largest."""
     found: Any = 0.0
     terms = []
     for a in x:
-        here = where(found, 0.0, a == largest)
-        terms.append(where(here, 0.0, exp(a - largest)))
+        here = where(found, 0.0, a == most)
+        terms.append(where(here, 0.0, exp(a - most)))
         found = where(found, 1.0, here)
     return add_all(terms)
