@@ -8,6 +8,7 @@ the eager mode.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -56,7 +57,7 @@ class Run:
 
         (totals, each), mask, finite = self._in_threads("sums", self.given, self.size)
         alone = each if mask is None else each[:, mask]
-        finite = finite and bool(np.isfinite(totals).all() and np.isfinite(alone).all())
+        finite = finite and _all_finite(totals) and _all_finite(alone.ravel())
         if self.every or not finite:
             places = self._doubtful(each, mask)
             fine = np.ones(self.size, dtype=bool) if mask is None else mask.copy()
@@ -138,6 +139,11 @@ class Run:
             each = np.concatenate([each for _, each in results], axis=1)
             return (totals, each), masks, finite
         return np.concatenate(results, axis=1) if room is None else room, masks, finite
+
+
+def _all_finite(numbers: Any) -> bool:
+    """Whether no NaN and no ±inf is among them; mostly their squares tell at once."""
+    return math.isfinite(numbers.dot(numbers)) or bool(abs(numbers).max() < math.inf)
 
 
 def at(columns: Sequence[Any], places: Any) -> list[Any]:

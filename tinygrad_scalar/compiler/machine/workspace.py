@@ -50,6 +50,7 @@ class Workspace:
         self.totals = results[: outputs * lanes].reshape(outputs, lanes)
         # outputs that are not summed: a block for each time all lanes are through
         self._blocks = results[outputs * lanes :].reshape(whole // lanes, apart, lanes)
+        self._none = np.empty((0, size), dtype)
         self.mask = np.empty(whole, np.uint8)
         self._ones = np.ones(lanes, dtype)
         self._scratch = aligned(scratch * lanes + 1, dtype)
@@ -79,8 +80,10 @@ class Workspace:
         self._checked.fill(0.0)
         self.run(*self._arguments)
         blocks, apart, lanes = self._blocks.shape
-        each = self._blocks.swapaxes(0, 1).reshape(apart, blocks * lanes)[:, :size]
-        return self.totals @ self._ones, each
+        each = self._none
+        if apart:
+            each = self._blocks.swapaxes(0, 1).reshape(apart, blocks * lanes)[:, :size]
+        return self.totals.dot(self._ones), each
 
     def finite(self) -> bool:
         """Whether all that was checked was finite."""
