@@ -1,6 +1,7 @@
 """Ctrl-C at any moment leaves every Value and every block as before or as after."""
 
 import dis
+import gc
 import linecache
 import random
 import sys
@@ -451,6 +452,28 @@ def test_an_error_in_a_rule_leaves_all_as_it_was(name, error):
             result = [getattr(g, "data", g) for g in result.values()]
         found.append((x.grad, result))
     assert found[0] == found[1]
+
+
+def test_llvm_is_never_called_where_an_interrupt_comes():
+    """An interrupt in llvmlite may keep its lock, and all other threads waited for it for ever."""
+    llvm = pytest.importorskip("llvmlite.binding")
+    threads, w = [], Value(2.0)
+    gc.collect()  # of LLVM's objects only those made here are looked at
+
+    def note():
+        threads.append(threading.current_thread())
+
+    llvm.ffi.register_lock_callback(note, int)
+    try:
+        f = compile(lambda x: exp(x) * x + w if x > 0 else x.tanh(), engine="llvm")
+        for x in (1.0, 1.0, 1.0, -1.0, np.array([1.0, 2.0, -3.0] * 10)):
+            f(x), f.grad(x), f.backward(x)
+        f = None
+        compile(lambda x: x * x, engine="llvm")(3.0)  # frees what is gone by now
+    finally:
+        llvm.ffi.unregister_lock_callback(note, int)
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 def test_no_interrupt_leaves_the_sweep_locked():

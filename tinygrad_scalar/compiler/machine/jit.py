@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import threading
+import traceback
+import weakref
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -11,20 +14,26 @@ from typing import Any
 SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
 LOCK = threading.RLock()
 _BUILDING = threading.Lock()
+# What holds the engines of modules that are gone. C puts it here when they go, without a line of
+# Python in which Ctrl-C could come; the next thread that works aside frees the engines.
+_GONE: deque[Any] = deque()
 
 
 def _aside(action: Callable[..., Any], *given: Any) -> Any:
     """What it gives, worked out in a thread of its own, which Ctrl-C does not reach.
 
-    llvmlite frees a string twice where it is interrupted, and that ends the process.
+    llvmlite frees a string twice where it is interrupted, and that ends the process; or it keeps
+    its lock, for which all other threads then wait for ever. So every call of LLVM goes this way.
     """
     outcome: Future[Any] = Future()
 
     def run() -> None:
         try:
             with _BUILDING:  # one that nobody waits for any more may still be at work
+                _GONE.clear()
                 outcome.set_result(action(*given))
         except BaseException as error:  # noqa: BLE001 (told to the one who waits)
+            traceback.clear_frames(error.__traceback__)  # what they hold of LLVM is freed here
             outcome.set_exception(error)
 
     threading.Thread(target=run).start()
@@ -93,7 +102,8 @@ class Machine:
         """Where a function of the C library is; None for an intrinsic of LLVM."""
         if symbol not in self.addresses:
             known = not symbol.startswith("llvm.")
-            self.addresses[symbol] = self.llvm.address_of_symbol(symbol) if known else None
+            address = _aside(self.llvm.address_of_symbol, symbol) if known else None
+            self.addresses[symbol] = address
         return self.addresses[symbol]
 
     def vector(self, symbol: str, arity: int) -> tuple[str, int] | None:
@@ -103,7 +113,7 @@ class Machine:
             if width > self.bytes:
                 continue
             name = f"{prefix}N{width // size}{'v' * arity}_{symbol}"
-            if self.llvm.address_of_symbol(name):
+            if self.address(name):
                 return name, width // size
         return None
 
@@ -118,8 +128,15 @@ def machine() -> Machine:
     return _aside(Machine, llvmlite.binding)  # type: ignore[no-any-return]
 
 
-def _engine(host: Machine, text: str, level: int) -> Any:
-    """LLVM's engine that holds the machine code of a text."""
+class _Holder(weakref.ref["Module"]):
+    """A weak reference to a module, and LLVM's engine that holds its machine code."""
+
+    __slots__ = ("engine",)
+    engine: Any
+
+
+def _build(holder: _Holder, host: Machine, text: str, level: int) -> None:
+    """Make the engine of a text."""
     target, nothing = host.target_machine(level), host.llvm.parse_assembly("")
     # given the text, the engine would verify all of it twice: it is given the object
     code = target.emit_object(host.llvm.parse_assembly(text))
@@ -127,7 +144,11 @@ def _engine(host: Machine, text: str, level: int) -> Any:
     engine.remove_module(nothing)
     engine.add_object_file(host.llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return engine
+    holder.engine = engine
+
+
+def _address(holder: _Holder, name: str) -> int:
+    return int(holder.engine.get_function_address(name))
 
 
 class Module:
@@ -135,13 +156,14 @@ class Module:
 
     def __init__(self, text: str, lines: int) -> None:
         self.held: Any = None  # what the code reads besides
+        self._holder = _Holder(self, _GONE.append)
         level = 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0
         with LOCK:
-            self.engine = _aside(_engine, machine(), text, level)
+            _aside(_build, self._holder, machine(), text, level)
 
     def address(self, name: str) -> int:
         """Where a function of the module is."""
-        return int(self.engine.get_function_address(name))
+        return _aside(_address, self._holder, name)  # type: ignore[no-any-return]
 
     def function(self, name: str, kind: Any) -> Any:
         """A function of the module as something that can be called."""
