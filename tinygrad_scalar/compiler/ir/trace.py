@@ -549,8 +549,8 @@ def _comparison(name: str) -> None:
 
 for _name in COMPARISONS:
     _comparison(_name)
-for _name, _row in (("add", ADD), ("sub", SUB), ("mul", MUL), ("truediv", DIV)):
-    _operators(_name, _row)
+for _row in (ADD, SUB, MUL, DIV):
+    _operators(_row.forward.__name__, _row)  # of the module `operator`
 
 
 def _looked_at(name: str, look: Callable[..., Any]) -> None:
