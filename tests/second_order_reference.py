@@ -118,6 +118,8 @@ def _lost(made, sizes, terms, weights, i, j):
     total = mpf(0)
     inputs = len(sizes) - len(made)
     for k, (step, weight) in enumerate(zip(made, weights, strict=True)):
+        if not weight:  # nothing of it reaches the result
+            continue
         total += weight + terms[inputs + k][i][j] + sizes[inputs + k][i] + sizes[inputs + k][j]
         for a, u in enumerate(step.operands):
             for b, v in enumerate(step.operands):

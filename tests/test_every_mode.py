@@ -344,14 +344,17 @@ GIVES = {
 }
 
 
-def right_or_told(outcome, mode, f, point, exact):
-    """Whether all numbers of a mode are right, or it tells that they may not be."""
+def told(outcome):
+    """Whether a mode tells that its numbers may not be right, or are none."""
     numbers, warned = outcome
-    if isinstance(numbers, tuple) or warned:
-        return True
+    return isinstance(numbers, tuple) or bool(warned) or not all(map(math.isfinite, numbers))
+
+
+def right(outcome, mode, f, point, exact):
+    """Whether all numbers of a mode are what mpmath gives."""
     return all(
-        not math.isfinite(number) or is_right(number, places, f.steps, point, exact, PRECISION)
-        for number, places in zip(numbers, GIVES[mode], strict=True)
+        is_right(number, places, f.steps, point, exact, PRECISION)
+        for number, places in zip(outcome[0], GIVES[mode], strict=True)
     )
 
 
@@ -368,20 +371,21 @@ def test_all_modes_and_methods_agree_at_the_ends_of_floats(undefined, f, x, y, t
 
     A mode that multiplies by it first tells of it, or gives an infinity or NaN; one that multiplies
     by the small factors first gives the right number without a word. So modes may differ only if
-    each gives what mpmath gives, or tells. Where mpmath finds something undefined they agree.
+    each gives what mpmath gives, or tells. Where mpmath's function is another one, because a value
+    in floats is 0 or infinite that is not, or has no derivative, one of the two must tell.
     """
     point = (y, x) if turned else (x, y)
     differ = disagreements(f, *point, undefined)
-    if not differ:
-        return
-    exact = exactly(f.steps, point)
-    assert exact is not None, differ
-    assert faithful(exact, run(f.steps, point)), differ
+    exact = exactly(f.steps, point) if differ else None
+    comparable = exact is not None and faithful(exact, run(f.steps, point))
     for name, *outcomes in differ:
         mode = name.replace(",", "").split()
         mode = mode[mode[0] in ("compiled", "batch")]
-        for each in outcomes:
-            assert right_or_told(each, mode, f, point, exact), (name, outcomes)
+        if comparable:
+            fine = all(told(each) or right(each, mode, f, point, exact) for each in outcomes)
+        else:
+            fine = any(map(told, outcomes))
+        assert fine, (name, outcomes)
 
 
 @pytest.mark.parametrize("mode", ["jvp", "hvp"])
