@@ -3,6 +3,7 @@
 import math
 import re
 import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -482,3 +483,13 @@ def test_a_message_shortens_a_long_label():
         (y * y).backward(undefined="raise")
     assert "xxx … xxx" in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_fraction_at_a_kink_has_nan_too(order):
+    """No fraction is NaN: the float stands for it, as in reverse mode."""
+    f = lambda x: ts.relu(x) * x + ts.relu(x)  # noqa: E731
+    found = ts.derivative(f, order, undefined="nan")(Fraction(0))
+    assert isinstance(found, float)
+    assert math.isnan(found)
+    assert math.isnan(ts.grad(f, undefined="nan")(Fraction(0)))

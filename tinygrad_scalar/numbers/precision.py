@@ -190,7 +190,7 @@ def like(x: Number, example: Number) -> Number:
     if not isinstance(x, (int, float, Fraction)):
         return x
     if kind is Fraction:
-        return Fraction(x)
+        return Fraction(x) if math.isfinite(x) else x
     if isinstance(x, Fraction) and hasattr(example, "context"):  # mpf takes no Fraction
         return kind(x.numerator) / kind(x.denominator)
     return x if _foreign(example) is None else kind(float(x))
