@@ -150,8 +150,9 @@ def _over(x: Any, condition: Any, a: Any) -> Any:
 
 
 def _power_log(a: Any, b: Any, y: Any) -> Any:
-    """a^b · log a, by the row that knows how it moves where that may be asked: a^b may be 0."""
-    return power_log(a, b, y) if isinstance(y, Carrier) else y * log(a + (a == 0))
+    """a^b · log a, by the row that knows how it moves where that may be asked, and a^b be 0."""
+    moving = (_maybe(a == 0) or _maybe(y < 1e-280)) and isinstance(y, Carrier)
+    return power_log(a, b, y) if moving else y * log(a + (a == 0))
 
 
 def _unless_falling(a: Any, b: Any, slope: Any) -> Any:
