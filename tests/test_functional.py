@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from modes_reference import all_close, exact_gradient, function_of, moderate_programs
 
+import tinygrad_scalar
 from tinygrad_scalar import (
+    TraceError,
     UndefinedGradientError,
     UndefinedGradientWarning,
     Value,
@@ -517,3 +519,36 @@ def test_the_policy_of_the_outer_derivative_does_not_reach_into_the_inner_one():
 def test_what_is_no_function_is_refused_at_once(call, argument):
     with pytest.raises(TypeError, match=f"{argument} must be callable, not int"):
         call()
+
+
+# ── compiled functions give numbers ───────────────────────────────────────────────────────────
+def squared_times(x):
+    return tinygrad_scalar.compile(lambda y: y * y * x)
+
+
+@pytest.mark.parametrize(
+    "derived",
+    [
+        lambda: grad(lambda x: squared_times(x)(3.0))(2.0),
+        lambda: grad(lambda x: squared_times(x).grad(3.0))(2.0),
+        lambda: grad(lambda x: x * squared_times(x)(3.0))(2.0),
+        lambda: grad(lambda x: squared_times(2 * x)(3.0))(2.0),
+        lambda: grad(lambda x, z: z * squared_times(x)(3.0))(2.0, 5.0),
+        lambda: grad(lambda x: squared_times(x)(3.0))(Value(2.0)),
+        lambda: vjp(lambda x: [x * squared_times(x)(3.0)], 2.0)[1]([1.0]),
+        lambda: jacobian(lambda x: [x * squared_times(x)(3.0), x, x])([2.0]),
+        lambda: hessian(lambda x: x * squared_times(x)(3.0))(2.0),
+    ],
+)
+def test_no_gradient_is_lost_in_a_compiled_function_that_closes_over_the_argument(derived):
+    """It gives plain numbers: the gradient was 0, right is 9 for the first, where y² x is y²."""
+    with pytest.raises((TypeError, TraceError), match=r"compiled function|compile:"):
+        derived()
+
+
+def test_a_compiled_function_in_a_gradient_takes_the_argument_as_one():
+    f, w = tinygrad_scalar.compile(lambda y, x: y * y * x), Value(4.0)
+    assert grad(lambda x: f(3.0, x))(2.0) == 9.0
+    assert grad(lambda x: x * squared_times(x.detach())(3.0))(2.0) == 18.0
+    assert grad(lambda x: x * squared_times(w)(3.0))(2.0) == 36.0
+    assert grad(lambda x: x * w)(2.0).data == 4.0

@@ -249,7 +249,7 @@ class Run:
                 f"{name}: there is no argument by position, and keyword arguments are constants: "
                 "pass what to differentiate by position"
             )
-        self.args, self.argnums = args, argnums
+        self.args, self.argnums, self.name = args, argnums, name
         context.runs += 1
         self.started = context.runs
         self.chosen = positions(argnums, len(args), name)
@@ -286,7 +286,21 @@ class Run:
         output = self.output
         if not self._plain or type(output) is not Value or type(output.data) is not float:
             return None
-        return gradients_at_speed(output, self.inputs, self.started)
+        found = gradients_at_speed(output, self.inputs, self.started)
+        if found is not None and 0.0 in found:
+            self._check_not_compiled()
+        return found
+
+    def _check_not_compiled(self) -> None:
+        """TypeError for an input that a compiled function closes over: its results are numbers."""
+        for i, leaf in enumerate(self.inputs):
+            # what is traced has no nodes; a computed one has the mark only
+            if issubclass(type(leaf), Value) and getattr(leaf, "_made", 0) < 0:
+                raise TypeError(
+                    f"{self.name}: a compiled function closes over number {i} of the arguments, "
+                    "and gives plain numbers, through which no gradient flows: pass it to the "
+                    "compiled function as an argument, or detach() it"
+                )
 
     def _sees_others(self) -> bool:
         roots = [core for y in leaves(self.output) for core in _cores(y)]
@@ -306,6 +320,7 @@ class Run:
 
     def pull(self, output: Any, seed: Any, undefined: Policy) -> list[Any]:
         """The gradient of one output with respect to every input, part by part of a carrier."""
+        self._check_not_compiled()
         output, seed = resolved(output), resolved(seed)  # a pull may outlive the pass around it
         if isinstance(seed, Tagged):  # linear in the seed: Σ part · what carries that part alone
             size = len(seed.parts())

@@ -144,6 +144,7 @@ class Recording:
                 line = tape.emit(node.primitive, operands)
             lines[id(node)] = line
             self._kept.append(node)
+            node._made = -1  # a gradient by it would miss what is computed here: see modes/grad.py
         return lines[id(root)]
 
     def written(self, row: Primitive, lines: tuple[int, ...]) -> Traced:
