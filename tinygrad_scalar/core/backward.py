@@ -19,7 +19,6 @@ from tinygrad_scalar.core.sweep import (
     nodes_in_order,
     running,
     sweep,
-    sweep_inputs,
 )
 from tinygrad_scalar.core.undefined import Policy, check_policy, plain
 from tinygrad_scalar.numbers.precision import is_number, like, quietly
@@ -102,15 +101,6 @@ def gradients(
     if not context.plain:
         _counted(table)
     return [table[node] for node in inputs]
-
-
-def gradients_at_speed(output: Value, inputs: Sequence[Value], started: int) -> list[float] | None:
-    """The gradient of a float with respect to each input, in one pass; writes no `.grad`.
-
-    None where that would not be all: a leaf was made before run `started`, something undefined
-    arose, or another sweep is under way.
-    """
-    return alone(sweep_inputs, output, inputs, started)  # type: ignore[no-any-return]
 
 
 def leaves_of(outputs: Sequence[Value]) -> list[Value]:

@@ -89,7 +89,10 @@ def sweep(
 
 
 def sweep_inputs(output: Value, inputs: Sequence[Value], started: int) -> Sequence[float] | None:
-    """The gradients of inputs, no `.grad` written; None if a leaf is strange, or one not finite."""
+    """The gradients of inputs, no `.grad` written.
+
+    None where that would not be all: a leaf was made before run `started`, or one is not finite.
+    """
     stamp = next(_stamps)
     inner: list[Value] = []
     leaves: list[Value] = []

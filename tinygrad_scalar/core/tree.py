@@ -52,10 +52,10 @@ def holds_array(tree: Any) -> bool:
 
 def leaves(tree: Any) -> list[Any]:
     """The numbers of a structure in order: by position, dicts by insertion, arrays row by row."""
-    if tree.__class__ is float or isinstance(tree, Carrier):
-        return [tree]
     if isinstance(tree, (list, tuple)) and _NUMBERS.issuperset(map(type, tree)):  # as most lists
         return list(tree)
+    if tree.__class__ is float or isinstance(tree, Carrier):
+        return [tree]
     branches = _branches(tree)
     if branches is not None:
         return [leaf for branch in branches for leaf in leaves(branch)]

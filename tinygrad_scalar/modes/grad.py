@@ -18,8 +18,9 @@ from typing import Any
 from tinygrad_scalar import functions
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import PRODUCTS, Application, product, zero_times_infinity
-from tinygrad_scalar.core.backward import gradients, gradients_at_speed, leaves_of
+from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.carrier import Carrier, resolved
+from tinygrad_scalar.core.sweep import alone, sweep_inputs
 from tinygrad_scalar.core.tree import (
     aligned,
     carried,
@@ -286,7 +287,7 @@ class Run:
         output = self.output
         if not self._plain or type(output) is not Value or type(output.data) is not float:
             return None
-        found = gradients_at_speed(output, self.inputs, self.started)
+        found: list[float] | None = alone(sweep_inputs, output, self.inputs, self.started)
         if found is not None and 0.0 in found:
             self._check_not_compiled()
         return found
