@@ -30,6 +30,23 @@ _MICROGRADS = {"add": "+", "mul": "*", "relu": "ReLU"}
 Operation = tuple[Any, tuple[Number, ...], tuple[Any, ...]]
 
 
+def refuse(what: str, error: type[Exception] = AttributeError) -> NoReturn:
+    """What only micrograd's inside has, and what to write instead."""
+    raise error(
+        f'{what}: an operation of your own is a row, primitive("cube", lambda x: x**3, '
+        "lambda y, x: 3 * x * x), and parents tells what a Value came from; "
+        'see "Coming from micrograd" in the documentation'
+    )
+
+
+def refused(name: str) -> property:
+    """An attribute that micrograd's Value has, for a class that has none."""
+    return property(
+        lambda _: refuse(f"Value: {name} is not kept"),
+        lambda _, __: refuse(f"Value: {name} cannot be set"),
+    )
+
+
 class Recorded(Arithmetic):
     """All of a `Value` but how it is stored and made; `Value` says what its slots are."""
 
@@ -158,21 +175,7 @@ class Recorded(Arithmetic):
             return f"**{x[1]}"
         return _MICROGRADS.get(name, name)
 
-    @property
-    def _backward(self: Any) -> Any:
-        return refuse("Value: _backward is not kept")
-
-    @_backward.setter
-    def _backward(self: Any, _: Any) -> None:
-        refuse("Value: _backward cannot be set")
-
-    @property
-    def _children(self: Any) -> Any:
-        return refuse("Value: _children is not kept")
-
-    @_children.setter
-    def _children(self: Any, _: Any) -> None:
-        refuse("Value: _children cannot be set")
+    _backward, _children = refused("_backward"), refused("_children")
 
     def _seen(self: Any) -> tuple[Any, tuple[Number, ...]]:
         """The result and the operands' numbers as the operation saw them."""
@@ -260,15 +263,6 @@ def node_of(
     if settings.tracker is not None:
         settings.tracker.made(node)
     return node
-
-
-def refuse(what: str, error: type[Exception] = AttributeError) -> NoReturn:
-    """What only micrograd's inside has, and what to write instead."""
-    raise error(
-        f'{what}: an operation of your own is a row, primitive("cube", lambda x: x**3, '
-        "lambda y, x: 3 * x * x), and parents tells what a Value came from; "
-        'see "Coming from micrograd" in the documentation'
-    )
 
 
 def noted(node: Any) -> None:

@@ -49,6 +49,7 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.core.recorded import refused
 from tinygrad_scalar.core.ufuncs import apply_ufunc
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number, number
@@ -396,7 +397,7 @@ class Traced(Arithmetic):
             )
         raise AttributeError(f"'Value' object has no attribute {name!r}; traced it is {self!r}")
 
-    _backward, _children = Value._backward, Value._children  # setting them is refused
+    _backward, _children = refused("_backward"), refused("_children")
 
     # ── copies ────────────────────────────────────────────────────────────────────────────────
     def __copy__(self) -> Traced:
