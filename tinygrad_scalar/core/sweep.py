@@ -126,18 +126,19 @@ def parents_first(output: Value, stamp: int, inner: list[Value], leaves: list[Va
         return
     found = leaves.append
     done = inner.append
-    path: list[Value] = [output]  # down to the node looked at
-    push = path.append
+    path: list[Value] = []  # the nodes from the output down to `node`
+    push, pop = path.append, path.pop
     rest: dict[int, Iterator[Value | None]] = {}  # of nodes of many operands
-    while path:
-        node = path[-1]
+    node = output
+    while True:
         a = node._a
         b = node._b
         if a is not None and a._sweep != stamp:
             a._sweep = stamp
             a._sent = 0.0
             if a.primitive is not None:
-                push(a)
+                push(node)
+                node = a
                 continue
             found(a)
         if b is not None:
@@ -145,15 +146,20 @@ def parents_first(output: Value, stamp: int, inner: list[Value], leaves: list[Va
                 b._sweep = stamp
                 b._sent = 0.0
                 if b.primitive is not None:
-                    push(b)
+                    push(node)
+                    node = b
                     continue
                 found(b)
         elif a is None:
             a = _next_inner(rest.setdefault(id(node), iter(node._rest[2])), stamp, leaves)
             if a is not None:
-                push(a)
+                push(node)
+                node = a
                 continue
-        done(path.pop())
+        done(node)
+        if not path:
+            return
+        node = pop()
 
 
 def _next_inner(parents: Iterator[Value | None], stamp: int, leaves: list[Value]) -> Value | None:
