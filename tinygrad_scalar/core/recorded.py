@@ -19,7 +19,7 @@ from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.provenance import NOTHING, Provenance
 from tinygrad_scalar.core.provenance import current as current_provenance
 from tinygrad_scalar.core.ufuncs import apply_ufunc
-from tinygrad_scalar.core.undefined import is_nan, partial_at
+from tinygrad_scalar.core.undefined import partial_at, same
 from tinygrad_scalar.numbers.precision import Number, is_number, like, together, uncommon
 
 _MICROGRADS = {"add": "+", "mul": "*", "relu": "ReLU"}
@@ -207,7 +207,7 @@ class Recorded(Arithmetic):
         """RuntimeError if an operand's `data` was overwritten since then."""
         _, numbers, parents = self._operation()
         for i, (parent, seen) in enumerate(zip(parents, numbers, strict=True)):
-            if parent is not None and not _same(like(parent.data, seen), seen):
+            if parent is not None and not same(like(parent.data, seen), seen):
                 name = self.primitive.name if self.primitive else ""
                 raise RuntimeError(
                     f"{name}: the data of {parent!r} (operand {i}) was {seen!r} when this was "
@@ -272,11 +272,6 @@ def noted(node: Any) -> None:
         settings.tracker.made(node)
     if settings.scope or settings.lines:
         node._provenance = current_provenance(node.label)._replace(latex=node.provenance.latex)
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Equal, or NaN both."""
-    return a is b or bool(a == b) or (is_nan(a) and is_nan(b))
 
 
 def _compared(compare: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:

@@ -176,6 +176,11 @@ def is_nan(x: Any) -> bool:
     return bool(x != x)  # noqa: PLR0124 (the definition of NaN)
 
 
+def same(a: Any, b: Any) -> bool:
+    """Whether two numbers are equal, or NaN both."""
+    return bool(a == b) or (is_nan(a) and is_nan(b))
+
+
 class Judge:
     """Applies one policy to every fault that is found on one way back."""
 

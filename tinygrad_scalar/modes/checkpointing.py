@@ -18,7 +18,7 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.recorded import node_of
 from tinygrad_scalar.core.tree import carried, leaves, like, same_structure
-from tinygrad_scalar.core.undefined import is_nan, policy_in_force
+from tinygrad_scalar.core.undefined import policy_in_force, same
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import identity
 from tinygrad_scalar.modes.forward import check_function
@@ -213,24 +213,19 @@ class _Call:
             )
         for first, y in zip(self.numbers, outputs, strict=True):
             second = y.data if isinstance(y, Value) else y
-            if not _same(first, second, rounding):
+            if same(first, second):
+                continue
+            if not abs(first - second) <= rounding * max(1, min(abs(first), abs(second))):
                 raise RuntimeError(
                     f"checkpoint: f gave {first!r}, and {second!r} when it was run again; it must "
                     "depend on nothing that changes in between (random numbers, data of Values)"
                 )
 
 
-def _same(a: Any, b: Any, rounding: float = 0.0) -> bool:
-    """Whether two numbers are equal, or NaN both, up to a part of them, and of 1."""
-    if a == b or (is_nan(a) and is_nan(b)):
-        return True
-    return bool(abs(a - b) <= rounding * max(1, min(abs(a), abs(b))))
-
-
 def _check_untouched(before: Sequence[tuple[Value, Any, Any]]) -> None:
     for value, data, gradient in before:
         for name, was, now in (("data", data, value.data), ("grad", gradient, value.grad)):
-            if not _same(was, now):
+            if not same(was, now):
                 raise RuntimeError(
                     f"checkpoint: f changed .{name} of {value!r} from {was!r}: it is run again on "
                     "the way back and must have no effects on Values outside it"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.core.graph import nodes_below
-from tinygrad_scalar.core.undefined import told
+from tinygrad_scalar.core.undefined import same, told
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.comparison import failed
@@ -57,12 +57,12 @@ def repeatable(flat: Flat, times: int = 2) -> Recording:
     for _ in range(times - 1):
         again = flat.recorded(flat.point)
         for leaf, data in zip(leaves, before, strict=True):
-            if not _same(leaf.data, data):
+            if not same(leaf.data, data):
                 raise UncheckableError(
                     f"check_grad: f changes {leaf!r}, whose data was {data!r} before (mutates "
                     "state); let it compute from its arguments only"
                 )
-        if not _same(_value(first), _value(again)) or first.shape() != again.shape():
+        if not same(_value(first), _value(again)) or first.shape() != again.shape():
             raise UncheckableError(
                 f"check_grad: f gives {_value(first)!r} and then {_value(again)!r} at the same "
                 "point, or gets there in another way: it is random or keeps state; seed it inside "
@@ -141,7 +141,3 @@ def _nodes(recording: Recording) -> list[Value]:
 def _value(recording: Recording) -> Any:
     output = recording.output
     return output.data if isinstance(output, Value) else output
-
-
-def _same(a: Number, b: Number) -> bool:
-    return bool(a == b or (a != a and b != b))  # noqa: PLR0124 (NaN)
