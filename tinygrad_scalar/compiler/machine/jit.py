@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
+import atexit
 import functools
 import threading
 import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
@@ -24,20 +25,37 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
 
     llvmlite frees a string twice where it is interrupted, and that ends the process; or it keeps
     its lock, for which all other threads then wait for ever. So every call of LLVM goes this way.
+    The thread and the lock are C's own: those of `threading` are Python, and Ctrl-C in the midst of
+    their waiting is a RuntimeError about a lock.
     """
-    outcome: Future[Any] = Future()
+    outcome: list[Any] = []
+    working = _thread.allocate_lock()
+    working.acquire()
 
     def run() -> None:
         try:
             with _BUILDING:  # one that nobody waits for any more may still be at work
                 _GONE.clear()
-                outcome.set_result(action(*given))
+                outcome.extend((action(*given), None))
         except BaseException as error:  # noqa: BLE001 (told to the one who waits)
             traceback.clear_frames(error.__traceback__)  # what they hold of LLVM is freed here
-            outcome.set_exception(error)
+            outcome.extend((None, error))
+        finally:
+            working.release()
 
-    threading.Thread(target=run).start()
-    return outcome.result()
+    _thread.start_new_thread(run, ())
+    working.acquire()
+    result, error = outcome
+    if error is not None:
+        raise error
+    return result
+
+
+@atexit.register
+def _finish() -> None:
+    """Wait for what an interrupted call left at work: LLVM must not be taken down under it."""
+    with _BUILDING:
+        pass
 
 
 def loop(
