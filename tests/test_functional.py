@@ -552,3 +552,38 @@ def test_a_compiled_function_in_a_gradient_takes_the_argument_as_one():
     assert grad(lambda x: x * squared_times(x.detach())(3.0))(2.0) == 18.0
     assert grad(lambda x: x * squared_times(w)(3.0))(2.0) == 36.0
     assert grad(lambda x: x * w)(2.0).data == 4.0
+
+
+@pytest.mark.parametrize(
+    "derived",
+    [
+        lambda f: grad(f)(5.0),
+        lambda f: value_and_grad(f)(5.0)[1],
+        lambda f: jacobian(f)(5.0),
+        lambda f: hessian(f)(5.0) + 16.0,
+        lambda f: grad(grad(f))(5.0) + 16.0,
+        lambda f: vjp(f, 5.0)[1](1.0),
+    ],
+)
+def test_a_leaf_made_in_a_function_and_closed_over_by_a_compiled_one_leaves_gradients_numbers(
+    derived,
+):
+    """They were Values, as of a leaf made before the call: 2 · x · w is 20, its slope 4."""
+
+    def f(x):
+        w = Value(2.0)
+        return x * x * w + tinygrad_scalar.compile(lambda y: y * w)(3.0)
+
+    assert repr(derived(f)) == "20.0"
+
+
+def test_what_a_compiled_function_closes_over_in_forward_mode_or_a_checkpoint_is_refused():
+    def f(x):
+        return x * squared_times(2 * x)(3.0)
+
+    for derived in (derivative(f), lambda x: jvp(f, (x,), (1.0,)), lambda x: taylor(f, 2)(x)):
+        with pytest.raises(TypeError, match=r"closes over a .*pass it as an argument"):
+            derived(2.0)
+    y = checkpoint(f, Value(2.0))
+    with pytest.raises(TypeError, match="checkpoint: a compiled function closes over number 0"):
+        y.backward()

@@ -434,6 +434,11 @@ def _inputs(recording: Recording) -> Iterator[Traced]:
 
 
 def _line(recording: Recording, leaf: Any) -> int:
+    if isinstance(leaf, Carrier) and not isinstance(leaf, (Traced, Value)):
+        raise TypeError(
+            f"compile: the function closes over a {type(leaf).__name__}, a number of jvp, taylor "
+            "or derivative, and compiled code gives plain numbers: pass it as an argument"
+        )
     if not isinstance(leaf, (Traced, Value)) and not is_number(leaf):
         raise TypeError(
             f"compile: the function returned {type(leaf).__name__}; return a Value, or a list, "

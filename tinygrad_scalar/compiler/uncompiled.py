@@ -18,6 +18,7 @@ from tinygrad_scalar.compiler.paths import VALUE, Path, Request
 from tinygrad_scalar.compiler.python.kernel import Kernel
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients, leaves_of
+from tinygrad_scalar.core.origin import made_before
 from tinygrad_scalar.core.tree import leaves, like, same_structure
 from tinygrad_scalar.core.undefined import Policy, plain, told
 from tinygrad_scalar.core.value import Value
@@ -177,7 +178,7 @@ def _backward(flat: Flat, path: Path, x: Sequence[float], undefined: Policy) -> 
     if not isinstance(y, Value):
         return [float(y), *[0.0] * len(asked)]
     slopes = {id(leaf): 0.0 for leaf in asked}
-    if any(leaf._made < started and id(leaf) not in slopes for leaf in leaves_of([y])):
+    if any(made_before(leaf, started) and id(leaf) not in slopes for leaf in leaves_of([y])):
         raise TraceError(
             "backward: where it handles an exception the function reads Values that it does not "
             "read else: choose with if or where"

@@ -13,8 +13,8 @@ Read in this order; what each needs of the ones before it is a name or two.
 7. `primitive.py`: all that a row says, and `arithmetic.py`, `carrier.py`, `recorded.py`: what
    everything that can be pushed through a row has in common.
 
-The rest serves these: `context.py` (blocks such as `no_grad`), `graph.py` (walks), `pickling.py`,
-`provenance.py` (labels, scopes, lines), `tree.py` (lists and dicts of numbers), `documentation.py`,
-`own_rows.py` (`primitive`). `value.pyx` is `value.py` for the compiled node; `sweep.py` and
-`rules.py` are compiled as they stand.
+The rest serves these: `context.py` (blocks such as `no_grad`), `graph.py` (walks), `origin.py`
+(when a leaf was made), `pickling.py`, `provenance.py` (labels, scopes, lines), `tree.py` (lists and
+dicts of numbers), `documentation.py`, `own_rows.py` (`primitive`). `value.pyx` is `value.py` for
+the compiled node; `sweep.py` and `rules.py` are compiled as they stand.
 """

@@ -47,9 +47,9 @@ class Value(Recorded):
     # `_rest` is what every node keeps that is no operation on one or two floats; `_result`, `_a`,
     # `_b`, `_x`, `_y` are the same for those: the result, the parents (None for a plain number),
     # the numbers seen there. `_sweep` is the stamp of the last sweep that came by, `_sent` its
-    # gradient under way. Of a leaf, `_made` counts the calls of `grad` before it was made, or is
-    # negative once a compiled function closes over it, and `_tracker` is the checkpointed function
-    # inside which it was made. `_provenance` is unset until something is noted.
+    # gradient under way. Of a leaf, `_made` tells when it was made, see `origin.py`, and `_tracker`
+    # is the checkpointed function inside which it was made. `_provenance` is unset until something
+    # is noted.
     __slots__ = (
         "__dict__",
         "__weakref__",

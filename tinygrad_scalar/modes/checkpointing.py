@@ -15,6 +15,7 @@ from typing import Any
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.origin import check_not_closed_over
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.recorded import node_of
 from tinygrad_scalar.core.tree import carried, leaves, like, same_structure
@@ -58,7 +59,8 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     way back f is run once more; memory O(inputs + outputs) until then.
     Errors: RuntimeError if f gives another result when it is run again (it must not depend on
     anything that changes: random numbers, Values written to in between), or if it writes to the
-    `data` or `grad` of a Value outside; TypeError if f or what it returns is none of these.
+    `data` or `grad` of a Value outside; TypeError if f or what it returns is none of these, or if
+    a compiled function closes over an argument.
     Source: *Deep Learning*, section 6.5.3.
 
     >>> from tinygrad_scalar import Value, checkpoint, counting, exp
@@ -190,6 +192,7 @@ class _Call:
             again = self._run(inside)
             rounding = ROUNDING if context.runs > runs else 0.0
         _check_untouched(before)
+        check_not_closed_over(inside, "checkpoint")
         outputs = leaves(again)
         self._check_same(again, outputs, rounding)
         chosen = [i for i in by_output if isinstance(outputs[i], Value)]

@@ -20,6 +20,7 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import PRODUCTS, Application, product, zero_times_infinity
 from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.carrier import Carrier, resolved
+from tinygrad_scalar.core.origin import check_not_closed_over, made_before
 from tinygrad_scalar.core.sweep import alone, sweep_inputs
 from tinygrad_scalar.core.tree import (
     aligned,
@@ -289,24 +290,13 @@ class Run:
             return None
         found: list[float] | None = alone(sweep_inputs, output, self.inputs, self.started)
         if found is not None and 0.0 in found:
-            self._check_not_compiled()
+            check_not_closed_over(self.inputs, self.name)
         return found
-
-    def _check_not_compiled(self) -> None:
-        """TypeError for an input that a compiled function closes over: its results are numbers."""
-        for i, leaf in enumerate(self.inputs):
-            # what is traced has no nodes; a computed one has the mark only
-            if issubclass(type(leaf), Value) and getattr(leaf, "_made", 0) < 0:
-                raise TypeError(
-                    f"{self.name}: a compiled function closes over number {i} of the arguments, "
-                    "and gives plain numbers, through which no gradient flows: pass it to the "
-                    "compiled function as an argument, or detach() it"
-                )
 
     def _sees_others(self) -> bool:
         roots = [core for y in leaves(self.output) for core in _cores(y)]
         return any(not isinstance(leaf, Value) or leaf.parents for leaf in self.inputs) or any(
-            leaf._made < self.started for leaf in leaves_of(roots)
+            made_before(leaf, self.started) for leaf in leaves_of(roots)
         )
 
     def single_output(self, name: str) -> Any:
@@ -321,7 +311,7 @@ class Run:
 
     def pull(self, output: Any, seed: Any, undefined: Policy) -> list[Any]:
         """The gradient of one output with respect to every input, part by part of a carrier."""
-        self._check_not_compiled()
+        check_not_closed_over(self.inputs, self.name)
         output, seed = resolved(output), resolved(seed)  # a pull may outlive the pass around it
         if isinstance(seed, Tagged):  # linear in the seed: Σ part · what carries that part alone
             size = len(seed.parts())

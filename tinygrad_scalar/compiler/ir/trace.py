@@ -47,6 +47,7 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import topological_order
+from tinygrad_scalar.core.origin import close_over
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.core.recorded import refused
@@ -145,7 +146,7 @@ class Recording:
                 line = tape.emit(node.primitive, operands)
             lines[id(node)] = line
             self._kept.append(node)
-            node._made = -1  # a gradient by it would miss what is computed here: see modes/grad.py
+            close_over(node)
         return lines[id(root)]
 
     def written(self, row: Primitive, lines: tuple[int, ...]) -> Traced:
