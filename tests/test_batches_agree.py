@@ -216,6 +216,24 @@ def test_nan_among_the_arguments_stays_in_its_point(engine):
 
 
 @EVERY
+def test_nan_beside_an_exception_that_is_handled_leaves_no_slope_of_another_branch(
+    engine,
+):
+    def f(x, y):
+        try:
+            z = ts.minimum(1.0 / y, 5.0)  # its slope at 1/0 would be 0
+        except ZeroDivisionError:
+            z = 2.0 * y
+        return x * 3.0 + z
+
+    c = ts.compile(f, engine=engine)
+    value, (by_x, by_y) = c.value_and_grad(np.array([math.nan, 1.0]), np.array([0.0, 0.0]))
+    assert [*map(str, value.tolist())] == ["nan", "3.0"]
+    assert by_x.tolist() == [3.0, 3.0]
+    assert by_y.tolist() == [2.0, 2.0]  # that of 2 y, as the function itself has it
+
+
+@EVERY
 def test_functions_from_files_decide_by_their_trace(engine, tmp_path):
     c = ts.compile(lambda x: ts.hypot(x, x - x) if x < 1 else x * x, engine=engine)
     c(np.array([0.0, 2.0]))

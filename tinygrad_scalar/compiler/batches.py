@@ -98,7 +98,7 @@ class Run:
     def _settle(self, columns: Sequence[Any], places: Sequence[int], outputs: Any) -> None:
         """Write the outputs at some places, as the function itself has them.
 
-        Unless all points are asked, they stay where NaN is among the arguments.
+        Unless all points are asked, they stay where NaN is among the arguments and nothing raises.
         """
         known: dict[bytes, Any] = {}
         for place in places:
@@ -106,9 +106,18 @@ class Run:
             key = point.tobytes()  # many a batch has the same odd point many times
             if key not in known:
                 known[key] = outputs[:, place].tolist()
-                if self.every or all(x == x for x in point):  # noqa: PLR0124 (NaN)
+                if self.every or not any(map(math.isnan, point)) or self._raises(point):
                     known[key] = self.own.settled(self.path, self.request, point, known[key])
             outputs[:, place] = known[key]
+
+    def _raises(self, point: array[float]) -> bool:
+        """Whether a row raises at a point, which the function may handle."""
+        made = self.own.kernel(self.path, VALUE, None)
+        try:
+            made.point(self.path.complete(point[: self.path.inputs]), self.parameters)
+        except (ArithmeticError, ValueError):
+            return True
+        return False
 
     def _in_threads(self, how: str, columns: Sequence[Any], size: int) -> tuple[Any, Any, bool]:
         run = getattr(self.made, how, None)
