@@ -9,7 +9,7 @@ from cupy_on_the_host import module
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value, compile, engines
-from tinygrad_scalar.compiler.c import device
+from tinygrad_scalar.compiler.c import cuda as device
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="neither g++ nor clang++ is installed")
 MEMORY = 64_000  # bytes: fewer than the batches below are reckoned to need

@@ -5,12 +5,12 @@
 | `compiled`, `storage` | the face, `compile`; files and pickles |
 | `arguments`, `results` | what comes in and goes out, for points and batches |
 | `dispatch`, `batches` | the right path for each point; one path on many |
-| `paths`, `listing` | one trace of the function; how it is shown |
-| `backends`, `masked` | the engines by name; which points a path is right for |
-| `to_c`, `on_device` | a function written as C; arrays that live on a GPU |
+| `paths`, `sources` | one trace of the function; what was made of it, to read |
+| `backends` | the engines by name |
+| `elsewhere` | arrays of other libraries, and of a GPU |
 | `machine/` | machine code as such, and the memory of arrays and Values |
 | `ir/` | the flat code: traced, differentiated, lowered to the rows that an engine has |
-| `python/`, `arrays/`, `llvm/`, `vm/`, `c/` | an engine each |
+| `python`, `arrays/`, `llvm/`, `vm/`, `c/` | an engine each |
 """
 
 from tinygrad_scalar.compiler.backends import NoMachineCodeWarning, engines

@@ -53,7 +53,7 @@ def engines() -> list[str]:
     >>> "python" in engines()
     True
     """
-    from tinygrad_scalar.compiler.c.device import answers
+    from tinygrad_scalar.compiler.c.cuda import answers
 
     return [*_hosts(), *(["cuda"] if answers() else [])]
 
@@ -101,7 +101,7 @@ def kernel(engine: str, program: Program, dtype: str, varying: Sequence[bool] | 
         from tinygrad_scalar.compiler.arrays.kernel import Kernel as NumpyKernel
 
         return NumpyKernel(program, dtype)
-    from tinygrad_scalar.compiler.python.kernel import Kernel as PythonKernel
+    from tinygrad_scalar.compiler.python import Kernel as PythonKernel
 
     return PythonKernel(program)
 

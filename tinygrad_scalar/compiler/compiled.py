@@ -6,11 +6,11 @@ import functools
 import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
+from tinygrad_scalar.compiler import elsewhere
 from tinygrad_scalar.compiler.arguments import (
-    Argument,
     Call,
     batches,
     has_carrier,
@@ -22,7 +22,6 @@ from tinygrad_scalar.compiler.constants import is_constant, known_as, no_slope
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.lazy import holds_lazy, lazily, sums_of_chunks
-from tinygrad_scalar.compiler.masked import evaluated
 from tinygrad_scalar.compiler.paths import (
     BACKWARD,
     VALUE,
@@ -50,7 +49,7 @@ from tinygrad_scalar.numbers.precision import as_single
 from tinygrad_scalar.workers import check_executor, shards_of, spread
 
 if TYPE_CHECKING:
-    from tinygrad_scalar.compiler.listing import Listing
+    from tinygrad_scalar.compiler.sources import Listing
 
 DTYPES = ("float64", "float32")
 WITH_ENTRY = ("value", "grad", "value_and_grad")  # modes that machine code is called for directly
@@ -191,13 +190,10 @@ class Compiled:
             return self._spread_backward(args, options, executor, shards)
         call, own = self._prepared(args, options)
         if call.xp is not None:
-            from tinygrad_scalar.compiler import on_device
-
-            if call.size and on_device.applies(call):
-                with suppress(on_device.NoFormulaError):
-                    total, parts = on_device.sums(own, call)
-                    add_gradients(parts, 1 / call.size)
-                    return total / call.size
+            if call.size and (found := elsewhere.sums(own, call)):
+                total, parts = found
+                add_gradients(parts, 1 / call.size)
+                return total / call.size
             call, own = self._prepared([all_on_host(x) for x in args], options)
         if call.size == 0:
             raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
@@ -248,14 +244,14 @@ class Compiled:
     @property
     def tape(self) -> Listing:
         """The instructions u(1)…u(n) of the function as it was traced last."""
-        from tinygrad_scalar.compiler.listing import Listing
+        from tinygrad_scalar.compiler.sources import Listing
 
         return Listing(self._made())
 
     @property
     def source(self) -> str:
         """Python source of value and gradient, as the engine "python" runs it."""
-        from tinygrad_scalar.compiler.python.kernel import source
+        from tinygrad_scalar.compiler.python import source
 
         path = self._made()
         mode = "value_and_grad" if len(path.outputs) == 1 else "value"
@@ -282,7 +278,7 @@ class Compiled:
         Errors: ValueError for another target; TraceError before the first call, and in C and CUDA
         for an operation of one's own without `formula=`.
         """
-        from tinygrad_scalar.compiler.listing import source_for
+        from tinygrad_scalar.compiler.sources import source_for
 
         own = self._own()
         return source_for(target, own, own.places, self.dtype, self._about())
@@ -318,7 +314,7 @@ class Compiled:
         ...     print(pathlib.Path(f"{folder}/product.h").read_text().count("PRODUCT_OUTPUTS 2"))
         1
         """
-        from tinygrad_scalar.compiler.to_c import request_for, write_library
+        from tinygrad_scalar.compiler.sources import request_for, write_library
 
         own = self._own()
         request = request_for(mode, own.places)
@@ -470,7 +466,8 @@ class Compiled:
     def _computed(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
         outputs: Any
         if call.xp is not None:
-            path, outputs = self._elsewhere(own, request, call)
+            kernels = self._named in (None, "cuda")
+            path, outputs = elsewhere.evaluated(own, request, call, kernels=kernels)
         elif call.size is None:
             path, outputs = own.point(request, call.columns)
             if call.single or (self.dtype == "float32" and not self.batch):
@@ -478,9 +475,7 @@ class Compiled:
             elif self.dtype == "float32":
                 outputs = list(map(as_single, outputs))
         elif self.engine == "cuda":
-            from tinygrad_scalar.compiler import on_device
-
-            path, outputs = on_device.host_batch(own, request, call)
+            path, outputs = elsewhere.host_batch(own, request, call)
         else:
             path, outputs = own.batch(request, call.columns, call.size, self.threads)
             outputs = outputs.astype(self.dtype, copy=False)
@@ -496,16 +491,6 @@ class Compiled:
                 "function there"
             )
         return path, outputs
-
-    def _elsewhere(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
-        """On arrays that are not NumPy's: by a kernel on their device, or in their namespace."""
-        if self._named in (None, "cuda"):
-            from tinygrad_scalar.compiler import on_device
-
-            if on_device.applies(call):
-                with suppress(on_device.NoFormulaError):  # its namespace has the row, or the host
-                    return on_device.evaluated(own, request, call)  # type: ignore[no-any-return]
-        return evaluated(own, request, call)
 
     def _make_entry(
         self, own: Specialisation, request: Request, call: Call, path: Path, count: int
@@ -695,6 +680,3 @@ def load_compiled(path: Any) -> Compiled:
     9.0 None 6.0
     """
     return load(Compiled, path)
-
-
-__all__ = ["Argument", "Compiled", "compile", "load_compiled"]

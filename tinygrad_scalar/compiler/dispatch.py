@@ -18,7 +18,7 @@ from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
-from tinygrad_scalar.compiler.python.kernel import Kernel
+from tinygrad_scalar.compiler.python import Kernel
 from tinygrad_scalar.compiler.uncompiled import (
     Flat,
     check_structure,

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.compiler.backends import engines, kernel
 from tinygrad_scalar.compiler.constants import arguments_like
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
-from tinygrad_scalar.compiler.ir.memory import MEMORY
 from tinygrad_scalar.compiler.ir.program import (
     NEVER_RAISES,
     Program,
@@ -26,6 +25,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     GUARDS,
     INPUT,
+    MEMORY,
     PARAMETER,
     Tape,
     TraceError,

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.arguments import width_of
-from tinygrad_scalar.compiler.ir.memory import HELD, MEMORY, SCATTER, TAKE
 from tinygrad_scalar.compiler.ir.tables import Lookup, Table
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     GUARDS,
+    HELD,
     INPUT,
     LIMIT,
     MARKERS,
+    MEMORY,
     PARAMETER,
+    SCATTER,
+    TAKE,
     Tape,
 )
 from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording

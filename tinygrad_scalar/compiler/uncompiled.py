@@ -15,7 +15,7 @@ from typing import Any
 from tinygrad_scalar.compiler.constants import arguments_like
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import VALUE, Path, Request
-from tinygrad_scalar.compiler.python.kernel import Kernel
+from tinygrad_scalar.compiler.python import Kernel
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.origin import made_before

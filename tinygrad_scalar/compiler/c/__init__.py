@@ -3,6 +3,5 @@
 | module | what it does |
 |---|---|
 | `body` | a program as statements, its loops rolled up again |
-| `cuda` | a path as a CUDA kernel, for the outputs or for their sums |
-| `device` | the door to CuPy |
+| `cuda` | a path as a CUDA kernel, and the door to CuPy |
 """

@@ -11,8 +11,7 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.lower import lowered
-from tinygrad_scalar.compiler.ir.memory import HELD, MEMORY, TABLE, TAKE, length_of, pairs_of
-from tinygrad_scalar.compiler.ir.program import Program, pruned
+from tinygrad_scalar.compiler.ir.program import Program, last_guard, pruned, scheduled
 from tinygrad_scalar.compiler.ir.reroll import (
     Loop,
     Operand,
@@ -22,18 +21,23 @@ from tinygrad_scalar.compiler.ir.reroll import (
     pieces,
     step_of,
 )
-from tinygrad_scalar.compiler.ir.schedule import last_guard, scheduled
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     EVERY_ROW,
     GUARDS,
+    HELD,
     HOLDS,
     INPUT,
     LOAD,
     MARKERS,
+    MEMORY,
     PARAMETER,
+    TABLE,
+    TAKE,
     Tape,
     TraceError,
+    length_of,
+    pairs_of,
 )
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import as_single
@@ -358,6 +362,3 @@ def _without_dead_lines(program: Program) -> Program:
     tape.code = program.code
     inputs, parameters = program.inputs, program.parameters
     return pruned(tape, program.outputs, inputs=inputs, parameters=parameters)
-
-
-__all__ = ["Body", "NoFormulaError", "Places"]

@@ -13,18 +13,23 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.lower import Template, template
-from tinygrad_scalar.compiler.ir.memory import MEMORY, SCATTER, TABLE, TAKE, length_of, pairs_of
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     COMPARISONS,
     CONDITIONS,
     GUARDS,
     MARKERS,
+    MEMORY,
     MUL,
     NEG,
+    SCATTER,
     SUB,
+    TABLE,
+    TAKE,
     WHERE,
     Tape,
+    length_of,
+    pairs_of,
 )
 from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording, Traced, tracer
 from tinygrad_scalar.core import context

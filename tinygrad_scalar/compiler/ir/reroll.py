@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.memory import HELD
 from tinygrad_scalar.compiler.ir.program import Line, Program
-from tinygrad_scalar.compiler.ir.tape import INPUT, MARKERS
+from tinygrad_scalar.compiler.ir.tape import HELD, INPUT, MARKERS
 
 FEWEST, SHORTEST = 8, 256  # iterations and lines that are worth a loop
 _SEED = 6  # lines in a row that are looked for again

@@ -15,13 +15,14 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.memory import TABLE, TAKE
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     INPUT,
     LOAD,
     MARKERS,
     PARAMETER,
+    TABLE,
+    TAKE,
     Tape,
 )
 from tinygrad_scalar.compiler.machine import slots
@@ -259,6 +260,3 @@ def _column(tape: Tape, table: Table, k: int, place_of: Mapping[int, int]) -> tu
         for place, x in zip(places, entries, strict=True)
     )
     return (tape.line((TABLE, listed)),)
-
-
-__all__ = ["Lookup", "Table", "UnevenError", "in_memory", "leaves_in_order"]

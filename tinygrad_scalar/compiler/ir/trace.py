@@ -15,8 +15,6 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial as bind
 from typing import Any, NoReturn
 
-from tinygrad_scalar.compiler.ir.memory import TABLE as ENTRIES
-from tinygrad_scalar.compiler.ir.memory import TAKE, place
 from tinygrad_scalar.compiler.ir.sites import Site, caller, reached, site
 from tinygrad_scalar.compiler.ir.tables import FEWEST, WHOLE, Lookup, Table
 from tinygrad_scalar.compiler.ir.tape import (
@@ -37,12 +35,15 @@ from tinygrad_scalar.compiler.ir.tape import (
     POW,
     ROWS,
     SUB,
+    TAKE,
     WHERE,
     Tape,
     TraceError,
     ieee,
     index_of,
+    place,
 )
+from tinygrad_scalar.compiler.ir.tape import TABLE as ENTRIES
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier

@@ -6,8 +6,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tinygrad_scalar.compiler.ir.memory import MEMORY
-from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS
+from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS, MEMORY
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import as_single
 

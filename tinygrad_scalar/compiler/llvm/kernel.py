@@ -16,8 +16,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.lower import lowered, template_of
-from tinygrad_scalar.compiler.ir.program import Program
-from tinygrad_scalar.compiler.ir.schedule import scheduled
+from tinygrad_scalar.compiler.ir.program import Program, scheduled
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER, ieee
 from tinygrad_scalar.compiler.llvm import array_entry
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE, Target

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
-from tinygrad_scalar.compiler.ir.memory import HELD, TABLE, TAKE
 from tinygrad_scalar.compiler.ir.reroll import (
     Loop,
     Operand,
@@ -15,7 +14,7 @@ from tinygrad_scalar.compiler.ir.reroll import (
     pieces,
     step_of,
 )
-from tinygrad_scalar.compiler.ir.tape import MARKERS
+from tinygrad_scalar.compiler.ir.tape import HELD, MARKERS, TABLE, TAKE
 from tinygrad_scalar.compiler.llvm import writer
 from tinygrad_scalar.compiler.llvm.memory import Memory
 

@@ -9,10 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.memory import HELD, TABLE, TAKE, length_of, pairs_of
-from tinygrad_scalar.compiler.ir.program import CONSTANT, INPUT
 from tinygrad_scalar.compiler.ir.reroll import step_of
-from tinygrad_scalar.compiler.ir.tape import MARKERS
+from tinygrad_scalar.compiler.ir.tape import (
+    CONSTANT,
+    HELD,
+    INPUT,
+    MARKERS,
+    TABLE,
+    TAKE,
+    length_of,
+    pairs_of,
+)
 from tinygrad_scalar.compiler.llvm.writer import Writer
 from tinygrad_scalar.core.primitive import Primitive
 

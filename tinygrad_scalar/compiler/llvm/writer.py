@@ -10,10 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_scalar.compiler.ir.memory import MEMORY
-from tinygrad_scalar.compiler.ir.program import CONSTANT, PARAMETER, Program, telling
-from tinygrad_scalar.compiler.ir.schedule import last_guard
-from tinygrad_scalar.compiler.ir.tape import CONDITIONS, GUARDS, HOLDS, MARKERS
+from tinygrad_scalar.compiler.ir.program import Program, last_guard, telling
+from tinygrad_scalar.compiler.ir.tape import (
+    CONDITIONS,
+    CONSTANT,
+    GUARDS,
+    HOLDS,
+    MARKERS,
+    MEMORY,
+    PARAMETER,
+)
 from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target
 from tinygrad_scalar.compiler.machine.workspace import TURNS
 from tinygrad_scalar.core.primitive import Primitive

@@ -4,6 +4,6 @@
 |---|---|
 | `operations` | a large trace as arrays, its memory; its stretches that repeat |
 | `superinstructions`, `reductions` | a few operations as one; sums and products of any length |
-| `chains`, `bytecode` | sums of products in a trace; what runs when |
+| `bytecode` | what runs when |
 | `kernel` | what runs it all |
 """

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_scalar.compiler.ir import tape
-from tinygrad_scalar.compiler.ir.memory import SCATTER, TABLE
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import Loop, stretches
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS
-from tinygrad_scalar.compiler.vm.chains import Chains, chains
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, SCATTER, TABLE
 from tinygrad_scalar.compiler.vm.operations import (
     LENGTHS,
     Array,
@@ -31,7 +29,7 @@ from tinygrad_scalar.compiler.vm.operations import (
     sources,
     uniform,
 )
-from tinygrad_scalar.compiler.vm.reductions import DOT, NAMES, SUM, Dots, dots
+from tinygrad_scalar.compiler.vm.reductions import DOT, NAMES, SUM, Chains, Dots, chains, dots
 from tinygrad_scalar.compiler.vm.superinstructions import (
     INSIDE,
     NUMBER,

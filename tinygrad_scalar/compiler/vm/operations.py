@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_scalar.compiler.ir.lower import POWERS, alone, has_template
-from tinygrad_scalar.compiler.ir.memory import HELD
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import FEWEST, Loop
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     DOT,
     GUARDS,
+    HELD,
     INPUT,
     MARKERS,
     MEAN,

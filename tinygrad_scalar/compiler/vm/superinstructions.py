@@ -15,9 +15,18 @@ from typing import Any
 
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
 from tinygrad_scalar.compiler.ir.lower import lowered
-from tinygrad_scalar.compiler.ir.memory import SCATTER, TAKE, pairs_of
 from tinygrad_scalar.compiler.ir.program import Program, pruned
-from tinygrad_scalar.compiler.ir.tape import ADD, CONSTANT, GUARDS, INPUT, MUL, Tape
+from tinygrad_scalar.compiler.ir.tape import (
+    ADD,
+    CONSTANT,
+    GUARDS,
+    INPUT,
+    MUL,
+    SCATTER,
+    TAKE,
+    Tape,
+    pairs_of,
+)
 from tinygrad_scalar.compiler.ir.trace import Recording
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.writer import Writer

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tinygrad_scalar.compiler.ir.program import CONSTANT, INPUT, PARAMETER, Program
-from tinygrad_scalar.compiler.ir.tape import FAILS, GUARDS, HOLDS, ieee
+from tinygrad_scalar.compiler.ir.program import Program
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, FAILS, GUARDS, HOLDS, INPUT, PARAMETER, ieee
 from tinygrad_scalar.core.primitive import Primitive
 
 

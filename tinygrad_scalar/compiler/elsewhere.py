@@ -1,0 +1,338 @@
+"""A batch in arrays that are not NumPy's: every path for the points that are left for it.
+
+On a device a path is a kernel, which says for which points it was not the right one. In the arrays
+of another library it runs on all points, and results are chosen by masks: only whether some point
+is left, and the numbers of one such point, are read from them; all else stays where it is, on its
+device and in its library's graph or trace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tinygrad_scalar.compiler.arguments import Call
+from tinygrad_scalar.compiler.arrays.kernel import Kernel
+from tinygrad_scalar.compiler.arrays.namespaces import (
+    RowColumn,
+    converted,
+    holds_somewhere,
+    is_single,
+    number,
+    unknown,
+)
+from tinygrad_scalar.compiler.c import cuda
+from tinygrad_scalar.compiler.c.body import NoFormulaError
+from tinygrad_scalar.compiler.c.cuda import Column, Layout, kernel_source
+from tinygrad_scalar.compiler.ir.tape import INPUT
+from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
+from tinygrad_scalar.core.arithmetic import Arithmetic
+
+if TYPE_CHECKING:
+    from tinygrad_scalar.compiler.dispatch import Specialisation
+
+
+def evaluated(
+    own: Specialisation, request: Request, call: Call, *, kernels: bool
+) -> tuple[Path, list[Any]]:
+    """Some path, and the outputs of all points: arrays of the caller's, or columns of one.
+
+    By `kernels` if asked, where the arrays are on a device and all rows can be written.
+    """
+    if kernels and on_device(call):
+        with suppress(NoFormulaError):  # its namespace has the row, or the host
+            return _by_kernels(own, request, call)
+    return _by_masks(own, request, call)
+
+
+# ── in another library ────────────────────────────────────────────────────────────────────────
+def _by_masks(own: Specialisation, request: Request, call: Call) -> tuple[Path, list[Any]]:
+    xp = call.xp
+    columns, ones = converted(xp, call.columns, own.dtype)
+    everyone = left = ones == ones  # noqa: PLR0124
+    results: list[Any] = []
+    tried = 0
+    while True:
+        place = None
+        if tried >= len(own.paths):
+            place = _first(xp, left, ones) if tried else _places(ones)
+            path = _traced_at(own, [_number(c, place) for c in columns])
+        else:
+            path = own.paths[tried]
+        tried += 1
+        key = (request, xp.__name__)
+        kernel: Kernel = own.once(path, key, Kernel, path.program(request), own.dtype, xp)
+        given = _complete(own, path, columns, ones, xp)
+        outputs, held = kernel.everywhere(given, path.parameters(), ones)
+        if held is None and not results:
+            return path, outputs
+        held = everyone if held is None else everyone & held
+        if place is not None and not holds_somewhere(xp, held[place]):
+            held = held | _alike(columns, place, everyone)  # the engine's rounding turned a guard
+        here = left & held
+        pairs = zip(outputs, results or outputs, strict=True)
+        results = [xp.where(here, new, old) for new, old in pairs]
+        left = left & ~held
+        if not holds_somewhere(xp, left):
+            return path, results
+
+
+def _complete(own: Specialisation, path: Path, columns: list[Any], ones: Any, xp: Any) -> list[Any]:
+    """The columns, and behind the inputs what they look up: of whole tables, on their device."""
+    full = columns[: path.inputs]
+    for one in path.lookups:
+        row, operands = path.recording.tape.code[one.line]
+        if row is INPUT:
+            index = full[operands[0]]
+        else:
+            kernel = Kernel(path.index_program(one.line), own.dtype, xp)
+            ((index,), _) = kernel.everywhere(full, path.parameters(), ones)
+        if isinstance(index, float):
+            full += [float(leaf.data) for leaf in one.table.at(index)]
+            continue
+        numbers = one.table.numbers(range(len(one.table)))
+        inside = (index >= 0) & (index < len(one.table))
+        places = xp.where(inside, index, 0 * ones)
+        places = xp.astype(places, xp.int64) if hasattr(xp, "astype") else places.to(xp.int64)
+        for column in numbers.T:
+            whole = xp.asarray(column.tolist(), dtype=ones.dtype, device=ones.device)
+            full.append(xp.reshape(xp.take(whole, xp.reshape(places, (-1,))), places.shape))
+    return [*full, *columns[path.inputs :]]
+
+
+# ── one point of the batch ────────────────────────────────────────────────────────────────────
+def _places(ones: Any) -> Any:
+    """Where the first point of the batch stands."""
+    return 0 if ones.ndim else ()
+
+
+def _first(xp: Any, left: Any, ones: Any) -> Any:
+    """Where the first point that is left stands."""
+    return int(xp.argmax(xp.where(left, ones, 0 * ones))) if ones.ndim else ()
+
+
+def _number(column: Any, place: Any) -> Any:
+    """A coordinate of the point; Unknown while it is being traced or mapped."""
+    if isinstance(column, float):
+        return column
+    found = number(column[place] if column.ndim else column)
+    return Unknown() if found is None else found
+
+
+def _alike(columns: list[Any], place: Any, everyone: Any) -> Any:
+    """Which points have the coordinates of this one."""
+    alike = everyone
+    for column in columns:
+        if not isinstance(column, float) and column.ndim:
+            x = column[place]
+            alike = alike & ((column == x) | ((column != column) & (x != x)))  # noqa: PLR0124
+    return alike
+
+
+def _traced_at(own: Specialisation, point: list[Any]) -> Path:
+    path, _ = own.traced_at(point)
+    seen: list[Any] = path.recording.point
+    path.recording.point = [math.nan if isinstance(x, Unknown) else x for x in seen]
+    return path
+
+
+class Unknown(Arithmetic):
+    """A number that nobody knows yet: to ask for it, as a branch does, is a TraceError."""
+
+    __slots__ = ()
+    level = 9.0
+
+    def apply(self, *_: Any) -> NoReturn:
+        """Refused."""
+        raise unknown()
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise unknown()
+
+    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __hash__ = object.__hash__
+
+
+# ── on a device ───────────────────────────────────────────────────────────────────────────────
+PER_NUMBER, WIDE = 32, 64  # bytes that are reckoned for a number, and numbers beside the inputs
+NOWHERE = 2**63 - 1  # no point is left
+
+
+def on_device(call: Call) -> bool:
+    """Whether a call's arrays are run by generated kernels."""
+    return call.size is not None and cuda.takes(call.xp, _arrays_of(call.columns))
+
+
+def _arrays_of(columns: Sequence[Any]) -> list[Any]:
+    found: dict[int, Any] = {}
+    for column in columns:
+        if not isinstance(column, float):
+            array = column.array if isinstance(column, RowColumn) else column
+            found[id(array)] = array
+    return list(found.values())
+
+
+class Batch:
+    """The columns of a call as arrays of CuPy's, and where each input stands in them."""
+
+    def __init__(self, columns: Sequence[Any], size: int, dtype: str) -> None:
+        import cupy
+
+        sources = _arrays_of(columns)
+        self.size, self.dtype = size, "float32" if is_single(sources, dtype) else "float64"
+        self.arrays = [cuda.taken(x, self.dtype) for x in sources]
+        number = {id(x): k for k, x in enumerate(sources)}
+        alone = [c for c in columns if isinstance(c, float)]
+        places, count = [], 0
+        for column in columns:
+            if isinstance(column, float):
+                places.append(Column(len(sources), count, 0))
+                count += 1
+            elif isinstance(column, RowColumn):
+                places.append(Column(number[id(column.array)], column.k, column.array.shape[1]))
+            else:
+                places.append(Column(number[id(column)], 0, 1 if column.ndim else 0))
+        if alone:
+            self.arrays.append(cupy.asarray(alone, self.dtype))
+        self.inputs = tuple(places)
+
+    def point(self, k: int) -> list[float]:
+        """The coordinates of one point."""
+        return [
+            float(self.arrays[c.array].reshape(-1)[k * c.width + c.column]) for c in self.inputs
+        ]
+
+
+def _by_kernels(own: Specialisation, request: Request, call: Call) -> tuple[Path, list[Any]]:
+    with cuda.beside(_arrays_of(call.columns)[0]):
+        batch = Batch(call.columns, call.size or 0, own.dtype)
+        path, results, groups = _results(own, request, call, batch)
+        outputs: list[Any] = []
+        for y, count in zip(results, groups, strict=True):
+            array = cuda.given_back(y, call.xp)
+            outputs += [RowColumn(array, k) for k in range(count)] if count else [array]
+        return path, outputs
+
+
+def _groups(own: Specialisation, request: Request, call: Call, count: int) -> list[int]:
+    """The outputs that stand side by side in one array, how many; 0 for one that stands alone."""
+    if not call.arguments or request.mode in ("hessian", "jacobian"):
+        return [count]
+    if request.mode in ("value", "jvp"):
+        return [0] * count
+    groups = [0] * request.values(1)
+    for one in (call.arguments[i] for i in own.chosen):
+        groups += [len(one.columns)] if one.rows else [0] * len(one.columns)
+    return groups
+
+
+def _results(own: Specialisation, request: Request, call: Call, batch: Batch) -> Any:
+    size = batch.size
+    if not own.paths:
+        own.traced_at(batch.point(0))
+    groups = _groups(own, request, call, len(own.paths[0].program(request).outputs))
+    each = sum(count or 1 for count in groups) * (8 if batch.dtype == "float64" else 4)
+    shapes = [(size, count) if count else (size,) for count in groups]
+    results = [cuda.room(shape, batch.dtype, each) for shape in shapes]
+    outputs = tuple(
+        Column(k, column, count or 1)
+        for k, count in enumerate(groups)
+        for column in range(count or 1)
+    )
+    layout = Layout(batch.inputs, outputs)
+    taken: Path | None = None
+    for path, _ in _runs(own, request, batch, layout, lambda _: results):
+        taken = taken or path
+    return taken, results, groups
+
+
+def sums(own: Specialisation, call: Call) -> tuple[float, list[tuple[Path, Any, Any]]] | None:
+    """The sum of the loss over the batch, and the sums of the gradients for each path taken.
+
+    None where the arrays are on no device, or code for it cannot add the gradients up.
+    """
+    if not on_device(call):
+        return None
+    import cupy
+
+    def made(path: Path) -> list[Any]:
+        if path.lookups:
+            raise NoFormulaError("gradients of tables are added up on the host")
+        return [cupy.zeros((cuda.COPIES, 1 + len(path.leaves)))]
+
+    total, parts = 0.0, []
+    with suppress(NoFormulaError), cuda.beside(_arrays_of(call.columns)[0]):
+        batch = Batch(call.columns, call.size or 0, own.dtype)
+        for path, (found,) in _runs(own, BACKWARD, batch, Layout(batch.inputs), made):
+            numbers = found.sum(axis=0).get()
+            total += float(numbers[0])
+            parts.append((path, numbers[1:], ()))
+        return total, parts
+    return None
+
+
+def _runs(own: Specialisation, request: Request, batch: Batch, layout: Layout, made: Any) -> Any:
+    """Run every path for the points that are left; give it and what `made` made for its results."""
+    import cupy
+
+    left: Any = None
+    first: Any = None
+    tried = place = 0
+    while True:
+        point = None
+        if tried >= len(own.paths):
+            coordinates = batch.point(place)
+            path, new = own.traced_at(coordinates)
+            point = cupy.asarray(coordinates, batch.dtype)
+            tried = len(own.paths) if new else tried
+        else:
+            path = own.paths[tried]
+            tried += 1
+        if left is None and path.program(request).guards:
+            left = cupy.ones(batch.size, "uint8")
+        if left is not None:
+            first = cupy.full(1, NOWHERE, "uint64")
+        numbers = _numbers(path)
+        parameters = cupy.asarray(numbers, batch.dtype) if numbers else None
+        results = made(path)
+        key = (request, layout, batch.dtype)
+        run = own.once(path, key, _made, path, *key)
+        cuda.launch(run, batch.size, [*batch.arrays, parameters, point, left, first, *results])
+        yield path, results
+        if left is None:
+            return
+        place = int(first.get()[0])
+        if place >= NOWHERE:
+            return
+
+
+def _numbers(path: Path) -> list[float]:
+    """What the kernel reads as parameters."""
+    if not path.lookups:
+        return list(path.parameters())
+    return [float(leaf.data) for leaf in path.all_leaves()]
+
+
+def _made(path: Path, request: Request, layout: Layout, dtype: str) -> Any:
+    real = "double" if dtype == "float64" else "float"
+    return cuda.compiled(kernel_source(path.program_in_memory(request), layout, real))
+
+
+def host_batch(own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
+    """NumPy's columns on the device, in pieces that fit there; the outputs as an array (m, N)."""
+    import cupy
+    import numpy as np
+
+    size, taken, parts = call.size or 0, None, []
+    piece = max(1, cuda.free() // (PER_NUMBER * (len(call.columns) + WIDE)))
+    for start in range(0, size, piece):
+        rows = slice(start, min(size, start + piece))
+        columns = [c if isinstance(c, float) else cupy.asarray(c[rows]) for c in call.columns]
+        batch = Batch(columns, rows.stop - start, own.dtype)
+        path, results, _ = _results(own, request, call._replace(arguments=[]), batch)
+        taken = taken or path
+        parts.append([y.reshape(rows.stop - start, -1).T.get() for y in results])
+    assert taken is not None  # noqa: S101 (empty batches do not come here)
+    return taken, np.concatenate([np.concatenate(part) for part in parts], axis=1)

@@ -1,1 +1,0 @@
-"""The engine that runs a program as Python source."""
