@@ -6,6 +6,7 @@ import weakref
 from fractions import Fraction
 
 import mpmath
+import numpy as np
 import pytest
 from modes_reference import all_close, close
 
@@ -20,6 +21,7 @@ from tinygrad_scalar import (
     counting,
     custom,
     exp,
+    floor,
     grad,
     hessian,
     hvp,
@@ -565,3 +567,79 @@ def test_derivatives_of_high_order_of_an_implicit_function_of_values():
     assert all_close([c.data for c in taylor(root, 4)(Value(4.0))], expected, 1e-14)
     assert close(grad(lambda a: taylor(root, 3)(a)[3])(4.0), expected[4])
     assert close(jvp(lambda a: taylor(root, 3)(a)[3], (4.0,), (1.0,))[1], expected[4])
+
+
+# ── rules that raise, behind what is structurally zero ────────────────────────────────────────
+def refusing(*_):
+    raise ZeroDivisionError("no slope here")
+
+
+RAISING = {
+    "implicit": implicit(lambda a: 0.0, lambda y, a: y * y - a),
+    "custom": custom(lambda x: x, refusing),
+    "primitive": primitive("refused", lambda x: x, refusing),
+}
+BEHIND = {
+    "unused": lambda raising, x: (raising(x), x * x)[1],
+    "times 0": lambda raising, x: 0.0 * raising(x) + x * x,
+    "not taken": lambda raising, x: where(x > 5.0, raising(x), x * x),
+}
+SLOPES = {
+    "grad": (lambda f: grad(f)(0.0), lambda c: c.grad(0.0), 0.0),
+    "jvp": (lambda f: jvp(f, (0.0,), (1.0,))[1], lambda c: c.jvp((0.0,), (1.0,))[1], 0.0),
+    "hvp": (lambda f: hvp(f, (0.0,), (1.0,)), lambda c: c.hvp((0.0,), (1.0,)), 2.0),
+    "hessian": (lambda f: hessian(f)(0.0), lambda c: c.hessian(0.0)[0][0], 2.0),
+    "grad of grad": (
+        lambda f: grad(grad(f))(0.0),
+        lambda c: tinygrad_scalar.compile(grad(c.function)).grad(0.0),
+        2.0,
+    ),
+    "jvp of jvp": (
+        lambda f: jvp(lambda x: jvp(f, (x,), (1.0,))[1], (0.0,), (1.0,))[1],
+        lambda c: tinygrad_scalar.compile(lambda x: jvp(c.function, (x,), (1.0,))[1]).grad(0.0),
+        2.0,
+    ),
+    "batch": (lambda f: hvp(f, (0.0,), (1.0,)), lambda c: c.hessian(np.zeros(1))[0, 0, 0], 2.0),
+}
+
+
+@pytest.mark.parametrize("slope", SLOPES)
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("name", RAISING)
+def test_a_rule_that_raises_does_not_matter_behind_a_structural_zero(name, behind, slope):
+    """The slope of x² at 0 is 0, its curvature 2: some modes raised, others gave these."""
+    eager, compiled, expected = SLOPES[slope]
+
+    def f(x):
+        return BEHIND[behind](RAISING[name], x)
+
+    assert eager(f) == expected
+    assert compiled(tinygrad_scalar.compile(f)) == expected
+
+
+@pytest.mark.parametrize("slope", [name for name in SLOPES if name != "batch"])
+@pytest.mark.parametrize("name", RAISING)
+def test_where_it_matters_the_rule_raises_in_every_mode(name, slope):
+    eager, compiled, _ = SLOPES[slope]
+    with pytest.raises(ZeroDivisionError, match="slope"):
+        eager(RAISING[name])
+    with pytest.raises(ZeroDivisionError, match="slope"):
+        compiled(tinygrad_scalar.compile(lambda x: RAISING[name](x)))
+
+
+def test_in_a_batch_the_slope_of_a_rule_that_raises_is_nan():
+    c = tinygrad_scalar.compile(RAISING["custom"])
+    assert str(c.grad(np.array([0.0]))) == "[nan]"
+
+    def f(x):  # what floor makes undefined goes on to the rule under this policy
+        return floor(RAISING["custom"](x)) * x * x
+
+    assert tinygrad_scalar.compile(f).grad(np.array([2.0])).tolist() == [8.0]
+    assert str(tinygrad_scalar.compile(f, undefined="nan").grad(np.array([2.0]))) == "[nan]"
+
+
+def test_a_value_may_be_closed_over_by_a_residual_and_a_compiled_function():
+    w = Value(3.0)
+    root = implicit(lambda a: math.sqrt(a * 3.0), lambda y, a: y * y - a * w)
+    tinygrad_scalar.compile(lambda x: x * w)(2.0)
+    assert grad(root)(12.0).data == 0.25

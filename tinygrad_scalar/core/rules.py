@@ -43,20 +43,27 @@ ON_FLOATS: dict[Callable[..., Any], Callable[..., Any]] = {
 
 
 class NoFloat(Exception):  # noqa: N818 (no error: a way of telling)
-    """What flows is more than a number, and the node is compiled, with room for one only."""
+    """What flows is for the general way.
+
+    A rule raises, which may not matter behind a structural zero; or what flows is more than a
+    number, and the node is compiled, with room for one only.
+    """
 
 
 def send_by_rules(node: Value, gradient: float, stamp: int) -> None:
     """What goes to the parents by the rules of the row, each only if it is asked for."""
     y, x, parents = node._operation()
     row: Any = node.primitive
-    if row.arity is None:
-        terms = _all_terms(row, gradient, y, x)
-    else:
-        terms = [
-            0.0 if parent is None or parent._sweep != stamp else _term(row, i, gradient, y, x)
-            for i, parent in enumerate(parents)
-        ]
+    try:
+        if row.arity is None:
+            terms = _all_terms(row, gradient, y, x)
+        else:
+            terms = [
+                0.0 if parent is None or parent._sweep != stamp else _term(row, i, gradient, y, x)
+                for i, parent in enumerate(parents)
+            ]
+    except (ArithmeticError, ValueError):
+        raise NoFloat from None
     for parent, term in zip(parents, terms, strict=True):
         if parent is not None and parent._sweep == stamp:  # on a way to what was asked
             try:

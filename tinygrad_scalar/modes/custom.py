@@ -122,7 +122,7 @@ def _slopes(residual: Callable[..., Any], others: Sequence[Value], y: Any, *x: A
     run.graph = any(
         _is_traced(leaf) or not isinstance(leaf, Value) or leaf.parents for leaf in run.inputs
     )
-    run.inputs.extend(others)
+    run.inputs = [*run.inputs, *others]
     output = run.single_output("implicit: residual")
     policy = policy_in_force() or context.settings().undefined
     by_solution, *by_operands = run.pull(output, 1.0, policy)

@@ -270,6 +270,7 @@ class Run:
         else:
             cores = [_at_core(x) for x in given]
             self.inputs, arguments = [leaf for leaf, _ in cores], [x for _, x in cores]
+        self.own = self.inputs  # of the arguments; `inputs` may come to hold others, or fewer
         filled = with_arguments(args, self.chosen, arguments)
         self._recording = context.plain or context.settings().recording
         if self._recording:
@@ -290,7 +291,7 @@ class Run:
             return None
         found: list[float] | None = alone(sweep_inputs, output, self.inputs, self.started)
         if found is not None and 0.0 in found:
-            check_not_closed_over(self.inputs, self.name)
+            check_not_closed_over(self.own, self.name)
         return found
 
     def _sees_others(self) -> bool:
@@ -311,7 +312,7 @@ class Run:
 
     def pull(self, output: Any, seed: Any, undefined: Policy) -> list[Any]:
         """The gradient of one output with respect to every input, part by part of a carrier."""
-        check_not_closed_over(self.inputs, self.name)
+        check_not_closed_over(self.own, self.name)
         output, seed = resolved(output), resolved(seed)  # a pull may outlive the pass around it
         if isinstance(seed, Tagged):  # linear in the seed: Σ part · what carries that part alone
             size = len(seed.parts())

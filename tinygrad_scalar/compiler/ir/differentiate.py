@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -132,7 +133,7 @@ class Derivation:
         rules = _rules(row)
         for i in range(len(operands)):
             if not _branchless(rules[i] if rules else None):
-                with contextlib.suppress(ArithmeticError, ValueError, TypeError):
+                with contextlib.suppress(TypeError):
                     self._pushed(line, row, operands, i)  # raises again where it is asked for
         inner_grads_on(recording, orders)
         if len(recording.leaves) == leaves:
@@ -142,12 +143,16 @@ class Derivation:
     def _pushed(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> int | float:
         """A partial of a row that is pushed anew: of any arity, or one that branches.
 
-        A user's rules are traced as the function is.
+        A user's rules are traced as the function is. NaN for one that raises here: what is not
+        finite in the end is for the function itself, behind a structural zero it does not matter.
         """
         recording = self.recording
         if row not in LIBRARY:
-            with context.override(tracer=tracer(recording)):
-                result = self._by_rule(line, row, operands, i)
+            try:
+                with context.override(tracer=tracer(recording)):
+                    result = self._by_rule(line, row, operands, i)
+            except (ArithmeticError, ValueError):
+                result = Traced(recording, operands[i]) * math.nan  # and so are its derivatives
             context.settings()  # lets go of the block, which holds the recording
         else:
             before = recording.trusting
