@@ -166,7 +166,7 @@ def _by_the_book(
         return GradTable(order, found, asked or ())
     kind = type(output)
     found = [output._leaf(x) if type(x) is not kind and is_number(x) else x for x in found]
-    return GradTable(order, found, asked or (), output._leaf(0.0), ordered=asked is not None)
+    return GradTable(order, found, asked or (), output._leaf(0.0))
 
 
 def _write(order: Sequence[Value], found: Sequence[Any], wanted: set[int] | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import ADDITION
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.graph import consumers_first, topological_order
+from tinygrad_scalar.core.graph import Nodes, consumers_first, topological_order
 from tinygrad_scalar.core.printable import aligned, in_a_cell
 from tinygrad_scalar.core.provenance import distinct_names
 
@@ -37,20 +37,11 @@ class GradTable(Mapping[Any, Any]):
     2 edges: 2 multiplications, 2 additions
     """
 
-    def __init__(
-        self,
-        nodes: Sequence[Any],
-        gradients: Sequence[Any],
-        asked: Sequence[Any] = (),
-        zero: Any = 0.0,
-        *,
-        ordered: bool = True,
-    ) -> None:
-        self._nodes = nodes
+    def __init__(self, nodes: Nodes, gradients: Nodes, asked: Nodes = (), zero: Any = 0.0) -> None:
+        self._nodes = nodes  # the output first
         self._gradients = gradients
         self._asked = asked  # the output may not depend on all of these: then their entry is zero
         self._zero = zero
-        self._ordered = ordered  # else the sweep took another order of the same nodes
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickles and copies: nodes by their place below the output, which is shared."""
@@ -74,8 +65,6 @@ class GradTable(Mapping[Any, Any]):
     @cached_property
     def _entries(self) -> tuple[Sequence[Any], Sequence[Any]]:
         """Nodes and gradients in the order of Algorithm 6.2."""
-        if self._ordered or not self._nodes:
-            return self._nodes, self._gradients
         nodes = consumers_first(self._nodes[:1], set(map(id, self._nodes)))
         return nodes, [self._found[node] for node in nodes]
 

@@ -85,7 +85,7 @@ def sweep(
         settle([], received([], stamp), wanted, asked)
     gradients += asked if inputs is None else received(leaves, stamp)
     inner += leaves
-    return GradTable(inner, gradients, inputs or (), ordered=False)
+    return GradTable(inner, gradients, inputs or ())
 
 
 def sweep_inputs(output: Value, inputs: Sequence[Value], started: int) -> Sequence[float] | None:
@@ -182,7 +182,7 @@ def fire(output: Value, seed: float, order: list[Value], stamp: int) -> Any:
     """
     mul, add, sub, div, neg, power = _MUL, _ADD, _SUB, _DIV, _NEG, _POW
     on_floats = ON_FLOATS if context.plain else {}  # else what they evaluate may be counted
-    gradients = _room(len(order))
+    gradients: Any = array("d", bytes(8 * len(order))) if _COMPILED else []
     sent: Any = None if _COMPILED else gradients.append
     i = 0
     output._sent = seed
@@ -201,9 +201,7 @@ def fire(output: Value, seed: float, order: list[Value], stamp: int) -> Any:
             continue
         try:
             if row is mul:
-                to_a = gradient * node._y
-                if b is not None:
-                    to_b = gradient * node._x
+                to_a, to_b = gradient * node._y, gradient * node._x
             elif row is add:
                 to_a = to_b = gradient
             elif row is sub:
@@ -242,16 +240,11 @@ def fire(output: Value, seed: float, order: list[Value], stamp: int) -> Any:
     return gradients
 
 
-def _room(count: int) -> Any:
-    """Where that many gradients go: doubles, of the compiled node."""
-    return array("d", bytes(8 * count)) if _COMPILED else []
-
-
 def received(nodes: Sequence[Value], stamp: int) -> Any:
     """The gradients that have come to nodes which send none on; 0 to those not reached."""
     if not _COMPILED:
         return [node._sent if node._sweep == stamp else 0.0 for node in nodes]
-    gradients = _room(len(nodes))
+    gradients: Any = array("d", bytes(8 * len(nodes)))
     for i, node in enumerate(nodes):
         gradients.data.as_doubles[i] = node._sent if node._sweep == stamp else 0.0
     return gradients
