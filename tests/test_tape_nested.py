@@ -1,5 +1,7 @@
 """`grad` and its family inside a compiled function: written on the tape as what they are."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -42,3 +44,57 @@ def test_a_loss_of_slopes_trains_the_leaves():
     eager.backward()
     assert mean == pytest.approx(eager.data)
     assert compiled == pytest.approx(w.grad)
+
+
+# ── policies of derivatives inside, and what is undefined in them ─────────────────────────────
+INSIDE = {
+    "grad": lambda g, x, undefined: tg.grad(g, undefined=undefined)(x),
+    "value_and_grad": lambda g, x, undefined: tg.value_and_grad(g, undefined=undefined)(x)[1],
+    "vjp": lambda g, x, undefined: tg.vjp(g, x, undefined=undefined)[1](1.0),
+    "jvp": lambda g, x, undefined: tg.jvp(g, (x,), (1.0,), undefined=undefined)[1],
+    "jacobian": lambda g, x, undefined: tg.jacobian(g, undefined=undefined)(x),
+    "derivative": lambda g, x, undefined: tg.derivative(g, undefined=undefined)(x),
+    "taylor": lambda g, x, undefined: tg.taylor(g, 1, undefined=undefined)(x)[1],
+    "hvp": lambda g, x, undefined: tg.hvp(lambda y: g(y) * y, (x,), (0.5,), undefined=undefined),
+}
+AT_ZERO = {"kink": abs, "0·∞": lambda x: tg.sqrt(x) * tg.sqrt(x)}
+
+
+def told(call):
+    """The result, or its error, and the warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result = call()
+        except tg.UndefinedGradientError as error:
+            result = error
+        result = result.data if isinstance(result, Value) else result
+    return str(result), sorted({str(each.message) for each in caught})
+
+
+@pytest.mark.parametrize("undefined", ["subgradient", "nan", "warn", "raise"])
+@pytest.mark.parametrize("mode", INSIDE)
+@pytest.mark.parametrize("name", AT_ZERO)
+def test_a_derivative_inside_is_judged_as_uncompiled(name, mode, undefined):
+    """Used or not, its policy was not looked at, and nobody was told of a kink."""
+
+    def inside(x):
+        return INSIDE[mode](AT_ZERO[name], x, undefined)
+
+    for f in (lambda x: inside(x) + x * x, lambda x: (inside(x), x * x)[1]):
+        c = compile(f)
+        for _ in range(3):  # later calls may go by another way
+            assert told(lambda f=f: f(Value(0.0))) == told(lambda c=c: c(0.0))
+            assert told(lambda f=f: tg.grad(f)(0.0)) == told(lambda c=c: c.grad(0.0))
+    c = compile(lambda x: inside(x) + x * x)
+    expected = told(lambda: c(0.0))[0]
+    found = str(c(np.array([0.0, 4.0]))[0])  # nobody is warned there, and nothing is raised
+    assert found == (expected if undefined != "raise" else "nan")
+
+
+def test_a_policy_inside_goes_nowhere_without_the_function(tmp_path):
+    c = compile(lambda x: tg.grad(abs, undefined="nan")(x) * x)
+    assert c(2.0) == 2.0
+    for write in (lambda: c.save(tmp_path / "f.json"), lambda: c.to_c(tmp_path / "f")):
+        with pytest.raises(tg.TraceError, match="has a policy"):
+            write()

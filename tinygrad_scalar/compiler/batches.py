@@ -40,7 +40,7 @@ class Run:
         self.given = path.complete_columns(columns)  # with what is looked up
         self.parameters = path.parameters()
         self.varying = tuple([not isinstance(column, float) for column in self.given])
-        self.every = own.every and request is not VALUE
+        self.every = (own.every and request is not VALUE) or path.recording.judges
         self.made = own.kernel(path, request, self.varying)
 
     def outputs(self) -> tuple[Any, Any]:

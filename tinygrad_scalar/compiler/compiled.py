@@ -507,6 +507,7 @@ class Compiled:
             or self.dtype != "float64"
             or path.leaves
             or path.lookups
+            or path.recording.judges
             or (request is not VALUE and self.undefined != "subgradient")
         ):
             return

@@ -323,6 +323,14 @@ class Path:
         """The lines that read the inputs at these places."""
         return [self.recording.tape.input(place) for place in places]
 
+    def check_judges_nothing(self) -> None:
+        """TraceError where a derivative inside has a policy, which no code without source keeps."""
+        if self.recording.judges:
+            raise TraceError(
+                "a derivative inside the compiled function has a policy (undefined=), for which it "
+                "is run itself: files, C and other processes have no source to run"
+            )
+
     @functools.cached_property
     def used(self) -> frozenset[int]:
         """The lines that the outputs need."""

@@ -149,6 +149,8 @@ def library(
     paths: Sequence[Path], request: Request, name: str, stem: str, about: str
 ) -> tuple[str, str]:
     """The texts of the C file and of its header."""
+    for path in paths:
+        path.check_judges_nothing()
     places = parameters_of(paths)
     bodies = [
         Body(path.program_in_memory(request, places), Places(), prefix=f"{name}_{k}_")

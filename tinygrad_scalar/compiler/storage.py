@@ -137,6 +137,7 @@ def path_described(
     path: Path, numbers: dict[int, int], name: Callable[[Primitive], Any] | None = None
 ) -> dict[str, Any]:
     """A path in plain lists; `numbers` are those of leaves by their id, `name` writes a row."""
+    path.check_judges_nothing()
     name = name or _row_name
     code = [
         [name(row), [float(operands[0]).hex()] if row is CONSTANT else list(operands)]

@@ -244,7 +244,10 @@ def policy(undefined: Policy) -> AbstractContextManager[object]:
     Inside of another pass that has to see kinks they stay visible: its numbers run through the same
     rows. What is seen without need costs the pass a run in reverse mode, and changes nothing.
     """
-    if undefined in ("subgradient", context.settings().undefined):
+    settings = context.settings()
+    if settings.tracer is not None:
+        settings.tracer(0.0).judged_by(undefined)
+    if undefined in ("subgradient", settings.undefined):
         return nullcontext()
     return context.override(undefined=undefined)
 

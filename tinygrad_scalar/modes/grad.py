@@ -325,6 +325,7 @@ class Run:
         if isinstance(output, Tagged):
             return output.spread(lambda part: self.pull(part, seed, undefined), len(self.inputs))
         if hasattr(output, "pulled"):  # a number of a function that is being compiled
+            output.judged_by(undefined)
             return list(output.pulled(seed, self.inputs))
         known = [leaf for leaf in self.inputs if isinstance(leaf, Value)]
         if not isinstance(output, Value) or not known:

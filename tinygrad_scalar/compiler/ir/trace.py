@@ -90,6 +90,8 @@ class Recording:
         self._held: dict[tuple[int, ...], tuple[int, Sequence[Any]]] = {}
         self.classes: set[int] = set()  # inputs that are class indices of `cross_entropy`
         self.refused: TraceError | None = None  # the first, which the function may have handled
+        # a derivative inside has a policy, for which only the function itself sees kinks
+        self.judges = False
         # what traced indices look up, in the function itself; None in what is written below it
         self.lookups: list[Lookup] | None = None
 
@@ -422,6 +424,10 @@ class Traced(Arithmetic):
         code = self.recording.tape.code
         code.append((LEAF, (self.index,)))
         return Traced(self.recording, len(code) - 1)
+
+    def judged_by(self, undefined: str) -> None:
+        """Note the policy of a derivative inside the function."""
+        self.recording.judges |= undefined != "subgradient"
 
     def pulled(self, seed: Any, inputs: Sequence[Any]) -> list[Traced]:
         """The gradient of this number times `seed` with respect to `inputs`, Traced or Values."""
