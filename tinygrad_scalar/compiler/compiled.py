@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +33,6 @@ from tinygrad_scalar.compiler.results import (
     joined,
     matrix,
     nothing,
-    places_in,
     returned,
     several,
     singles,
@@ -516,12 +514,10 @@ class Compiled:
             return
         entries = path.entries  # these, although another thread may have the path written out
         if request not in entries:
-            inputs, made = itertools.count(), own.kernel(path, request, None)
-            arguments = [
-                places_in(one.mirrored([None] * len(one.columns)), inputs) for one in call.arguments
-            ]
+            made = own.kernel(path, request, None)
+            arguments = [one.mirrored([None] * len(one.columns)) for one in call.arguments]
             tree = self._shaped(own, request, call, path, [None] * count)
-            entries[request] = made.entry(arguments, places_in(tree, itertools.count()))
+            entries[request] = made.entry(arguments, tree)
         entry = entries[request]
         if entry is not None:
             self._entries[request.mode] = entry.call

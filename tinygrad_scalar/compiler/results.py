@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.arguments import Call
 from tinygrad_scalar.compiler.arrays.namespaces import converted, stacked
-from tinygrad_scalar.compiler.machine.entry import Block
-from tinygrad_scalar.core.tree import array_in, like, rebuild
+from tinygrad_scalar.core.tree import like, rebuild
 from tinygrad_scalar.numbers.precision import quietly
-
-
-def places_in(tree: Any, count: Iterator[int]) -> Any:
-    """The structure with the places of its numbers; flat lists are ranges, arrays are blocks."""
-    if tree.__class__ is list and tree and all(branch is None for branch in tree):
-        (start, *_) = islice(count, len(tree))
-        return range(start, start + len(tree))
-    whole = array_in(tree)
-    if whole is not None:
-        places = [*islice(count, whole.size)]
-        return Block(places[0] if places else 0, whole.shape)
-    if tree.__class__ in (list, tuple):
-        return tree.__class__(places_in(branch, count) for branch in tree)
-    return next(count) if tree is None else tree
 
 
 def several(args: Any, what: str) -> tuple[Any, ...]:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine.entry import Block
+from tinygrad_scalar.core.tree import array_in
+
+
+class Block(NamedTuple):
+    """The places of the numbers of an array: from one on, in this shape."""
+
+    start: int
+    shape: tuple[int, ...]
+
+    def within(self, numbers: Any) -> Any:
+        """What stands there, as a view."""
+        return numbers[self.start : self.start + math.prod(self.shape)].reshape(self.shape)
 
 
 class _Room(NamedTuple):
@@ -35,6 +47,17 @@ class ArrayEntry:
         self.kind, self.double = np.ndarray, np.dtype(float)
         self.pool: list[_Room] = []
 
+    @classmethod
+    def of(cls, kernel: Any, arguments: Sequence[Any], tree: Any) -> ArrayEntry | None:
+        """The entry for structures with None for a number; None unless an argument is an array."""
+        inputs = count()
+        try:
+            given, result = [_placed(one, inputs) for one in arguments], _placed(tree, count())
+        except TypeError:
+            return None
+        kinds = {one.__class__ for one in given}
+        return cls(kernel, given, result) if {Block} <= kinds <= {int, Block} else None
+
     def call(self, *args: Any) -> Any:
         """The results in their structure, or None."""
         if len(args) != len(self.arguments):
@@ -51,7 +74,7 @@ class ArrayEntry:
     def _room(self) -> _Room:
         import numpy as np
 
-        view, flags, starts, _ = self.kernel._buffer()
+        view, flags, starts, _ = self.kernel.buffer()
         numbers, program = np.frombuffer(view), self.kernel.program
         end = program.inputs + len(program.outputs)
         outputs = numbers[program.inputs : end]
@@ -81,6 +104,24 @@ class ArrayEntry:
         return room.flags[0] and numbers[room.end] == 0.0 and math.isfinite(outputs.dot(outputs))
 
 
+def _placed(tree: Any, places: Iterator[int]) -> Any:
+    """The places of the numbers of a structure: ranges for flat lists, blocks for arrays.
+
+    TypeError for a structure of other kinds.
+    """
+    whole = array_in(tree)
+    if whole is not None:
+        start, *_ = [*islice(places, whole.size)] or [0]
+        return Block(start, whole.shape)
+    if tree is None:
+        return next(places)
+    if tree.__class__ not in (list, tuple):
+        raise TypeError
+    found = [_placed(branch, places) for branch in tree]
+    flat = tree.__class__ is list and tree and all(branch is None for branch in tree)
+    return range(found[0], found[-1] + 1) if flat else tree.__class__(found)
+
+
 def _within(tree: Any, outputs: Any) -> Any:
     """The structure with views in place of its arrays."""
     if tree.__class__ is Block:
@@ -99,13 +140,3 @@ def _made(tree: Any, outputs: Any) -> Any:
     if kind in (list, tuple):
         return kind([_made(branch, outputs) for branch in tree])
     return tree.copy()
-
-
-def _makes(tree: Any) -> bool:
-    kind = tree.__class__
-    return kind in (int, range, Block) or (kind in (list, tuple) and all(map(_makes, tree)))
-
-
-def possible(arguments: Sequence[Any], tree: Any) -> bool:
-    """Whether arguments are arrays, or numbers beside them, and the result is made of these."""
-    return {Block} <= {one.__class__ for one in arguments} <= {int, Block} and _makes(tree)

@@ -18,11 +18,11 @@ from typing import Any
 from tinygrad_scalar.compiler.ir.lower import lowered, template_of
 from tinygrad_scalar.compiler.ir.program import Program, scheduled
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER, ieee
-from tinygrad_scalar.compiler.llvm import array_entry
+from tinygrad_scalar.compiler.llvm.array_entry import ArrayEntry
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import functions
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
-from tinygrad_scalar.compiler.machine.entry import LIMIT, Entry, Text, possible
+from tinygrad_scalar.compiler.machine.entry import Entry
 from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, SMALL, Module, machine
 from tinygrad_scalar.compiler.machine.workspace import TURNS, Workspace, address, aligned
 from tinygrad_scalar.core.primitive import Primitive
@@ -135,21 +135,17 @@ class Kernel:
     def entry(self, arguments: Sequence[Any], tree: Any) -> Any:
         """What is called with floats and lists, or with arrays; None if it cannot be.
 
-        Both are structures of places, see `Text`.
+        Both are structures with None for a number.
         """
-        program = self.program
-        size = program.inputs + len(program.outputs) + self.scratch
-        if program.parameters or self.callbacks.thunks or size > LIMIT:
+        if self.program.parameters or self.callbacks.thunks:
             return None
-        if not possible(arguments, tree):
-            lasting = self.left is None and array_entry.possible(arguments, tree)
-            return array_entry.ArrayEntry(self, arguments, tree) if lasting else None
-        sizes = (program.inputs, len(program.outputs), self.scratch)
-        text = Text(arguments, tree, sizes, self.module.address("point"), self.left)
+        made = Entry.of(self, arguments, tree)
+        if made is None:
+            return ArrayEntry.of(self, arguments, tree) if self.left is None else None
         self.left = self.left and 1  # when the entry gives up
-        return Entry(Module(text.module(), SMALL), self.module)
+        return made
 
-    def _buffer(self) -> Any:
+    def buffer(self) -> Any:
         """Room for one call: x, p, the outputs, scratch, the mask."""
         program = self.program
         x, p, m = program.inputs, program.parameters, len(program.outputs)
@@ -173,7 +169,7 @@ class Kernel:
         try:
             buffer = self.pool.pop()
         except IndexError:
-            buffer = self._buffer()
+            buffer = self.buffer()
         view, flags, starts, _ = buffer
         first = self.program.inputs
         offset = first + self.program.parameters

@@ -4,6 +4,6 @@
 |---|---|
 | `jit` | LLVM itself: text made into code |
 | `workspace` | memory that is used again call after call |
-| `cpython`, `containers`, `entry` | one point at full speed, floats and lists in and out |
+| `cpython`, `entry` | one point at full speed, floats and lists in and out |
 | `slots` | the leaves of a model at once |
 """

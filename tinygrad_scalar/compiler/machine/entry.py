@@ -1,36 +1,316 @@
-"""One point at full speed: a built-in function in machine code, Python floats in and out.
+"""One point at full speed: built-in functions in machine code, Python's floats in and out.
 
-The code takes the floats apart and puts the results together itself, so that a call costs little
+The code takes floats and lists apart and puts results together itself, so that a call costs little
 more than the arithmetic. It does so only for the layout of objects that is probed; for anything
 else, and wherever a guard fails or a result is not finite, it gives None, and the call goes the
-general way.
+general way. It is the same for all functions: what it is told of one is a row of whole numbers, a
+plan of the structures among them.
+
+Making and freeing a float takes several times as long as writing a number into it. So the latest
+results are kept, and one that nobody else holds any more, nor any list or tuple in it, is given
+numbers anew. Two are kept, for `y = f(x)` holds the one before while the next is worked out.
 """
 
 from __future__ import annotations
 
 import ctypes
-import math
+import functools
+from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine import containers, cpython
-from tinygrad_scalar.compiler.machine.containers import Container
-from tinygrad_scalar.compiler.machine.cpython import NUMBER, function_of_python
+from tinygrad_scalar.compiler.machine import cpython
+from tinygrad_scalar.compiler.machine.cpython import (
+    ITEMS,
+    LENGTH,
+    NUMBER,
+    TYPE,
+    field,
+    function_of_python,
+    put,
+)
+from tinygrad_scalar.compiler.machine.jit import Module, loop
 
-LIMIT = 1_000_000  # numbers in and out: their buffers are part of the module
-SEVERAL = 500  # lists, tuples and numbers that are written out in the code
+FOREVER = 2**62  # calls
 _FASTCALL = 0x80
+# What a plan says of a list or tuple, behind its type and its length: all its items are numbers,
+# or all are as the plan behind says, or each has a plan of its own. That of a number is 0.
+_NUMBERS, _ALIKE, _EACH = range(3)
 
 
-class Block(NamedTuple):
-    """The places of the numbers of an array: from one on, in this shape."""
+class Told(NamedTuple):
+    """What the code is told in front of the plans of the arguments: numbers, and addresses."""
 
-    start: int
-    shape: tuple[int, ...]
+    arguments: int
+    left: int  # calls, until the entry gives up
+    point: int  # the program
+    x: int
+    outputs: int
+    finite: int
+    mask: int
+    results: int  # how many
+    tree: int  # where the plan of the result begins
 
-    def within(self, numbers: Any) -> Any:
-        """What stands there, as a view."""
-        return numbers[self.start : self.start + math.prod(self.shape)].reshape(self.shape)
+
+def plan(tree: Any, kinds: Sequence[type] = (list, tuple)) -> list[int] | None:
+    """The plan of a structure of numbers, which are None there; None for one of other kinds."""
+    if tree is None:
+        return [0]
+    if tree.__class__ not in kinds:
+        return None
+    if tree and all(branch is None for branch in tree):  # as most, so at once
+        return [id(tree.__class__), len(tree), _NUMBERS, 0]
+    inner = [plan(branch, kinds) for branch in tree]
+    if None in inner:
+        return None
+    alike = bool(inner) and all(each == inner[0] for each in inner)
+    words = [word for each in (inner[:1] if alike else inner) for word in each or ()]
+    return [id(tree.__class__), len(tree), _ALIKE if alike else _EACH, *words]
+
+
+# ── the machine code ──────────────────────────────────────────────────────────────────────────
+def _words(names: Sequence[str], base: str, first: int = 0) -> str:
+    """Load whole numbers that stand side by side."""
+    return "".join(field(name, base, 8 * k, "i64") for k, name in enumerate(names, first))
+
+
+def _items() -> str:
+    """Where the items of %thing stand, whose type is %type."""
+    return f"""{field("listed", "%thing", ITEMS)}  %is_list = icmp eq i64 %type, {id(list)}
+  %items = select i1 %is_list, ptr %listed, ptr %listed.place
+"""
+
+
+# What is to be done with the numbers of a structure, or whether it may be given others.
+READ, CHECK, WRITE = range(3)
+
+
+def _walk() -> str:
+    """`walk`: the numbers of what stands at a place, as a plan says, read to a row or written.
+
+    It gives where the plan ends, null for what is not as it says, and moves on in the row. To
+    `CHECK` reads them too, and wants that nobody else holds any list or tuple.
+    """
+    read = f"""  %read_place = getelementptr inbounds ptr, ptr %from, i64 %i
+  %float = load ptr, ptr %read_place
+{field("kind", "%float", TYPE, "i64")}  %fine = icmp eq i64 %kind, {id(float)}
+  br i1 %fine, label %copy, label %fail
+copy:
+{field("found", "%float", NUMBER, "double")}\
+  %to = getelementptr inbounds double, ptr %row, i64 %i
+  store double %found, ptr %to
+"""
+    write = f"""  %place = getelementptr inbounds ptr, ptr %from, i64 %k
+  %before = load ptr, ptr %place
+  %given = getelementptr inbounds double, ptr %row, i64 %k
+  %number = load double, ptr %given
+{put()}"""
+    children = """  %item = getelementptr inbounds ptr, ptr %items, i64 %j
+  %following = call ptr @walk(ptr %item, ptr %child, ptr %at, i64 %how)
+  %fits = icmp ne ptr %following, null
+  br i1 %fits, label %fitting, label %fail
+fitting:
+  %other = select i1 %alike, ptr %child, ptr %following
+"""
+    carried = """  %child = phi ptr [ %inner, %several ], [ %other, %fitting ]
+  %last = phi ptr [ %inner, %several ], [ %following, %fitting ]
+"""
+    return f"""define internal ptr @walk(ptr %where, ptr %plan, ptr %at, i64 %how) nounwind {{
+entry:
+  %writing = icmp eq i64 %how, {WRITE}
+  %type = load i64, ptr %plan
+  %single = icmp eq i64 %type, 0
+  %behind = getelementptr inbounds i64, ptr %plan, i64 1
+  br i1 %single, label %numbers, label %container
+container:
+{_words(("length", "mode"), "%plan", 1)}  %inner = getelementptr inbounds i64, ptr %plan, i64 3
+  %end_of_plan = getelementptr inbounds i64, ptr %plan, i64 4
+  %thing = load ptr, ptr %where
+{field("own_type", "%thing", TYPE, "i64")}  %same = icmp eq i64 %own_type, %type
+  br i1 %same, label %sized, label %fail
+sized:
+{field("size", "%thing", LENGTH, "i64")}  %long = icmp eq i64 %size, %length
+  br i1 %long, label %holders, label %fail
+holders:
+  %held = load i64, ptr %thing
+  %alone = icmp eq i64 %held, 1
+  %careless = icmp ne i64 %how, {CHECK}
+  %free = or i1 %alone, %careless
+  br i1 %free, label %open, label %fail
+open:
+{_items()}  %flat = icmp eq i64 %mode, {_NUMBERS}
+  br i1 %flat, label %numbers, label %several
+several:
+  %alike = icmp eq i64 %mode, {_ALIKE}
+{loop(children, k="j", n="%length", before="several", carried=carried, last="fitting")}\
+  ret ptr %last
+numbers:
+  %from = phi ptr [ %where, %entry ], [ %items, %open ]
+  %n = phi i64 [ 1, %entry ], [ %length, %open ]
+  %result = phi ptr [ %behind, %entry ], [ %end_of_plan, %open ]
+  %row = load ptr, ptr %at
+  %moved = getelementptr inbounds double, ptr %row, i64 %n
+  store ptr %moved, ptr %at
+  br i1 %writing, label %write, label %read
+read:
+{loop(read, k="i", before="read", last="copy")}  ret ptr %result
+write:
+{loop(write, before="write", last="end")}  ret ptr %result
+fail:
+  ret ptr null
+}}"""
+
+
+def _made() -> str:
+    """`made`: a new structure as a plan says, with any numbers; where the plan ends is stored."""
+    children = """  %item = getelementptr inbounds ptr, ptr %items, i64 %k
+  %part = call ptr @made(ptr %child, ptr %behind)
+  store ptr %part, ptr %item
+  %following = load ptr, ptr %behind
+  %other = select i1 %each, ptr %following, ptr %child
+"""
+    carried = "  %child = phi ptr [ %inner, %container ], [ %other, %body ]\n"
+    return f"""define internal ptr @made(ptr %plan, ptr %behind) nounwind {{
+entry:
+  %type = load i64, ptr %plan
+  %single = icmp eq i64 %type, 0
+  br i1 %single, label %number, label %container
+number:
+  %after = getelementptr inbounds i64, ptr %plan, i64 1
+  store ptr %after, ptr %behind
+  %float = call ptr {function_of_python("PyFloat_FromDouble")}(double 0.0)
+  ret ptr %float
+container:
+{_words(("n", "mode"), "%plan", 1)}  %inner = getelementptr inbounds i64, ptr %plan, i64 3
+  store ptr %inner, ptr %behind
+  %each = icmp eq i64 %mode, {_EACH}
+  %listing = icmp eq i64 %type, {id(list)}
+  %make = select i1 %listing, ptr {function_of_python("PyList_New")}, \
+ptr {function_of_python("PyTuple_New")}
+  %thing = call ptr %make(i64 %n)
+{_items()}{loop(children, before="container", carried=carried)}  ret ptr %thing
+}}"""
+
+
+def _result() -> str:
+    """`result`: a kept one that nobody else holds, or a new one, which is kept; a reference."""
+    return f"""define internal ptr @result(ptr %kept, ptr %tree, ptr %outputs) nounwind {{
+entry:
+  %at = alloca ptr
+  %second = getelementptr inbounds ptr, ptr %kept, i64 1
+  br label %look
+look:
+  %place = phi ptr [ %kept, %entry ], [ %second, %other ]
+  store ptr %outputs, ptr %at
+  %fits = call ptr @walk(ptr %place, ptr %tree, ptr %at, i64 {CHECK})
+  %free = icmp ne ptr %fits, null
+  br i1 %free, label %again, label %other
+again:
+  %thing = load ptr, ptr %place
+  call void {function_of_python("Py_IncRef")}(ptr %thing)
+  ret ptr %thing
+other:
+  %first = icmp eq ptr %place, %kept
+  br i1 %first, label %look, label %fresh
+fresh:
+  %new = call ptr @made(ptr %tree, ptr %at)
+  call void {function_of_python("Py_IncRef")}(ptr %new)
+  %before = load ptr, ptr %kept
+  %last = load ptr, ptr %second
+  store ptr %before, ptr %second
+  store ptr %new, ptr %kept
+  call void {function_of_python("Py_DecRef")}(ptr %last)
+  ret ptr %new
+}}"""
+
+
+def _entry() -> str:
+    """`entry`: a built-in function. Its %self begins with the kept results and what it is told.
+
+    Lists are made before the buffers are used: that may run the garbage collector, so that what it
+    finalizes, or another thread meanwhile, calls this very entry.
+    """
+    take = f"""  %place = getelementptr inbounds ptr, ptr %args, i64 %k
+  %following = call ptr @walk(ptr %place, ptr %argument, ptr %at, i64 {READ})
+  %fits = icmp ne ptr %following, null
+  br i1 %fits, label %fitting, label %fail
+fitting:
+"""
+    carried = "  %argument = phi ptr [ %plans, %take ], [ %following, %fitting ]\n"
+    check = """  %output = getelementptr inbounds double, ptr %out, i64 %j
+  %number = load double, ptr %output
+  %nothing_of_it = fsub double %number, %number
+  %fine = fcmp ord double %nothing_of_it, %nothing_of_it
+  br i1 %fine, label %good, label %fail
+good:
+"""
+    return f"""define ptr @entry(ptr %self, ptr %args, i64 %n) nounwind {{
+entry:
+  %at = alloca ptr
+  %slot = alloca ptr
+{field("list", "%self", ITEMS)}{field("kept", "%list", ITEMS)}\
+{field("array", "%self", ITEMS + 8)}{field("told", "%array", ITEMS)}\
+{_words(Told._fields, "%told")}  %run = inttoptr i64 %point to ptr
+  %in = inttoptr i64 %x to ptr
+  %out = inttoptr i64 %outputs to ptr
+  %s = inttoptr i64 %finite to ptr
+  %m = inttoptr i64 %mask to ptr
+  %plans = getelementptr inbounds i64, ptr %told, i64 {len(Told._fields)}
+  %result_plan = getelementptr inbounds i64, ptr %told, i64 %tree
+  %right = icmp eq i64 %n, %arguments
+  br i1 %right, label %counted, label %nothing
+counted:
+  %fewer = sub i64 %left, 1
+  store i64 %fewer, ptr %left.place
+  %going = icmp sgt i64 %left, 0
+  br i1 %going, label %begin, label %nothing
+begin:
+  %type = load i64, ptr %result_plan
+  %single = icmp eq i64 %type, 0
+  br i1 %single, label %take, label %structure
+structure:
+  %container = call ptr @result(ptr %kept, ptr %result_plan, ptr %out)
+  br label %take
+take:
+  %result = phi ptr [ null, %begin ], [ %container, %structure ]
+  store ptr %result, ptr %slot
+  store ptr %in, ptr %at
+{loop(take, before="take", carried=carried, last="fitting")}\
+  store i8 1, ptr %m
+  store double 0.0, ptr %s
+  call void %run(ptr %in, ptr null, ptr %out, ptr %s, ptr %m)
+  %flag = load i8, ptr %m
+  %holds = icmp ne i8 %flag, 0
+  br i1 %holds, label %held, label %fail
+held:
+  %checked = load double, ptr %s
+  %all_finite = fcmp oeq double %checked, 0.0
+  br i1 %all_finite, label %outputs_too, label %fail
+outputs_too:
+{loop(check, k="j", n="%results", before="outputs_too", last="good")}\
+  br i1 %single, label %bare, label %filled
+bare:
+  %only = load double, ptr %out
+  %float = call ptr {function_of_python("PyFloat_FromDouble")}(double %only)
+  ret ptr %float
+filled:
+  store ptr %out, ptr %at
+  %ready = call ptr @walk(ptr %slot, ptr %result_plan, ptr %at, i64 {WRITE})
+  ret ptr %result
+fail:
+  call void {function_of_python("Py_DecRef")}(ptr %result)
+  br label %nothing
+nothing:
+  %none = inttoptr i64 {id(None)} to ptr
+  call void {function_of_python("Py_IncRef")}(ptr %none)
+  ret ptr %none
+}}"""
+
+
+@functools.cache
+def _module() -> Module:
+    """The code of all entries."""
+    return Module(f"{_walk()}\n{_made()}\n{_result()}\n{_entry()}", 0)
 
 
 class _Definition(ctypes.Structure):
@@ -42,179 +322,37 @@ class _Definition(ctypes.Structure):
     )
 
 
-class Text(Container):
-    """The entry's assembly.
+class Entry:
+    """The built-in function, with all that must live as long as it does.
 
-    `arguments` and `tree` are the structures of arguments and result, with the places of their
-    numbers, a range for those of a flat list.
+    `arguments` and `tree` are structures of numbers as `plan` takes them, `left` the calls that it
+    is good for, `room` where a kernel finds its numbers.
     """
 
     def __init__(
-        self,
-        arguments: Sequence[Any],
-        tree: Any,
-        sizes: tuple[int, int, int],
-        point: int,
-        left: int | None = None,
+        self, run: Module, room: Any, outputs: int, plans: Sequence[list[int]], left: int | None
     ) -> None:
-        super().__init__()
-        self.arguments, self.tree, self.point, self.left = arguments, tree, point, left
-        self.inputs, self.outputs, self.slots = sizes
-
-    def module(self) -> str:
-        """Buffers, declarations and the function `entry`."""
-        several = not isinstance(self.tree, int)
-        self._count_down()
-        result = drop = made = ""
-        # before the buffers are used: making lists may run the garbage collector, so that what it
-        # finalizes, or another thread meanwhile, calls this very entry
-        if several:
-            made = containers.functions(self.tree)
-            kept = self.item(self.items("%self", tuple), "0")
-            result = self.add(f"call ptr @result(ptr {self.items(kept, list)})")
-            drop = f"  call void {function_of_python('Py_DecRef')}(ptr {result})"
-        self._take_apart()
-        self._call()
-        if several:
-            self.fill(result, self.tree, "@out_buffer")
-        else:
-            result = self._float(self.tree)
-        body = "\n".join(self.lines)
-        return f"""{made}
-@x_buffer = internal global [{self.inputs + 1} x double] zeroinitializer, align 64
-@out_buffer = internal global [{self.outputs + 1} x double] zeroinitializer, align 64
-@s_buffer = internal global [{self.slots + 1} x double] zeroinitializer, align 64
-@m_buffer = internal global i8 0
-@left = internal global i64 {0 if self.left is None else self.left}
-define ptr @entry(ptr %self, ptr %args, i64 %count) nounwind {{
-entry:
-  %right = icmp eq i64 %count, {len(self.arguments)}
-  br i1 %right, label %begin, label %nothing
-begin:
-{body}
-  ret ptr {result}
-fail:
-{drop}
-  br label %nothing
-nothing:
-  %none = inttoptr i64 {id(None)} to ptr
-  call void {function_of_python("Py_IncRef")}(ptr %none)
-  ret ptr %none
-}}"""
-
-    def _count_down(self) -> None:
-        """Where the program is but a makeshift, give up after so many calls."""
-        if self.left is None:
-            return
-        left = self.add("load i64, ptr @left")
-        after = self.add(f"sub i64 {left}, 1")
-        self.lines.append(f"  store i64 {after}, ptr @left")
-        more, label = self.add(f"icmp sgt i64 {left}, 0"), self.label("counted")
-        self.lines.append(f"  br i1 {more}, label %{label}, label %nothing")
-        self.start(label)
-
-    def _take_apart(self) -> None:
-        """Copy the numbers of the arguments to their buffer."""
-        for i, argument in enumerate(self.arguments):
-            self._thing(self.item("%args", i), argument)
-
-    def _thing(self, thing: str, places: Any) -> None:
-        """A number, or a list of them or of lists, to its places."""
-        if isinstance(places, int):
-            self._number(thing, str(places))
-        elif isinstance(places, range):
-            self._flat(thing, str(places.start), len(places))
-        elif not _alike(places):
-            items = self._items(thing, len(places))
-            for i, inner in enumerate(places):
-                self._thing(self.item(items, i), inner)
-        else:
-            items, width = self._items(thing, len(places)), len(places[0])
-            k, top, after = self.loop()
-            offset = self.add(f"add i64 {self.add(f'mul i64 {k}, {width}')}, {places[0].start}")
-            self._flat(self.item(items, k), offset, width)
-            self.end_loop(k, top, after, len(places))
-
-    def _flat(self, thing: str, position: str, length: int) -> None:
-        """A list of numbers, to the places from a position on."""
-        items = self._items(thing, length)
-        k, top, after = self.loop()
-        self._number(self.item(items, k), self.add(f"add i64 {k}, {position}"))
-        self.end_loop(k, top, after, length)
-
-    def _items(self, thing: str, length: int) -> str:
-        """The items of a list of that length."""
-        self.expect_type(thing, list)
-        self.expect_length(thing, length)
-        return self.items(thing, list)
-
-    def _number(self, thing: str, position: str) -> None:
-        self.expect_type(thing, float)
-        number = self.field(thing, NUMBER, "double")
-        place = self.add(f"getelementptr inbounds double, ptr @x_buffer, i64 {position}")
-        self.lines.append(f"  store double {number}, ptr {place}")
-
-    def _call(self) -> None:
-        """Run the program, and give up where a guard failed or a number is not finite."""
-        self.lines.append("  store i8 1, ptr @m_buffer")
-        self.lines.append("  store double 0.0, ptr @s_buffer")
-        run = self.add(f"inttoptr i64 {self.point} to ptr")
-        self.lines.append(
-            f"  call void {run}(ptr @x_buffer, ptr null, ptr @out_buffer, ptr @s_buffer, "
-            "ptr @m_buffer)"
-        )
-        self.go_on_if(self.add(f"icmp ne i8 {self.add('load i8, ptr @m_buffer')}, 0"))
-        checked = self.add("load double, ptr @s_buffer")
-        self.go_on_if(self.add(f"fcmp oeq double {checked}, 0.0"))
-        k, top, after = self.loop()
-        place = self.add(f"getelementptr inbounds double, ptr @out_buffer, i64 {k}")
-        number = self.add(f"load double, ptr {place}")
-        nothing = self.add(f"fsub double {number}, {number}")  # NaN for ±inf too
-        self.go_on_if(self.add(f"fcmp ord double {nothing}, {nothing}"))
-        self.end_loop(k, top, after, self.outputs)
-
-    def _float(self, position: int) -> str:
-        place = self.add(f"getelementptr inbounds double, ptr @out_buffer, i64 {position}")
-        number = self.add(f"load double, ptr {place}")
-        return self.add(f"call ptr {function_of_python('PyFloat_FromDouble')}(double {number})")
-
-
-class Entry:
-    """The built-in function, with all that must live as long as it does."""
-
-    def __init__(self, module: Any, program: Any) -> None:
-        self.module, self.program = module, program
-        address = module.address("entry")
-        self.definition = _Definition(b"replay", address, _FASTCALL, None)
+        *arguments, tree = plans
+        (x, _, out, finite, mask), left = room[2], FOREVER if left is None else left
+        words = [word for each in arguments for word in each]
+        end = len(Told._fields) + len(words)
+        point = run.address("point")
+        told = Told(len(arguments), left, point, x, out, finite, mask, outputs, end)
+        self.definition = _Definition(b"replay", _module().address("entry"), _FASTCALL, None)
         # read when a built-in function is freed, at the interpreter's very end too: kept for ever
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.definition))
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype = ctypes.py_object
         make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
         # what is called keeps results, and the machine code alive, whoever made another entry
-        held = ([*containers.NOTHING], module, program)
+        held = ([None, None], array("q", [*told, *words, *tree]), run, room)
         self.call: Any = make(ctypes.addressof(self.definition), held, None)
 
-
-def _containers(tree: Any, kinds: Sequence[type]) -> int:
-    """How many lists and tuples a structure is made of; too many, where it has anything else."""
-    if isinstance(tree, (int, range)) or (kinds == (list,) and _alike(tree)):
-        return 1
-    return 1 + sum(_containers(x, kinds) for x in tree) if tree.__class__ in kinds else SEVERAL
-
-
-def _alike(places: Any) -> bool:
-    """Whether these are lists of numbers, all of one length."""
-    return (
-        places.__class__ is list
-        and len(places) > 0
-        and all(each.__class__ is range and len(each) == len(places[0]) for each in places)
-    )
-
-
-def possible(arguments: Sequence[Any], tree: Any) -> bool:
-    """Whether all arguments are numbers or lists of them, and the result lists and tuples."""
-    several = sum(_containers(each, (list,)) for each in arguments) + _containers(
-        tree, (list, tuple)
-    )
-    return cpython.available() and several < SEVERAL
+    @classmethod
+    def of(cls, kernel: Any, arguments: Sequence[Any], tree: Any) -> Entry | None:
+        """The entry to a kernel for one point; None where objects or structures are others."""
+        plans = [*(plan(each, (list,)) for each in arguments), plan(tree)]
+        if None in plans or not cpython.available():
+            return None
+        outputs = len(kernel.program.outputs)
+        return cls(kernel.module, kernel.buffer(), outputs, plans, kernel.left)  # type: ignore[arg-type]
