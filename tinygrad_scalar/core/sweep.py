@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tinygrad_scalar.core.value import Value
 
 _COMPILED = not __file__.endswith(".py")
+_ROOM: Any = array("d", [0.0]) if _COMPILED else []  # times a count: where so many gradients go
 _ADD, _SUB, _MUL = primitives.add, primitives.sub, primitives.mul
 _DIV, _NEG, _POW = primitives.div, primitives.neg, primitives.pow
 _stamps = count(1)  # a node is made with 0
@@ -182,7 +183,7 @@ def fire(output: Value, seed: float, order: list[Value], stamp: int) -> Any:
     """
     mul, add, sub, div, neg, power = _MUL, _ADD, _SUB, _DIV, _NEG, _POW
     on_floats = ON_FLOATS if context.plain else {}  # else what they evaluate may be counted
-    gradients: Any = array("d", bytes(8 * len(order))) if _COMPILED else []
+    gradients = _ROOM * len(order)
     sent: Any = None if _COMPILED else gradients.append
     i = 0
     output._sent = seed
@@ -244,7 +245,7 @@ def received(nodes: Sequence[Value], stamp: int) -> Any:
     """The gradients that have come to nodes which send none on; 0 to those not reached."""
     if not _COMPILED:
         return [node._sent if node._sweep == stamp else 0.0 for node in nodes]
-    gradients: Any = array("d", bytes(8 * len(nodes)))
+    gradients = _ROOM * len(nodes)
     for i, node in enumerate(nodes):
         gradients.data.as_doubles[i] = node._sent if node._sweep == stamp else 0.0
     return gradients
