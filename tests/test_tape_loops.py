@@ -229,6 +229,26 @@ def test_a_first_iteration_with_another_operand_does_not_hide_the_loop():
     assert [(loop.period, loop.iterations) for loop in found] == [(2, 199)]
 
 
+def test_iterations_that_read_otherwise_are_a_loop_of_their_own():
+    tape = Tape()
+    squares = [tape.emit(mul, (y, y)) for y in map(tape.input, range(300))]
+    total = squares[0]
+    for y in squares[1:]:
+        total = tape.emit(add, (total, y))
+    doubled = [tape.emit(add, (y, y)) for y in squares]
+    found = loops(pruned(tape, [total, *doubled], inputs=300, parameters=0), 0)
+    assert [(loop.period, loop.iterations) for loop in found] == [(1, 300), (1, 299), (1, 300)]
+
+
+def test_a_loop_whose_iterations_all_read_otherwise_stays_one():
+    tape = Tape()
+    lines = [tape.emit(mul, (y, y)) for y in map(tape.input, range(40))]
+    for k in range(1000):  # now what was computed right before, now what is farther away
+        lines.append(tape.emit(add, (lines[-1 - k % 7], lines[SHUFFLED[k % 400] % 40])))
+    found = loops(pruned(tape, lines, inputs=40, parameters=0), 0)
+    assert max(loop.size for loop in found) > 900
+
+
 def test_own_rows_in_a_long_loop_do_not_use_up_the_stack():
     doubled = primitive("doubled", lambda x: 2.0 * x, 2.0)
 

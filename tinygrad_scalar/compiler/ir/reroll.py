@@ -19,6 +19,7 @@ from tinygrad_scalar.compiler.ir.tape import HELD, INPUT, MARKERS
 FEWEST, SHORTEST = 8, 256  # iterations and lines that are worth a loop
 _SEED = 6  # lines in a row that are looked for again
 _TRIES = 32  # distances that are tried from one line
+_PARTS = 4  # of a loop whose iterations are not all alike
 _PATIENCE = 256  # lines that are passed over at most, when nothing repeats for long
 
 
@@ -30,9 +31,14 @@ class Loop(NamedTuple):
     iterations: int
 
     @property
+    def size(self) -> int:
+        """How many lines there are in all iterations."""
+        return self.period * self.iterations
+
+    @property
     def stop(self) -> int:
         """The line behind the last."""
-        return self.start + self.period * self.iterations
+        return self.start + self.size
 
     def lines(self, place: int) -> range:
         """The lines of one row of the loop, one per iteration."""
@@ -51,7 +57,42 @@ def loops(
 ) -> list[Loop]:
     """The loops of at least so many lines, from the line `first` on, in order. O(edges)."""
     patterns = _patterns(program.code, program.markers, varying)
-    return stretches(patterns, max(first, program.markers), shortest)
+    found = stretches(patterns, max(first, program.markers), shortest)
+    return [part for loop in found for part in _alike_throughout(program.code, loop, shortest)]
+
+
+def _alike_throughout(code: Sequence[Line], loop: Loop, shortest: int) -> list[Loop]:
+    """The loop in parts, each of which reads its own numbers in one and the same way.
+
+    What is computed in the iteration itself, or the one before, need not go through memory then.
+    It stays as it is if there would be many parts, or much left that is too short for a loop.
+    """
+    parts, rest = list[Loop](), loop
+    while rest.iterations and len(parts) < _PARTS:
+        count = _alike_for(code, rest)
+        parts.append(rest._replace(iterations=count))
+        rest = Loop(parts[-1].stop, rest.period, rest.iterations - count)
+    kept = [part for part in parts if part.iterations >= FEWEST and part.size >= shortest]
+    left = loop.size - sum(part.size for part in kept)
+    return kept if left <= max(2 * loop.period, shortest) else [loop]
+
+
+def _alike_for(code: Sequence[Line], loop: Loop) -> int:
+    """For how many iterations from the first on all read their own numbers alike."""
+    period = loop.period
+
+    def near(k: int, behind: int = period) -> list[int]:
+        """Where operands stand in the iteration, or a little before it."""
+        start = loop.start + k * period
+        lines = (line for _, given in code[start : start + period] for line in given)
+        return [max(line - start, -1 - behind) for line in lines]
+
+    if loop.iterations == 1 or near(0, 0) != near(1, 0):
+        return 1
+    second = near(1)
+    if near(loop.iterations - 1) == second:
+        return loop.iterations
+    return next(k for k in range(2, loop.iterations) if near(k) != second)
 
 
 def stretches(
@@ -75,7 +116,7 @@ def stretches(
         if longest is not None:
             distances = distances[: bisect_right(distances, longest)]
         loop = _around(patterns, place, behind, distances)
-        if loop is None or loop.period * loop.iterations < shortest:
+        if loop is None or loop.size < shortest:
             place, patience = place + patience, min(2 * patience, _PATIENCE)
         else:
             found.append(loop)
