@@ -3,7 +3,7 @@
 import math
 import pickle
 import random
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -531,6 +531,21 @@ def test_what_repeats_is_interpreted_from_a_smaller_size_on():
         for kernel in own.paths[0].kernels.values()
     ]
     assert kinds == [True, False]
+
+
+def test_many_products_are_interpreted_for_good():
+    """As straight code they are so long that it is read more slowly than it is run."""
+
+    def products(rows):
+        return sum(tg.dot(a, b) ** 2 for k, a in enumerate(rows) for b in rows[:k])
+
+    f, rows = compile(products, engine="llvm"), [points(10, seed=k) for k in range(40)]
+    for _ in range(backends.FIRST_CALLS + 3):
+        value, slopes = f.value_and_grad(rows)
+    expected, exact = value_and_grad(products)(rows)
+    close([value, *chain(*slopes)], [expected, *chain(*exact)])
+    kernels = next(iter(f._specialisations.values())).paths[0].kernels.values()
+    assert all(isinstance(kernel, Interpreter) for kernel in kernels)
 
 
 def test_files_and_listings(everything, tmp_path):

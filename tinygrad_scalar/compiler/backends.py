@@ -16,8 +16,10 @@ from typing import Any
 from tinygrad_scalar.compiler.ir.program import Line, Program
 
 # Lines of a trace: from so many on it is interpreted at first, where it repeats for good, or in any
-# case. The interpreter is ready sooner by 15 to 60 µs a line, and slower by up to 10 ns a line.
-MEDIUM, LONG, LARGE = 1_500, 5_000, 100_000
+# case. The interpreter is ready sooner by 15 to 60 µs a line, and slower by up to 10 ns a line, but
+# faster than so many lines of straight code, which no cache holds.
+MEDIUM, LONG, LARGE = 1_500, 10_000, 100_000
+STRAIGHT = 40_000
 FIRST_CALLS = 500  # until machine code of its own pays
 ENGINES = ("python", "numpy", "llvm", "cuda")
 _NEEDS = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy"), "cuda": ("cupy",)}
@@ -120,7 +122,8 @@ def interpreter(engine: str, code: Sequence[Line], sizes: tuple[int, int], asked
     values, loss, wanted = asked
     try:
         stream = Stream(code, [*values] if loss is None else [*values, loss], wanted, sizes)
-        lasting = len(code) >= LARGE or (len(code) >= LONG and stream.repeats)
+        lasting = len(code) >= LARGE or stream.written_out >= STRAIGHT
+        lasting = lasting or (len(code) >= LONG and stream.repeats)
         return Interpreter(stream, sizes, asked, None if lasting else FIRST_CALLS)
     except Unsupported:
         return None

@@ -89,6 +89,17 @@ class Stream:
         order = np.argsort(np.concatenate(self._starts), kind="stable")
         self.instructions = np.ascontiguousarray(np.concatenate(self._instructions)[order])
         self.table = np.concatenate(self._tables)
+        self.written_out = self._written_out(runs)
+
+    def _written_out(self, runs: Sequence[Loop]) -> float:
+        """About how many lines it takes with its derivative, an iteration of each run."""
+        trace = self.trace
+        lines = 1.5 * np.diff(trace.start)
+        if tape.DOT in trace.rows:  # a product and a sum, twice as many in the derivative
+            lines[trace.row == trace.rows.index(tape.DOT)] *= 2
+        for run in runs:
+            lines[run.start + run.period : run.stop] = 0
+        return float(lines.sum())
 
     @property
     def guarded(self) -> bool:
