@@ -19,6 +19,7 @@ from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import FEWEST, Loop
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
+    DIV,
     DOT,
     GUARDS,
     HELD,
@@ -28,6 +29,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     PARAMETER,
     POW,
     PROD,
+    SQRT,
     SUM,
 )
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE
@@ -36,7 +38,7 @@ from tinygrad_scalar.core.primitive import Primitive
 ALONE = 10  # what an operation alone costs, measured in numbers handed on
 WIDEST = 32  # operands of a row that is computed at one go
 SUMS, LENGTHS = frozenset((SUM, MEAN, DOT, PROD)), 8
-_INLINE = NATIVE - LIBRARY.keys() | MARKERS  # what machine code does without a call
+_INLINE = NATIVE - LIBRARY.keys() - {DIV, SQRT} | MARKERS  # what machine code does at once
 _ROW, _FORM = 44, 36  # bits of a pattern: from here the row, from here its exponent or its length
 
 Array = Any
