@@ -48,4 +48,4 @@ def functions(program: Program) -> dict[Primitive, int]:
     rows = {row for row, _ in program.code if has_template(row) and row.arity} - NATIVE
     long = [row for row in rows if len(template_of(row, row.arity or 0).lines) >= LONG]
     with LOCK:
-        return {row: _made(row).address("formula") for row in long}
+        return {row: _made(row).addresses["formula"] for row in long}

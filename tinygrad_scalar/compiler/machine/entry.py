@@ -336,9 +336,9 @@ class Entry:
         (x, _, out, finite, mask), left = room[2], FOREVER if left is None else left
         words = [word for each in arguments for word in each]
         end = len(Told._fields) + len(words)
-        point = run.address("point")
+        point = run.addresses["point"]
         told = Told(len(arguments), left, point, x, out, finite, mask, outputs, end)
-        self.definition = _Definition(b"replay", _module().address("entry"), _FASTCALL, None)
+        self.definition = _Definition(b"replay", _module().addresses["entry"], _FASTCALL, None)
         # read when a built-in function is freed, at the interpreter's very end too: kept for ever
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.definition))
         make = ctypes.pythonapi.PyCFunction_NewEx

@@ -153,20 +153,20 @@ class _Holder(weakref.ref["Module"]):
     engine: Any
 
 
-def _build(holder: _Holder, host: Machine, text: str, level: int) -> None:
-    """Make the engine of a text."""
+def _build(holder: _Holder, host: Machine, text: str, level: int) -> dict[str, int]:
+    """Make the engine of a text, and say where its functions are."""
     target, nothing = host.target_machine(level), host.llvm.parse_assembly("")
+    parsed = host.llvm.parse_assembly(text)
+    external = host.llvm.Linkage.external
+    names = [f.name for f in parsed.functions if not f.is_declaration and f.linkage is external]
     # given the text, the engine would verify all of it twice: it is given the object
-    code = target.emit_object(host.llvm.parse_assembly(text))
+    code = target.emit_object(parsed)
     engine = host.llvm.create_mcjit_compiler(nothing, target)
     engine.remove_module(nothing)
     engine.add_object_file(host.llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     holder.engine = engine
-
-
-def _address(holder: _Holder, name: str) -> int:
-    return int(holder.engine.get_function_address(name))
+    return {name: engine.get_function_address(name) for name in names}
 
 
 class Module:
@@ -177,12 +177,9 @@ class Module:
         self._holder = _Holder(self, _GONE.append)
         level = 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0
         with LOCK:
-            _aside(_build, self._holder, machine(), text, level)
-
-    def address(self, name: str) -> int:
-        """Where a function of the module is."""
-        return _aside(_address, self._holder, name)  # type: ignore[no-any-return]
+            # of its functions, by their names
+            self.addresses: dict[str, int] = _aside(_build, self._holder, machine(), text, level)
 
     def function(self, name: str, kind: Any) -> Any:
         """A function of the module as something that can be called."""
-        return kind(self.address(name))
+        return kind(self.addresses[name])

@@ -215,4 +215,4 @@ class Interpreter(Kernel):
 
 
 def _at(module: Module, name: str) -> str:
-    return f"inttoptr (i64 {module.address(name)} to ptr)"
+    return f"inttoptr (i64 {module.addresses[name]} to ptr)"
