@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_scalar.compiler.machine.workspace import all_finite
 from tinygrad_scalar.compiler.paths import VALUE, Path, Request
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Run:
 
         (totals, each), mask, finite = self._in_threads("sums", self.given, self.size)
         alone = each if mask is None else each[:, mask]
-        finite = finite and _all_finite(totals) and _all_finite(alone.ravel())
+        finite = finite and all_finite(totals) and all_finite(alone.ravel())
         if self.every or not finite:
             places = self._doubtful(each, mask)
             fine = np.ones(self.size, dtype=bool) if mask is None else mask.copy()
@@ -148,11 +149,6 @@ class Run:
             each = np.concatenate([each for _, each in results], axis=1)
             return (totals, each), masks, finite
         return np.concatenate(results, axis=1) if room is None else room, masks, finite
-
-
-def _all_finite(numbers: Any) -> bool:
-    """Whether no NaN and no ±inf is among them; mostly their squares tell at once."""
-    return math.isfinite(numbers.dot(numbers)) or bool(abs(numbers).max() < math.inf)
 
 
 def at(columns: Sequence[Any], places: Any) -> list[Any]:

@@ -17,6 +17,7 @@ from tinygrad_scalar.compiler.batches import Run, at, summed
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
+from tinygrad_scalar.compiler.machine import workspace
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
 from tinygrad_scalar.compiler.python import Kernel
 from tinygrad_scalar.compiler.uncompiled import (
@@ -386,8 +387,7 @@ def all_finite(numbers: Sequence[float]) -> bool:
     if len(numbers) > SEVERAL and numbers.__class__ is array:
         import numpy as np
 
-        squares = np.frombuffer(numbers)
-        return math.isfinite(squares.dot(squares)) or all(map(math.isfinite, numbers))
+        return workspace.all_finite(np.frombuffer(numbers))
     return math.isfinite(sum(numbers)) or all(map(math.isfinite, numbers))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.compiler.machine.workspace import all_finite
 from tinygrad_scalar.core.tree import array_in
 
 
@@ -100,8 +101,7 @@ class ArrayEntry:
                 view[...] = arg
         numbers[room.end], room.flags[0] = 0.0, 1
         self.kernel.run(*room.starts)
-        outputs = room.outputs
-        return room.flags[0] and numbers[room.end] == 0.0 and math.isfinite(outputs.dot(outputs))
+        return room.flags[0] and numbers[room.end] == 0.0 and all_finite(room.outputs)
 
 
 def _placed(tree: Any, places: Iterator[int]) -> Any:

@@ -7,6 +7,9 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
+# Numbers from which on BLAS adds up in several threads, which beside other busy ones wait for each
+# other a thousand times as long as the sum takes.
+THREADED = 9_000
 TURNS = 8  # sums of what must be finite, for every lane: blocks of points add to them in turn
 
 
@@ -22,6 +25,15 @@ def aligned(size: int, dtype: str) -> Any:
     room = np.zeros(size + 64 // np.dtype(dtype).itemsize, dtype)
     start = -address(room) % 64 // room.itemsize
     return room[start : start + size]
+
+
+def all_finite(numbers: Any) -> bool:
+    """Whether no NaN and no ±inf is in a flat array; mostly the sum of their squares tells."""
+    if len(numbers) < THREADED and math.isfinite(numbers.dot(numbers)):
+        return True
+    import numpy as np
+
+    return bool(np.isfinite(numbers).all())
 
 
 class Workspace:
@@ -83,7 +95,15 @@ class Workspace:
         each = self._none
         if apart:
             each = self._blocks.swapaxes(0, 1).reshape(apart, blocks * lanes)[:, :size]
-        return self.totals.dot(self._ones), each
+        return self._added(), each
+
+    def _added(self) -> Any:
+        """The sums over the lanes."""
+        if self.totals.size < THREADED:
+            return self.totals.dot(self._ones)
+        import numpy as np
+
+        return np.einsum("ij->i", self.totals)
 
     def finite(self) -> bool:
         """Whether all that was checked was finite."""
