@@ -149,11 +149,8 @@ class Path:
             index = self._index(one.line, full)
             if isinstance(index, float):
                 full += [float(leaf.data) for leaf in one.table.at(index)]
-                continue
-            import numpy as np
-
-            rows, which = np.unique(one.table.places(index), return_inverse=True)
-            full += list(np.ascontiguousarray(one.table.numbers(rows).T[:, which]))
+            else:
+                full += list(one.table.columns(index))
         return [*full, *columns[self.inputs :]]
 
     def _index(self, line: int, full: Any) -> Any:

@@ -31,6 +31,7 @@ from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 
 _primitive = attrgetter("primitive")
+AT_ONCE = 2**14  # indices that are looked up at once: addresses are as large as what stands there
 FEWEST = 8  # rows; among fewer a comparison for each is chosen quicker
 WHOLE = "tables line by line"  # what a trace is told where a table must be written out
 
@@ -143,7 +144,7 @@ class Table:
 
         if self._addresses is None:
             self._addresses = np.zeros((len(self.rows), self.count), np.int64)
-        for i in rows[self._addresses[rows, 0] == 0].tolist():
+        for i in np.unique(rows[self._addresses[rows, 0] == 0]).tolist():
             found = slots.addresses(self.leaves(i)) if self._reachable else None
             if found is None:
                 self._reachable = False
@@ -161,25 +162,29 @@ class Table:
             found = slots.read(address(places), places.size, "data")
             if found is not None:
                 return np.frombuffer(found).reshape(-1, self.count)
-        listed = [[float(leaf.data) for leaf in self.leaves(i)] for i in rows.tolist()]
-        return np.array(listed).reshape(-1, self.count)
+        known = {i: [float(leaf.data) for leaf in self.leaves(i)] for i in set(rows.tolist())}
+        return np.array([known[i] for i in rows.tolist()]).reshape(-1, self.count)
+
+    def columns(self, indices: Any) -> Any:
+        """What indices point to, an array (count, indices)."""
+        import numpy as np
+
+        places = self.places(indices)
+        found = np.empty((self.count, len(places)))
+        for start in range(0, len(places), AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            found[:, some] = self.numbers(places[some]).T
+        return found
 
     def additions(self, index: Any, gradients: Any) -> slots.Addition:
         """Gradients (n, count) for the leaves that indices point to, or (count,) for one index."""
-        import numpy as np
-
         if isinstance(index, float):
             return slots.Addition(None, gradients, lambda: self.at(index))
         places = self.places(index)
-        rows, which = np.unique(places, return_inverse=True)
-        entries = which[:, None] * self.count + np.arange(self.count)
-        sums = np.bincount(entries.ravel(), gradients.ravel(), len(rows) * self.count)
-        total = sums.reshape(-1, self.count)
-        found = self._reached(rows)
         return slots.Addition(
-            None if found is None else array("q", found.tobytes()),
-            total.ravel(),
-            lambda: [leaf for i in rows.tolist() for leaf in self.leaves(i)],
+            self._reached(places),
+            gradients.ravel(),
+            lambda: [leaf for i in places.tolist() for leaf in self.leaves(i)],
         )
 
 

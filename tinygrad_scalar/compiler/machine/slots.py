@@ -21,6 +21,7 @@ from tinygrad_scalar.compiler.machine.jit import Module, loop
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import COMPILED, Value
 
+_NOTHING = array("d", [0.0])
 # What stands in the slot of leaf %k.
 _SLOT = """  %leaf_place = getelementptr inbounds ptr, ptr %leaves, i64 %k
   %leaf = load ptr, ptr %leaf_place
@@ -128,7 +129,7 @@ def addresses(leaves: Sequence[Value]) -> list[int] | None:
 def read(places: int, count: int, name: str) -> array[float] | None:
     """An attribute of the leaves whose addresses stand at `places`; None if one is no float."""
     functions: Any = _functions()
-    numbers = array("d", bytes(8 * count))
+    numbers = _NOTHING * count
     found = functions[0](places, count, _offset(name), numbers.buffer_info()[0])
     return numbers if found == count else None
 
@@ -159,9 +160,17 @@ class Addition(NamedTuple):
     `numbers` is a buffer of doubles where there are places; `leaves` gives the leaves themselves.
     """
 
-    places: array[int] | None
+    places: Any
     numbers: Any
     leaves: Callable[[], Sequence[Value]]
+
+
+def _joined(kind: str, parts: Sequence[Any]) -> array[Any]:
+    """The numbers of several buffers in one."""
+    every = array(kind)
+    for part in parts:
+        every.frombytes(memoryview(part).cast("B"))
+    return every
 
 
 def add_to_gradients(additions: Sequence[Addition], scale: float) -> None:
@@ -172,9 +181,9 @@ def add_to_gradients(additions: Sequence[Addition], scale: float) -> None:
     known = [one.places for one in additions if one.places is not None]
     if len(known) == len(additions) > 0:
         places, numbers = known[0], additions[0].numbers
-        if len(known) > 1:
-            places = array("q", b"".join(map(bytes, known)))
-            numbers = array("d", b"".join(bytes(memoryview(one.numbers)) for one in additions))
+        if len(known) > 1 or places.__class__ is not array:
+            places = _joined("q", known)
+            numbers = _joined("d", [one.numbers for one in additions])
         base, count = places.buffer_info()
         if write(base, count, "grad", numbers, scale) == count:
             return
@@ -196,7 +205,7 @@ class Slots:
     def __init__(self, leaves: Sequence[Value], places: Sequence[int]) -> None:
         self.leaves = list(leaves)  # kept alive: their addresses are used
         self.addresses = array("q", places)
-        self.zeros = array("d", bytes(8 * len(self.leaves)))
+        self.zeros = _NOTHING * len(self.leaves)
 
     @classmethod
     def of(cls, leaves: Sequence[Value]) -> Slots | None:
