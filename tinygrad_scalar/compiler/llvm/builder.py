@@ -22,8 +22,7 @@ class Target:
 
     type: str  # double or float
     lanes: int  # 1 for one point
-    # the symbol of the vector function of a C function, and how many lanes it takes
-    vector: Callable[[str, int], tuple[str, int] | None]
+    vector: Callable[[str, int], str | None]  # the symbol of the vector function of a C function
     callbacks: dict[Primitive, int] = field(default_factory=dict)  # row → address of a thunk
     address: Callable[[str], int | None] = lambda _: None  # of a function by its symbol
     functions: dict[Primitive, int] = field(default_factory=dict)  # row → address of its formula
@@ -159,35 +158,8 @@ class Assembly:
         symbol = name if self.t == "double" else f"{name}f"
         if self.lanes == 1:
             return self.call(symbol, self.t, x)
-        found = self.target.vector(symbol, len(x))
-        if found is not None:
-            vector, width = found
-            if width == self.lanes:
-                return self.call(vector, self.v, x)
-            return self._in_parts(vector, width, x)
-        return self._lane_by_lane(symbol, x)
-
-    def _in_parts(self, symbol: str, width: int, x: Sequence[str]) -> str:
-        """A vector function of fewer lanes, called for each part."""
-        kind = f"<{width} x {self.t}>"
-        parts = []
-        for start in range(0, self.lanes, width):
-            mask = ", ".join(f"i32 {k}" for k in range(start, start + width))
-            pick = f"<{width} x i32> <{mask}>"
-            pieces = [
-                self.add(f"shufflevector {self.v} {name}, {self.v} poison, {pick}") for name in x
-            ]
-            parts.append(self.call(symbol, kind, pieces))
-        while len(parts) > 1:
-            mask = ", ".join(f"i32 {k}" for k in range(2 * width))
-            pick = f"<{2 * width} x i32> <{mask}>"
-            parts = [
-                self.add(f"shufflevector {kind} {a}, {kind} {b}, {pick}")
-                for a, b in zip(parts[::2], parts[1::2], strict=True)
-            ]
-            width *= 2
-            kind = f"<{width} x {self.t}>"
-        return parts[0]
+        vector = self.target.vector(symbol, len(x))
+        return self.call(vector, self.v, x) if vector else self._lane_by_lane(symbol, x)
 
     def _lane_by_lane(self, symbol: str, x: Sequence[str]) -> str:
         """A scalar function called for each lane, in a helper of its own."""

@@ -28,7 +28,7 @@ from tinygrad_scalar.compiler.machine.workspace import TURNS, Workspace, address
 from tinygrad_scalar.core.primitive import Primitive
 
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
-SHORT = 2**14  # points that are copied first: cheaper than a second call for the last lanes
+SHORT = 2**14  # points whose sums are worked out at a time
 
 
 def _references(rooms: list[Any]) -> int:
@@ -208,24 +208,6 @@ class Kernel:
     def _lanes(self) -> int:
         return machine().bytes // (8 if self.dtype == "float64" else 4)
 
-    def _columns(
-        self, columns: Sequence[Any], size: int, lanes: int, fill: bool
-    ) -> tuple[list[Any], int]:
-        """Contiguous columns, short ones filled up to whole lanes; how many points those are."""
-        import numpy as np
-
-        arrays = [
-            np.full(1, column, self.dtype)
-            if isinstance(column, float)
-            else np.ascontiguousarray(column, self.dtype)
-            for column in columns
-        ]
-        whole = size - size % lanes
-        if fill and whole < size <= SHORT:
-            whole += lanes
-            arrays = [self._padded(c, 0, whole) if len(c) == size else c for c in arrays]
-        return arrays, whole
-
     def room(self, size: int) -> Any:
         """Where the outputs of a batch are written, for threads that share it."""
         return self._room((len(self.program.outputs), size))
@@ -238,23 +220,27 @@ class Kernel:
         import numpy as np
 
         lanes, (run, slots) = self._lanes(), self._made("batch")
-        arrays, whole = self._columns(columns, size, lanes, into is None)
-        outputs = self.room(max(size, whole)) if into is None else into
-        mask = np.ones(max(size, whole), dtype=np.uint8) if self.guards else None
-        parameters = np.asarray(p, self.dtype)
-        scratch = aligned(slots * lanes + 1, self.dtype)
-        if whole:
-            self._call(run, whole, arrays, parameters, list(outputs), scratch, mask)
-        if whole < size:
-            last = [self._padded(c, whole, lanes) for c in arrays]
-            rest = np.empty((len(outputs), lanes), self.dtype)
-            flags = np.ones(lanes, dtype=np.uint8)
-            self._call(run, size - whole, last, parameters, list(rest), scratch, flags)
-            outputs[:, whole:] = rest[:, : size - whole]
-            if mask is not None:
-                mask[whole:] = flags[: size - whole]
+        count = max(size, lanes)
+        arrays = [self._column(column, count - size) for column in columns]
+        outputs = self.room(count) if into is None else into
+        mask = np.ones(count, dtype=np.uint8) if self.guards else None
+        parameters, scratch = np.asarray(p, self.dtype), aligned(slots * lanes + 1, self.dtype)
+        x, out = (array("q", map(address, each)) for each in (arrays, outputs))
+        flags = 0 if mask is None else address(mask)
+        starts = x.buffer_info()[0], address(parameters), out.buffer_info()[0], address(scratch)
+        run(count, *starts, flags)
+        self.callbacks.check()
         finite = bool(np.isfinite(scratch[: TURNS * lanes]).all())
         return outputs[:, :size], None if mask is None else mask[:size].view(bool), finite
+
+    def _column(self, column: Any, more: int) -> Any:
+        """A contiguous column with its last point again and again, up to whole lanes."""
+        import numpy as np
+
+        if isinstance(column, float):
+            return np.full(1, column, self.dtype)
+        own = np.ascontiguousarray(column, self.dtype)
+        return np.append(own, own[-1:].repeat(more)) if more else own
 
     def _room(self, shape: tuple[int, int]) -> Any:
         """An array for outputs: a large one again, once nobody holds it or a part of it any more.
@@ -307,25 +293,3 @@ class Kernel:
         summed = len(program.outputs) - program.apart
         lengths = (program.parameters, summed, program.apart, slots)
         return Workspace(run, size, self._lanes(), self.varying or (), lengths, self.dtype)
-
-    @staticmethod
-    def _padded(column: Any, start: int, count: int) -> Any:
-        """The points from `start` on, the last one repeated until there are `count` of them."""
-        import numpy as np
-
-        if len(column) == 1 and start:
-            return column
-        rest = column[start:]
-        filled = np.full(count, rest[-1])
-        filled[: len(rest)] = rest
-        return filled
-
-    def _call(
-        self, run: Any, size: int, arrays: list[Any], p: Any, outputs: Any, scratch: Any, mask: Any
-    ) -> None:
-        pointers = array("q", map(address, arrays))
-        places = array("q", map(address, outputs)) if isinstance(outputs, list) else None
-        out = address(outputs) if places is None else places.buffer_info()[0]
-        flags = 0 if mask is None else address(mask)
-        run(size, pointers.buffer_info()[0], address(p), out, address(scratch), flags)
-        self.callbacks.check()

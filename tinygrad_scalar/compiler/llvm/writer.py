@@ -278,7 +278,7 @@ class Writer(Assembly):
             return
         place: Any = 0
         if self.how != "point":
-            place = self.add(f"and i64 %i, {TURNS * self.lanes - 1}")
+            place = self.add(f"and i64 %i, {(TURNS - 1) * self.lanes}")
         before, sums = self._load("%s", place), terms[:3]
         for k, name in enumerate(terms[3:]):  # chains, for the latency of an addition
             sums[k % 3] = self.add(f"fadd {self.v} {sums[k % 3]}, {name}")
@@ -306,15 +306,21 @@ class Writer(Assembly):
         calls = "\n".join(
             f"  call void @chunk{k}(i64 %i, i64 %rest, {_GIVEN})" for k in range(count)
         )
+        # the last lanes begin where they are full, points again that were there before: they are
+        # written the same twice; only of sums every point is but once
+        late = "false" if self.how == "sums" else "%late"
         return f"""define void @run(i64 %n, {_GIVEN}) nounwind {{
 entry:
+  %last = sub i64 %n, {self.lanes}
   br label %loop
 loop:
-  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %i = phi i64 [ 0, %entry ], [ %following, %loop ]
   %rest = sub i64 %n, %i
 {calls}
   %next = add i64 %i, {self.lanes}
   %more = icmp slt i64 %next, %n
+  %late = icmp sgt i64 %next, %last
+  %following = select i1 {late}, i64 %last, i64 %next
   br i1 %more, label %loop, label %done
 done:
   ret void

@@ -102,7 +102,7 @@ class Machine:
         self.prefixes = [("_ZGVe", 64)] if wide else []
         self.prefixes += [("_ZGVd", 32)] if features.get("avx2") else []
         self.prefixes += [("_ZGVb", 16), ("_ZGVn", 16)]
-        self.bytes = 64 if wide else 32
+        self.bytes = self.prefixes[0][1]
         for library in ("libm.so.6", "libmvec.so.1"):
             try:
                 llvm.load_library_permanently(library)
@@ -124,16 +124,15 @@ class Machine:
             self.addresses[symbol] = address
         return self.addresses[symbol]
 
-    def vector(self, symbol: str, arity: int) -> tuple[str, int] | None:
-        """The vector function for a C function, and its lanes; None if there is none."""
-        size = 4 if symbol.endswith("f") and symbol != "erf" else 8
-        for prefix, width in self.prefixes:
-            if width > self.bytes:
-                continue
-            name = f"{prefix}N{width // size}{'v' * arity}_{symbol}"
-            if self.address(name):
-                return name, width // size
-        return None
+    def vector(self, symbol: str, arity: int) -> str | None:
+        """The vector function for a C function, of the lanes here; None if there is none."""
+        lanes = self.bytes // (4 if symbol.endswith("f") and symbol != "erf" else 8)
+        names = (
+            f"{prefix}N{lanes}{'v' * arity}_{symbol}"
+            for prefix, width in self.prefixes
+            if width == self.bytes
+        )
+        return next(filter(self.address, names), None)
 
 
 @functools.cache
