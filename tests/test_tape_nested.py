@@ -46,6 +46,79 @@ def test_a_loss_of_slopes_trains_the_leaves():
     assert compiled == pytest.approx(w.grad)
 
 
+# ── methods of a compiled function inside other modes ─────────────────────────────────────────
+def polynomial(a, b):
+    return a**3 * b**2 + tg.sin(b) * a
+
+
+def flat(tree):
+    return [x for branch in tree for x in flat(branch)] if hasattr(tree, "__iter__") else [tree]
+
+
+COMPILED = compile(polynomial)
+ALONG = compile(polynomial, argnums=1)
+METHODS = {
+    "grad": (COMPILED.grad, tg.grad(polynomial)),
+    "value_and_grad": (COMPILED.value_and_grad, tg.value_and_grad(polynomial)),
+    "hessian": (COMPILED.hessian, tg.hessian(polynomial)),
+    "jacobian": (COMPILED.jacobian, tg.jacobian(polynomial)),
+    "as one point": (
+        compile(polynomial, batch=False).hessian,
+        tg.hessian(polynomial),
+    ),
+    "jvp": (
+        lambda a, b: COMPILED.jvp((a, b), (b, 1.0)),
+        lambda a, b: tg.jvp(polynomial, (a, b), (b, 1.0)),
+    ),
+    "hvp": (
+        lambda a, b: COMPILED.hvp((a, b), (1.0, a)),
+        lambda a, b: tg.hvp(polynomial, (a, b), (1.0, a)),
+    ),
+    "grad argnums": (ALONG.grad, tg.grad(polynomial, 1)),
+    "hessian argnums": (ALONG.hessian, tg.hessian(polynomial, 1)),
+    "jvp argnums": (
+        lambda a, b: ALONG.jvp((a, b), (2.0, 1.0)),
+        lambda a, b: tg.jvp(polynomial, (a, b), (2.0, 1.0)),
+    ),
+    "hvp argnums": (
+        lambda a, b: ALONG.hvp((a, b), (2.0,)),
+        lambda a, b: tg.hvp(lambda b: polynomial(a, b), (b,), (2.0,)),
+    ),
+}
+OUTER = {
+    "grad": lambda f: tg.grad(f)(2.0, 3.0),
+    "jvp": lambda f: tg.jvp(f, (2.0, 3.0), (1.0, -1.0)),
+    "hessian": lambda f: tg.hessian(f)(2.0, 3.0),
+    "taylor": lambda f: tg.taylor(lambda x: f(x, 3.0), 3)(2.0),
+    "compile": lambda f: compile(f).hessian(2.0, 3.0),
+    "backward": lambda f: f(x := Value(2.0), Value(3.0)).backward()[x],
+}
+
+
+@pytest.mark.parametrize("outer", OUTER)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_of_a_compiled_function_inside_another_mode(method, outer):
+    compiled, plain = METHODS[method]
+    found, right = (OUTER[outer](lambda a, b, f=f: sum(flat(f(a, b)))) for f in (compiled, plain))
+    assert flat(found) == pytest.approx(flat(right), rel=1e-13)
+
+
+def test_a_whole_number_outside_argnums_stays_one_inside_another_mode():
+    power = compile(lambda x, n: sum(x**k for k in range(n)), argnums=0)
+    assert tg.grad(lambda x: power.jvp((x, 4), (1.0, None))[1])(2.0) == 14.0  # 2 + 6x
+    assert tg.grad(lambda x: power.grad(x, 4))(2.0) == 14.0
+
+
+def test_a_loaded_function_takes_no_values_in_any_mode(tmp_path):
+    f = compile(lambda x: x * x)
+    f(1.0)
+    f.save(tmp_path / "f")
+    loaded = tg.load_compiled(tmp_path / "f")
+    for mode in (loaded, loaded.grad, lambda x: loaded.jvp((x,), (1.0,))):
+        with pytest.raises(TypeError, match=r"takes numbers and arrays, .* compile the function"):
+            mode(Value(1.0))
+
+
 # ── policies of derivatives inside, and what is undefined in them ─────────────────────────────
 INSIDE = {
     "grad": lambda g, x, undefined: tg.grad(g, undefined=undefined)(x),

@@ -39,8 +39,9 @@ from tinygrad_scalar.compiler.results import (
 )
 from tinygrad_scalar.compiler.sharded import Sharded, sliced
 from tinygrad_scalar.compiler.storage import load, pickled, save
+from tinygrad_scalar.compiler.uncompiled import MODES, directional
 from tinygrad_scalar.core import context
-from tinygrad_scalar.core.tree import nested
+from tinygrad_scalar.core.tree import leaves, nested
 from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.modes.grad import positions
 from tinygrad_scalar.numbers.precision import as_single
@@ -122,7 +123,7 @@ class Compiled:
             if result is not None:
                 return result
         if has_carrier(args) or context.settings().tracer is not None:
-            return self._uncompiled(args, options)
+            return self._uncompiled("value", args, options)
         return self._result("value", args, options)
 
     def grad(self, *args: Any, **options: Any) -> Any:
@@ -402,7 +403,12 @@ class Compiled:
         """What a method gives for arguments."""
         if holds_lazy(args):
             return lazily(self, mode, args, options)
-        call, own = self._prepared(args, options)
+        try:
+            call, own = self._prepared(args, options)
+        except TypeError:
+            if has_carrier(args):
+                return self._uncompiled(mode, args, options)
+            raise
         request = own.request(mode)
         path, outputs = self._outputs(own, request, call)
         if mode in WITH_ENTRY and path is not None and not options:
@@ -419,8 +425,14 @@ class Compiled:
         if mode == "jvp":  # of all arguments
             constants = {i for i in constants if no_slope(tangents[i : i + 1])}
             tangents = [primals[i] if i in constants else t for i, t in enumerate(tangents)]
-        call, own = self._prepared(primals, {}, constants)
-        along = taken_apart(tangents, mode, constants if mode == "jvp" else (), batch=self.batch)
+        still = constants if mode == "jvp" else ()
+        try:
+            call, own = self._prepared(primals, {}, constants)
+            along = taken_apart(tangents, mode, still, batch=self.batch)
+        except TypeError:
+            if has_carrier((*primals, *tangents)):
+                return self._uncompiled(mode, (primals, tangents), {}, still)
+            raise
         moving = range(len(call.arguments)) if mode == "jvp" else own.chosen
         check_alike(call, along, moving, f"{mode}: {what}")
         both, request = joined(call, along), own.request(mode)
@@ -522,7 +534,13 @@ class Compiled:
         if entry is not None:
             self._entries[request.mode] = entry.call
 
-    def _uncompiled(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    def _uncompiled(
+        self,
+        mode: str,
+        args: Sequence[Any],
+        options: dict[str, Any],
+        constants: Collection[int] = (),
+    ) -> Any:
         """On Values, Duals or inside another trace: the function itself, in their mode.
 
         Inside a trace with numbers too, so that what stands in its leaves is not frozen there.
@@ -530,9 +548,19 @@ class Compiled:
         if self.function is None:
             raise TypeError(
                 "a compiled function loaded from a file takes numbers and arrays, not Values: "
-                "use its .grad, .jvp or .hvp"
+                "use its .grad, .jvp or .hvp on numbers, or compile the function here"
             )
-        return self.function(*args, **options)
+        if mode == "value":
+            return self.function(*args, **options)
+        if mode in ("jvp", "hvp"):
+            which = self.argnums, constants
+            primals, tangents = args
+            return directional(mode, self.function, primals, tangents, *which, self.undefined)
+        found = MODES[mode](self.function, self.argnums, undefined=self.undefined)(*args, **options)
+        if not self.batch or mode not in ("hessian", "jacobian"):
+            return found
+        chosen = positions(self.argnums, len(args), mode)
+        return matrix(leaves(found), sum(len(leaves(args[i])) for i in chosen), None)
 
     def __reduce__(self) -> Any:
         return pickled(self)

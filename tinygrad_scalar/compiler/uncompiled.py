@@ -23,10 +23,16 @@ from tinygrad_scalar.core.tree import leaves, like, same_structure
 from tinygrad_scalar.core.undefined import Policy, plain, told
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.directional import jvp
-from tinygrad_scalar.modes.grad import jacobian, value_and_grad
+from tinygrad_scalar.modes.grad import grad, jacobian, positions, value_and_grad
 from tinygrad_scalar.modes.second_order import hessian, hvp
 
 Flat = Callable[[Sequence[Any]], Any]  # the function of all its numbers in one list
+MODES: dict[str, Callable[..., Any]] = {
+    "grad": grad,
+    "value_and_grad": value_and_grad,
+    "hessian": hessian,
+    "jacobian": jacobian,
+}
 
 
 def flattened(
@@ -171,6 +177,30 @@ def _derivatives(flat: Flat, request: Request, x: list[float], undefined: Policy
         return jacobian(chosen, undefined=undefined)(point)
     value, slopes = value_and_grad(chosen, undefined=undefined)(point)
     return slopes if mode == "grad" else [value, slopes]
+
+
+def directional(
+    mode: str,
+    function: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    argnums: int | Sequence[int] | None,
+    constants: Container[int],
+    undefined: Policy,
+) -> Any:
+    """`jvp` along tangents of all arguments but constants, `hvp` of those in `argnums`."""
+    if mode == "hvp":
+        places = positions(argnums, len(primals), mode)
+    else:
+        places = [i for i in range(len(primals)) if i not in constants]
+        tangents = [tangents[i] for i in places]
+
+    def of_chosen(*given: Any) -> Any:
+        filled = dict(enumerate(primals)) | dict(zip(places, given, strict=True))
+        return function(*filled.values())
+
+    rule = hvp if mode == "hvp" else jvp
+    return rule(of_chosen, [primals[i] for i in places], tangents, undefined=undefined)
 
 
 def _backward(flat: Flat, path: Path, x: Sequence[float], undefined: Policy) -> list[float]:
