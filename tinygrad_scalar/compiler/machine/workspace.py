@@ -58,7 +58,7 @@ class Workspace:
         whole = size + -size % lanes
         self.columns = [np.empty(whole if several else 1, dtype) for several in varying]
         self.parameters = np.empty(parameters, dtype)
-        results = np.empty(outputs * lanes + apart * whole, dtype)
+        results = aligned(outputs * lanes + apart * whole, dtype)
         self.totals = results[: outputs * lanes].reshape(outputs, lanes)
         # outputs that are not summed: a block for each time all lanes are through
         self._blocks = results[outputs * lanes :].reshape(whole // lanes, apart, lanes)
@@ -107,4 +107,4 @@ class Workspace:
 
     def finite(self) -> bool:
         """Whether all that was checked was finite."""
-        return math.isfinite(self._checked.sum())
+        return all_finite(self._checked)
