@@ -143,9 +143,9 @@ def has_carrier(args: Sequence[Any]) -> bool:
 
 def as_numpy(x: Any) -> Any:
     """What NumPy takes for an array (a column of pandas) as one of NumPy's; else as it is."""
-    if x.__class__ is float or not hasattr(x, "__array__") or not getattr(x, "ndim", 0):
+    if x.__class__ is float or is_array(x):
         return x
-    if is_array(x):
+    if not hasattr(x, "__array__") or not getattr(x, "ndim", 0):
         return x
     import numpy as np
 

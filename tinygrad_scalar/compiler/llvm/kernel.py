@@ -262,26 +262,36 @@ class Kernel:
         """The sums of outputs over the points where the guards hold, where they do, and whether
         what is checked is finite. With the sums come outputs that are wanted for every point.
         """  # noqa: D205
+        if size <= SHORT:
+            return self._sums(columns, p, size)
         import numpy as np
 
-        total, rest, masks, finite = 0.0, list[Any](), [], True
-        for start in range(0, size, SHORT):
-            count = min(SHORT, size - start)
-            part = columns
-            if count < size:
-                part = [c if isinstance(c, float) else c[start : start + count] for c in columns]
-            space = self._workspace(count)
-            sums, each = space.sums(part, p)
-            total, rest = total + sums, [*rest, each]
-            finite = finite and space.finite()
-            self.callbacks.check()
-            masks.append(space.mask[:count].tobytes())
-            with LOCK:
-                self.workspaces = [space, *self.workspaces[:3]]
-        each = rest[0] if len(rest) == 1 else np.concatenate(rest, axis=1)
-        if not any(b"\0" in mask for mask in masks):
-            return (total, each), None, finite
-        return (total, each), np.frombuffer(b"".join(masks), bool).copy(), finite
+        results, masks, finite = zip(
+            *(
+                self._sums(
+                    [c if isinstance(c, float) else c[start : start + SHORT] for c in columns],
+                    p,
+                    min(SHORT, size - start),
+                )
+                for start in range(0, size, SHORT)
+            ),
+            strict=True,
+        )
+        totals, each = zip(*results, strict=True)
+        held = [np.ones(SHORT, bool) if mask is None else mask for mask in masks]
+        mask = np.concatenate(held)[:size] if any(mask is not None for mask in masks) else None
+        return (np.sum(totals, axis=0), np.concatenate(each, axis=1)), mask, all(finite)
+
+    def _sums(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
+        """The same for no more points than are worked on at once."""
+        space = self._workspace(size)
+        results = space.sums(columns, p)
+        self.callbacks.check()
+        held, finite = space.mask[:size].view(bool), space.finite()
+        mask = held.copy() if self.guards and b"\0" in held.tobytes() else None
+        with LOCK:
+            self.workspaces = [space, *self.workspaces[:3]]
+        return results, mask, finite
 
     def _workspace(self, size: int) -> Workspace:
         with LOCK:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available, put
 from tinygrad_scalar.compiler.machine.jit import Module, loop
+from tinygrad_scalar.compiler.machine.workspace import address
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import COMPILED, Value
 
@@ -150,7 +151,7 @@ def writing(
 ) -> Callable[[], int]:
     """The same as a call that runs no Python code; `numbers` must live until then."""
     functions: Any = _functions()
-    start = ctypes.addressof((ctypes.c_char * (8 * count)).from_buffer(numbers))
+    start = numbers.buffer_info()[0] if numbers.__class__ is array else address(numbers)
     return functools.partial(functions[1], places, count, _offset(name), start, add)
 
 
