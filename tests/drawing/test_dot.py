@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_scalar import Value, primitive, sum
-from tinygrad_scalar.drawing import to_dot
+from tinygrad_scalar import Value, maximum, primitive, scope, sum
+from tinygrad_scalar.drawing import draw, steps, to_dot
 from tinygrad_scalar.drawing.labels import dot_text, number_text, one_line, visible
 
 
@@ -215,3 +215,30 @@ def test_a_fraction_too_long_for_a_box_is_rounded():
     source = to_dot(x**50)
     assert 'label="1/3' not in source
     assert "≈ 1.39296e-24" in source
+
+
+# ── large graphs ──────────────────────────────────────────────────────────────────────────────
+def irregular(size):
+    """A graph in which nothing repeats: operations and operands by the digits of √2."""
+    values, state = [Value(float(i)) for i in range(20)], 1
+    for _ in range(size):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        a, b = values[-1 - (state >> 33) % 3], values[-1 - (state >> 45) % 20]
+        values.append((a + b, a - b, maximum(a, b), b - a)[state >> 60 & 3])
+    return values[-1]
+
+
+@pytest.mark.parametrize("show", [draw, steps, lambda z: to_dot(z, max_nodes=300)])
+def test_a_large_graph_that_neither_folds_nor_closes_is_refused_by_its_start(show):
+    with pytest.raises(ValueError, match=r"of \d+ nodes, \d+ of the first 5000 are left .*focus="):
+        show(irregular(12_000))
+
+
+def test_a_large_graph_that_folds_or_closes_is_drawn():
+    z = Value(1.0)
+    for _ in range(12_000):
+        z = z * 0.5 + 1.0
+    assert "12000 ×" in draw(z).source
+    with scope("all"):
+        z = irregular(12_000)
+    assert "all" in draw(z).source

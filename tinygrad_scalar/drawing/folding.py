@@ -39,6 +39,7 @@ def folded_calls(order: Sequence[Any], scopes: Mapping[int, Scope]) -> Folds:
     if not scopes:
         return found
     taken: set[int] = set()
+    consumers = consumers_of(order)
     for scope, members in _by_scope(order, scopes):
         if any(scope[: len(outer)] == outer for outer in found.titles):
             continue
@@ -48,7 +49,7 @@ def folded_calls(order: Sequence[Any], scopes: Mapping[int, Scope]) -> Folds:
             groups = [Group(nodes, scopes[id(nodes[0])]) for nodes in calls]
             taken |= {id(node) for group in groups for node in group.nodes}
             found.groups.extend(groups)
-            found.groups.extend(around(order, groups, taken, scopes))
+            found.groups.extend(around(order, groups, taken, scopes, consumers))
     return found
 
 
@@ -109,14 +110,17 @@ def _calls(
 
 # ── what belongs to one call, and what adds the calls up ──────────────────────────────────────
 def around(
-    order: Sequence[Any], groups: Sequence[Group], taken: set[int], scopes: Mapping[int, Scope]
+    order: Sequence[Any],
+    groups: Sequence[Group],
+    taken: set[int],
+    scopes: Mapping[int, Scope],
+    consumers: Mapping[int, Sequence[tuple[Any, int]]],
 ) -> list[Group]:
     """The groups outside a folded scope that have one member for each call."""
     of: dict[int, tuple[int, int]] = {}  # by id: which group, and of which call
     for number, group in enumerate(groups):
         of |= {id(node): (number, call) for call, node in enumerate(group.nodes)}
     count = len(groups[0].nodes)
-    consumers = consumers_of(order)
     found = _after(order, of, taken, count, consumers, scopes)
     found += _sums(order, of, taken, count, scopes)
     return found + _before(order, of, taken, count, consumers, scopes)

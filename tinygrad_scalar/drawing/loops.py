@@ -41,7 +41,7 @@ def folded_loops(order: Sequence[Any], scopes: Mapping[int, Scope]) -> Folds:
         taken |= {id(node) for group in groups for node in group.nodes}
         found.groups.extend(groups)
         if turns > 2:
-            found.groups.extend(around(order, groups, taken, scopes))
+            found.groups.extend(around(order, groups, taken, scopes, consumers))
     return found
 
 

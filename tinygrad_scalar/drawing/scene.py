@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import topological_order
@@ -27,6 +27,7 @@ from tinygrad_scalar.drawing.paging import Page
 from tinygrad_scalar.drawing.scopes import Scope, scopes_of
 from tinygrad_scalar.numbers.precision import like
 
+_START, _LEFT = 5_000, 4  # Values that a large graph is judged by, and times max_nodes
 _NEIGHBOURHOOD = 3  # how many edges away from `focus` a picture reaches
 
 
@@ -94,6 +95,8 @@ def scene(
     gradients = derivative_roots(derivative, roots, caller)
     forward = topological_order(*roots)
     order = topological_order(*roots, *(root for _, root in gradients)) if gradients else forward
+    if max_nodes is not None and focus is None:
+        _check_start(order, depth, max_nodes, fold, caller)
     numbers = {id(node): number for number, node in enumerate(order, start=1)}
     kept = order if focus is None else _neighbourhood(order, focus, max_nodes, caller)
     scopes = scopes_of(order)
@@ -120,11 +123,30 @@ def scene(
 def _check_total(total: int, max_nodes: int | None, caller: str) -> None:
     """ValueError if more would be drawn than may be."""
     if max_nodes is not None and total > max_nodes:
-        raise ValueError(
-            f"{caller}: {total} nodes are left with every scope closed, more than "
-            f"max_nodes={max_nodes}: group nodes by `with scope(name):` so that depth= can close "
-            "them, show what surrounds one node with focus=, or allow more with max_nodes="
-        )
+        _refuse(f"{total} nodes", max_nodes, caller)
+
+
+def _check_start(
+    order: Sequence[Any], depth: int | None, max_nodes: int, fold: bool, caller: str
+) -> None:
+    """The same for a large graph by its start, since to look for all that folds takes long.
+
+    What neither folds nor closes there is left in the whole, too, but for turns of a loop that
+    begins there and what adds them up: so several times `max_nodes` may be left.
+    """
+    start = order[: max(_START, 2 * _LEFT * max_nodes)]
+    if len(start) < len(order):
+        left = chosen(start, scopes_of(start), depth, max_nodes, fold, None).shown
+        if left > _LEFT * max_nodes:
+            _refuse(f"of {len(order)} nodes, {left} of the first {len(start)}", max_nodes, caller)
+
+
+def _refuse(left: str, max_nodes: int, caller: str) -> NoReturn:
+    raise ValueError(
+        f"{caller}: {left} are left with every scope closed, more than "
+        f"max_nodes={max_nodes}: group nodes by `with scope(name):` so that depth= can close "
+        "them, show what surrounds one node with focus=, or allow more with max_nodes="
+    )
 
 
 def _lay_on(
