@@ -15,6 +15,7 @@ from tinygrad_scalar import (
     Value,
     checkpoint,
     checkpoint_chain,
+    counting,
     custom,
     derivative,
     exp,
@@ -25,6 +26,7 @@ from tinygrad_scalar import (
     jvp,
     maximum,
     no_grad,
+    scope,
     sin,
     sqrt,
     taylor,
@@ -587,3 +589,60 @@ def test_what_a_compiled_function_closes_over_in_forward_mode_or_a_checkpoint_is
     y = checkpoint(f, Value(2.0))
     with pytest.raises(TypeError, match="checkpoint: a compiled function closes over number 0"):
         y.backward()
+
+
+# ── blocks that are left open inside of others ────────────────────────────────────────────────
+def held_open(block):
+    """A generator that stands inside a block until it is closed."""
+
+    def inside():
+        with block:
+            yield
+
+    generator = inside()
+    next(generator)
+    return generator
+
+
+def test_a_block_ends_although_another_was_left_open_inside_of_it():
+    with no_grad():
+        kept = held_open(scope("left open"))
+    x = Value(2.0)
+    assert (x * 3).parents == (x,)
+    assert (x * 3).provenance.scope == ("left open",)
+    kept.close()
+    assert (x * 3).provenance.scope == ()
+
+
+def test_what_was_opened_inside_stays_in_force():
+    with scope("ended"), counting() as c:
+        kept = held_open(no_grad())
+    x = Value(2.0)
+    assert (x * 3).parents == ()
+    assert c.evaluations == 0
+    kept.close()
+    assert (x * 3).parents == (x,)
+
+
+def test_a_compiled_function_that_leaves_a_block_open_traces_nothing_behind():
+    kept = []
+
+    def f(x):
+        kept.append(held_open(scope("open")))
+        return x * 2
+
+    assert tinygrad_scalar.compile(f)(3.0) == 6.0
+    assert type(Value(2.0) * 3) is Value
+    assert grad(lambda x: x * x)(3.0) == 6.0
+
+
+def test_a_forward_mode_whose_function_leaves_a_block_open_judges_nothing_behind():
+    kept = []
+
+    def f(x):
+        kept.append(held_open(scope("open")))
+        return x * 2
+
+    assert jvp(f, (3.0,), (1.0,), undefined="nan") == (6.0, 2.0)
+    with pytest.warns(UndefinedGradientWarning, match="0·∞"):
+        grad(lambda x: sqrt(x) * sqrt(x))(0.0)

@@ -58,7 +58,8 @@ class Block(BytesIO):
 
     Whether it is open is for the base class to know, a file in memory, because leaving a `with`
     block then closes it in C: no signal comes between the end of the block and its effect, as one
-    may at the start of any `__exit__` written in Python. Those who ask pass over closed blocks.
+    may at the start of any `__exit__` written in Python. Those who ask pass over closed blocks,
+    also over one around a block that was left open, as in a generator not run to its end.
     A function can be decorated with it: each call is a block of its own.
     """
 
@@ -72,9 +73,7 @@ class Block(BytesIO):
         global _open, plain
         try:
             outer = _innermost()
-            before = _default if outer is None else outer.settings
-            self.settings = before._replace(**self._changes(before))
-            self.outer = outer
+            self.put_into(outer)
             with _lock:
                 _open = [*_open, self]
                 plain = False
@@ -85,6 +84,12 @@ class Block(BytesIO):
         except BaseException:
             self.close()
             raise
+
+    def put_into(self, outer: Block | None) -> None:
+        """Change the settings of another block."""
+        before = _default if outer is None else outer.settings
+        self.settings = before._replace(**self._changes(before))
+        self.outer = outer
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, run in a block like this one."""
@@ -105,12 +110,16 @@ class Aside(Block):
 
     def __enter__(self) -> Any:
         try:
-            self.outer = _innermost()
+            self.put_into(_innermost())
             _current.set(self)
             return self._given  # noqa: TRY300
         except BaseException:
             self.close()
             raise
+
+    def put_into(self, outer: Block | None) -> None:
+        """Stand inside another block; all settings were given."""
+        self.outer = outer
 
 
 _current: ContextVar[Block | None] = ContextVar("tinygrad_scalar_block", default=None)
@@ -118,17 +127,28 @@ _open: list[Block] = []  # in any thread; some may have ended without being noti
 
 
 def _innermost() -> Block | None:
-    """The block in force here."""
+    """The block in force here, with the changes of open blocks only."""
+    chain: list[Block] = []
     block = _current.get()
-    while block is not None and block.closed:
+    while block is not None:
+        if not block.closed:
+            chain.append(block)
         block = block.outer
-    return block
+    outer, moved = None, False
+    for block in reversed(chain):
+        moved = moved or block.outer is not outer
+        if moved:
+            block.put_into(outer)
+        outer = block
+    return outer
 
 
 def settings() -> Settings:
     """The record in force here."""
-    block = _current.get()
-    if block is None or block.closed:
+    block = outer = _current.get()
+    while outer is not None and not outer.closed:
+        outer = outer.outer
+    if block is None or outer is not None:
         if block is not None:
             block = _innermost()
             _current.set(block)  # let go of what ended
