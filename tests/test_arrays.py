@@ -28,6 +28,7 @@ from tinygrad_scalar import (
     value_and_grad,
     vjp,
 )
+from tinygrad_scalar.compiler import compile
 from tinygrad_scalar.testing import check_grad
 
 X0 = np.array([-1.2, 1.0, 0.5])
@@ -278,7 +279,24 @@ def test_holes_are_named_and_no_gradient_changes(hole, message):
             mode(lambda v: v.sum() * p)(hole)
     with pytest.raises(TypeError, match=r"^jvp: primal 0: at "):
         jvp(lambda v: v.sum() * p, (hole,), (hole,))
+    for batch in (True, False):
+        f = compile(lambda v: v * p if batch else v.sum() * p, batch=batch)  # noqa: B023
+        with pytest.raises(TypeError, match=r"argument 0.* (not|is None|is an array of) "):
+            f.backward(hole)
     assert p.grad == 7.0
+
+
+@pytest.mark.parametrize(
+    "array", [np.matrix([[1.0, 2.0]]), np.ma.array([[1.0, 2.0]])], ids=["matrix", "nothing masked"]
+)
+def test_arrays_of_another_class_are_read_as_plain_ones(array):
+    def f(x):
+        return (x * x).sum() if hasattr(x, "sum") else x[0] * x[0] + x[1] * x[1]
+
+    for mode in (grad, lambda f: compile(f).grad, lambda f: compile(f, batch=False).grad):
+        slope = mode(f)(array)
+        assert type(slope) is np.ndarray
+        np.testing.assert_array_equal(slope, [[2.0, 4.0]])
 
 
 @pytest.mark.parametrize("f", [lambda v: v * v, lambda v: [v[0]]], ids=["array", "list"])

@@ -24,11 +24,20 @@ def array_in(tree: Any) -> Any:
     if numpy is None:
         return None
     if isinstance(tree, numpy.ndarray):
-        return tree if tree.ndim else None
+        return None if not tree.ndim else tree if type(tree) is numpy.ndarray else _plain(tree)
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(tree, (pandas.Series, pandas.DataFrame, pandas.Index)):
         return tree.to_numpy()
     return None
+
+
+def _plain(array: Any) -> Any:
+    """An array of a class of its own as one of NumPy's: None, which is no number, where masked."""
+    import numpy as np
+
+    if np.ma.is_masked(array):
+        return np.where(np.ma.getmaskarray(array), None, array.data)
+    return np.asarray(array)
 
 
 def by_position(things: Any) -> Any:
