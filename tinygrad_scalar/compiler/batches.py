@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.compiler.machine.workspace import all_finite
+from tinygrad_scalar.compiler.machine.jit import all_finite
 from tinygrad_scalar.compiler.paths import VALUE, Path, Request
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import gc
 import math
 import threading
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ from tinygrad_scalar.compiler.batches import Run, at, summed
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.machine import workspace
+from tinygrad_scalar.compiler.machine import jit
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
 from tinygrad_scalar.compiler.python import Kernel
 from tinygrad_scalar.compiler.uncompiled import (
@@ -159,6 +159,23 @@ class Specialisation:
             self.paths.append(path)
             return path, True
 
+    def in_turn(self, point: Callable[[], Sequence[float]]) -> Iterator[tuple[Path, bool]]:
+        """Every path, and then those of points that are on none of them, traced anew for ever.
+
+        Whether it was traced for the `point` that is left now.
+        """
+        tried = 0
+        while True:
+            fresh = tried >= len(self.paths)
+            if fresh:
+                path, new = self.traced_at(point())
+                if not new and tried < len(self.paths):
+                    continue  # another thread has traced it meanwhile
+            else:
+                path = self.paths[tried]
+            tried += 1
+            yield path, fresh
+
     def kernel(
         self,
         path: Path,
@@ -220,18 +237,13 @@ class Specialisation:
             with told():  # of derivatives inside of the function: they are told of below
                 path, _ = self.point(VALUE, x[: sum(self.widths)])
             return path, self.eagerly(path, request, x)
-        tried = 0
-        while tried < len(self.paths):
-            path = self.paths[tried]
-            tried += 1
+        for path, fresh in self.in_turn(lambda: x):
             numbers = self._outputs(path, request, x)
+            if numbers is None and fresh:  # a guard so close that the engine's rounding turns it
+                numbers = self.eagerly(path, request, x)
             if numbers is not None:
                 return path, numbers
-        path, _ = self.traced_at(x)
-        numbers = self._outputs(path, request, x)
-        if numbers is None:  # a guard so close that the engine's rounding turns it
-            numbers = self.eagerly(path, request, x)
-        return path, numbers
+        raise AssertionError  # paths never end
 
     def _outputs(self, path: Path, request: Request, x: Sequence[float]) -> Sequence[float] | None:
         made, given = self.kernel(path, request, None), path.complete(x)
@@ -331,40 +343,31 @@ class Specialisation:
         import numpy as np
 
         places: Any = None
-        tried, left = 0, size
-        while left:
-            fresh = tried >= len(self.paths)
-            if fresh:
-                point = [float(c if isinstance(c, float) else c[0]) for c in columns]
-                path, new = self.traced_at(point)
-                if not new and tried < len(self.paths):
-                    continue  # another thread has traced it meanwhile
-            else:
-                path, new = self.paths[tried], True
-            tried += 1
-            results: Any = None
-            mask: Any = np.zeros(left, dtype=bool)
-            if new:
-                run = Run(self, path, request, columns, left, threads)
-                given = run.given
-                results, mask = run.sums() if request is BACKWARD else run.outputs()
+
+        def first_left() -> list[float]:
+            return [float(c if isinstance(c, float) else c[0]) for c in columns]
+
+        for path, fresh in self.in_turn(first_left):
+            run = Run(self, path, request, columns, size, threads)
+            results, mask = run.sums() if request is BACKWARD else run.outputs()
             if mask is not None and mask.all():
                 mask = None
-            if results is not None:
-                yield Share(path, given, places, results, mask)
+            yield Share(path, run.given, places, results, mask)
             if mask is None:
                 return
             if fresh and not mask[0]:  # a guard so close that the engine's rounding turns it
-                x = path.complete(point)
+                point = first_left()
                 outputs = self._turned(path, request, point)
                 if request is BACKWARD:
                     outputs = summed(outputs, None, path.program(request).apart)
-                yield Share(path, x, _first(places), outputs, None)
+                first = np.zeros(1, dtype=int) if places is None else places[:1]
+                yield Share(path, path.complete(point), first, outputs, None)
                 mask[0] = True
             failing = np.flatnonzero(~mask)
             places = failing if places is None else places[failing]
-            columns = at(columns, failing)
-            left = len(failing)
+            columns, size = at(columns, failing), len(failing)
+            if not size:
+                return
 
     def _turned(self, path: Path, request: Request, point: Sequence[float]) -> Any:
         """The outputs where a path was traced, as a column; its guards hold there."""
@@ -376,18 +379,12 @@ class Specialisation:
         return np.array([self.settled(path, request, point, numbers)]).T
 
 
-def _first(places: Any) -> Any:
-    import numpy as np
-
-    return np.zeros(1, dtype=int) if places is None else places[:1]
-
-
 def all_finite(numbers: Sequence[float]) -> bool:
     """Whether no NaN and no ±inf is among the numbers; mostly their sum tells at once."""
     if len(numbers) > SEVERAL and numbers.__class__ is array:
         import numpy as np
 
-        return workspace.all_finite(np.frombuffer(numbers))
+        return jit.all_finite(np.frombuffer(numbers))
     return math.isfinite(sum(numbers)) or all(map(math.isfinite, numbers))
 
 

@@ -53,15 +53,18 @@ def _by_masks(own: Specialisation, request: Request, call: Call) -> tuple[Path, 
     columns, ones = converted(xp, call.columns, own.dtype)
     everyone = left = ones == ones  # noqa: PLR0124
     results: list[Any] = []
-    tried = 0
-    while True:
-        place = None
-        if tried >= len(own.paths):
-            place = _first(xp, left, ones) if tried else _places(ones)
-            path = _traced_at(own, [_number(c, place) for c in columns])
-        else:
-            path = own.paths[tried]
-        tried += 1
+    place: Any = 0 if ones.ndim else ()  # of the first point that is left
+
+    def point() -> list[Any]:
+        nonlocal place
+        if left is not everyone and ones.ndim:
+            place = int(xp.argmax(xp.where(left, ones, 0 * ones)))
+        return [_number(c, place) for c in columns]
+
+    for path, fresh in own.in_turn(point):
+        if fresh:
+            seen: list[Any] = path.recording.point
+            path.recording.point = [math.nan if isinstance(x, Unknown) else x for x in seen]
         key = (request, xp.__name__)
         kernel: Kernel = own.once(path, key, Kernel, path.program(request), own.dtype, xp)
         given = _complete(own, path, columns, ones, xp)
@@ -69,14 +72,15 @@ def _by_masks(own: Specialisation, request: Request, call: Call) -> tuple[Path, 
         if held is None and not results:
             return path, outputs
         held = everyone if held is None else everyone & held
-        if place is not None and not holds_somewhere(xp, held[place]):
+        if fresh and not holds_somewhere(xp, held[place]):
             held = held | _alike(columns, place, everyone)  # the engine's rounding turned a guard
         here = left & held
         pairs = zip(outputs, results or outputs, strict=True)
         results = [xp.where(here, new, old) for new, old in pairs]
         left = left & ~held
         if not holds_somewhere(xp, left):
-            return path, results
+            break
+    return path, results
 
 
 def _complete(own: Specialisation, path: Path, columns: list[Any], ones: Any, xp: Any) -> list[Any]:
@@ -103,16 +107,6 @@ def _complete(own: Specialisation, path: Path, columns: list[Any], ones: Any, xp
 
 
 # ── one point of the batch ────────────────────────────────────────────────────────────────────
-def _places(ones: Any) -> Any:
-    """Where the first point of the batch stands."""
-    return 0 if ones.ndim else ()
-
-
-def _first(xp: Any, left: Any, ones: Any) -> Any:
-    """Where the first point that is left stands."""
-    return int(xp.argmax(xp.where(left, ones, 0 * ones))) if ones.ndim else ()
-
-
 def _number(column: Any, place: Any) -> Any:
     """A coordinate of the point; Unknown while it is being traced or mapped."""
     if isinstance(column, float):
@@ -129,13 +123,6 @@ def _alike(columns: list[Any], place: Any, everyone: Any) -> Any:
             x = column[place]
             alike = alike & ((column == x) | ((column != column) & (x != x)))  # noqa: PLR0124
     return alike
-
-
-def _traced_at(own: Specialisation, point: list[Any]) -> Path:
-    path, _ = own.traced_at(point)
-    seen: list[Any] = path.recording.point
-    path.recording.point = [math.nan if isinstance(x, Unknown) else x for x in seen]
-    return path
 
 
 class Unknown(Arithmetic):
@@ -279,17 +266,13 @@ def _runs(own: Specialisation, request: Request, batch: Batch, layout: Layout, m
 
     left: Any = None
     first: Any = None
-    tried = place = 0
-    while True:
-        point = None
-        if tried >= len(own.paths):
-            coordinates = batch.point(place)
-            path, new = own.traced_at(coordinates)
-            point = cupy.asarray(coordinates, batch.dtype)
-            tried = len(own.paths) if new else tried
-        else:
-            path = own.paths[tried]
-            tried += 1
+    place = 0
+
+    def first_left() -> list[float]:
+        return batch.point(place)
+
+    for path, fresh in own.in_turn(first_left):
+        point = cupy.asarray(first_left(), batch.dtype) if fresh else None
         if left is None and path.program(request).guards:
             left = cupy.ones(batch.size, "uint8")
         if left is not None:

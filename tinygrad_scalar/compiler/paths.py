@@ -26,15 +26,16 @@ from tinygrad_scalar.compiler.ir.tape import (
     GUARDS,
     INPUT,
     MEMORY,
-    PARAMETER,
     Tape,
     TraceError,
+    evaluated,
 )
 from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
 from tinygrad_scalar.compiler.machine import slots
 from tinygrad_scalar.compiler.machine.slots import Addition, add_to_gradients
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.tree import is_structure, leaves, like
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
@@ -346,24 +347,20 @@ class Path:
 
         Through all of them, so that what raises does, or only through those of some `lines`.
         """
-        values: list[Any] = []
-        for line, (row, operands) in enumerate(self.recording.tape.code):
-            if lines is not None and line not in lines:
-                values.append(0.0)
-            elif row is CONSTANT:
-                values.append(operands[0])
-            elif row is INPUT:
-                values.append(x[operands[0]])
-            elif row is PARAMETER:
-                values.append(p[operands[0]])
-            elif row in GUARDS:
-                values.append(0.0)
-            elif row in MEMORY:
-                values.append(row.forward(*[values[k] for k in operands]))
-            else:
-                y = (row.joint or row)(*[values[k] for k in operands])
-                values.append(y[row.index] if row.joint is not None else y)
+        code = self.recording.tape.code
+        if lines is not None:
+            code = [each if k in lines else (CONSTANT, (0.0,)) for k, each in enumerate(code)]
+        values = evaluated(code, x, p, _pushed)
         return [values[k] for k in self.outputs]
+
+
+def _pushed(row: Primitive, operands: list[Any]) -> Any:
+    if row in GUARDS:
+        return 0.0
+    if row in MEMORY:
+        return row.forward(*operands)
+    y = (row.joint or row)(*operands)
+    return y[row.index] if row.joint is not None else y
 
 
 def add_gradients(parts: Sequence[tuple[Path, Any, Any]], scale: float) -> None:

@@ -9,7 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.program import Program
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, FAILS, GUARDS, HOLDS, INPUT, PARAMETER, ieee
+from tinygrad_scalar.compiler.ir.tape import (
+    CONSTANT,
+    GUARDS,
+    HOLDS,
+    INPUT,
+    PARAMETER,
+    evaluated,
+    ieee,
+)
 from tinygrad_scalar.core.primitive import Primitive
 
 
@@ -72,6 +80,10 @@ def literal(number: float) -> str:
     return f"({number!r})" if math.copysign(1.0, number) < 0 else repr(number)
 
 
+class _OffThePathError(Exception):
+    """A guard does not hold at a point."""
+
+
 class Kernel:
     """A program ready to run on floats, point by point."""
 
@@ -100,19 +112,17 @@ class Kernel:
         self, x: Sequence[float], p: Sequence[float], *, guards: bool = True
     ) -> list[float] | None:
         """The outputs in IEEE arithmetic: inf and NaN instead of exceptions."""
-        values: list[float] = []
-        for row, operands in self.program.code:
-            if row is CONSTANT:
-                values.append(operands[0])
-            elif row is INPUT:
-                values.append(x[operands[0]])
-            elif row is PARAMETER:
-                values.append(p[operands[0]])
-            else:
-                y = ieee(row, [values[k] for k in operands])
-                if guards and ((row is HOLDS and not y) or (row is FAILS and y)):
-                    return None
-                values.append(y)
+
+        def applied(row: Primitive, operands: list[Any]) -> Any:
+            y = ieee(row, operands)
+            if guards and row in GUARDS and bool(y) != (row is HOLDS):
+                raise _OffThePathError
+            return y
+
+        try:
+            values = evaluated(self.program.code, x, p, applied)
+        except _OffThePathError:
+            return None
         return [values[k] for k in self.program.outputs]
 
     def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:

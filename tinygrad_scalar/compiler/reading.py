@@ -17,19 +17,24 @@ from tinygrad_scalar.compiler.ir.tape import (
     MARKERS,
     MEMORY,
     PARAMETER,
+    ROWS,
     SCATTER,
     TAKE,
     Tape,
 )
-from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording
+from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF, LIBRARY, Recording
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.core.tree import array_of
 from tinygrad_scalar.core.tree import leaves as leaves_of
 from tinygrad_scalar.core.value import Value
 
+NAMED = {**TABLE, **ROWS, "detach": DETACH, "leaf": LEAF}  # the library's rows
+
 
 def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) -> Path:
-    """The path that a file describes, for arguments of the structure `key`.
+    """The path that `path_described` told of, for arguments of the structure `key`.
 
     Errors: ValueError and what else a nonsensical description raises.
     """
@@ -41,8 +46,8 @@ def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) 
     recording.lookups = _lookups(described, inputs, leaves)
     width = inputs + sum(one.table.count for one in recording.lookups)
     tape = recording.tape
-    for row, operands in described["code"]:
-        _write(tape, row, operands, (inputs, width))
+    for name, operands in described["code"]:
+        _write(tape, _row_named(name), operands, (inputs, width))
     if tape.inputs > width or any(
         one.line >= len(tape) or _any_other(tape, [one.line]) for one in recording.lookups
     ):
@@ -54,7 +59,7 @@ def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) 
         raise ValueError(f"it reads {tape.parameters} leaves, and has {len(places)}")
     recording.leaves = [leaves[_place(k, len(leaves))] for k in places]
     recording.seen = [float(leaf.data) for leaf in recording.leaves]
-    tree = described["tree"]
+    tree = _tree_restored(described["tree"])
     outputs = [_place(k, len(tape)) for k in described["outputs"]]
     if len(outputs) != len(leaves_of(tree)) or _any_other(tape, outputs):
         raise ValueError("its outputs are no lines of it, or do not fit their structure")
@@ -145,3 +150,35 @@ def _takes(row: Primitive, count: int) -> bool:
         and len(row.all_partials(0.5, point)) == count
         and math.isfinite(row.forward(*point))
     )
+
+
+def _row_named(name: Any) -> Primitive:
+    if isinstance(name, str):
+        return NAMED[name]
+    if isinstance(name, Primitive):
+        return name
+    from tinygrad_scalar.core.primitive import _imported
+
+    try:
+        row = _imported(*name)
+    except ImportError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(row, Primitive):
+        raise TypeError(f"{name[1]} of {name[0]} is no primitive")
+    return row
+
+
+def _tree_restored(described: Any) -> Any:
+    if described is None:
+        return None
+    ((kind, branches),) = described.items()
+    if kind == "dict":
+        return {key: _tree_restored(branch) for key, branch in branches}
+    if kind == "array":
+        if not all(type(size) is int and size >= 0 for size in branches):
+            raise ValueError(f"{branches!r} is no shape")
+        if math.prod(branches) > LIMIT:
+            raise ValueError(f"an array of shape {branches!r} is no result of a trace")
+        return array_of([None] * math.prod(branches), tuple(branches))
+    inner = [_tree_restored(branch) for branch in branches]
+    return inner if kind == "list" else tuple(inner)

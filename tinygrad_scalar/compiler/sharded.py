@@ -17,7 +17,8 @@ from tinygrad_scalar.compiler.arguments import Argument, Call
 from tinygrad_scalar.compiler.backends import check_engine
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
 from tinygrad_scalar.compiler.paths import Path
-from tinygrad_scalar.compiler.storage import described_path, named_row, path_described
+from tinygrad_scalar.compiler.reading import path_restored
+from tinygrad_scalar.compiler.storage import named_row, path_described
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.workers import Work
 
@@ -108,7 +109,7 @@ class Shard:
         key = (("list", told[0]["inputs"]),)
         call = Call([Argument(key[0], None, ())], key, [], None)
         self.own = _Known(None, call, {}, settings)
-        self.own.paths += [described_path(path, key, self.leaves) for path in told]
+        self.own.paths += [path_restored(path, key, self.leaves) for path in told]
 
     def __call__(
         self, numbers: Sequence[float], shard: Any, settled: dict[bytes, int]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from types import FunctionType
@@ -12,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import Argument, Call
 from tinygrad_scalar.compiler.ir.tables import tables_of
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, LIMIT, ROWS
-from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF
+from tinygrad_scalar.compiler.ir.tape import CONSTANT
 from tinygrad_scalar.compiler.paths import Path
-from tinygrad_scalar.compiler.reading import path_restored
+from tinygrad_scalar.compiler.reading import NAMED, path_restored
 from tinygrad_scalar.core.named import found_by_name, functions_by_value, pickles
 from tinygrad_scalar.core.primitive import Primitive, importable
-from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.core.printable import reason
-from tinygrad_scalar.core.tree import array_in, array_of
+from tinygrad_scalar.core.tree import array_in
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.files import DEFECTS, read_regular, write_atomically
 
@@ -31,7 +28,6 @@ FORMAT = "tinygrad_scalar compiled 1"
 # The arguments of `Compiled` behind the function, and those that files of before do not tell.
 SETTINGS = ("argnums", "engine", "dtype", "threads", "max_paths", "undefined", "batch")
 LATER = {"undefined": "subgradient", "batch": True}
-_NAMED = {**TABLE, **ROWS, "detach": DETACH, "leaf": LEAF}
 
 
 def save(compiled: Compiled, path: Any) -> None:
@@ -79,7 +75,7 @@ def pickled(compiled: Compiled) -> Any:
     named = isinstance(function, FunctionType) and found_by_name(function)
     with_code = function is not None and functions_by_value() and not named
     if with_code or (not _closes_over(compiled) and pickles(function)):
-        return _made, (type(compiled), function, *compiled._settings())
+        return type(compiled), (function, *compiled._settings())
     if not compiled._specialisations:
         raise TypeError(
             "this compiled function cannot be pickled yet: call it once, or give it a name in an "
@@ -101,10 +97,6 @@ def with_numbers(compiled: Compiled) -> Compiled:
         return compiled
     leaves: list[Value] = []
     return restored(type(compiled), _described(compiled, leaves), leaves)
-
-
-def _made(kind: type[Compiled], *settings: Any) -> Compiled:
-    return kind(*settings)
 
 
 def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
@@ -182,23 +174,7 @@ def _row_name(row: Primitive) -> Any:
 
 def named_row(row: Primitive) -> Any:
     """The name of a row of the library's, another row as it is."""
-    return row.name if _NAMED.get(row.name) is row else row
-
-
-def _row_named(name: Any) -> Primitive:
-    if isinstance(name, str):
-        return _NAMED[name]
-    if isinstance(name, Primitive):
-        return name
-    from tinygrad_scalar.core.primitive import _imported
-
-    try:
-        row = _imported(*name)
-    except ImportError as error:
-        raise ValueError(str(error)) from None
-    if not isinstance(row, Primitive):
-        raise TypeError(f"{name[1]} of {name[0]} is no primitive")
-    return row
+    return row.name if NAMED.get(row.name) is row else row
 
 
 def _leaf(x: Any) -> Value:
@@ -215,29 +191,6 @@ def _tree_described(tree: Any) -> Any:
         return {kind: [_tree_described(branch) for branch in tree]}
     whole = array_in(tree)
     return None if whole is None else {"array": list(whole.shape)}
-
-
-def _tree_restored(described: Any) -> Any:
-    if described is None:
-        return None
-    ((kind, branches),) = described.items()
-    if kind == "dict":
-        return {key: _tree_restored(branch) for key, branch in branches}
-    if kind == "array":
-        if not all(type(size) is int and size >= 0 for size in branches):
-            raise ValueError(f"{branches!r} is no shape")
-        if math.prod(branches) > LIMIT:
-            raise ValueError(f"an array of shape {branches!r} is no result of a trace")
-        return array_of([None] * math.prod(branches), tuple(branches))
-    inner = [_tree_restored(branch) for branch in branches]
-    return inner if kind == "list" else tuple(inner)
-
-
-def described_path(path: dict[str, Any], key: Any, leaves: list[Value]) -> Path:
-    """What `path_described` wrote; errors as `path_restored`."""
-    code = [(_row_named(name), operands) for name, operands in path["code"]]
-    told = {**path, "code": code, "tree": _tree_restored(path["tree"])}
-    return path_restored(told, key, leaves)
 
 
 def _tupled(key: Any) -> Any:
@@ -260,7 +213,7 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
         call = Call([Argument(k, None, ()) for k in key], key, [], None)
         own = compiled._specialise(call, {})
         for path in structure["paths"]:
-            own.paths.append(described_path(path, key, leaves))
+            own.paths.append(path_restored(path, key, leaves))
             compiled._latest = own.paths[-1]
         compiled._specialisations[key, ()] = own
     return compiled

@@ -26,7 +26,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     Tape,
 )
 from tinygrad_scalar.compiler.machine import slots
-from tinygrad_scalar.compiler.machine.workspace import address
+from tinygrad_scalar.compiler.machine.jit import address
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 

@@ -144,6 +144,26 @@ def ieee(row: Primitive, x: Sequence[float]) -> Any:
     return y[row.index] if row.joint is not None else y
 
 
+def evaluated(
+    code: Sequence[tuple[Primitive, tuple[Any, ...]]],
+    x: Sequence[Any],
+    p: Sequence[Any],
+    apply: Callable[[Primitive, list[Any]], Any],
+) -> list[Any]:
+    """What every line is for some inputs and parameters, its rows applied by `apply`."""
+    values: list[Any] = []
+    for row, operands in code:
+        if row is CONSTANT:
+            values.append(operands[0])
+        elif row is INPUT:
+            values.append(x[operands[0]])
+        elif row is PARAMETER:
+            values.append(p[operands[0]])
+        else:
+            values.append(apply(row, [values[k] for k in operands]))
+    return values
+
+
 class Tape:
     """Lines of code, each `(row, operands)`, where operands are numbers of earlier lines.
 

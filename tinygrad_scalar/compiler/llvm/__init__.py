@@ -3,5 +3,5 @@
 | module | what it does |
 |---|---|
 | `builder`, `writer`, `loops` | a program as LLVM assembly, its loops as loops |
-| `functions`, `kernel` | long formulas made once; the kernel |
+| `functions`, `kernel` | what programs call; the kernel |
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine.workspace import all_finite
+from tinygrad_scalar.compiler.machine.jit import all_finite
 from tinygrad_scalar.core.tree import array_in
 
 

@@ -8,94 +8,116 @@ twin where it is at hand (at most 4 ulps off), else from the C library, lane by 
 from __future__ import annotations
 
 import ctypes
-import functools
 import sys
-import threading
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinygrad_scalar.compiler.ir.lower import lowered, template_of
+from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, scheduled
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER, ieee
 from tinygrad_scalar.compiler.llvm.array_entry import ArrayEntry
-from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE, Target
-from tinygrad_scalar.compiler.llvm.functions import functions
+from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
+from tinygrad_scalar.compiler.llvm.functions import Callbacks, functions, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
+from tinygrad_scalar.compiler.llvm.writer import TURNS
 from tinygrad_scalar.compiler.machine.entry import Entry
-from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, SMALL, Module, machine
-from tinygrad_scalar.compiler.machine.workspace import TURNS, Workspace, address, aligned
-from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.compiler.machine.jit import (
+    LOCK,
+    MEDIUM,
+    SMALL,
+    THREADED,
+    Module,
+    address,
+    all_finite,
+    machine,
+)
 
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
 SHORT = 2**14  # points whose sums are worked out at a time
+NOBODY = next(sys.getrefcount(room) for room in [object()])  # references to what a list holds
 
 
-def _references(rooms: list[Any]) -> int:
-    """How many references are counted to an array that only such a list holds."""
-    return next(sys.getrefcount(room) for room in rooms)
+def aligned(size: int, dtype: str) -> Any:
+    """Zeros that begin where a line of the cache does: lanes are in one of them then."""
+    import numpy as np
+
+    room = np.zeros(size + 64 // np.dtype(dtype).itemsize, dtype)
+    start = -address(room) % 64 // room.itemsize
+    return room[start : start + size]
 
 
-NOBODY = _references([object()])
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.POINTER(ctypes.c_double))
-_IGNORED = frozenset((INPUT, PARAMETER, CONSTANT))
+class Workspace:
+    """Columns of inputs, parameters, sums in lanes and a mask, for a number of points.
 
+    A column that is the same for all points has one number; the others are whole lanes long.
+    """
 
-class Callbacks:
-    """Forward rules of rows that only Python knows, callable from machine code."""
+    def __init__(
+        self,
+        run: Callable[..., None],
+        size: int,
+        lanes: int,
+        varying: Sequence[bool],
+        lengths: tuple[int, int, int, int],
+        dtype: str,
+    ) -> None:
+        import numpy as np
 
-    def __init__(self, program: Program, native: Collection[Primitive]) -> None:
-        self._raised = threading.local()  # what a rule raised is the caller's, not another thread's
-        self.thunks: dict[Primitive, Any] = {}
-        for row, operands in program.code:
-            if row not in native and row not in _IGNORED and row not in self.thunks:
-                self.thunks[row] = _CALLBACK(functools.partial(self._call, row, len(operands)))
-        self.addresses = {
-            row: ctypes.cast(thunk, ctypes.c_void_p).value or 0
-            for row, thunk in self.thunks.items()
-        }
+        parameters, outputs, apart, scratch = lengths
+        self.run, self.size = run, size
+        whole = size + -size % lanes
+        self.columns = [np.empty(whole if several else 1, dtype) for several in varying]
+        self.parameters = np.empty(parameters, dtype)
+        results = aligned(outputs * lanes + apart * whole, dtype)
+        self.totals = results[: outputs * lanes].reshape(outputs, lanes)
+        # outputs that are not summed: a block for each time all lanes are through
+        self._blocks = results[outputs * lanes :].reshape(whole // lanes, apart, lanes)
+        self._none = np.empty((0, size), dtype)
+        self.mask = np.empty(whole, np.uint8)
+        self._ones = np.ones(lanes, dtype)
+        self._scratch = aligned(scratch * lanes + 1, dtype)
+        self._checked = self._scratch[: TURNS * lanes]
+        self._places = array("q", map(address, self.columns))  # kept alive: the code reads it
+        self._arguments = (
+            size, self._places.buffer_info()[0], address(self.parameters), address(results),
+            address(self._scratch), address(self.mask),
+        )  # fmt: skip
 
-    def _call(self, row: Primitive, count: int, x: Any) -> float:
-        try:
-            return float(ieee(row, x[:count]))
-        except BaseException as error:  # noqa: BLE001 (nothing can be raised through machine code)
-            self._raised.error = error
-            return float("nan")
+    def sums(self, columns: Sequence[Any], parameters: Sequence[float]) -> tuple[Any, Any]:
+        """The sums of outputs over the points where the guards hold, and the last of each point.
 
-    def check(self, *, guarded: bool = True) -> None:
-        """Raise what a forward rule raised that is neither arithmetic nor a domain.
-
-        Where a guard failed, the function itself would not call the rule: only an interrupt counts.
+        `mask` says where they hold.
         """
-        error = getattr(self._raised, "error", None)
-        if error is not None:
-            self._raised.error = None
-            if guarded or not isinstance(error, Exception):
-                raise error
+        size = self.size
+        for own, column in zip(self.columns, columns, strict=True):
+            if isinstance(column, float):
+                own[0] = column
+            else:
+                own[:size] = column
+                if len(own) > size:
+                    own[size:] = own[size - 1]  # lanes that no point is in
+        self.parameters[:] = parameters
+        self.totals.fill(0.0)
+        self.mask.fill(1)
+        self._checked.fill(0.0)
+        self.run(*self._arguments)
+        blocks, apart, lanes = self._blocks.shape
+        each = self._none
+        if apart:
+            each = self._blocks.swapaxes(0, 1).reshape(apart, blocks * lanes)[:, :size]
+        return self._added(), each
 
+    def _added(self) -> Any:
+        """The sums over the lanes."""
+        if self.totals.size < THREADED:
+            return self.totals.dot(self._ones)
+        import numpy as np
 
-@functools.cache
-def _in_lanes() -> frozenset[Primitive]:
-    """The functions of the C library whose formulas call none, or none but these themselves."""
-    found = {row for row in LIBRARY if row.formula is not None}
-    while True:
-        called = NATIVE - LIBRARY.keys() | found | {None}
-        calling = {
-            row
-            for row in found
-            if any(inner not in called for inner, _ in template_of(row, row.arity or 0).lines)
-        }
-        if not calling:
-            return frozenset(found)
-        found -= calling
+        return np.einsum("ij->i", self.totals)
 
-
-def _native(dtype: str) -> frozenset[Primitive]:
-    """The rows that lanes have: without a vector library exp, log and their kin are formulas."""
-    if dtype != "float64":
-        return NATIVE
-    host = machine()
-    return NATIVE - {row for row in _in_lanes() if host.vector(LIBRARY[row], 1) is None}
+    def finite(self) -> bool:
+        """Whether all that was checked was finite."""
+        return all_finite(self._checked)
 
 
 class Kernel:
@@ -106,7 +128,7 @@ class Kernel:
     def __init__(self, program: Program, dtype: str, varying: Sequence[bool] | None) -> None:
         large = varying is None and len(program.code) > MEDIUM
         self.functions = functions(program) if large else {}
-        native = (_native(dtype) if varying else NATIVE) | self.functions.keys()
+        native = (native_rows(dtype) if varying else NATIVE) | self.functions.keys()
         program = lowered(program, native)
         self.program = program if varying is None else scheduled(program)
         self.dtype, self.varying = dtype, varying
@@ -193,11 +215,10 @@ class Kernel:
     def _made(self, how: str) -> tuple[Any, int]:
         with LOCK:
             if how not in self.modules:
-                host, program = machine(), self.program
+                host, lanes = machine(), self._lanes()
                 kind = "double" if self.dtype == "float64" else "float"
-                lanes = host.bytes // (8 if kind == "double" else 4)
                 target = Target(kind, lanes, host.vector, self.callbacks.addresses, host.address)
-                writer = RollingWriter(program, target, how, self.varying or ())
+                writer = RollingWriter(self.program, target, how, self.varying or ())
                 module = Module(writer.module(), writer.size)
                 signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)
                 run = module.function("run", signature)
@@ -209,8 +230,20 @@ class Kernel:
         return machine().bytes // (8 if self.dtype == "float64" else 4)
 
     def room(self, size: int) -> Any:
-        """Where the outputs of a batch are written, for threads that share it."""
-        return self._room((len(self.program.outputs), size))
+        """An array for outputs: a large one again, once nobody holds it or a part of it any more.
+
+        Fresh pages cost as much as computing what is written to them. Threads may share it.
+        """
+        import numpy as np
+
+        shape = len(self.program.outputs), size
+        for room in self.rooms:
+            if room.shape == shape and sys.getrefcount(room) == NOBODY:
+                return room
+        room = np.empty(shape, self.dtype)
+        if LARGE <= room.nbytes <= LARGEST:
+            self.rooms = [*self.rooms[-1:], room]
+        return room
 
     def batch(
         self, columns: Sequence[Any], p: Sequence[float], size: int, into: Any = None
@@ -241,22 +274,6 @@ class Kernel:
             return np.full(1, column, self.dtype)
         own = np.ascontiguousarray(column, self.dtype)
         return np.append(own, own[-1:].repeat(more)) if more else own
-
-    def _room(self, shape: tuple[int, int]) -> Any:
-        """An array for outputs: a large one again, once nobody holds it or a part of it any more.
-
-        Fresh pages cost as much as computing what is written to them.
-        """
-        import numpy as np
-
-        free = (room for room in self.rooms if sys.getrefcount(room) == NOBODY)
-        for room in free:
-            if room.shape == shape:
-                return room
-        room = np.empty(shape, self.dtype)
-        if LARGE <= room.nbytes <= LARGEST:
-            self.rooms = [*self.rooms[-1:], room]
-        return room
 
     def sums(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
         """The sums of outputs over the points where the guards hold, where they do, and whether

@@ -21,10 +21,10 @@ from tinygrad_scalar.compiler.ir.tape import (
     PARAMETER,
 )
 from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target
-from tinygrad_scalar.compiler.machine.workspace import TURNS
 from tinygrad_scalar.core.primitive import Primitive
 
 CHUNK = 2000  # lines of a function
+TURNS = 8  # sums of what must be finite, for every lane: blocks of points add to them in turn
 # inputs, parameters, outputs, scratch and the mask of guards
 _ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
 _GIVEN = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"

@@ -3,7 +3,6 @@
 | module | what it does |
 |---|---|
 | `jit` | LLVM itself: text made into code |
-| `workspace` | memory that is used again call after call |
 | `cpython`, `entry` | one point at full speed, floats and lists in and out |
 | `slots` | the leaves of a model at once |
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import atexit
 import functools
+import math
 import threading
 import traceback
 import weakref
@@ -182,3 +183,23 @@ class Module:
     def function(self, name: str, kind: Any) -> Any:
         """A function of the module as something that can be called."""
         return kind(self.addresses[name])
+
+
+# ── memory ────────────────────────────────────────────────────────────────────────────────────
+# Numbers from which on BLAS adds up in several threads, which beside other busy ones wait for each
+# other a thousand times as long as the sum takes.
+THREADED = 9_000
+
+
+def address(numbers: Any) -> int:
+    """Where a NumPy array begins."""
+    return numbers.__array_interface__["data"][0]  # type: ignore[no-any-return]
+
+
+def all_finite(numbers: Any) -> bool:
+    """Whether no NaN and no ±inf is in a flat array; mostly the sum of their squares tells."""
+    if len(numbers) < THREADED and math.isfinite(numbers.dot(numbers)):
+        return True
+    import numpy as np
+
+    return bool(np.isfinite(numbers).all())

@@ -17,8 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available, put
-from tinygrad_scalar.compiler.machine.jit import Module, loop
-from tinygrad_scalar.compiler.machine.workspace import address
+from tinygrad_scalar.compiler.machine.jit import Module, address, loop
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import COMPILED, Value
 

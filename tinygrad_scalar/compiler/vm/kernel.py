@@ -17,9 +17,9 @@ import numpy as np
 
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
-from tinygrad_scalar.compiler.llvm.kernel import Callbacks, Kernel
-from tinygrad_scalar.compiler.machine.jit import Module, loop, machine
-from tinygrad_scalar.compiler.machine.workspace import address
+from tinygrad_scalar.compiler.llvm.functions import Callbacks
+from tinygrad_scalar.compiler.llvm.kernel import Kernel
+from tinygrad_scalar.compiler.machine.jit import Module, address, loop, machine
 from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream
 from tinygrad_scalar.compiler.vm.operations import Wanted
