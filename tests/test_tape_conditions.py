@@ -3,8 +3,10 @@
 import copy
 import functools
 import itertools
+import math
 import operator
 import pickle
+import re
 import weakref
 from contextlib import suppress
 from fractions import Fraction
@@ -355,3 +357,85 @@ def test_a_class_index_stays_one_where_the_function_itself_is_run(engine, x):
     assert compiled.grad(x, 1.0, 1.0) == pytest.approx((*slopes, 0.0), nan_ok=True)
     batch = compiled(np.array([x, 0.0]), 1.0, np.array([1.0, 0.0]))
     assert batch.tolist() == pytest.approx([expected, np.log(1 + np.e)], nan_ok=True)
+
+
+# ── texts ─────────────────────────────────────────────────────────────────────────────────────
+def negative_refused(x):
+    if x < 0:
+        raise ValueError(f"{x} is negative")
+    return x * 2
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * len(repr(x)),
+        lambda x: x * float(str(x).split("(")[1].split(",")[0]),
+        lambda x: x * 2 if "3.0" in f"{x!s:>40}" else x * 3,
+        lambda x: x * 2 if ascii([x]) > "[Value(1" else x * 3,
+        lambda x: math.copysign(1.0, float(repr(x)[6:].partition(",")[0])) * x,
+        lambda x: {"Value(0.25, grad=0.0)": x}.get(str(x * x), x * 5),
+        negative_refused,
+    ],
+)
+def test_the_text_of_a_traced_number_is_that_of_the_value(f):
+    """It was `Traced(u(1))`, whatever the number."""
+    compiled = compile(f)
+    for x in (3.0, 0.5, -0.5, 12345.678, 0.0, -0.0, 3.0, math.nan):
+        try:
+            expected = f(Value(x)).data, tg.grad(f)(x)
+        except ValueError as error:
+            with pytest.raises(ValueError, match=re.escape(str(error))):
+                compiled(x)
+        else:
+            assert str((compiled(x), compiled.grad(x))) == str(expected)
+
+
+def test_after_the_trace_its_text_says_what_it_is():
+    kept = []
+    compile(lambda x: kept.append(x) or x * 2)(3.0)
+    assert repr(kept[0]) == "Traced(u(1))"
+
+
+# ── rules of one's own, which get numbers in one mode and carriers in another ─────────────────
+def or_seven(ask):
+    """What it gives, 7 where it raises."""
+    with suppress(Exception):
+        return ask()
+    return 7.0
+
+
+@pytest.mark.parametrize("make", [tg.primitive, tg.custom])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda y, x: 2 * float(x),
+        lambda y, x: 2 * x.data if isinstance(x, Value) else 2 * x,
+        lambda y, x: math.sin(x),
+        lambda y, x: x * len(str(x)),
+        lambda y, x: or_seven(lambda: 2 * float(x)),
+        lambda y, x: or_seven(lambda: 2 * math.log(x)),
+        lambda y, x: x * int(x),
+    ],
+)
+def test_a_rule_that_asks_for_its_number_is_refused_in_compiled_code(rule, make):
+    row = make("asking", lambda x: x * x, rule) if make is tg.primitive else make(lambda x: x, rule)
+    with pytest.raises(TraceError, match="of a traced value"):
+        compile(lambda x: row(x) * x).grad(3.0)
+
+
+@EVERY
+@pytest.mark.parametrize("formula", [lambda x: 3.0, lambda x: 3, lambda x: tg.sin(1.0)])
+def test_a_formula_that_is_constant(formula, engine):
+    """Code of LLVM and C took the operand for its result."""
+    row = tg.primitive("constant", formula=formula)
+    f = compile(lambda x: row(x) * x, engine=engine)
+    assert f(-1.5) == row(-1.5) * -1.5
+    assert f.grad(-1.5) == row(-1.5)
+    assert f(np.array([-1.5, 2.0])).tolist() == [row(-1.5) * -1.5, row(2.0) * 2.0]
+
+
+def test_a_derivative_by_an_operand_of_a_formula_is_refused():
+    """It was 0."""
+    with pytest.raises(TypeError, match=r"formula=.*write the derivative out"):
+        tg.primitive("slope", formula=lambda x: tg.grad(lambda a: a * a)(x))

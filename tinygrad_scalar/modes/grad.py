@@ -372,6 +372,11 @@ def _at_core(x: Any) -> tuple[Any, Any]:
     if tracer is not None or _is_traced(x):
         leaf = (x if tracer is None else tracer(x)).fresh()
     else:
+        if isinstance(x, Carrier) and not isinstance(x, Value):
+            raise TypeError(
+                "grad and its family cannot be taken by an operand of formula=, or of a rule that "
+                "is looked through for zeros: write the derivative out"
+            )
         leaf = functions.identity(x) if isinstance(x, Carrier) else Value(x)
     return leaf, leaf
 

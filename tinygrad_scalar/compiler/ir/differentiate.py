@@ -148,12 +148,7 @@ class Derivation:
         """
         recording = self.recording
         if row not in LIBRARY:
-            try:
-                with context.override(tracer=tracer(recording)):
-                    result = self._by_rule(line, row, operands, i)
-            except (ArithmeticError, ValueError):
-                result = Traced(recording, operands[i]) * math.nan  # and so are its derivatives
-            context.settings()  # lets go of the block, which holds the recording
+            result = self._by_own_rule(line, row, operands, i)
         else:
             before = recording.trusting
             try:
@@ -163,6 +158,22 @@ class Derivation:
                 recording.trusting = before
         carried = isinstance(result, (Traced, Value))
         return recording.line(result) if carried else float(result)
+
+    def _by_own_rule(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> Any:
+        """What a rule gives that is traced as the function is."""
+        recording = self.recording
+        try:
+            recording.in_rule = True
+            with context.override(tracer=tracer(recording)):
+                result = self._by_rule(line, row, operands, i)
+        except (ArithmeticError, ValueError):
+            result = Traced(recording, operands[i]) * math.nan  # and so are its derivatives
+        finally:
+            recording.in_rule = False
+        context.settings()  # lets go of the block, which holds the recording
+        if recording.refused is not None:
+            raise recording.refused
+        return result
 
     def _by_rule(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> Any:
         """What the rule gives; those of a line are made once for all of its operands."""

@@ -23,6 +23,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     SQRT,
     WHERE,
     Tape,
+    TraceError,
 )
 from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
 from tinygrad_scalar.core import context
@@ -43,6 +44,8 @@ class Template(NamedTuple):
 
     def placed(self, tape: Tape, operands: tuple[int, ...]) -> int:
         """The line of the result, with the template's lines written on a tape. O(lines)."""
+        if self.number is not None:
+            return tape.constant(self.number)
         if self.result < len(operands):
             return operands[self.result]
         places, emit = list(operands), tape.emit
@@ -59,25 +62,27 @@ def template(
     *,
     trusting: bool = True,
 ) -> Template | None:
-    """The template of a rule of so many operands; None if it asks for numbers, or for leaves.
+    """The template of a rule of so many operands; None if it asks for numbers, texts or leaves.
 
     A rule of this library is trusted to take comparisons as numbers.
     """
     recording = Recording()
-    recording.trusting = trusting
+    recording.trusting, recording.in_rule = trusting, True
     prepared(recording)
     tape = recording.tape
     operands = [Traced(recording, tape.input(k)) for k in range(count)]
     try:
         with context.override(tracer=tracer(recording)):
             result = rule(*operands)
-    except (IndexError, ValueError, ArithmeticError):  # there are none
+    except (IndexError, ValueError, ArithmeticError, TraceError):  # there are none
         return None
     finally:
         context.settings()  # lets go of the block, which holds the recording
     traced = isinstance(result, Traced)
     if recording.leaves or not recording.settled() or (isinstance(result, Value) and not traced):
         return None  # the numbers of leaves come from the tape that it is copied to
+    if recording.refused is not None:
+        return None
     if not isinstance(result, Traced):
         return Template([], 0, float(result))
     lines = [
@@ -97,7 +102,11 @@ def template_of(row: Primitive, count: int) -> Template:
     """The formula of a row, for so many operands."""
     assert row.formula is not None  # noqa: S101 (else it is not asked for)
     made = template(row.formula, count)
-    assert made is not None  # noqa: S101 (formulas are written without branches)
+    if made is None:
+        raise TraceError(
+            f"primitive {row.name!r}: its formula asks for numbers, which differ from call to "
+            "call: choose by where(condition, a, b)"
+        )
     return made
 
 

@@ -57,6 +57,7 @@ from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number, number
 
 Reverse = Callable[[Any, int, Sequence[int], int], list[int]]
+_COPYSIGN = TABLE["copysign"]
 LIBRARY = frozenset((*TABLE.values(), *ROWS.values()))
 EXACT = 2**53  # an int up to this is a float exactly
 
@@ -75,6 +76,7 @@ class Recording:
         self.open: set[Site] = set()  # comparisons that nothing of this library has taken yet
         self.doubted = False  # whether something else has: then the trace is of no use
         self.trusting = False  # in rules of this library, which see comparisons as numbers
+        self.in_rule = False  # in a partial or formula, which gets plain numbers at other times
         self.numbers: list[float] = []
         self.leaves: list[Value] = []
         self.seen: list[float] = []  # what stood in the leaves when they were met
@@ -225,6 +227,18 @@ class Recording:
         if condition not in self.tape.constants:
             self.tape.emit(HOLDS if outcome else FAILS, (condition,))
         return outcome
+
+    def fixed(self, line: int) -> float:
+        """The number of a line at this point, guarded to be this one, sign and all."""
+        number, emit = self.number(line), self.tape.emit
+        if number != number:  # noqa: PLR0124 (NaN)
+            self.guard(emit(NE, (line, line)))
+            return number
+        self.guard(emit(EQ, (line, self.tape.constant(number))))
+        if number == 0.0:
+            sign = emit(_COPYSIGN, (self.tape.constant(1.0), line))
+            self.guard(emit(EQ, (sign, self.tape.constant(math.copysign(1.0, number)))))
+        return number
 
     def compared(self, row: Primitive, a: int, b: int) -> Any:
         """A comparison of two lines: a bool with its guard, or a condition that goes on."""
@@ -399,7 +413,7 @@ class Traced(Arithmetic):
                 f"{name} of a traced value (an argument, or computed in the compiled function): "
                 "while a function is traced there are no nodes"
             )
-        raise AttributeError(f"'Value' object has no attribute {name!r}; traced it is {self!r}")
+        raise AttributeError(f"'Value' object has no attribute {name!r}")
 
     _backward, _children = refused("_backward"), refused("_children")
 
@@ -442,7 +456,12 @@ class Traced(Arithmetic):
         return 1.0
 
     def __repr__(self) -> str:
-        return f"Traced(u({self.index + 1}))"
+        """That of the Value it stands for here, which makes a branch of its number."""
+        if context.settings().tracer is None:
+            return f"Traced(u({self.index + 1}))"
+        if self.recording.in_rule:
+            self._freeze("the text")
+        return f"Value({self.recording.fixed(self.index)!r}, grad=0.0)"
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         return apply_ufunc(ufunc, method, inputs, options)
@@ -504,11 +523,7 @@ class Plain(Traced):
         line = recording.line(self)
         if self.kind is bool:
             return recording.guard(line)
-        number = recording.number(line)
-        is_nan = number != number  # noqa: PLR0124
-        row, other = (NE, line) if is_nan else (EQ, recording.line(number))
-        recording.guard(recording.tape.emit(row, (line, other)))
-        return self.kind(number)
+        return self.kind(recording.fixed(line))
 
     def _with(self, other: Any, operate: Callable[[Any, Any], Any], row: Callable[..., int]) -> Any:
         """`&`, `|` or `^`, a condition again with another condition."""
