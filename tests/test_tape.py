@@ -778,3 +778,21 @@ def test_detached_leaves_of_the_closure_are_read_at_every_call(engine):
         assert compiled(3.0) == pytest.approx(3.0 * data + 3.0 * data**3, rel=1e-15)
     compiled.backward(3.0)
     assert w.grad == 0.0
+
+
+ENDS = [-math.inf, -0.0, 0.0, 5e-324, 1e-300, 1e-160, 0.3, 1e205, 1.7e308, math.inf, math.nan]
+
+
+@pytest.mark.parametrize("engine", sorted(set(tg.engines()) - {"cuda", "python"}))
+@pytest.mark.parametrize("exponent", [-1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0])
+def test_powers_by_a_constant_are_those_of_the_c_library_to_the_ends(engine, exponent):
+    def right(x):
+        try:
+            return math.pow(x, exponent)
+        except OverflowError:
+            return math.inf
+        except ValueError:  # a pole
+            return math.copysign(math.inf, x) if exponent == -1 else math.inf
+
+    found = compile(lambda x: x**exponent, engine=engine)(np.array(ENDS))
+    np.testing.assert_allclose(found, [right(x) for x in ENDS], rtol=5e-16)

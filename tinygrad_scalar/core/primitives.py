@@ -101,7 +101,7 @@ div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -
 pow   = row("pow",   numerics.power,    lambda y, a, b: _slope_of_power(1, y, a, b), lambda y, a, b: _power_log(a, b, y),
             pull=(lambda g, y, a, b: _slope_of_power(g, y, a, b), None), symbol="^",  # noqa: PLW0108 (stated below)
             latex="{{{0}}}^{{{1}}}", precedence=4, domain=(positive, REAL), kinks=lambda a, b: a == 0 and b == 0,
-            limit=limits.power, operator="**", at_zero={1: 1.0}, mpmath="", c="pow", cuda="({0} > 0 && {1} == 0.5 ? sqrt({0}) : {0} > 0 && {1} == -0.5 ? 1 / sqrt({0}) : pow({0}, {1}))", numpy=("power", "float_power"), derivatives=("b * a ** (b - 1)", "y * log(a)"))
+            limit=limits.power, operator="**", at_zero={1: 1.0}, mpmath="", c="pow", numpy=("power", "float_power"), derivatives=("b * a ** (b - 1)", "y * log(a)"))
 square     = row("square",     None,  lambda y, x: 2 * x, symbol="²", latex="{{{0}}}^2", mpmath="", total=True, formula=lambda x: x * x)
 reciprocal = row("reciprocal", None,  lambda y, x: -y * y, pull=lambda g, y, x: -(g * y * y), symbol="1/", latex=r"\frac{{1}}{{{0}}}", mpmath="",
                  limit=lambda x: limits.divide(1.0, x), formula=lambda x: 1 / x)

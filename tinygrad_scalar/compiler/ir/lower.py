@@ -32,7 +32,8 @@ from tinygrad_scalar.core.value import Value
 
 _EQ = COMPARISONS["eq"]
 ANY = 4  # operands that stand for any number of them
-POWERS = (0.5, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0)  # that are roots, products, quotients
+ROOTS = (0.5, -0.5, 1.5, -1.5)
+POWERS = (*ROOTS, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0)  # roots, products, quotients
 
 
 class Template(NamedTuple):
@@ -157,20 +158,30 @@ class Lowering(Tape):
         return recording.line(row.formula(*given))
 
     def _power(self, a: int, exponent: float) -> int | None:
-        """Small whole powers as products."""
+        """Small whole powers as products, roots by their function."""
         if exponent not in POWERS:
             return None
         emit = self.emit
-        if exponent == 0.5:
-            root = emit(SQRT, (emit(ADD, (a, self.constant(0.0))),))  # (−0) ** ½ is 0
-            low = emit(_EQ, (a, self.constant(-math.inf)))
-            return emit(WHERE, (low, self.constant(math.inf), root))
+        if exponent in ROOTS:
+            return self._root(a, exponent)
         count = abs(exponent)
-        square = emit(MUL, (a, a)) if count > 1 else a
-        power = {1.0: a, 2.0: square}.get(count)
-        if power is None:
+        power = square = emit(MUL, (a, a)) if count > 1 else a
+        if count > 2:
             power = emit(MUL, (square, a if count == 3.0 else square))
         return power if exponent > 0 else emit(DIV, (self.constant(1.0), power))
+
+    def _root(self, a: int, exponent: float) -> int:
+        emit = self.emit
+        above = emit(ADD, (a, self.constant(0.0)))  # (−0) ** ½ is 0
+        power = root = emit(SQRT, (above,))
+        if exponent == 1.5:
+            power = emit(MUL, (above, root))
+        elif exponent < 0:
+            power = emit(DIV, (self.constant(1.0), root))
+            if exponent == -1.5:
+                power = emit(DIV, (power, above))
+        low = emit(_EQ, (a, self.constant(-math.inf)))
+        return emit(WHERE, (low, self.constant(math.inf if exponent > 0 else 0.0), power))
 
     def _quotient(self, operands: tuple[int, ...]) -> tuple[Primitive, tuple[int, ...]]:
         """(a/b)/b, the slope of a quotient, as a product where 1/b is there already."""
