@@ -608,6 +608,27 @@ def test_good_rows_pass(row):
             "nowhere gives no number at any point of its domain .*; state where it does",
         ),
         (
+            primitive("unstated", math.log, lambda y, x: 1 / x),
+            r"unstated has no value where operand 0 is -1\.3, or .*, and states no domain: .*",
+        ),
+        (
+            primitive(
+                "of_nan",
+                lambda x: math.asin(x) if abs(x) < 1 else math.nan,
+                lambda y, x: 1 / sqrt(1 - x * x),
+            ),
+            r"of_nan has no value where operand 0 is .*domain=\(low, high\)",
+        ),
+        (
+            primitive(
+                "second",
+                lambda a, b: a * math.sqrt(b),
+                lambda y, a, b: sqrt(b),
+                lambda y, a, b: a / (2 * sqrt(b)),
+            ),
+            "second has no value where operand 1 is -",
+        ),
+        (
             primitive("complex", lambda x: x**0.5, lambda y, x: 0.5 / y),
             "not a real number; raise ValueError outside the domain",
         ),
@@ -763,6 +784,11 @@ RIGHT = {
     "two operands": (
         (lambda a, b: a * math.sqrt(b), lambda y, a, b: sqrt(b), lambda y, a, b: a / (2 * sqrt(b))),
         {"domain": [(-math.inf, math.inf), (0, math.inf)]},
+    ),
+    "a pole that no domain states": ((lambda x: 1 / x, lambda y, x: -y * y), {}),
+    "a gap that no domain states": (
+        (lambda x: math.sqrt(x * x - 1), lambda y, x: x / sqrt(x * x - 1)),
+        {},
     ),
     "an underflow on the way": ((), {"formula": lambda a, b: a / (1 + b * b)}),
 }

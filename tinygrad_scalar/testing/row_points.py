@@ -79,10 +79,36 @@ def value(row: Primitive, point: Point) -> float | None:
 def stated_but_outside(row: Primitive, point: Point) -> bool:
     """Whether the row has no value around a point inside the domain that it states.
 
-    A single point without one is a pole, the whole line is no statement, and large numbers may
-    overflow.
+    A row that states none may have gaps, see `unstated_end`.
     """
-    if all(interval == REAL for interval in row.domain) or max(map(abs, point)) > _ORDINARY:
+    stated = any(interval != REAL for interval in row.domain)
+    return stated and _has_none_around(row, point)
+
+
+def unstated_end(row: Primitive) -> tuple[int, float] | None:
+    """An operand that states no domain, and a number of it beyond which the row has no value.
+
+    So where all numbers without a value lie beyond those with one. Gaps between these no domain
+    states.
+    """
+    some = list(points(row))
+    without = [point for point in some if _has_none_around(row, point)]
+    with_value = [point for point in some if without and value(row, point) is not None]
+    for i, interval in enumerate(row.domain):
+        held = [point[i] for point in with_value if i < len(point)]
+        others = [point[i] for point in without if i < len(point)]
+        beyond = held and not any(min(held) <= x <= max(held) for x in others)
+        if interval == REAL and others and beyond:
+            return i, others[0]
+    return None
+
+
+def _has_none_around(row: Primitive, point: Point) -> bool:
+    """Whether the row has no value at a point of its domain and beside it.
+
+    A single point without one is a pole, and large numbers may overflow.
+    """
+    if max(map(abs, point)) > _ORDINARY:
         return False
     around = (tuple(x * (1 + shift) + shift for x in point) for shift in (0.0, 1e-3, -1e-3))
     return all(

@@ -30,6 +30,7 @@ from tinygrad_scalar.testing.row_points import (
     isolated,
     points,
     stated_but_outside,
+    unstated_end,
     value,
 )
 from tinygrad_scalar.testing.row_tails import check_far, far_points
@@ -54,7 +55,8 @@ def check_primitive(row: Any) -> PrimitiveCheck:
     `row` is a node's `.primitive` or what `primitive()` and `custom()` returned. Held to the best
     reference over the domain that it states: derivatives up to order 3 (2 for several operands),
     value and partials that keep their digits, kinks that are stated with a number that may stand
-    there, values at closed ends of the domain, NumPy's function of the same name, all engines.
+    there, values at closed ends of the domain, NumPy's function of the same name, all engines. A
+    row that states no domain may have poles and gaps, but has values on both sides: else state it.
 
     Cost: about a second. Errors: GradientError naming the row, the operands and what disagrees;
     TypeError for anything but a row. Source: the rules of the table in DESIGN and CONTRIBUTING.
@@ -80,6 +82,12 @@ def check_primitive(row: Any) -> PrimitiveCheck:
 
 def _check(row: Primitive) -> bool:
     """Check one output; whether its digits could be checked anywhere."""
+    end = unstated_end(row)
+    if end is not None:
+        raise GradientError(
+            f"check_primitive: {row.name} has no value where operand {end[0]} is {end[1]!r}, or on "
+            "that side at all, and states no domain: state where it has one with domain=(low, high)"
+        )
     smooth: list[Point] = []
     precise = False
     checked = 0
