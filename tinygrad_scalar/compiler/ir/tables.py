@@ -144,7 +144,7 @@ class Table:
 
         if self._addresses is None:
             self._addresses = np.zeros((len(self.rows), self.count), np.int64)
-        for i in np.unique(rows[self._addresses[rows, 0] == 0]).tolist():
+        for i in set(rows[self._addresses[rows, 0] == 0].tolist()):
             found = slots.addresses(self.leaves(i)) if self._reachable else None
             if found is None:
                 self._reachable = False
