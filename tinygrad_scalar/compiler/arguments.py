@@ -2,17 +2,22 @@
 
 The first axis of an array is the batch: (N,) is a batch of numbers, (N, d) of lists of d numbers.
 What stands beside arrays is the same for every point. Arrays may be those of another library,
-all of the same one; its arrays without axes are numbers. Some are constants, see `constants`.
-Where nothing is a batch, an array is a structure like a list, with a shape.
+all of the same one; its arrays without axes are numbers. Where nothing is a batch, an array is a
+structure like a list, with a shape.
+
+Constants of the compiled code are whole numbers, names, settings: what stands outside `argnums` and
+is hashable, unless it is a number that is not whole, or a tuple of such. A constant is passed to
+the function as it is, and traced anew for each other one; so are all keyword arguments.
 """
 
 from __future__ import annotations
 
 import math
+import numbers
 import reprlib
 import sys
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.arrays.namespaces import (
@@ -23,10 +28,69 @@ from tinygrad_scalar.compiler.arrays.namespaces import (
     shared_namespace,
     stacked,
 )
-from tinygrad_scalar.compiler.constants import Constant, known_as
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.tree import array_in, holds_array, is_structure, leaves, like
+from tinygrad_scalar.core.tree import array_in, holds_array, is_structure, leaves, like, rebuild
 from tinygrad_scalar.numbers.precision import is_number
+
+
+class Constant(NamedTuple):
+    """Stands where the structure of an argument would."""
+
+    value: Any
+
+
+def is_constant(x: Any) -> bool:
+    """Whether an argument outside `argnums` is a constant.
+
+    >>> is_constant(3), is_constant("relu"), is_constant((2, 3)), is_constant(3.0)
+    (True, True, True, False)
+    """
+    if isinstance(x, (float, list, dict)) or array_in(x) is not None:
+        return False
+    parts = leaves(x)
+    if any(isinstance(part, Carrier) or namespace(part) for part in parts):
+        return False
+    if all(map(is_number, parts)) and not all(map(_is_whole, parts)):
+        return False
+    try:
+        hash(x)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_whole(x: Any) -> bool:
+    return isinstance(x, numbers.Integral) or type(x).__name__ == "bool_"  # a truth value of NumPy
+
+
+def known_as(x: Any) -> Any:
+    """What a constant is looked up by: it tells 1, 1.0 and True apart, and 0.0 from -0.0.
+
+    >>> known_as(1) == known_as(True), known_as((0.0,)) == known_as((-0.0,))
+    (False, False)
+    """
+    kind = type(x)
+    if isinstance(x, tuple):
+        return (kind, *map(known_as, x))
+    if isinstance(x, frozenset):
+        return kind, frozenset(map(known_as, x))
+    if hasattr(kind, "__dataclass_fields__"):
+        compared = [name for name, field in kind.__dataclass_fields__.items() if field.compare]
+        return (kind, x, *(known_as(getattr(x, name)) for name in compared))
+    if isinstance(x, complex) or (is_number(x) and not isinstance(x, int)):
+        return kind, repr(x), x if x == x else None  # noqa: PLR0124 (NaN is equal to nothing)
+    return kind, x
+
+
+def no_slope(tangents: Any) -> bool:
+    """Whether there is no tangent in a structure but None and 0."""
+    return all(x is None or (is_number(x) and x == 0) for x in leaves(tangents))
+
+
+def arguments_like(trees: Sequence[Any], numbers: Iterator[Any]) -> list[Any]:
+    """The arguments of a function, constants as they are, numbers in the structure of the rest."""
+    return [tree.value if isinstance(tree, Constant) else rebuild(tree, numbers) for tree in trees]
+
 
 _FLOAT = frozenset((float,))
 Key = Any  # what the structure of an argument is known by
@@ -74,27 +138,23 @@ def taken_apart(
 
     Those at the positions `constants` have no columns. Without `batch` all are one point.
     """
-    if not batch:
-        arguments = [
-            _constant(arg) if i in constants else point(arg, f"{name}: argument {i}")
-            for i, arg in enumerate(args)
-        ]
-        columns = [column for one in arguments for column in one.columns]
-        single = any(one.single for one in arguments)
-        return Call(arguments, tuple(one.key for one in arguments), columns, None, None, single)
-    xp = shared_namespace(args, name)
-    if xp is None:
+    xp = shared_namespace(args, name) if batch else None
+    if batch and xp is None:
         args = [as_numpy(arg) for arg in args]
-    arguments = [
-        _constant(arg) if i in constants else argument(arg, f"{name}: argument {i}", xp)
-        for i, arg in enumerate(args)
-    ]
+    arguments = []
+    for i, arg in enumerate(args):
+        if i in constants:
+            arguments.append(Argument(("constant", known_as(arg)), Constant(arg), ()))
+        elif batch:
+            arguments.append(argument(arg, f"{name}: argument {i}", xp))
+        else:
+            arguments.append(point(arg, f"{name}: argument {i}"))
     if len(arguments) == 1:
         columns = arguments[0].columns
     else:
         columns = [column for one in arguments for column in one.columns]
     size: int | None = None
-    for i in range(len(arguments)):
+    for i in range(len(arguments)) if batch else ():
         length = _length(args[i])
         if length is None:
             continue
@@ -104,7 +164,8 @@ def taken_apart(
                 "the first axes of all arrays must agree"
             )
         size = length
-    return Call(arguments, tuple(one.key for one in arguments), columns, size, xp)
+    single = any(one.single for one in arguments)
+    return Call(arguments, tuple(one.key for one in arguments), columns, size, xp, single)
 
 
 def batches(call: Call) -> str:
@@ -120,10 +181,6 @@ def batches(call: Call) -> str:
         points = f"lists of {width} numbers" if one.rows else "numbers"
         told.append(f"argument {i}, of shape {whole}, was taken as a batch of {count} {points}")
     return "; ".join(told)
-
-
-def _constant(arg: Any) -> Argument:
-    return Argument(("constant", known_as(arg)), Constant(arg), ())
 
 
 def _length(arg: Any) -> int | None:

@@ -13,11 +13,13 @@ from tinygrad_scalar.compiler.arguments import (
     Call,
     batches,
     has_carrier,
+    is_constant,
+    known_as,
+    no_slope,
     taken_apart,
 )
 from tinygrad_scalar.compiler.arrays.namespaces import all_on_host
 from tinygrad_scalar.compiler.backends import check_engine, host_engine, tell_of_machine_code
-from tinygrad_scalar.compiler.constants import is_constant, known_as, no_slope
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.lazy import holds_lazy, lazily, sums_of_chunks

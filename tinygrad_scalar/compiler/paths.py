@@ -10,8 +10,8 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.compiler.arguments import arguments_like
 from tinygrad_scalar.compiler.backends import engines, kernel
-from tinygrad_scalar.compiler.constants import arguments_like
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
 from tinygrad_scalar.compiler.ir.program import (
     NEVER_RAISES,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from tinygrad_scalar.compiler.constants import arguments_like
+from tinygrad_scalar.compiler.arguments import arguments_like
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import VALUE, Path, Request
 from tinygrad_scalar.compiler.python import Kernel

@@ -275,6 +275,13 @@ class Recording:
         return settled
 
 
+def _freezing(reading: str, writing: str) -> property:
+    """An attribute that a Value has, and that would freeze a number."""
+    return property(
+        lambda traced: traced._freeze(reading), lambda traced, _: traced._freeze(writing)
+    )
+
+
 class Traced(Arithmetic):
     """A number of a function being compiled. Every operation is a line of the tape.
 
@@ -365,23 +372,8 @@ class Traced(Arithmetic):
             "argnums, or by keyword, is a constant"
         )
 
-    @property
-    def data(self) -> NoReturn:
-        """Refused: the number would be frozen."""
-        self._freeze(".data")
-
-    @data.setter
-    def data(self, _: Any) -> NoReturn:
-        self._freeze("writing to .data")
-
-    @property
-    def grad(self) -> NoReturn:
-        """Refused: there is no gradient while a function is traced."""
-        self._freeze(".grad")
-
-    @grad.setter
-    def grad(self, _: Any) -> NoReturn:
-        self._freeze("writing to .grad")
+    data = _freezing(".data", "writing to .data")
+    grad = _freezing(".grad", "writing to .grad")
 
     def backward(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: differentiate the compiled function instead."""
