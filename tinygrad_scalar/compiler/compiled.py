@@ -39,7 +39,7 @@ from tinygrad_scalar.compiler.results import (
     several,
     singles,
 )
-from tinygrad_scalar.compiler.sharded import Sharded, sliced
+from tinygrad_scalar.compiler.sharded import Sharded, Sums, sliced
 from tinygrad_scalar.compiler.storage import load, pickled, save
 from tinygrad_scalar.compiler.uncompiled import MODES, directional
 from tinygrad_scalar.core import context
@@ -86,8 +86,7 @@ class Compiled:
         self.undefined, self.batch = undefined, bool(batch)
         self._named = engine
         self._specialisations: dict[Any, Specialisation] = {}
-        self._latest: Path | None = None
-        self._latest_own: Specialisation | None = None
+        self._called: Specialisation | None = None  # last
         self._entries: dict[str, Any] = {}  # machine code for numbers, by mode
         self._sharded: dict[Specialisation, Sharded] = {}  # what workers were sent
         self._lock = threading.RLock()
@@ -188,30 +187,28 @@ class Compiled:
         ModuleNotFoundError naming an executor that dies, or whose workers lack this package.
         """
         if executor is not None or shards is not None or holds_lazy(args):
-            return self._spread_backward(args, options, executor, shards)
+            size, (total, parts) = self._spread(args, options, executor, shards)
+            add_gradients(parts, 1 / size)
+            return float(total / size)
         call, own = self._prepared(args, options)
-        if call.xp is not None:
-            if call.size and (found := elsewhere.sums(own, call)):
-                total, parts = found
-                add_gradients(parts, 1 / call.size)
-                return total / call.size
+        found = elsewhere.sums(own, call) if call.size and call.xp is not None else None
+        if call.xp is not None and found is None:
             call, own = self._prepared([all_on_host(x) for x in args], options)
         if call.size == 0:
             raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
         if call.size is None:
             path, numbers = own.point(BACKWARD, call.columns)
-            self._latest = own.paths[0]
             path.add_gradients_at(call.columns, numbers[1:])
             return float(numbers[0])
         with self._batches_told(own, call):
-            total, parts = own.sums(call.columns, call.size, self.threads)
-        self._latest = own.paths[0]
+            total, parts = found or own.sums(call.columns, call.size, self.threads)
         add_gradients(parts, 1 / call.size)
         return float(total / call.size)
 
-    def _spread_backward(
+    def _spread(
         self, args: Sequence[Any], options: dict[str, Any], executor: Any, shards: int | None
-    ) -> float:
+    ) -> tuple[int, Sums]:
+        """How many points there are, and what workers or Dask's chunks add up."""
         check_executor(executor, "backward")
         if holds_lazy(args):
             if executor is not None or shards is not None:
@@ -219,24 +216,19 @@ class Compiled:
                     "backward: executor and shards are for arrays in memory; Dask arrays are "
                     "computed by Dask, in their chunks"
                 )
-            size, (total, parts) = sums_of_chunks(self, args, options)
-        else:
-            call, own = self._prepared([all_on_host(x) for x in args], options)
-            if call.size is None:
-                raise ValueError(
-                    "backward: executor and shards spread a batch, and the arguments are one point"
-                )
-            size = call.size
-            cut = sliced(call.columns, shards_of(shards, size, "backward"))
-            with self._batches_told(own, call):
-                total, parts = self._sharded_by(own).sums(
-                    functools.partial(spread, executor),
-                    cut,
-                    lambda: [c if isinstance(c, float) else float(c[0]) for c in call.columns],
-                )
-            self._latest = own.paths[0]
-        add_gradients(parts, 1 / size)
-        return float(total / size)
+            return sums_of_chunks(self, args, options)
+        call, own = self._prepared([all_on_host(x) for x in args], options)
+        if call.size is None:
+            raise ValueError(
+                "backward: executor and shards spread a batch, and the arguments are one point"
+            )
+        cut = sliced(call.columns, shards_of(shards, call.size, "backward"))
+        with self._batches_told(own, call):
+            return call.size, self._sharded_by(own).sums(
+                functools.partial(spread, executor),
+                cut,
+                lambda: [c if isinstance(c, float) else float(c[0]) for c in call.columns],
+            )
 
     def _sharded_by(self, own: Specialisation) -> Sharded:
         return self._sharded.setdefault(own, Sharded(own, "backward"))
@@ -247,14 +239,14 @@ class Compiled:
         """The instructions u(1)…u(n) of the function as it was traced last."""
         from tinygrad_scalar.compiler.sources import Listing
 
-        return Listing(self._made())
+        return Listing(self._latest)
 
     @property
     def source(self) -> str:
         """Python source of value and gradient, as the engine "python" runs it."""
         from tinygrad_scalar.compiler.python import source
 
-        path = self._made()
+        path = self._latest
         mode = "value_and_grad" if len(path.outputs) == 1 else "value"
         return source(path.program(Request(mode, tuple(range(path.inputs)))))
 
@@ -281,8 +273,7 @@ class Compiled:
         """
         from tinygrad_scalar.compiler.sources import source_for
 
-        own = self._own()
-        return source_for(target, own, own.places, self.dtype, self._about())
+        return source_for(target, self._own(), self.dtype, self._about())
 
     def to_c(self, path: Any, *, mode: str = "value_and_grad", name: str | None = None) -> None:
         """Write the function as C99: `path` with suffix `.c`, and its header with suffix `.h`.
@@ -315,11 +306,9 @@ class Compiled:
         ...     print(pathlib.Path(f"{folder}/product.h").read_text().count("PRODUCT_OUTPUTS 2"))
         1
         """
-        from tinygrad_scalar.compiler.sources import request_for, write_library
+        from tinygrad_scalar.compiler.sources import write_library
 
-        own = self._own()
-        request = request_for(mode, own.places)
-        write_library(own.paths, request, path, name, self._about())
+        write_library(self._own(), mode, path, name, self._about())
 
     def draw(self, **options: Any) -> Any:
         """The picture of the traced function; options as for `tinygrad_scalar.draw`."""
@@ -331,17 +320,17 @@ class Compiled:
         """Write the traces to a file that `load_compiled` reads without the source."""
         save(self, path)
 
-    def _made(self) -> Path:
-        if self._latest is None:
-            raise TraceError("the function has not been traced yet: call it once first")
-        return self._latest
-
     def _own(self) -> Specialisation:
-        """The paths for the structure of arguments that was called last, with whole tables."""
-        self._made()
-        own = self._latest_own or next(reversed(self._specialisations.values()))
-        own.look_through_tables()
+        """The paths for the structure of arguments that was called last."""
+        called = [self._called, *reversed(self._specialisations.values())]
+        own = next((own for own in called if own is not None and own.paths), None)
+        if own is None:
+            raise TraceError("the function has not been traced yet: call it once first")
         return own
+
+    @property
+    def _latest(self) -> Path:
+        return self._own().paths[-1]
 
     def _about(self) -> str:
         return f"{getattr(self, '__name__', 'function')!s}, compiled"
@@ -370,7 +359,7 @@ class Compiled:
             with self._lock:
                 own = self._specialisations.get(key) or self._specialise(call, options)
                 self._specialisations[key] = own
-        self._latest_own = own
+        self._called = own
         return call, own
 
     def _constants(self, args: Sequence[Any]) -> Collection[int]:
@@ -491,7 +480,6 @@ class Compiled:
         else:
             path, outputs = own.batch(request, call.columns, call.size, self.threads)
             outputs = outputs.astype(self.dtype, copy=False)
-        self._latest = path
         if (
             (path.leaves or path.lookups)
             and not context.plain

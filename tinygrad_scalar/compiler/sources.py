@@ -91,18 +91,17 @@ class Listing:
         return y if isinstance(y, Value) else Value(y)
 
 
-def source_for(
-    target: str, own: Specialisation, inputs: Sequence[int], dtype: str, about: str
-) -> str:
+def source_for(target: str, own: Specialisation, dtype: str, about: str) -> str:
     """The source of value and gradient, or of the values where there are several."""
     if target not in TARGETS:
         raise ValueError(
             f"source_for: the target is one of {', '.join(map(repr, TARGETS))}, not {target!r}"
         )
+    own.look_through_tables()
     path = own.paths[-1]
-    request = Request("value_and_grad", inputs) if len(path.outputs) == 1 else VALUE
+    request = own.request("value_and_grad") if len(path.outputs) == 1 else VALUE
     if target == "c":
-        return library(own.paths, request, "compiled", "compiled", about)[0]
+        return library(own, request, "compiled", "compiled", about)[0]
     program = path.program(request)
     if target == "cuda":
         program = path.program_in_memory(request)
@@ -117,13 +116,6 @@ def source_for(
 MODES = ("value", "grad", "value_and_grad", "jacobian", "hessian")
 
 
-def request_for(mode: str, inputs: Sequence[int]) -> Request:
-    """What a mode of `to_c` asks of a path. ValueError for another one."""
-    if mode not in MODES:
-        raise ValueError(f"mode is one of {', '.join(map(repr, MODES))}, not {mode!r}")
-    return Request(mode, () if mode == "value" else inputs)
-
-
 def parameters_of(paths: Sequence[Path]) -> dict[int, int]:
     """Where the leaves of all paths stand, by their id: in the order of their first use."""
     leaves = dict.fromkeys(id(leaf) for path in paths for leaf in path.all_leaves())
@@ -131,14 +123,16 @@ def parameters_of(paths: Sequence[Path]) -> dict[int, int]:
 
 
 def write_library(
-    paths: Sequence[Path], request: Request, target: Any, name: str | None, about: str
+    own: Specialisation, mode: str, target: Any, name: str | None, about: str
 ) -> None:
     """Write both files. OSError, ValueError: see `Compiled.to_c`."""
+    if mode not in MODES:
+        raise ValueError(f"mode is one of {', '.join(map(repr, MODES))}, not {mode!r}")
     base = os.fspath(target)
     if base.endswith((".c", ".h")):
         base = base[:-2]
     name = checked_name(File(base).name if name is None else name, given=name is not None)
-    source, header = library(paths, request, name, File(base).name, about)
+    source, header = library(own, own.request(mode), name, File(base).name, about)
     for suffix in (".c", ".h"):
         check_place(base + suffix)
     write_atomically(f"{base}.h", header)
@@ -146,9 +140,11 @@ def write_library(
 
 
 def library(
-    paths: Sequence[Path], request: Request, name: str, stem: str, about: str
+    own: Specialisation, request: Request, name: str, stem: str, about: str
 ) -> tuple[str, str]:
     """The texts of the C file and of its header."""
+    own.look_through_tables()
+    paths = own.paths
     for path in paths:
         path.check_judges_nothing()
     places = parameters_of(paths)

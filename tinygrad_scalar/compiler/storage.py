@@ -32,7 +32,7 @@ LATER = {"undefined": "subgradient", "batch": True}
 
 def save(compiled: Compiled, path: Any) -> None:
     """Write all traces, with the values of closed-over leaves, atomically; see `Compiled.save`."""
-    compiled._made()
+    compiled._own()
     leaves: list[Value] = []
     body = json.dumps(_described(compiled, leaves), sort_keys=True)
     text = json.dumps(
@@ -214,6 +214,5 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
         own = compiled._specialise(call, {})
         for path in structure["paths"]:
             own.paths.append(path_restored(path, key, leaves))
-            compiled._latest = own.paths[-1]
         compiled._specialisations[key, ()] = own
     return compiled
