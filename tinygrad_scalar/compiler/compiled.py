@@ -22,7 +22,6 @@ from tinygrad_scalar.compiler.arrays.namespaces import all_on_host
 from tinygrad_scalar.compiler.backends import check_engine, host_engine, tell_of_machine_code
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.lazy import holds_lazy, lazily, sums_of_chunks
 from tinygrad_scalar.compiler.paths import (
     BACKWARD,
     VALUE,
@@ -39,7 +38,14 @@ from tinygrad_scalar.compiler.results import (
     several,
     singles,
 )
-from tinygrad_scalar.compiler.sharded import Sharded, Sums, sliced
+from tinygrad_scalar.compiler.sharded import (
+    Sharded,
+    Sums,
+    holds_lazy,
+    lazily,
+    sliced,
+    sums_of_chunks,
+)
 from tinygrad_scalar.compiler.storage import load, pickled, save
 from tinygrad_scalar.compiler.uncompiled import MODES, directional
 from tinygrad_scalar.core import context

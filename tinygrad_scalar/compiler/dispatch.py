@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import math
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from tinygrad_scalar.compiler.batches import Run, at, summed
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.machine import jit
+from tinygrad_scalar.compiler.machine.jit import all_finite
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
 from tinygrad_scalar.compiler.python import Kernel
 from tinygrad_scalar.compiler.uncompiled import (
@@ -30,7 +29,6 @@ from tinygrad_scalar.compiler.uncompiled import (
 from tinygrad_scalar.core.undefined import Policy, told
 from tinygrad_scalar.modes.grad import positions
 
-SEVERAL = 100  # numbers that NumPy adds up sooner
 MANY = 10_000  # objects that take too long to look through
 # engine, dtype, max_paths, undefined, argnums
 Settings = tuple[str, str, int, Policy, int | Sequence[int] | None]
@@ -255,24 +253,14 @@ class Specialisation:
         judges = path.recording.judges
         if not raised and (not numbers or (all_finite(numbers) and not judges)):
             if getattr(made, "left", None) is not None:
-                self._called_once_more(path, request, made)
+                made.left -= 1
+                if made.left == 0:  # code written out pays from now on
+                    path.write_out()
             return numbers
         numbers = self.eagerly(path, request, x)
         if not raised and not judges and getattr(made, "retires", False) and all_finite(numbers):
             path.write_out()
         return numbers
-
-    def _called_once_more(self, path: Path, request: Request, made: Any) -> None:
-        """Put code written out in the place of an interpreter once it has been called enough."""
-        made.left -= 1
-        if made.left == 0:
-            with self.lock:
-                path.kernels[request, None, False] = without_collector(
-                    lambda: kernel(
-                        self.engine, path.program(request, single=True), self.dtype, None
-                    )
-                )
-                path.entries = {}
 
     # ── a batch ───────────────────────────────────────────────────────────────────────────────
     @_whole_tables_at_need
@@ -377,15 +365,6 @@ class Specialisation:
         numbers = made.at_limits(path.complete(point), path.parameters(), guards=False)
         assert numbers is not None  # noqa: S101 (no guard was asked)
         return np.array([self.settled(path, request, point, numbers)]).T
-
-
-def all_finite(numbers: Sequence[float]) -> bool:
-    """Whether no NaN and no ±inf is among the numbers; mostly their sum tells at once."""
-    if len(numbers) > SEVERAL and numbers.__class__ is array:
-        import numpy as np
-
-        return jit.all_finite(np.frombuffer(numbers))
-    return math.isfinite(sum(numbers)) or all(map(math.isfinite, numbers))
 
 
 def without_collector(function: Callable[..., Any], *args: Any) -> Any:

@@ -241,9 +241,9 @@ class Path:
         return self.outputs[0]
 
     def write_out(self) -> None:
-        """Have line-by-line code from now on, where masks reach over the whole trace."""
+        """Have line-by-line code for points from now on: masks reach over the whole trace there."""
         self.interpreted = False
-        self.kernels.clear()
+        self.kernels = {key: made for key, made in self.kernels.items() if key[1] is not None}
         self.entries = {}
 
     def asked(self, request: Request) -> tuple[list[int], int | None, Sequence[int]] | None:

@@ -14,6 +14,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     GUARDS,
     HOLDS,
     INPUT,
+    MARKERS,
     PARAMETER,
     evaluated,
     ieee,
@@ -25,7 +26,7 @@ def names(program: Program) -> dict[Primitive, str]:
     """A name for each row that the source calls."""
     chosen: dict[Primitive, str] = {}
     for row, _ in program.code:
-        if row.python or row in GUARDS or row in (INPUT, PARAMETER, CONSTANT):
+        if row.python or row in GUARDS or row in MARKERS:
             continue
         if row not in chosen:
             name = "".join(c if c.isalnum() else "_" for c in row.name)

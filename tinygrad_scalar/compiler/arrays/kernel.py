@@ -25,8 +25,8 @@ from tinygrad_scalar.compiler.ir.tape import (
     GUARDS,
     HOLDS,
     INPUT,
+    MARKERS,
     MEMORY,
-    PARAMETER,
     SCATTER,
     TABLE,
     TAKE,
@@ -47,7 +47,6 @@ SPECIAL = {
     "jax.numpy": "jax.scipy.special",
     "cupy": "cupyx.scipy.special",
 }
-_READ = frozenset((INPUT, PARAMETER, CONSTANT))
 
 
 def functions_of(xp: Any) -> dict[Primitive, str]:
@@ -124,7 +123,7 @@ def _expression(
     called: Mapping[Primitive, str],
 ) -> str:
     row, operands = program.code[line]
-    if row in _READ:
+    if row in MARKERS:
         return f"{'x' if row is INPUT else 'p'}[{operands[0]}]"
     written = [_number(program, k, text) for k in operands]
     constant = [program.code[k][0] is CONSTANT for k in operands]
@@ -155,7 +154,7 @@ class Kernel:
         namespace: dict[str, Any] = {"inf": float("inf"), "nan": float("nan")}
         exec(compile(self.source, "<tinygrad_scalar tape>", "exec"), namespace)  # noqa: S102
         self.replay: Callable[..., tuple[list[Any], Any, Any]] = namespace["replay"]
-        known = functions.keys() | OPERATORS.keys() | GUARDS | _READ
+        known = functions.keys() | OPERATORS.keys() | GUARDS | MARKERS
         called, special = names(self.program), special | memory_of(xp)
         self.rows = {
             (called[row], len(operands)): special.get(row) or _on_host(row, len(operands), xp)
@@ -204,7 +203,7 @@ class Kernel:
         leaves = [y * one for y in p]
         results, held, _ = self.replay(self.xp, self.rows, lambda c: c * one, x, leaves)
         for line, result in zip(self.program.outputs, results, strict=True):
-            computed = self.program.code[line][0] not in _READ and line not in seen
+            computed = self.program.code[line][0] not in MARKERS and line not in seen
             fresh = computed and result.shape == ones.shape
             outputs.append(result if fresh else result * ones)
             seen.add(line)

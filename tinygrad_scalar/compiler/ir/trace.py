@@ -517,27 +517,6 @@ class Plain(Traced):
             return recording.guard(line)
         return self.kind(recording.fixed(line))
 
-    def _with(self, other: Any, operate: Callable[[Any, Any], Any], row: Callable[..., int]) -> Any:
-        """`&`, `|` or `^`, a condition again with another condition."""
-        if self.kind is not bool or not isinstance(other, bool):
-            return operate(self.fixed(), other.fixed() if isinstance(other, Plain) else other)
-        recording = self.recording
-        return recording.condition(row(recording.line(self), recording.line(other)))
-
-    def __and__(self, other: Any) -> Any:
-        emit, zero = self.recording.tape.emit, self.recording.line(0.0)
-        return self._with(other, operator.and_, lambda a, b: emit(WHERE, (a, b, zero)))
-
-    def __or__(self, other: Any) -> Any:
-        emit, one = self.recording.tape.emit, self.recording.line(1.0)
-        return self._with(other, operator.or_, lambda a, b: emit(WHERE, (a, one, b)))
-
-    def __xor__(self, other: Any) -> Any:
-        emit = self.recording.tape.emit
-        return self._with(other, operator.xor, lambda a, b: emit(NE, (a, b)))
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__  # bools and ints commute
-
 
 def _operators(name: str, row: Primitive) -> None:
     """The commonest operators of Traced at speed: no look at who has the higher level."""
@@ -564,6 +543,24 @@ def _comparison(name: str) -> None:
     setattr(Traced, f"__{name}__", lambda self, other: self._compared(name, other))
 
 
+def _logical(name: str, row: Primitive, lines: Callable[[int, int, Recording], Any]) -> None:
+    """`&`, `|` or `^` of a Plain: a condition again with another condition."""
+    operate = getattr(operator, f"__{name}__")
+
+    def method(self: Plain, other: Any) -> Any:
+        if self.kind is not bool or not isinstance(other, bool):
+            return operate(self.fixed(), other.fixed() if isinstance(other, Plain) else other)
+        recording = self.recording
+        given = lines(recording.line(self), recording.line(other), recording)
+        return recording.condition(recording.tape.emit(row, given))
+
+    setattr(Plain, f"__{name}__", method)
+    setattr(Plain, f"__r{name}__", method)  # bools and ints commute
+
+
+_logical("and", WHERE, lambda a, b, recording: (a, b, recording.line(0.0)))
+_logical("or", WHERE, lambda a, b, recording: (a, recording.line(1.0), b))
+_logical("xor", NE, lambda a, b, recording: (a, b))
 for _name in COMPARISONS:
     _comparison(_name)
 for _row in (ADD, SUB, MUL, DIV):

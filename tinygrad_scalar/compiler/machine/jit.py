@@ -9,6 +9,7 @@ import math
 import threading
 import traceback
 import weakref
+from array import array
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -189,6 +190,7 @@ class Module:
 # Numbers from which on BLAS adds up in several threads, which beside other busy ones wait for each
 # other a thousand times as long as the sum takes.
 THREADED = 9_000
+SEVERAL = 100  # numbers that NumPy adds up sooner
 
 
 def address(numbers: Any) -> int:
@@ -197,9 +199,12 @@ def address(numbers: Any) -> int:
 
 
 def all_finite(numbers: Any) -> bool:
-    """Whether no NaN and no ±inf is in a flat array; mostly the sum of their squares tells."""
-    if len(numbers) < THREADED and math.isfinite(numbers.dot(numbers)):
-        return True
+    """Whether no NaN and no ±inf is in a list or a flat array; mostly a sum tells at once."""
+    if numbers.__class__ is list or (numbers.__class__ is array and len(numbers) <= SEVERAL):
+        return math.isfinite(sum(numbers)) or all(map(math.isfinite, numbers))
     import numpy as np
 
+    numbers = np.asarray(numbers)
+    if len(numbers) < THREADED and math.isfinite(numbers.dot(numbers)):
+        return True
     return bool(np.isfinite(numbers).all())
