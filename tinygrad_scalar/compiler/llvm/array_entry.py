@@ -37,7 +37,7 @@ def call(*args):
     except IndexError:
         room = made()
     try:
-        numbers, flags, starts, outputs, {places}, *y = room
+        numbers, flags, starts, outputs, {places} = room
         {copies}
         numbers[{end}], flags[0] = 0.0, 1
         run(*starts)
@@ -61,15 +61,16 @@ class ArrayEntry:
 
         blocks: list[Block] = []
         given = [f"x{i}" for i in range(len(arguments))]
-        pairs = [*zip(given, arguments, strict=True)]
+        pairs, result = [*zip(given, arguments, strict=True)], _result(tree, blocks)
+        places = [f"{x}_place" for x, one in pairs if one.__class__ is Block]
         text = _CALL.format(
             count=len(arguments),
             given=", ".join(given),
             wrong=" or ".join([_wrong(x, place) for x, place in pairs]),
             copies="; ".join([_copied(x, place) for x, place in pairs]),
-            places=", ".join([f"{x}_place" for x, one in pairs if one.__class__ is Block]),
+            places=", ".join([*places, *(f"y{k}" for k in range(len(blocks)))]),
             end=kernel.program.inputs + len(kernel.program.outputs),
-            result=_result(tree, blocks),
+            result=result,
         )
         names = {
             "ndarray": np.ndarray, "double": np.dtype(float), "run": kernel.run, "pool": [],
@@ -108,7 +109,7 @@ def _result(tree: Any, blocks: list[Block]) -> str:
         return f"outputs.item({tree})"
     if kind in (range, Block):
         blocks.append(tree if kind is Block else Block(tree.start, (len(tree),)))
-        return f"y[{len(blocks) - 1}].{'copy' if kind is Block else 'tolist'}()"
+        return f"y{len(blocks) - 1}.{'copy' if kind is Block else 'tolist'}()"
     inside = "".join([f"{_result(branch, blocks)}, " for branch in tree])
     return f"[{inside}]" if kind is list else f"({inside})"
 
