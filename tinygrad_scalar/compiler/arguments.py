@@ -149,10 +149,13 @@ def taken_apart(
             arguments.append(argument(arg, f"{name}: argument {i}", xp))
         else:
             arguments.append(point(arg, f"{name}: argument {i}"))
-    if len(arguments) == 1:
-        columns = arguments[0].columns
+    parts = [one.columns for one in arguments]
+    if len(parts) == 1:
+        columns = parts[0]
+    elif {*map(type, parts)} == {array}:  # lists of numbers
+        columns = array("d", b"".join(parts))
     else:
-        columns = [column for one in arguments for column in one.columns]
+        columns = [column for part in parts for column in part]
     size: int | None = None
     for i in range(len(arguments)) if batch else ():
         length = _length(args[i])
@@ -164,7 +167,7 @@ def taken_apart(
                 "the first axes of all arrays must agree"
             )
         size = length
-    single = any(one.single for one in arguments)
+    single = not batch and any(one.single for one in arguments)
     return Call(arguments, tuple(one.key for one in arguments), columns, size, xp, single)
 
 
