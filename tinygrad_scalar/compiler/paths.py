@@ -266,8 +266,8 @@ class Path:
         """The trace with a request's lines below it, which these are, and what comes in."""
         if request.mode == "value":
             return self.recording, self.outputs, self.width
-        below = Below(self, request)
-        lines: list[int] = getattr(below, request.mode)()
+        below, asked = Below(self, request), self.asked(request)
+        lines = getattr(below, request.mode)() if asked is None else below.slopes(*asked)
         return below.recording, lines, max(self.width, below.tape.inputs)
 
     def program(self, request: Request, *, single: bool = False) -> Program:
@@ -316,10 +316,6 @@ class Path:
     def all_leaves(self) -> list[Value]:
         """The leaves, in the order of their first use; those of tables too, row by row."""
         return leaves_in_order(self.leaves, self.lookups)
-
-    def input_lines(self, places: Sequence[int]) -> list[int]:
-        """The lines that read the inputs at these places."""
-        return [self.recording.tape.input(place) for place in places]
 
     def check_judges_nothing(self) -> None:
         """TraceError where a derivative inside has a policy, which no code without source keeps."""
@@ -462,32 +458,24 @@ def _core(x: Any) -> float:
 
 # ── what is written below the trace ───────────────────────────────────────────────────────────
 class Below(Derivation):
-    """Derivatives below the trace of a path: the lines asked for, by a method for each mode."""
+    """Derivatives below the trace of a path: the lines asked for."""
 
     def __init__(self, path: Path, request: Request) -> None:
         super().__init__(path.recording)
         self.path, self.outputs = path, path.outputs
-        self.inputs = path.input_lines(request.inputs)
+        self.inputs = [self.tape.input(place) for place in request.inputs]
 
-    def grad(self) -> list[int]:
-        """The slopes of the output along the inputs."""
-        return self.reverse(self.path.scalar("grad"), self.inputs)
-
-    def value_and_grad(self) -> list[int]:
-        """The output, then its slopes."""
-        return [*self.outputs, *self.grad()]
-
-    def backward(self) -> list[int]:
-        """The output, then its slopes along the leaves and what is looked up."""
-        path, output = self.path, self.path.scalar("backward")
-        wanted = [self.tape.parameter(k) for k in range(len(path.leaves))]
-        wanted += path.input_lines(range(path.inputs, path.width))
-        return [output, *self.reverse(output, wanted)]
+    def slopes(self, values: list[int], output: int | None, wanted: Sequence[int]) -> list[int]:
+        """What `Path.asked` says: some lines, and the slopes of one along what comes in."""
+        assert output is not None  # noqa: S101 (else nothing is differentiated)
+        tape, width = self.tape, self.path.width
+        lines = [tape.input(k) if k < width else tape.parameter(k - width) for k in wanted]
+        return [*values, *self.reverse(output, lines)]
 
     def jvp(self) -> list[int]:
         """The outputs, then their slopes where all inputs move."""
-        tangents = self._tangents(self.path.input_lines(range(self.path.inputs)))
-        return [*self.outputs, *self.forward(self.outputs, tangents)]
+        inputs = [self.tape.input(place) for place in range(self.path.inputs)]
+        return [*self.outputs, *self.forward(self.outputs, self._tangents(inputs))]
 
     def hvp(self) -> list[int]:
         """The slopes of the gradient where the inputs move."""
