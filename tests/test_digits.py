@@ -63,6 +63,26 @@ def test_the_slope_of_a_power_is_precise(a, b):
         assert abs(got - expected) <= 4 * math.ulp(expected)
 
 
+@pytest.mark.parametrize(("a", "b"), [(1e-315, 1e-310), (1e-312, 2e-309), (-4e-312, 4e-310)])
+def test_the_slope_of_a_quotient_by_a_subnormal_number(a, b):
+    """−a/b²: a float, although 1/b is none."""
+    expected = pytest.approx(-(a / b) / b, rel=1e-15)
+    both, alone = (lambda a, b: a / b), (lambda b: a / b)
+    x, y = Value(a), Value(b)
+    (x / y).backward()
+    assert y.grad == expected
+    for undefined in ("subgradient", "nan"):
+        assert grad(both, undefined=undefined)(a, b)[1] == expected
+        assert grad(alone, undefined=undefined)(b) == expected
+    assert ts.jvp(both, (a, b), (0.0, 1.0))[1] == expected
+    assert ts.derivative(alone)(b) == expected
+    for engine in ENGINES:
+        assert ts.compile(both, engine=engine).grad(a, b)[1] == expected, engine
+        assert ts.compile(alone, engine=engine).grad(b) == expected, engine
+        if engine != "python":
+            assert ts.compile(alone, engine=engine).grad(np.array([b, 1.0]))[0] == expected
+
+
 def test_a_power_that_is_0_has_its_mixed_slope():
     """∂²(a^b)/∂a∂b = a^(b−1) (1 + b log a), where a^b, 1e-351, is no float."""
     a, b = 1.3599284136599531e-152, 2.3099320052619072

@@ -84,8 +84,8 @@ class Application:
     def term(self, i: int, factor: Any, judge: Judge) -> Any:
         """∂y/∂x_i · factor, None if that is structurally zero.
 
-        What the row's pull gives is taken; where that is NaN, or none is stated, the partial tells
-        whether something undefined stands behind it.
+        What the row's pull gives is taken; where that is NaN or infinite, or none is stated, the
+        partial tells whether something undefined stands behind it.
         """
         if self._shared is not None and self.primitive.opaque:
             return self._shared[i]  # it has judged by itself, structural zeros too
@@ -143,7 +143,10 @@ class Application:
                 self._shared = self._attempted(row.pulls[0], factor)
 
     def _by_pull(self, i: int, factor: Any) -> Any:
-        """The same by the row's pull; None where it states none, or gives no number."""
+        """The same by the row's pull; None where it states none, or gives no finite number.
+
+        One that overflows on its way may be the product of a finite partial all the same.
+        """
         if self.at_kink:
             return None
         if self.primitive.arity is None:
@@ -151,7 +154,7 @@ class Application:
         else:
             rule = self.primitive.pulls[i]
             pulled = None if rule is None else self._attempted(rule, factor)
-        if pulled is None or is_nan(plain(pulled)):
+        if pulled is None or is_nan(number := plain(pulled)) or number in _INFINITIES:
             return None
         return pulled if isinstance(pulled, Carrier) else like(pulled, plain(self.y))
 
