@@ -429,6 +429,24 @@ def test_a_missing_engine_names_the_command(monkeypatch):
         assert compile(tg.exp).engine == "python"
 
 
+@pytest.mark.parametrize(("engine", "extra"), [("llvm", "fast"), ("cuda", "gpu")])
+def test_a_file_that_names_an_engine_that_is_missing_says_what_helps(
+    engine, extra, monkeypatch, tmp_path
+):
+    find = "tinygrad_scalar.compiler.backends.find_spec"
+    answers = "tinygrad_scalar.compiler.c.cuda.answers"
+    monkeypatch.setattr(answers, lambda: True)
+    f = compile(lambda x: x * x, engine=engine)
+    f(3.0)
+    f.save(tmp_path / "f.json")
+    monkeypatch.setattr(answers, lambda: False)
+    monkeypatch.setattr(find, lambda name: None)
+    with pytest.raises(ImportError, match="names an engine") as error:
+        load_compiled(tmp_path / "f.json")
+    for part in (str(tmp_path), f"'{engine}'", f"tinygrad_scalar[{extra}]", "without engine="):
+        assert part in str(error.value)
+
+
 # ── files ─────────────────────────────────────────────────────────────────────────────────────
 def test_pickles_by_name_or_by_tape():
     assert pickle.loads(pickle.dumps(module_level)) is module_level

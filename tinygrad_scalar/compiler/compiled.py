@@ -694,7 +694,8 @@ def load_compiled(path: Any) -> Compiled:
 
     It holds the structures of arguments and the branches that were traced before saving, and
     fresh leaves with the values closed over. Errors: FileNotFoundError; ValueError naming the path
-    for a damaged file; TraceError where it is called for what the file does not hold.
+    for a damaged file; ImportError for an engine that it names and that is not installed;
+    TraceError where it is called for what the file does not hold.
 
     >>> import tempfile
     >>> f = compile(lambda x: x * x)

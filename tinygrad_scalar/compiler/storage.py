@@ -51,6 +51,11 @@ def load(kind: type[Compiled], path: Any) -> Compiled:
         _check(hashlib.sha256(body.encode()).hexdigest(), document["checksum"], "checksum")
         described = json.loads(body)
         return restored(kind, described, [_leaf(x) for x in described["leaves"]])
+    except ImportError as error:
+        raise ImportError(
+            f"{os.fspath(path)} names an engine that is missing: {error}; or save it anew from "
+            "a function that was compiled without engine=, which runs by the fastest installed"
+        ) from None
     except DEFECTS as error:
         raise ValueError(
             f"{os.fspath(path)} is no undamaged file of a compiled function ({reason(error)}); "
