@@ -7,6 +7,7 @@ the 1e-13 that is promised.
 import math
 
 import mpmath
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,3 +106,34 @@ def test_engines_write_an_order_out_and_give_what_eager_code_gives(engine):
     eager = grad(lambda x: polygamma(2, x) + ts.digamma(x) * ts.betaln(x, 1e10))
     for x in (0.3, 4.5, 1e3):
         assert math.isclose(f.grad(x), eager(x), rel_tol=1e-13)
+
+
+LENGTHS = [
+    (1.7e308, 1.7e308), (-1.5e308, 1.2e308), (1e305, -1.7976e308), (5e-324, 5e-324), (3.0, 4.0),
+    (5e-324, -3e-323), (1e-310, 2e-310), (0.0, 5e-324), (3e-320, 0.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "point"),
+    [(ts.hypot, point) for point in LENGTHS] + [(ts.atan2, point) for point in LENGTHS[:3]],
+)
+def test_slopes_of_lengths_that_are_no_float_or_have_lost_their_digits(row, point):
+    """hypot(1.7e308, 1.7e308) is infinite, and its slopes √½ were 0; those at 5e-324 were 1."""
+    a, b = point
+    with mpmath.workdps(50):
+        length = mpmath.hypot(a, b)
+        of_hypot = a / length, b / length
+        of_atan2 = b / length**2, -a / length**2
+    exact = [float(slope) for slope in (of_hypot if row is ts.hypot else of_atan2)]
+    found = {"grad": ts.grad(row)(a, b)}
+    x, y = Value(a), Value(b)
+    table = row(x, y).backward(create_graph=True)
+    found["graph"] = table[x].data, table[y].data
+    found["jvp"] = tuple(ts.jvp(row, (a, b), unit)[1] for unit in ((1.0, 0.0), (0.0, 1.0)))
+    for engine in (engine for engine in ts.engines() if engine != "cuda"):
+        c = ts.compile(row, engine=engine)
+        found[engine] = c.grad(a, b)
+        found[f"{engine} batch"] = tuple(s[0] for s in c.grad(np.array([a]), np.array([b])))
+    for name, slopes in found.items():  # a few roundings, subnormal ones too
+        assert slopes == pytest.approx(exact, rel=1e-15, abs=2e-323), name

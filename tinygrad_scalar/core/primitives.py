@@ -171,7 +171,25 @@ def _negative_part(x: Any) -> Any:
 
 def _share_of_length(a: Any, b: Any, y: Any) -> Any:
     """a / y with y = hypot(a, b), by the row that knows how it moves where that may be asked."""
-    return direction(a, b, y) if isinstance(y, Carrier) else a / y
+    if isinstance(y, Carrier):
+        return direction(a, b, y)
+    return a / y if 1e-300 < y < INFINITY else _direction(a, b, y)
+
+
+def _direction(a: Any, b: Any, y: Any) -> Any:
+    """The same written out; by the ratio of a and b where y is no float, or has lost its digits."""
+    ratio = lambda: b / (a + (a == 0))  # noqa: E731 (asked for there only)
+    known = (y < INFINITY) * (y > 1e-300)
+    return _both(known, lambda: a / y, lambda: sign(a) / sqrt(1 + square(ratio())))
+
+
+def _share_of_square(g: Any, a: Any, b: Any, y: Any) -> Any:
+    """g · a / y² with y = hypot(a, b); by the ratio of a and b where y is too large for a float."""
+    known = y < INFINITY
+    if known is True:
+        return _times(g, a / y) / y
+    ratio = lambda: b / (a + (a == 0))  # noqa: E731
+    return _both(known, lambda: _times(g, a / y) / y, lambda: g / (1 + square(ratio())) / a)
 
 
 # ── branches and rounding ─────────────────────────────────────────────────────────────────────
@@ -232,11 +250,10 @@ tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"),
 asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt(one_minus_square(x)), pull=lambda g, y, x: g / sqrt(one_minus_square(x)), derivatives=("1 / sqrt(1 - x * x)",), domain=CLOSED_UNIT, latex=_function("arcsin"), c="asin", numpy=("arcsin",))
 acos  = row("acos",  math.acos,  lambda y, x: -1 / sqrt(one_minus_square(x)), pull=lambda g, y, x: -(g / sqrt(one_minus_square(x))), derivatives=("-1 / sqrt(1 - x * x)",), domain=CLOSED_UNIT, latex=_function("arccos"), c="acos", numpy=("arccos",))
 _over_square = lambda x, length: x / length / length  # noqa: E731 (the square may overflow)
-_share = lambda g, x, length: g * (x / length) / length  # noqa: E731 (the same times g)
 _times_twice = lambda g, factor: g * factor * factor  # noqa: E731 (the square may underflow)
 atan  = row("atan",  math.atan,  lambda y, x: square(1 / hypot(1, x)), pull=lambda g, y, x: _over_square(g, hypot(1, x)), latex=_function("arctan"), total=True, c="atan", numpy=("arctan",))
-atan2 = row("atan2", math.atan2, lambda y, a, b: _over_square(b, hypot(a, b)), lambda y, a, b: -_over_square(a, hypot(a, b)),
-            pull=(lambda g, y, a, b: _share(g, b, hypot(a, b)), lambda g, y, a, b: -_share(g, a, hypot(a, b))),
+atan2 = row("atan2", math.atan2, lambda y, a, b: _share_of_square(1, b, a, hypot(a, b)), lambda y, a, b: -_share_of_square(1, a, b, hypot(a, b)),
+            pull=(lambda g, y, a, b: _share_of_square(g, b, a, hypot(a, b)), lambda g, y, a, b: -_share_of_square(g, a, b, hypot(a, b))),
             kinks=lambda a, b: a == 0 and b == 0, total=True, c="atan2", numpy=("arctan2",), doc="the angle of the point (b, a): the arc tangent of a / b, in radians, of the right quadrant")
 sinh  = row("sinh",  math.sinh,  lambda y, x: cosh(x), latex=_function("sinh"), limit=lambda x: math.copysign(INFINITY, x), c="sinh")
 cosh  = row("cosh",  math.cosh,  lambda y, x: sinh(x), latex=_function("cosh"), c="cosh")
@@ -379,8 +396,8 @@ power_log = Primitive("power_log", lambda a, b, y: y * log(a * math.nan if a < 0
                        lambda s, a, b, y: s * log(a + (a == 0)), 0), arity=3, mpmath="", formula=lambda a, b, y: y * log(where(a < 0, math.nan, a + (a == 0))))
 power_factor = Primitive("power_factor", lambda a, b: b, (0, lambda f, a, b: _unless_falling(a, b, 1)), arity=2, mpmath="", total=True, formula=lambda a, b: b)
 # a / y where y is hypot(a, b): 1/y - a²/y³ cancels, and y moves with a and b alone
-direction = Primitive("direction", lambda a, b, y: a / y, (lambda s, a, b, y: (b / y) * (b / y / y), lambda s, a, b, y: -(s * (b / y)) / y, 0), arity=3,
-                      mpmath="", formula=lambda a, b, y: a / y)
+direction = Primitive("direction", _direction, (lambda s, a, b, y: (b / y) * (b / y / y), lambda s, a, b, y: -(s * (b / y)) / y, 0), arity=3,
+                      mpmath="", formula=_direction)
 # its slope, as a sum (1 - x) - (1 + x), has no digit left at x = 1e-17
 one_minus_square = Primitive("one_minus_square", lambda x: (1 - x) * (1 + x), (lambda y, x: -2 * x,), arity=1, mpmath="", total=True, formula=lambda x: (1 - x) * (1 + x))
 # σ(x) σ(-x), whose slope as σ(x) σ(-x) (σ(-x) - σ(x)) has no digit left at x = 1e-17
