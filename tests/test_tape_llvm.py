@@ -2,6 +2,7 @@
 
 import gc
 import math
+import subprocess
 import sys
 import tracemalloc
 import weakref
@@ -437,3 +438,36 @@ def test_what_a_row_raises_behind_a_branch_not_taken_is_not_raised():
     assert g(4.0) == 2.0
     with pytest.raises(RuntimeError, match="no root"):
         g(-4.0)
+
+
+CALLED_LATE = """
+import gc
+import numpy as np
+from tinygrad_scalar import compile
+
+class Holder:
+    def __init__(self, f):
+        self.f, self.me = f, self
+    def __del__(self):
+        found.append((self.f(3.0), self.f.grad(3.0), self.f(np.array([3.0]))[0]))
+        other = compile(lambda x: x * 2.0)  # what is gone is freed at the next compilation
+        found.append(other(3.0) * other.grad(3.0))
+        found.append((self.f(3.0), self.f.grad(3.0), self.f(np.array([3.0]))[0]))
+
+found = []
+gc.disable()
+for _ in range(20):
+    f = compile(lambda x: x * x)
+    for _ in range(3):
+        f(1.0), f.grad(1.0), f(np.array([1.0]))
+    f.holders = [Holder(f), Holder(f)]
+    del f
+    gc.collect()
+assert found == [(9.0, 6.0, 9.0), 12.0, (9.0, 6.0, 9.0)] * 40, found
+"""
+
+
+def test_machine_code_lives_as_long_as_anything_in_a_cycle_of_garbage_may_call_it():
+    """The collector freed it first, and a call by `__del__` ended the process."""
+    done = subprocess.run([sys.executable, "-c", CALLED_LATE], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import ctypes
 import functools
 import math
 import threading
@@ -17,7 +18,7 @@ from typing import Any
 SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
 LOCK = threading.RLock()
 _BUILDING = threading.Lock()
-# What holds the engines of modules that are gone. C puts it here when they go, without a line of
+# What holds the engines of code that is gone. C puts it here when they go, without a line of
 # Python in which Ctrl-C could come; the next thread that works aside frees the engines.
 _GONE: deque[Any] = deque()
 
@@ -147,8 +148,23 @@ def machine() -> Machine:
     return _aside(Machine, llvmlite.binding)  # type: ignore[no-any-return]
 
 
-class _Holder(weakref.ref["Module"]):
-    """A weak reference to a module, and LLVM's engine that holds its machine code."""
+class _Code:
+    """What keeps machine code alive: it is freed when the last who holds this lets go of it.
+
+    The collector of garbage does not know of it. Else it would have the engine freed with all else
+    in a cycle of garbage, and first call the `__del__` of others there, which may run the code.
+    """
+
+    __slots__ = ("__weakref__", "holder")
+    holder: _Holder
+
+    def __init__(self) -> None:
+        self.holder = _Holder(self, _GONE.append)
+        ctypes.pythonapi.PyObject_GC_UnTrack(ctypes.py_object(self))
+
+
+class _Holder(weakref.ref[_Code]):
+    """A weak reference to a `_Code`, and LLVM's engine that holds it."""
 
     __slots__ = ("engine",)
     engine: Any
@@ -175,11 +191,13 @@ class Module:
 
     def __init__(self, text: str, lines: int) -> None:
         self.held: Any = None  # what the code reads besides
-        self._holder = _Holder(self, _GONE.append)
+        self.code = _Code()
         level = 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0
         with LOCK:
             # of its functions, by their names
-            self.addresses: dict[str, int] = _aside(_build, self._holder, machine(), text, level)
+            self.addresses: dict[str, int] = _aside(
+                _build, self.code.holder, machine(), text, level
+            )
 
     def function(self, name: str, kind: Any) -> Any:
         """A function of the module as something that can be called."""
