@@ -481,3 +481,67 @@ def test_no_interrupt_leaves_the_sweep_locked():
     x = Value(3.0)
     with ThreadPoolExecutor(1) as threads:
         assert threads.submit(lambda: (x * x).backward()[x]).result(timeout=60) == 6.0
+
+
+# ── what has a state of its own ───────────────────────────────────────────────────────────────
+def test_the_state_of_an_optimizer_is_loaded_whole(interrupted):
+    rng = random.Random(11)
+    optimizer = optim.Adam(model_of(30), lr=0.1)
+    states = [optimizer.state_dict()]
+    optimizer.step()
+    states.append(optimizer.state_dict())
+    hits = 0
+    for _ in range(TRIES):
+        optimizer.load_state_dict(states[0])
+        hits += interrupted(lambda: optimizer.load_state_dict(states[1]), rng.uniform(2e-6, 2e-5))
+        assert optimizer.state_dict() in states
+    assert hits
+
+
+def test_early_stopping_counts_no_loss_twice(interrupted):
+    rng = random.Random(12)
+    history = nn.History([1.0, *[2.0] * 60])
+    hits = 0
+    for _ in range(TRIES):
+        stop = nn.EarlyStopping(61)
+        hits += interrupted(lambda stop=stop: stop(61, history), rng.uniform(2e-6, 1e-5))
+        assert stop(61, history) is False
+    assert hits
+
+
+def test_both_files_of_c_are_written_or_none(interrupted, tmp_path):
+    def texts():
+        return [(tmp_path / f"f.{suffix}").read_text() for suffix in "ch"]
+
+    rng = random.Random(13)
+    functions = compile(lambda x: x * x), compile(lambda x, y: x * y)
+    right = []
+    for f, x in zip(functions, ([2.0], [2.0, 3.0]), strict=True):
+        f(*x)
+        f.to_c(tmp_path / "f")
+        right.append(texts())
+    hits = 0
+    for _ in range(TRIES // 10):
+        functions[0].to_c(tmp_path / "f")
+        hits += interrupted(lambda: functions[1].to_c(tmp_path / "f"), rng.uniform(2e-6, 1e-2))
+        assert texts() in right
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == ["f.c", "f.h"]
+    assert hits
+
+
+def test_compiled_code_that_was_interrupted_while_it_was_made_is_made_anew(interrupted):
+    def f(x):
+        return (x * x if x > 0 else -x) * exp(x * 0.1)
+
+    rng, points = random.Random(14), [0.5, -0.5, 2.0]
+    right = [(f(x), grad(f)(x)) for x in points]
+    hits = 0
+    for _ in range(TRIES // 10):
+        c = compile(f, engine="python")
+        action = lambda c=c: [(c(x), c.grad(x)) for x in points] + [c(np.array(points))]  # noqa: E731
+        hits += interrupted(action, rng.uniform(2e-6, 1e-2))
+        assert_nothing_is_on()
+        for (value, slope), x in zip(right, points, strict=True):
+            assert (c(x), c.grad(x)) == pytest.approx((value, slope), rel=1e-14)
+        assert c(np.array(points)).tolist() == [c(x) for x in points]
+    assert hits

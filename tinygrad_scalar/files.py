@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import starmap
 from pathlib import Path
 
 try:
@@ -39,22 +42,32 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     ...     [entry.name for entry in Path(folder).iterdir()]
     ['a.txt']
     """
-    check_place(path)
-    target = Path(os.path.realpath(path))
-    data = content.encode() if isinstance(content, str) else content
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[str | os.PathLike[str], bytes | str]) -> None:
+    """The same for several files by their paths: Ctrl-C leaves all as they were, or all written."""
+    files = []
+    for path, content in contents.items():
+        check_place(path)
+        data = content.encode() if isinstance(content, str) else content
+        files.append((Path(os.path.realpath(path)), data))
     try:
-        _write_beside(target, data)
-        _sync_folder(target.parent)
+        _write_beside(files, [])
+        for folder in {target.parent for target, _ in files}:
+            _sync_folder(folder)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise type(error)(f"{os.fspath(path)} cannot be written: {reason}") from error
+        reason, names = error.strerror or str(error), " and ".join(map(str, contents))
+        raise type(error)(f"{names} cannot be written: {reason}") from error
 
 
-def _write_beside(target: Path, data: bytes) -> None:
-    """Write a new file beside `target`, locked meanwhile, and move it into its place.
+def _write_beside(files: Sequence[tuple[Path, bytes]], moves: Sequence[tuple[str, str]]) -> None:
+    """Write new files beside their targets, locked meanwhile, and move all into their places.
 
-    What writers of the same file left that were killed is removed: they hold no lock any more.
+    The first, then the others inside of it, with the moves so far. What writers of the same file
+    left that were killed is removed: they hold no lock any more.
     """
+    (target, data), *others = files
     # by a digest, since the name itself may have the greatest length that there is
     prefix = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}."
     for left in target.parent.iterdir():
@@ -71,7 +84,11 @@ def _write_beside(target: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            beside.replace(target)
+            moves = [*moves, (place, os.fspath(target))]
+            if others:
+                _write_beside(others, moves)
+            else:
+                deque(starmap(os.replace, moves), maxlen=0)  # in one call of C
     finally:
         try:  # noqa: SIM105 (at once in C: Ctrl-C does not come before it)
             os.unlink(place)  # noqa: PTH108

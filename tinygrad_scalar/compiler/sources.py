@@ -21,7 +21,7 @@ from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.paths import VALUE, Path, Request
 from tinygrad_scalar.compiler.python import source
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.files import check_place, write_atomically
+from tinygrad_scalar.files import write_together
 
 if TYPE_CHECKING:
     from tinygrad_scalar.compiler.dispatch import Specialisation
@@ -133,10 +133,7 @@ def write_library(
         base = base[:-2]
     name = checked_name(File(base).name if name is None else name, given=name is not None)
     source, header = library(own, own.request(mode), name, File(base).name, about)
-    for suffix in (".c", ".h"):
-        check_place(base + suffix)
-    write_atomically(f"{base}.h", header)
-    write_atomically(f"{base}.c", source)
+    write_together({f"{base}.h": header, f"{base}.c": source})
 
 
 def library(

@@ -53,20 +53,22 @@ class EarlyStopping:
     def __init__(self, patience: int, *, min_delta: float = 0.0) -> None:
         self.patience = whole(patience, "EarlyStopping: patience")
         self.min_delta = not_negative(min_delta, "EarlyStopping: min_delta")
-        self._losses: list[float] = []  # those looked at already, with what came out
-        self._looked_at, self._best, self._since = 0, math.inf, 0
+        # the losses, how many were looked at, the best, how many have come since: one attribute,
+        # so that Ctrl-C leaves all of it as before or as after
+        self._seen: tuple[list[float], int, float, int] = ([], 0, math.inf, 0)
 
     def __call__(self, step: int, history: History) -> bool:  # noqa: ARG002 (callbacks get both)
         """Whether to stop after `step`."""
         losses = history.val_loss or history.loss
-        if losses is not self._losses:
-            self._losses, self._looked_at, self._best, self._since = losses, 0, math.inf, 0
-        for loss in losses[self._looked_at :]:
-            smaller = loss < self._best - self.min_delta
-            self._since = 0 if smaller else self._since + 1
-            self._best = loss if smaller else self._best
-        self._looked_at = len(losses)
-        return self._since >= self.patience
+        known, looked_at, best, since = self._seen
+        if losses is not known:
+            looked_at, best, since = 0, math.inf, 0
+        for loss in losses[looked_at:]:
+            smaller = loss < best - self.min_delta
+            since = 0 if smaller else since + 1
+            best = loss if smaller else best
+        self._seen = losses, len(losses), best, since
+        return since >= self.patience
 
     def __repr__(self) -> str:
         return f"EarlyStopping({self.patience}, min_delta={self.min_delta})"
