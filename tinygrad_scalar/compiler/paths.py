@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 from array import array
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -304,8 +304,7 @@ class Path:
 
         `places` are those of leaves, by their id: of all in their order, unless given.
         """
-        if places is None:
-            places = {id(leaf): k for k, leaf in enumerate(self.all_leaves())}
+        places = places_of(self.all_leaves()) if places is None else places
         recording, lines, inputs = self._written(request)
         own = [places[id(leaf)] for leaf in self.leaves]
         code = recording.tape.code
@@ -357,6 +356,16 @@ def _pushed(row: Primitive, operands: list[Any]) -> Any:
         return row.forward(*operands)
     y = (row.joint or row)(*operands)
     return y[row.index] if row.joint is not None else y
+
+
+def leaves_of(paths: Iterable[Path]) -> list[Value]:
+    """All leaves of several paths, each once."""
+    return list({id(leaf): leaf for path in paths for leaf in path.all_leaves()}.values())
+
+
+def places_of(leaves: Iterable[Value]) -> dict[int, int]:
+    """Where leaves stand, by their id."""
+    return {id(leaf): k for k, leaf in enumerate(leaves)}
 
 
 def add_gradients(parts: Sequence[tuple[Path, Any, Any]], scale: float) -> None:

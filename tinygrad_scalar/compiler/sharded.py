@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_scalar.compiler.arguments import Argument, Call, taken_apart
 from tinygrad_scalar.compiler.backends import check_engine
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
-from tinygrad_scalar.compiler.paths import Path
+from tinygrad_scalar.compiler.paths import Path, leaves_of, places_of
 from tinygrad_scalar.compiler.reading import path_restored
 from tinygrad_scalar.compiler.results import returned
 from tinygrad_scalar.compiler.storage import named_row, path_described, with_numbers
@@ -56,7 +56,7 @@ class Sharded:
         while None in found:
             left = [k for k, sums in enumerate(found) if sums is None]
             work = self._work()
-            numbers = [float(leaf.data) for leaf in self._leaves()]
+            numbers = [float(leaf.data) for leaf in leaves_of(self.own.paths)]
             calls = [(numbers, shards[k], settled) for k in left]
             for k, (sums, point) in zip(left, run(work, calls), strict=True):
                 found[k] = sums
@@ -66,15 +66,11 @@ class Sharded:
                     settled[_known_as(point)] = self.own.paths.index(path)
         return self._together(found)
 
-    def _leaves(self) -> list[Value]:
-        leaves = {id(leaf): leaf for path in self.own.paths for leaf in path.all_leaves()}
-        return list(leaves.values())
-
     def _work(self) -> Work:
         self.own.look_through_tables()
         paths = list(self.own.paths)
         if self._sent is None or list(map(id, self._sent[0])) != list(map(id, paths)):
-            place = {id(leaf): k for k, leaf in enumerate(self._leaves())}
+            place = places_of(leaves_of(paths))
             for path in paths:
                 path.scalar("backward")
             told = [path_described(path, place, named_row) for path in paths]

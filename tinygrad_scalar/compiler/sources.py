@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
-from tinygrad_scalar.compiler.paths import VALUE, Path, Request
+from tinygrad_scalar.compiler.paths import VALUE, Path, Request, leaves_of, places_of
 from tinygrad_scalar.compiler.python import source
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.files import write_together
@@ -116,12 +116,6 @@ def source_for(target: str, own: Specialisation, dtype: str, about: str) -> str:
 MODES = ("value", "grad", "value_and_grad", "jacobian", "hessian")
 
 
-def parameters_of(paths: Sequence[Path]) -> dict[int, int]:
-    """Where the leaves of all paths stand, by their id: in the order of their first use."""
-    leaves = dict.fromkeys(id(leaf) for path in paths for leaf in path.all_leaves())
-    return {key: place for place, key in enumerate(leaves)}
-
-
 def write_library(
     own: Specialisation, mode: str, target: Any, name: str | None, about: str
 ) -> None:
@@ -144,7 +138,7 @@ def library(
     paths = own.paths
     for path in paths:
         path.check_judges_nothing()
-    places = parameters_of(paths)
+    places = places_of(leaves_of(paths))
     bodies = [
         Body(path.program_in_memory(request, places), Places(), prefix=f"{name}_{k}_")
         for k, path in enumerate(paths)

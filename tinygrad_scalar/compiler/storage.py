@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_scalar.compiler.arguments import Argument, Call
 from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT
-from tinygrad_scalar.compiler.paths import Path
+from tinygrad_scalar.compiler.paths import Path, leaves_of, places_of
 from tinygrad_scalar.compiler.reading import NAMED, path_restored
 from tinygrad_scalar.core.named import found_by_name, functions_by_value, pickles
 from tinygrad_scalar.core.primitive import Primitive, importable
@@ -33,8 +33,7 @@ LATER = {"undefined": "subgradient", "batch": True}
 def save(compiled: Compiled, path: Any) -> None:
     """Write all traces, with the values of closed-over leaves, atomically; see `Compiled.save`."""
     compiled._own()
-    leaves: list[Value] = []
-    body = json.dumps(_described(compiled, leaves), sort_keys=True)
+    body = json.dumps(_described(compiled)[0], sort_keys=True)
     text = json.dumps(
         {"format": FORMAT, "checksum": hashlib.sha256(body.encode()).hexdigest(), "body": body}
     )
@@ -86,8 +85,7 @@ def pickled(compiled: Compiled) -> Any:
             "this compiled function cannot be pickled yet: call it once, or give it a name in an "
             "importable module"
         )
-    leaves: list[Value] = []
-    return restored, (type(compiled), _described(compiled, leaves), leaves)
+    return restored, (type(compiled), *_described(compiled))
 
 
 def _closes_over(compiled: Compiled) -> bool:
@@ -100,25 +98,24 @@ def with_numbers(compiled: Compiled) -> Compiled:
     """What another process is to get: not a name alone, where numbers of leaves belong to it."""
     if not found_by_name(compiled) or not _closes_over(compiled):
         return compiled
-    leaves: list[Value] = []
-    return restored(type(compiled), _described(compiled, leaves), leaves)
+    return restored(type(compiled), *_described(compiled))
 
 
-def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
-    numbers: dict[int, int] = {}
-    structures = []
-    for key, own in compiled._specialisations.items():
-        if key[1] or any(k and k[0] == "constant" for k in key[0]):
-            continue  # constants, as keyword arguments are, stay with the source
-        paths = []
+def _described(compiled: Compiled) -> tuple[dict[str, Any], list[Value]]:
+    """All traces in plain lists, and the leaves that they close over."""
+    kept = {
+        key[0]: own
+        for key, own in compiled._specialisations.items()
+        if not key[1] and not any(k and k[0] == "constant" for k in key[0])
+    }  # constants, as keyword arguments are, stay with the source
+    for own in kept.values():
         own.look_through_tables()
-        for path in own.paths:
-            for leaf in path.all_leaves():
-                if id(leaf) not in numbers:
-                    numbers[id(leaf)] = len(leaves)
-                    leaves.append(leaf)
-            paths.append(path_described(path, numbers))
-        structures.append({"key": key[0], "paths": paths})
+    leaves = leaves_of(path for own in kept.values() for path in own.paths)
+    numbers = places_of(leaves)
+    structures = [
+        {"key": key, "paths": [path_described(path, numbers) for path in own.paths]}
+        for key, own in kept.items()
+    ]
     settings = dict(zip(SETTINGS, compiled._settings(), strict=True))
     if isinstance(settings["argnums"], Sequence):
         settings["argnums"] = list(settings["argnums"])
@@ -127,7 +124,7 @@ def _described(compiled: Compiled, leaves: list[Value]) -> dict[str, Any]:
         **settings,
         "leaves": [float(leaf.data) for leaf in leaves],
         "structures": structures,
-    }
+    }, leaves
 
 
 def path_described(
