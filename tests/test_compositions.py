@@ -1,12 +1,13 @@
-"""Second derivatives of random compositions of rows, at ordinary points and at the ends of floats.
+"""Derivatives of random compositions of rows, at ordinary points and at the ends of floats.
 
 Never a wrong finite number without a warning, in any mode. What is right is worked out in mpmath's
 numbers by the rules of second order (`second_order_reference`). Floats may differ from it by
 
 - a part of the terms that are added up, 1e-10, for terms may cancel;
 - what the rounding of the values on the way changes, of which no derivative knows;
-- what is lost where a product of factors is below 5e-324: it is 0 without a word, as everywhere in
-  IEEE arithmetic, and nothing tells that 0 from a slope of 0 (a term too *large* is told of).
+- what is lost where a product of factors is below 5e-324, in second derivatives: compiled code does
+  not look for it, nor does `hvp` in its forward pass, nor eager mode where a graph of first
+  derivatives holds such products. In first derivatives of eager modes nothing is lost.
 
 `COMPOSITIONS=1000 pytest tests/test_compositions.py` takes so many.
 """
@@ -14,6 +15,7 @@ numbers by the rules of second order (`second_order_reference`). Floats may diff
 import math
 import os
 import random
+import sys
 import warnings
 
 import mpmath
@@ -78,6 +80,25 @@ def second_derivatives(f, x):
     return modes
 
 
+def slopes(f, x):
+    """By mode a call that gives f′(x)."""
+
+    def backward(**options):
+        leaf = ts.Value(x)
+        f(leaf).backward(**options)
+        return leaf.grad
+
+    return {
+        "backward": backward,
+        "create_graph": lambda: backward(create_graph=True),
+        "grad": lambda: ts.grad(f)(x),
+        "grad, undefined=warn": lambda: ts.grad(f, undefined="warn")(x),
+        "vjp": lambda: ts.vjp(f, x)[1](1.0),
+        "jvp": lambda: ts.jvp(f, (x,), (1.0,))[1],
+        "derivative": lambda: ts.derivative(f)(x),
+    }
+
+
 def known(steps, x):
     """What is right where floats can tell: no kink, no value that has underflowed; else None."""
     f = lambda x: run(steps, [x])[-1]  # noqa: E731
@@ -96,11 +117,22 @@ def known(steps, x):
 
 def check(steps, x, exact):
     """Every mode gives what is right, or tells that it may not."""
-    for mode, call in second_derivatives(lambda x: run(steps, [x])[-1], x).items():
+    held(second_derivatives, (0, 0), steps, x, exact)
+
+
+def check_slopes(steps, x, exact):
+    """The same for first derivatives, which lack no more than what is below the normal floats."""
+    exact.lost = dict.fromkeys(exact.lost, mpmath.mpf(sys.float_info.min))
+    if abs(exact.right[0,]) <= sys.float_info.max:
+        held(slopes, (0,), steps, x, exact)
+
+
+def held(modes, place, steps, x, exact):
+    for mode, call in modes(lambda x: run(steps, [x])[-1], x).items():
         number, told = outcome(call)
-        assert told or is_right(number, [(1, (0, 0))], steps, [x], exact, 1e-10), (
+        assert told or is_right(number, [(1, place)], steps, [x], exact, 1e-10), (
             f"{[(row.name, operands) for row, operands in steps]} at {x!r}, {mode}: {number!r}, "
-            f"right is {mpmath.nstr(exact.right[0, 0], 17)}"
+            f"right is {mpmath.nstr(exact.right[place], 17)}"
         )
 
 
@@ -113,6 +145,38 @@ def test_no_mode_gives_a_wrong_number_without_a_word(seed):
         steps, x = composition(chosen), point(chosen)
         exact = known(steps, x)
     check(steps, x, exact)
+    check_slopes(steps, x, exact)
+
+
+ROWS = str.split("""
+    neg square reciprocal sqrt cbrt exp exp2 expm1 log log1p atan asinh tanh sigmoid softplus
+    softsign erf erfcx normal_cdf sinc gelu add sub mul div hypot pow atan2 logaddexp mul div mul
+""")
+FACTORS = (1e150, 1e-150, 1e200, 1e-200, 1e300, 1e-300, 2.0, 0.5, -1.0, 3.0, 1.0)
+FAR = (1e150, 1e-150, 3e155, 1e200, 1e-200, 1e300, 1e-300, 30.0, 700.0, 710.0, 745.0)
+
+
+def far_apart(chosen):
+    """Up to six rows with factors of any size, whose products may underflow on the way back."""
+    steps = []
+    for k in range(chosen.randint(2, 6)):
+        row = TABLE[chosen.choice(ROWS)]
+        operands = [chosen.choice((k, k, chosen.randint(0, k)))]
+        if row.arity == 2:
+            other = chosen.choice(FACTORS), chosen.randint(0, k)
+            operands.append(chosen.choice(other))
+            chosen.shuffle(operands)
+        steps.append((row, tuple(operands)))
+    return steps
+
+
+@pytest.mark.parametrize("seed", range(COUNT))
+def test_no_mode_gives_a_wrong_slope_where_factors_are_far_apart(seed):
+    chosen, exact = random.Random(-1 - seed), None
+    while exact is None:
+        steps, x = far_apart(chosen), chosen.choice((1.0, -1.0)) * chosen.choice(FAR)
+        exact = known(steps, x)
+    check_slopes(steps, x, exact)
 
 
 ROW = {row.name: row for row in (*ONE, *TWO)}

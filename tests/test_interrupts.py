@@ -99,6 +99,7 @@ own_sine = primitive("own_sine", lambda x: x, lambda y, x: exp(x) if x > 9 else 
 ACTIONS = {name: in_block(block) for name, block in BLOCKS.items()} | {
     "checkpoint": lambda: checkpoint(lambda a: a.exp() * a, Value(0.4) * 1).backward(),
     "grad": lambda: grad(grad(lambda a: a.exp() * a))(0.4),
+    "underflow": lambda: grad(lambda a: a / (1 + a * a))(1e150),
     "no_grad grad": lambda: no_grad()(grad(lambda a: a.exp() * a))(0.4),
 }
 LONG = {  # too many lines to stop at each
@@ -106,6 +107,7 @@ LONG = {  # too many lines to stop at each
     "hvp": lambda: hvp(kinked, (0.0,), (1.0,), undefined="nan"),
     "taylor": lambda: taylor(kinked, 3, undefined="nan")(0.0),
     "hessian": lambda: hessian(kinked, undefined="nan")(0.0),
+    "hessian of what underflows": lambda: hessian(lambda a: 1e300 * a.atan())(1e200),
     "compile": lambda: compile(lambda a: own_sine(a) * sum([a, a]), engine="python").grad(0.4),
     "module": lambda: nn.MLP(2, [2, 1], seed=0)([1.0, 2.0]).backward(),
 }

@@ -21,6 +21,8 @@ from tinygrad_scalar.core.sweep import (
     sweep,
 )
 from tinygrad_scalar.core.undefined import Policy, check_policy, plain
+from tinygrad_scalar.core.underflow import larger_sweep, mended
+from tinygrad_scalar.numbers import flags
 from tinygrad_scalar.numbers.precision import is_number, like, quietly
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def backward(
     asked = None if inputs is None else _checked_inputs(output, inputs)
     table = None
     if undefined == "subgradient" and not create_graph and type(output.data) is float:
-        table = alone(sweep, output, seed, asked)  # None if something undefined arose
+        table = alone(sweep, output, seed, asked)  # None if it is not sure of them
     if table is None:
         check_policy(undefined)
         table = _by_the_book(output, seed, asked, undefined, create_graph)
@@ -87,13 +89,14 @@ def gradients(
     no other sweep can see the nodes, so that this one may run inside another. With `structural`,
     None stands for a zero that constants alone decide.
     """
-    floats = all(output.data.__class__ is float for output in outputs)
+    plainly = not (graph or structural) and undefined == "subgradient" and bool(outputs)
     table = None
-    if floats and not (graph or structural) and undefined == "subgradient" and outputs:
+    if plainly and _floats(outputs):
         table = _total_at_speed(outputs, seeds, inputs, private)
     if table is None:
         ids = frozenset(map(id, inputs)) if cut else NOTHING
-        order, found = _table(outputs, seeds, inputs, undefined, graph, ids)
+        larger = _by_a_larger_seed(outputs, seeds, inputs) if plainly else None
+        order, found = larger or _table(outputs, seeds, inputs, undefined, graph, ids)
         if structural:
             reached = {id(node): gradient for node, gradient in zip(order, found, strict=True)}
             return [reached.get(id(node)) for node in inputs]
@@ -139,8 +142,28 @@ def _table(
         carried = seed if isinstance(seed, Carrier) else like(seed, output.data)
         start[id(output)] = start[id(output)] + carried if id(output) in start else carried
     check_leaves(node for node in order if node.primitive is None)
-    gradients = quietly(propagate, order, start, active, cut, undefined, graph, asked)
-    return order, gradients
+
+    def again(start: dict[int, Any]) -> list[Any]:
+        return quietly(propagate, order, start, active, cut, undefined, graph, asked)  # type: ignore[no-any-return]
+
+    flags.lower()
+    found = again(start)
+    if flags.underflowed() and _floats(outputs):
+        larger = again if graph else None
+        found = mended(order, found, start, active, cut, undefined, asked, larger)
+    return order, found
+
+
+def _by_a_larger_seed(
+    outputs: Sequence[Value], seeds: Sequence[Any], asked: Sequence[Value] | None
+) -> tuple[list[Value], list[float]] | None:
+    if len(outputs) > 1 or not _floats(outputs):
+        return None
+    return alone(larger_sweep, outputs[0], float(seeds[0]), asked)  # type: ignore[no-any-return]
+
+
+def _floats(outputs: Sequence[Value]) -> bool:
+    return all(output.data.__class__ is float for output in outputs)
 
 
 def _filled(outputs: Sequence[Value], found: Sequence[Any]) -> list[Any]:
@@ -157,7 +180,9 @@ def _by_the_book(
     graph: bool,
 ) -> GradTable:
     """`.grad` is written only when all of it has succeeded."""
-    order, found = _table([output], [seed], asked, undefined, graph)
+    plainly = undefined == "subgradient" and not graph
+    larger = _by_a_larger_seed([output], [seed], asked) if plainly else None
+    order, found = larger or _table([output], [seed], asked, undefined, graph)
     found = _filled([output], found)
     wanted = None if asked is None else {id(node) for node in asked}
     with running:  # what stands in `.grad` is read and added to

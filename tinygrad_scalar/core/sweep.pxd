@@ -5,7 +5,13 @@ from tinygrad_scalar.core.rules cimport send_by_rules
 from tinygrad_scalar.core.value cimport Value, add_to_grad, float_grad, set_grad
 
 
+cdef extern from "<fenv.h>":
+    int FE_UNDERFLOW
+    int fetestexcept(int)
+
+
 cdef bint _COMPILED
+cdef long _found_up
 cdef object _ADD, _SUB, _MUL, _DIV, _NEG, _POW
 @cython.locals(node=Value, a=Value, b=Value, path=list)
 cpdef parents_first(Value output, long long stamp, list inner, list leaves)

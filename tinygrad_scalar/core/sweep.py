@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.rules import ON_FLOATS, NoFloat, send_by_rules
+from tinygrad_scalar.numbers import flags
 from tinygrad_scalar.numbers.precision import evaluate, is_number
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ _stamps = count(1)  # a node is made with 0
 # So a partial of one's own must not wait for the backward of another thread.
 running = threading.RLock()
 _sweeping = False  # guarded by `running`: a rule of a sweep under way may ask for its own backward
+# How many sweeps have found the flag of underflow up. After some it is lowered before a sweep too:
+# the program underflows on the way forward, and to lower it costs more than to look at it.
+_found_up = 0
+_raised: Callable[[int], int]  # whether the flag is up: C's function, after the first question
+_UNDERFLOW = 0
 if hasattr(os, "register_at_fork"):  # a child has no other thread, which would never be done
     os.register_at_fork(
         before=running.acquire, after_in_parent=running.release, after_in_child=running.release
@@ -60,8 +66,8 @@ def sweep(
     """The gradients of all nodes below, or of those between it and `inputs`.
 
     Writes `.grad` as `Value.backward` says, all of it at the end, or none without `keep`. None,
-    and nothing written, if a gradient is NaN or infinite: whether something undefined arose, or one
-    was only too large for a float, is for `reverse.propagate` to judge.
+    and nothing written, if a gradient is NaN or infinite, or a product on the way too small for a
+    float: what of it is undefined, and what the rest is, is for others to judge.
     """
     stamp = next(_stamps)
     inner: list[Value] = []
@@ -71,13 +77,17 @@ def sweep(
         check_leaves(leaves)
     wanted = leaves
     if inputs is not None:
-        wanted, inner, leaves, stamp = _restrict(inner, leaves, inputs, stamp)
+        wanted, inner, leaves, stamp = restrict(inner, leaves, inputs, stamp)
     inner.reverse()
     try:
         gradients = fire(output, seed, inner, stamp)
     except NoFloat:
         return None
     asked = received(wanted, stamp)
+    if (fetestexcept(FE_UNDERFLOW) if _COMPILED else _raised(_UNDERFLOW)) and _may_be_felt(  # type: ignore[name-defined]  # noqa: F821
+        asked, wanted, inner
+    ):
+        return None
     if not _all_finite(asked):
         return None
     if keep and inputs is None:
@@ -92,7 +102,7 @@ def sweep(
 def sweep_inputs(output: Value, inputs: Sequence[Value], started: int) -> Sequence[float] | None:
     """The gradients of inputs, no `.grad` written.
 
-    None where that would not be all: a leaf was made before run `started`, or one is not finite.
+    None where that would not be all: a leaf was made before run `started`, or as `sweep`.
     """
     stamp = next(_stamps)
     inner: list[Value] = []
@@ -106,12 +116,43 @@ def sweep_inputs(output: Value, inputs: Sequence[Value], started: int) -> Sequen
     except NoFloat:
         return None
     gradients: Sequence[float] = received(inputs, stamp)
+    if (fetestexcept(FE_UNDERFLOW) if _COMPILED else _raised(_UNDERFLOW)) and _may_be_felt(  # type: ignore[name-defined]  # noqa: F821
+        gradients, inputs, inner
+    ):
+        return None
     return gradients if _all_finite(gradients) else None
 
 
 def _all_finite(numbers: Sequence[float]) -> bool:
     total = sum(numbers)  # which overflows at times where none of them is infinite
     return total - total == 0.0 or not any(x - x != 0.0 for x in numbers)
+
+
+def _first_question(_unknown: int) -> int:
+    """Find the flag, for the questions to come too."""
+    global _raised, _UNDERFLOW
+    raised, _, _UNDERFLOW = flags.functions()
+    _raised = raised  # last: an interrupt before it is made good at the next question
+    return raised(_UNDERFLOW)
+
+
+_raised = _first_question
+
+
+def _may_be_felt(numbers: Sequence[float], nodes: Sequence[Value], inner: list[Value]) -> bool:
+    """Whether what underflowed may be more than a part of 1e-9 of a gradient that was asked for.
+
+    A product loses 5e-324 at most, and a slope, times a gradient, 5e-16. That reaches a leaf x by
+    some ∂v/∂x, and x · ∂v/∂x is about v, a float, if not a hundred times as much: a gradient, and
+    it times x, that are above 1e-4 have not lost that part. So long chains whose gradients fade
+    cost no more. What is checkpointed is taken as it is: its function would be run again.
+    """
+    global _found_up
+    _found_up += 1
+    flags.lower()
+    if all(abs(x) > 1e-4 < abs(x * node.data) for x, node in zip(numbers, nodes, strict=True)):
+        return False
+    return not any(runs_a_function(node.primitive) for node in inner)
 
 
 def parents_first(output: Value, stamp: int, inner: list[Value], leaves: list[Value]) -> None:
@@ -183,6 +224,8 @@ def fire(output: Value, seed: float, order: list[Value], stamp: int) -> Any:
     """
     mul, add, sub, div, neg, power = _MUL, _ADD, _SUB, _DIV, _NEG, _POW
     on_floats = ON_FLOATS if context.plain else {}  # else what they evaluate may be counted
+    if _found_up > 3:
+        flags.lower()
     gradients = _ROOM * len(order)
     sent: Any = None if _COMPILED else gradients.append
     i = 0
@@ -304,7 +347,7 @@ def nodes_in_order(outputs: Sequence[Value]) -> tuple[list[Value], list[Value]]:
     return inner, leaves
 
 
-def _restrict(
+def restrict(
     inner: list[Value], leaves: list[Value], inputs: Sequence[Value], stamp: int
 ) -> tuple[list[Value], list[Value], list[Value], int]:
     """Those of `inputs` that were reached, and the nodes on a way to one, with a stamp of theirs.
@@ -333,6 +376,11 @@ def strange(leaves: Sequence[Value], started: int) -> bool:
         if leaf._made < started:
             return True
     return context.tracked and let_out(leaves) is not None
+
+
+def runs_a_function(row: Any) -> bool:
+    """Whether the pull of a row runs a function of the user's: a checkpointed one."""
+    return row.opaque and row.pulls[0] is not None
 
 
 def let_out(leaves: Iterable[Value]) -> Value | None:

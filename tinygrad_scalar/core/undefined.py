@@ -1,7 +1,8 @@
 """What is done where a gradient does not exist, and the partials of a row as plain numbers.
 
 Undefined are: kinks, points outside the open domain, and the products 0·∞ and sums ∞−∞ that arise
-on the way back. An infinite slope alone (`sqrt` at 0) is no fault: it is reported as inf.
+on the way back. An infinite slope alone (`sqrt` at 0) is no fault: it is reported as inf. Of a
+number on the way that is too large or too small for a float it is told, if a gradient is in doubt.
 Source: *Deep Learning*, section 6.5.6 ("complications": track undefined gradients, tell the user).
 """
 
@@ -19,6 +20,7 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.printable import shortened
 from tinygrad_scalar.core.provenance import user_stacklevel
+from tinygrad_scalar.numbers import flags
 from tinygrad_scalar.numbers.precision import is_number, number
 
 Policy = Literal["subgradient", "nan", "warn", "raise"]
@@ -157,7 +159,10 @@ def structural_zeros(primitive: Primitive, operands: Sequence[Any]) -> list[bool
 
 def _decided(rule: Any, y: Any, probe: Sequence[Any]) -> bool:
     try:
-        return _is_zero(rule(y, *probe) if callable(rule) else rule)
+        if not callable(rule):
+            return _is_zero(rule)
+        partial, lost = flags.watched(rule, y, *probe)
+        return _is_zero(partial) and not lost
     except (ArithmeticError, ValueError, TypeError):
         return False
 
@@ -220,8 +225,20 @@ class Judge:
         elif self.policy != "nan":
             self._verdict(use, i, "makes a term too large for a float", f"{number} was taken", 0.0)
 
+    def too_small(self, node: Any, what: str, number: float) -> None:
+        """Tell of a gradient that may be wrong, since something underflowed on the way."""
+        faults = context.settings().noted
+        if faults is not None:
+            faults.append("too small")
+        else:
+            use = node._application(False)
+            message = f"{use!r}{_made(use)} {what}"
+            self._tell(message, f"a gradient of {number} may be wrong", number)
+
     def _verdict(self, use: Any, i: int | None, what: str, instead: str, number: Any) -> Any:
-        message = describe(use, i, what)
+        return self._tell(describe(use, i, what), instead, number)
+
+    def _tell(self, message: str, instead: str, number: Any) -> Any:
         if self.policy == "raise":
             raise UndefinedGradientError(f'{message}; undefined="subgradient" would go on')
         message = f'{message}; {instead} (undefined="raise" makes this an error)'
@@ -235,11 +252,16 @@ class Judge:
 
 def describe(use: Any, i: int | None, what: str) -> str:
     """The primitive, the operands, the operand's label and the line of user code, in one line."""
-    line = use.provenance.line
-    made = f", made in {line}," if line else ""
+    made = _made(use)
     if i is None:
         return f"the gradient of {use!r}{made} {what}"
     label = getattr(use.operands[i], "label", "")
     named = f" with respect to {shortened(repr(label))}" if label else ""
     operands = ", ".join(map(repr, use.numbers))
     return f"{use.primitive.name}({operands}){named}{made} {what}"
+
+
+def _made(use: Any) -> str:
+    """The line of user code, in an inset."""
+    line = use.provenance.line
+    return f", made in {line}," if line else ""

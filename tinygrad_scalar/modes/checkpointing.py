@@ -56,7 +56,8 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
 
     Arguments and results are numbers, Values, or lists, tuples and dicts of them. Values that f
     closes over receive their gradients too. Same gradients, also of higher order; nests. On the
-    way back f is run once more; memory O(inputs + outputs) until then.
+    way back f is run once more; memory O(inputs + outputs) until then. Products too small for a
+    float are looked for inside of f, not between f and the rest, for which f would be run again.
     Errors: RuntimeError if f gives another result when it is run again (it must not depend on
     anything that changes: random numbers, Values written to in between), or if it writes to the
     `data` or `grad` of a Value outside; TypeError if f or what it returns is none of these, or if

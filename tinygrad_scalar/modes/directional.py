@@ -13,7 +13,7 @@ from tinygrad_scalar.modes.forward import (
     Dual,
     check_function,
     dual_arguments,
-    in_new_pass,
+    in_watched_pass,
     policy,
     tangent_of,
 )
@@ -32,7 +32,8 @@ def jvp(
     Both are sequences with one entry per positional argument of f, of the same structure (numbers,
     lists, tuples, dicts); both results have the structure of f's. Cost: about three times f's,
     whatever the number of inputs. Nests with itself and with `grad`. Where something undefined may
-    arise, or an infinite slope, f is run again and reverse mode decides, by the policy `undefined`.
+    arise, an infinite slope, or a number too small for a float, f is run again and reverse mode
+    decides, by the policy `undefined`.
     Errors: TypeError or ValueError naming the argument where primals and tangents do not match.
     Source: *Deep Learning*, section 6.5.9 (forward mode accumulation).
 
@@ -51,7 +52,7 @@ def jvp(
         )
 
     with noted() as faults, policy(undefined):
-        result: tuple[Any, Any] = in_new_pass(pass_)
+        result: tuple[Any, Any] = in_watched_pass(pass_)
     if not faults:
         return result
     return slope_by_reverse(f, primals, tangents, undefined)

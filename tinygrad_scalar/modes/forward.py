@@ -29,6 +29,7 @@ from tinygrad_scalar.core.undefined import (
     note_unless_finite,
     plain,
 )
+from tinygrad_scalar.numbers import flags
 from tinygrad_scalar.numbers.precision import Number, uncommon
 from tinygrad_scalar.numbers.precision import like as like_number
 
@@ -44,6 +45,16 @@ def in_new_pass(run: Callable[[float], Any]) -> Any:
         return run(level)
     finally:
         _running.discard(level)
+
+
+def in_watched_pass(run: Callable[[float], Any]) -> Any:
+    """The same; if something underflowed in it, that is put on the list of `noted`."""
+    if not _running:
+        flags.lower()
+    result = in_new_pass(run)
+    if flags.underflowed():
+        note("too small")
+    return result
 
 
 class Tagged(Arithmetic):

@@ -39,7 +39,7 @@ from tinygrad_scalar.modes.forward import (
     Tagged,
     check_function,
     dual,
-    in_new_pass,
+    in_watched_pass,
     policy,
     tangent_of,
 )
@@ -208,7 +208,7 @@ def _forward_jacobian(
     columns, output = [], None
     with noted() as faults, policy(undefined):
         for active in range(len(numbers)):
-            output, column = in_new_pass(bind(one_pass, active))
+            output, column = in_watched_pass(bind(one_pass, active))
             columns.append(column)
     if faults:
         return jacobian(f, argnums, "reverse", undefined=undefined)(*args, **options)

@@ -32,10 +32,18 @@ from tinygrad_scalar.core.undefined import (
 )
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.derived import Derived
-from tinygrad_scalar.modes.forward import Tagged, check_function, failed, in_new_pass, policy
+from tinygrad_scalar.modes.forward import (
+    Tagged,
+    check_function,
+    failed,
+    in_new_pass,
+    in_watched_pass,
+    policy,
+)
 from tinygrad_scalar.modes.grad import Run, recorded
 from tinygrad_scalar.numbers.precision import like
 
+WATCHED = 2  # up to this order reverse mode is cheap enough to decide where something underflows
 LARGEST = 100_000  # nodes of a derivative graph that is differentiated again
 
 
@@ -194,9 +202,10 @@ def taylor(
 
     Cost O(n²) multiplications per operation of f whose partial uses only its result, O(n³) for
     others; nothing is exponential. Nests with every mode. Where a derivative may be undefined, or
-    is infinite, f is run again and differentiated in reverse mode n times, by the policy
-    `undefined`; that grows threefold with every order, and ends in NaN with a warning (an error
-    under "raise") where the graph passes LARGEST nodes.
+    is infinite, or where a number is too small for a float and n at most 2, f is run again and
+    differentiated in reverse mode n times, by the policy `undefined`; that grows threefold with
+    every order, and ends in NaN with a warning (an error under "raise") where the graph passes
+    LARGEST nodes.
     Errors: ValueError unless n is an integer ≥ 0, TypeError if f returns no number.
     Source: Griewank and Walther, *Evaluating Derivatives*, section 13.2.
 
@@ -212,7 +221,8 @@ def derivatives(f: Callable[[Any], Any], n: int, undefined: Policy, x: Any) -> l
     """All derivatives up to the n-th at a number."""
     x = carried(x, "taylor: x")
     with noted() as faults, policy(undefined):
-        found: list[Any] = in_new_pass(lambda level: _by_series(f, n, x, level))
+        in_pass = in_watched_pass if n <= WATCHED else in_new_pass
+        found: list[Any] = in_pass(lambda level: _by_series(f, n, x, level))
     return _by_reverse(f, n, x, undefined) if faults else found
 
 
