@@ -170,8 +170,8 @@ def test_every_gradient_is_told_though_a_long_table_is_cut(grad):
 
 
 def test_a_long_expression_is_cut_in_the_middle(grad):
-    first = grad("x" + "+x" * 4999, "x=1")[0]
-    assert first.endswith(" = 5000.0")
+    first = grad("x" + "+x" * 1999, "x=1")[0]  # Python 3.12 reads no 3,000
+    assert first.endswith(" = 2000.0")
     assert len(first) < 100
 
 
@@ -248,7 +248,7 @@ def test_latex_gives_the_formulas_of_value_and_derivatives(grad):
         r"z = \frac{\sin\left(x\right)}{y}",
         r"\begin{aligned}",
         r"\frac{\partial z}{\partial x} &= \frac{1}{y} \cdot \cos\left(x\right) \\",
-        r"\frac{\partial z}{\partial y} &= -\frac{1 \cdot \frac{\sin\left(x\right)}{y}}{y}",
+        r"\frac{\partial z}{\partial y} &= -\frac{1}{y} \cdot \frac{\sin\left(x\right)}{y}",
         r"\end{aligned}",
     ]
     assert grad("--latex", "-z", "z=1") == ["f = -z", r"\frac{\partial f}{\partial z} = -1"]

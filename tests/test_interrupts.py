@@ -133,6 +133,7 @@ def test_an_interrupted_block_is_closed(interrupted, name):
     assert hits
 
 
+JUMPS = ("JUMP_BACKWARD", "FOR_ITER") if sys.version_info[:2] == (3, 12) else ("JUMP_BACKWARD",)
 PACKAGE = str(Path(tinygrad_scalar.__file__).parent)
 
 
@@ -151,9 +152,9 @@ def at_line(action, number):
             return trace
         # Python looks for signals after calls: never on the way back to a `with`, to leave it, nor
         # at a `try:`, which does nothing and stands outside of the block around it. What a trace
-        # raises at the jump back of a comprehension passes by the `with` around it in Python 3.13,
-        # which a signal does not: it is raised as of the jump itself.
-        jump = dis.opname[frame.f_code.co_code[frame.f_lasti]] == "JUMP_BACKWARD"
+        # raises at the jump back of a comprehension, or where 3.12 jumps to, passes by the `with`
+        # around it from Python 3.12 on, which a signal does not: it is of the jump itself.
+        jump = dis.opname[frame.f_code.co_code[frame.f_lasti]] in JUMPS
         if event == "line" and not jump and not line_of(frame).startswith(("with ", "try:")):
             count += 1
             if count == number:

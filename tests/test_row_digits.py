@@ -31,8 +31,9 @@ SIZES = (
 COUNTS = {"polygamma": (0, (0.0, 1.0, 2.0, 5.0)), "round_to": (1, (0.0, 2.0))}
 POINTS = int(os.environ.get("ROW_POINTS", "24"))
 # A subnormal number is off by up to 2.5e-324 whatever its size, and a^b, if it is one, by that in
-# ∂²(a^b)/∂b² = a^b · log² a too, where log² a is up to 745².
-SUBNORMAL = 2.5e-324 * 745**2
+# ∂²(a^b)/∂b² = a^b · log² a too, where log² a is up to 745²; gelu by tanh, whose second derivative
+# has the term x (sech² u)″ with u′² near 3,000 and x near 21 where sech² u is one, by more.
+SUBNORMAL = 2.5e-324 * 4e6
 CONSTANT = {("polygamma", 0), ("round_to", 1), ("where", 0)}  # operands without a derivative
 # Within these, no product of a few factors leaves the range of floats on the way.
 FAR, NEAR = 1e60, 1e-60
