@@ -646,3 +646,42 @@ def test_a_forward_mode_whose_function_leaves_a_block_open_judges_nothing_behind
     assert jvp(f, (3.0,), (1.0,), undefined="nan") == (6.0, 2.0)
     with pytest.warns(UndefinedGradientWarning, match="0·∞"):
         grad(lambda x: sqrt(x) * sqrt(x))(0.0)
+
+
+# ── what stops a gradient stops it in every mode ──────────────────────────────────────────────
+SLOPES = {
+    "grad": lambda f, x: grad(f)(x),
+    "vjp": lambda f, x: vjp(f, x)[1](1.0),
+    "jvp": lambda f, x: jvp(f, (x,), (1.0,))[1],
+    "derivative": lambda f, x: derivative(f)(x),
+    "taylor": lambda f, x: taylor(f, 2)(x)[1],
+    "forward jacobian": lambda f, x: jacobian(f, mode="forward")(x),
+    "hvp": lambda f, x: hvp(lambda a: f(a) * f(a) / 2, (x,), (1.0,)) ** 0.5,
+    "compiled grad": lambda f, x: tinygrad_scalar.compile(f).grad(x),
+    "compiled jvp": lambda f, x: tinygrad_scalar.compile(f).jvp((x,), (1.0,))[1],
+}
+
+
+@pytest.mark.parametrize("mode", SLOPES)
+def test_what_is_computed_under_no_grad_is_constant_in_every_mode(mode):
+    """Forward modes went through it: the slope of 4 · x where 4 is x² is 4, and they gave 12."""
+
+    def f(x):
+        with no_grad():
+            y = (x * x).sqrt() * x  # methods still go
+        return y * x
+
+    assert SLOPES[mode](f, 2.0) == pytest.approx(4.0)
+    with no_grad():  # which is not meant for derivatives inside it
+        assert SLOPES[mode](lambda x: x * 4.0, 2.0) == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("mode", ["jvp", "derivative", "taylor", "forward jacobian"])
+def test_a_number_in_place_of_what_is_undefined_makes_no_pass_raise(mode):
+    """In forward modes the inner gradient, NaN, is 0 at first, by which the function divides."""
+
+    def f(x):
+        slope = grad(lambda a: sqrt(a) * sqrt(a), undefined="nan")(x)
+        return x * 3.0 if str(1.0 / (slope + 0.0 * x)) == "never" else x * 2.0
+
+    assert SLOPES[mode](f, 0.0) == SLOPES["grad"](f, 0.0) == 2.0

@@ -189,7 +189,7 @@ def uncounted() -> AbstractContextManager[object]:
 
 
 def no_grad() -> Block:
-    """Compute without recording: results inside the block are leaves.
+    """Compute without recording: results inside the block are leaves, in forward modes constants.
 
     Cost O(1). Usable as a decorator too.
 

@@ -8,16 +8,17 @@ from typing import Any
 
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import aligned, carried, mapped
-from tinygrad_scalar.core.undefined import Policy, check_policy, noted
+from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.modes.forward import (
     Dual,
+    attempted,
     check_function,
     dual_arguments,
     in_watched_pass,
-    policy,
+    recorded,
     tangent_of,
 )
-from tinygrad_scalar.modes.grad import Run, recorded, summed
+from tinygrad_scalar.modes.grad import Run, summed
 
 
 def jvp(
@@ -51,11 +52,8 @@ def jvp(
             mapped(lambda y: _split(y, level)[1], output),
         )
 
-    with noted() as faults, policy(undefined):
-        result: tuple[Any, Any] = in_watched_pass(pass_)
-    if not faults:
-        return result
-    return slope_by_reverse(f, primals, tangents, undefined)
+    result: tuple[Any, Any] | None = attempted(lambda: in_watched_pass(pass_), undefined)
+    return slope_by_reverse(f, primals, tangents, undefined) if result is None else result
 
 
 def slope_by_reverse(

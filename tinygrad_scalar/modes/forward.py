@@ -27,6 +27,7 @@ from tinygrad_scalar.core.undefined import (
     is_nan,
     note,
     note_unless_finite,
+    noted,
     plain,
 )
 from tinygrad_scalar.numbers import flags
@@ -42,7 +43,8 @@ def in_new_pass(run: Callable[[float], Any]) -> Any:
     level = next(_levels)
     _running.add(level)
     try:
-        return run(level)
+        with recorded() if _stopped() else nullcontext():
+            return run(level)
     finally:
         _running.discard(level)
 
@@ -55,6 +57,17 @@ def in_watched_pass(run: Callable[[float], Any]) -> Any:
     if flags.underflowed():
         note("too small")
     return result
+
+
+def _stopped() -> bool:
+    """Whether this is under `no_grad`; a checkpointed function records nothing at first, either."""
+    settings = context.settings()
+    return not settings.recording and settings.tracker is None
+
+
+def recorded() -> AbstractContextManager[object]:
+    """An outer `no_grad` is not meant for the derivatives that are taken inside it."""
+    return nullcontext() if context.settings().recording else context.override(recording=True)
 
 
 class Tagged(Arithmetic):
@@ -105,10 +118,13 @@ class Tagged(Arithmetic):
         return operand.core() if self.carries(operand) else operand
 
     def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
-        """The row on what the operands stand for now."""
+        """The row on what the operands stand for now; under `no_grad` the result does not move."""
         operands = [resolved(x) for x in operands]
         if self.level not in _running:
             return primitive(*operands)
+        if context.silent and _stopped():
+            y = primitive(*map(self.below, operands))
+            return tuple(map(self.still, y)) if isinstance(primitive, Joint) else self.still(y)
         beside = uncommon(plain(x) for x in operands)
         return self.applied(
             primitive,
@@ -117,6 +133,10 @@ class Tagged(Arithmetic):
 
     def applied(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The row on operands of this level and lower ones, as they are carried."""
+        raise NotImplementedError
+
+    def still(self, number: Any) -> Any:
+        """A number that does not move with this."""
         raise NotImplementedError
 
     def carries(self, operand: Any) -> bool:
@@ -194,6 +214,10 @@ class Dual(Tagged):
         primal, tangent = parts
         return Dual(primal, tangent, self.level)
 
+    def still(self, number: Any) -> Dual:
+        """The number as one of this level."""
+        return Dual(number, None, self.level)
+
     def applied(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The row on the primals, and Σ ∂y/∂x_i · tangent_i by its partials."""
         x = [self.below(operand) for operand in operands]
@@ -247,6 +271,21 @@ def failed() -> float:
         raise  # noqa: PLE0704 (called where it is handled)
     note("raises")
     return 0.0
+
+
+def attempted(run: Callable[[], Any], undefined: Policy) -> Any:
+    """What a run in forward mode gives; None where reverse mode is to decide by the policy.
+
+    That is where something undefined may have arisen, or a number that stands for it made f raise.
+    """
+    result: Any = None
+    with noted() as faults, policy(undefined):
+        try:
+            result = run()
+        except (ArithmeticError, ValueError):
+            if not faults:
+                raise
+    return None if faults else result
 
 
 def policy(undefined: Policy) -> AbstractContextManager[object]:

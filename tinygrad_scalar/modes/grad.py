@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import cached_property
 from functools import partial as bind
 from typing import Any
@@ -32,15 +32,16 @@ from tinygrad_scalar.core.tree import (
     nested,
     rebuild,
 )
-from tinygrad_scalar.core.undefined import Judge, Policy, check_policy, is_nan, noted, plain
+from tinygrad_scalar.core.undefined import Judge, Policy, check_policy, is_nan, plain
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.derived import Derived
 from tinygrad_scalar.modes.forward import (
     Tagged,
+    attempted,
     check_function,
     dual,
     in_watched_pass,
-    policy,
+    recorded,
     tangent_of,
 )
 
@@ -205,14 +206,14 @@ def _forward_jacobian(
         outputs = [carried(y, "jacobian: what f returned") for y in leaves(output)]
         return output, [tangent_of(y, level) for y in outputs]
 
-    columns, output = [], None
-    with noted() as faults, policy(undefined):
-        for active in range(len(numbers)):
-            output, column = in_watched_pass(bind(one_pass, active))
-            columns.append(column)
-    if faults:
+    passes = attempted(
+        lambda: [in_watched_pass(bind(one_pass, active)) for active in range(len(numbers))],
+        undefined,
+    )
+    if passes is None:
         return jacobian(f, argnums, "reverse", undefined=undefined)(*args, **options)
-    rows = list(zip(*columns, strict=True))
+    output = passes[-1][0]
+    rows = list(zip(*(column for _, column in passes), strict=True))
     return nested(output, _mirrored(args, chosen, argnums, [0.0] * len(numbers)), rows)
 
 
@@ -356,11 +357,6 @@ class Run:
     def mirrored(self, values: list[Any]) -> Any:
         """Numbers, one per input, in the structure of the chosen arguments."""
         return _mirrored(self.args, self.chosen, self.argnums, values)
-
-
-def recorded() -> AbstractContextManager[object]:
-    """An outer `no_grad` is not meant for the derivatives that are taken inside it."""
-    return nullcontext() if context.settings().recording else context.override(recording=True)
 
 
 def _at_core(x: Any) -> tuple[Any, Any]:

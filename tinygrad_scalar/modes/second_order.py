@@ -10,15 +10,15 @@ from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.tree import carried, is_structure, leaves
-from tinygrad_scalar.core.undefined import Policy, check_policy, note_unless_finite, noted
+from tinygrad_scalar.core.undefined import Policy, check_policy, note_unless_finite
 from tinygrad_scalar.modes.derived import Derived
 from tinygrad_scalar.modes.directional import slope_by_reverse
 from tinygrad_scalar.modes.forward import (
     Tagged,
+    attempted,
     check_function,
     dual_arguments,
     in_new_pass,
-    policy,
     tangent_of,
 )
 from tinygrad_scalar.modes.grad import Argnums, Run, grad, gradient, rows_of_gradients
@@ -54,13 +54,16 @@ def hvp(
             raise TypeError(f"hvp: f must return one number, not {type(y).__name__}")
         return tangent_of(carried(leaves(y)[0], "hvp: what f returned"), level)
 
-    with noted() as faults, policy(undefined):
+    def by_passes() -> Any:
         found = grad(lambda *x: in_new_pass(lambda level: slope(level, x)), undefined=undefined)(
             *primals
         )
         for each in leaves(found):
             note_unless_finite(each)
-    if not faults:
+        return found
+
+    found = attempted(by_passes, undefined)
+    if found is not None:
         return found
 
     def slope_again(*x: Any) -> Any:

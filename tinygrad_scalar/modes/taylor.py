@@ -27,20 +27,20 @@ from tinygrad_scalar.core.undefined import (
     check_policy,
     note,
     note_unless_finite,
-    noted,
     plain,
 )
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.derived import Derived
 from tinygrad_scalar.modes.forward import (
     Tagged,
+    attempted,
     check_function,
     failed,
     in_new_pass,
     in_watched_pass,
-    policy,
+    recorded,
 )
-from tinygrad_scalar.modes.grad import Run, recorded
+from tinygrad_scalar.modes.grad import Run
 from tinygrad_scalar.numbers.precision import like
 
 WATCHED = 2  # up to this order reverse mode is cheap enough to decide where something underflows
@@ -97,6 +97,10 @@ class Series(Tagged):
             Series([], self.level, self.order, lambda k, i=i: rows(k)[i])  # type: ignore[misc]
             for i in range(count)
         ]
+
+    def still(self, number: Any) -> Series:
+        """The number as one of this level."""
+        return Series([number], self.level, self.order)
 
     def applied(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The row's series; the coefficients of a program's own steps are computed at once."""
@@ -220,10 +224,11 @@ def taylor(
 def derivatives(f: Callable[[Any], Any], n: int, undefined: Policy, x: Any) -> list[Any]:
     """All derivatives up to the n-th at a number."""
     x = carried(x, "taylor: x")
-    with noted() as faults, policy(undefined):
-        in_pass = in_watched_pass if n <= WATCHED else in_new_pass
-        found: list[Any] = in_pass(lambda level: _by_series(f, n, x, level))
-    return _by_reverse(f, n, x, undefined) if faults else found
+    in_pass = in_watched_pass if n <= WATCHED else in_new_pass
+    found: list[Any] | None = attempted(
+        lambda: in_pass(lambda level: _by_series(f, n, x, level)), undefined
+    )
+    return _by_reverse(f, n, x, undefined) if found is None else found
 
 
 def _by_series(f: Callable[[Any], Any], n: int, x: Any, level: float) -> list[Any]:
