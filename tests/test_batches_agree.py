@@ -197,10 +197,10 @@ def test_threads_and_many_points(engine):
 
 def test_the_same_odd_point_is_settled_once():
     calls = []
-    c = ts.compile(lambda x: calls.append(x) or ts.hypot(x, x - x))
+    c = ts.compile(lambda x: calls.append(x) or x * ts.sqrt(x))
     x = np.zeros(1000)
-    x[::2] = 3.0
-    assert c.grad(x).tolist() == [1.0, 0.0] * 500
+    x[::2] = 4.0
+    assert c.grad(x).tolist() == [3.0, 0.0] * 500
     assert len(calls) == 2  # the trace, and 0
 
 

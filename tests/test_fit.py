@@ -392,7 +392,7 @@ if how == "write":  # die in the middle of a checkpoint: written, but not yet re
         if renamed[0] == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return replace(self, target)
-    Path.replace = die
+    os.replace = die
 
 history = nn.fit(model, X, y, loss=nn.binary_cross_entropy, optimizer=optimizer, steps=17,
                  batch_size=4, validation=(X[:4], y[:4]), callbacks=[kill],

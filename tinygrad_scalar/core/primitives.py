@@ -254,7 +254,7 @@ _times_twice = lambda g, factor: g * factor * factor  # noqa: E731 (the square m
 atan  = row("atan",  math.atan,  lambda y, x: square(1 / hypot(1, x)), pull=lambda g, y, x: _over_square(g, hypot(1, x)), latex=_function("arctan"), total=True, c="atan", numpy=("arctan",))
 atan2 = row("atan2", math.atan2, lambda y, a, b: _share_of_square(1, b, a, hypot(a, b)), lambda y, a, b: -_share_of_square(1, a, b, hypot(a, b)),
             pull=(lambda g, y, a, b: _share_of_square(g, b, a, hypot(a, b)), lambda g, y, a, b: -_share_of_square(g, a, b, hypot(a, b))),
-            kinks=lambda a, b: a == 0 and b == 0, total=True, c="atan2", numpy=("arctan2",), doc="the angle of the point (b, a): the arc tangent of a / b, in radians, of the right quadrant")
+            kinks=lambda a, b: a == 0 and b == 0, total=True, c="atan2", numpy=("arctan2",), derivatives=("b / (a * a + b * b)", "-a / (a * a + b * b)"), doc="the angle of the point (b, a): the arc tangent of a / b, in radians, of the right quadrant")
 sinh  = row("sinh",  math.sinh,  lambda y, x: cosh(x), latex=_function("sinh"), limit=lambda x: math.copysign(INFINITY, x), c="sinh")
 cosh  = row("cosh",  math.cosh,  lambda y, x: sinh(x), latex=_function("cosh"), c="cosh")
 # 1 - y² has no digit left at x = 20, and cosh overflows

@@ -64,7 +64,7 @@ def pairs_of(operands: Sequence[Any]) -> list[tuple[Any, Any]]:
 ADD, SUB, MUL, DIV = primitives.add, primitives.sub, primitives.mul, primitives.div
 NEG, POW, WHERE, SQRT = primitives.neg, primitives.pow, primitives.where, primitives.sqrt
 SUM, MEAN, DOT, PROD = primitives.sum, primitives.mean, primitives.dot, primitives.prod
-FLOOR, ABS = primitives.floor, primitives.abs
+FLOOR, ABS, COPYSIGN = primitives.floor, primitives.abs, primitives.copysign
 
 LIMIT = 10_000_000  # operations in one trace
 

@@ -21,6 +21,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     ABS,
     ADD,
     COMPARISONS,
+    COPYSIGN,
     DIV,
     EQ,
     FAILS,
@@ -57,7 +58,6 @@ from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number, number
 
 Reverse = Callable[[Any, int, Sequence[int], int], list[int]]
-_COPYSIGN = TABLE["copysign"]
 LIBRARY = frozenset((*TABLE.values(), *ROWS.values()))
 EXACT = 2**53  # an int up to this is a float exactly
 
@@ -236,7 +236,7 @@ class Recording:
             return number
         self.guard(emit(EQ, (line, self.tape.constant(number))))
         if number == 0.0:
-            sign = emit(_COPYSIGN, (self.tape.constant(1.0), line))
+            sign = emit(COPYSIGN, (self.tape.constant(1.0), line))
             self.guard(emit(EQ, (sign, self.tape.constant(math.copysign(1.0, number)))))
         return number
 
@@ -405,7 +405,9 @@ class Traced(Arithmetic):
                 f"{name} of a traced value (an argument, or computed in the compiled function): "
                 "while a function is traced there are no nodes"
             )
-        raise AttributeError(f"'Value' object has no attribute {name!r}")
+        raise AttributeError(
+            f"'Value' object has no attribute {name!r}; traced it is {self._named()}"
+        )
 
     _backward, _children = refused("_backward"), refused("_children")
 
@@ -447,10 +449,13 @@ class Traced(Arithmetic):
         """The kind of number carried: a float."""
         return 1.0
 
+    def _named(self) -> str:
+        return f"Traced(u({self.index + 1}))"
+
     def __repr__(self) -> str:
         """That of the Value it stands for here, which makes a branch of its number."""
         if context.settings().tracer is None:
-            return f"Traced(u({self.index + 1}))"
+            return self._named()
         if self.recording.in_rule:
             self._freeze("the text")
         return f"Value({self.recording.fixed(self.index)!r}, grad=0.0)"
