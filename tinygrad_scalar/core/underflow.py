@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.reverse import propagate
@@ -139,7 +140,7 @@ def larger_sweep(
     Where gradients are too small then too, as at the end of a long chain, a last sweep tells how
     much of them could be felt: it starts with about 1 at each node that has next to none. None if
     that may be more than the smallest float, a gradient is not finite, or a function would have to
-    be run again for it.
+    be run again for it. Nothing of it is counted: the way back has been.
     """
     inner, leaves = nodes_in_order([output])
     stamp = output._sweep
@@ -149,6 +150,14 @@ def larger_sweep(
     if any(runs_a_function(node.primitive) for node in inner):
         return None
     nodes = [*inner, *leaves]
+    with context.uncounted():
+        found = _larger(output, seed, inner, nodes, stamp)
+    return None if found is None else (nodes, found)
+
+
+def _larger(
+    output: Any, seed: float, inner: list[Any], nodes: list[Any], stamp: int
+) -> list[float] | None:
     flags.lower()
     try:
         fire(output, seed * LARGE, inner, stamp)
@@ -164,7 +173,7 @@ def larger_sweep(
                 return None
     except NoFloat:
         return None
-    return nodes, [x * (1 / LARGE) for x in found]
+    return [x * (1 / LARGE) for x in found]
 
 
 def mended(
@@ -182,7 +191,7 @@ def mended(
     Where they are to be a graph, `again` propagates from another start. Numbers that are not finite
     stay. Judged is what slopes of 0 leave unknown, and what is wrong in a graph.
     """
-    with told():
+    with told(), context.uncounted():
         if again is not None:
             flags.lower()
             scale = _scale(found)
