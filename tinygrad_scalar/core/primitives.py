@@ -289,9 +289,9 @@ normal_ppf = row("normal_ppf", None, lambda y, p: normal_ppf_slope(y, p), domain
 relu       = row("relu",       numerics.relu, lambda y, x: step(x), kinks=(0.0,), mpmath="", total=True, formula=pieces.relu)
 leaky_relu = row("leaky_relu", numerics.leaky_relu, lambda y, x, slope: where(x > 0, 1, slope), lambda y, x, slope: _negative_part(x),
                  kinks=lambda x, slope: x == 0 and slope != 1, subgradient=(), defaults=(0.01,), mpmath="", total=True, formula=pieces.leaky_relu)
-elu        = row("elu",        None, lambda y, x, alpha: where(x > 0, 1, alpha * exp(x * (x <= 0))),
+elu        = row("elu",        None, lambda y, x, alpha: where(x > 0, 1, _times_twice(alpha, exp(x * (x <= 0) / 2))),
                  lambda y, x, alpha: expm1(_negative_part(x)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
-                 defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x), formula=numerics.elu)
+                 defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x), formula=numerics.elu, derivatives=("alpha * exp(x) where x <= 0, else 1", "expm1(x) where x <= 0, else 0"))
 softplus   = row("softplus",   None, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)), total=True, formula=special.softplus)
 sigmoid    = row("sigmoid",    None, lambda y, x: logistic_pdf(x), derivatives=("sigmoid(x) * sigmoid(-x)",), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid)
 silu       = row("silu",       None, lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x)), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True, formula=special.silu)
