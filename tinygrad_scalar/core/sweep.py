@@ -65,9 +65,8 @@ def sweep(
 ) -> GradTable | None:
     """The gradients of all nodes below, or of those between it and `inputs`.
 
-    Writes `.grad` as `Value.backward` says, all of it at the end, or none without `keep`. None,
-    and nothing written, if a gradient is NaN or infinite, or a product on the way too small for a
-    float: what of it is undefined, and what the rest is, is for others to judge.
+    Writes `.grad` as `Value.backward` says, all at the end, or none without `keep`. None, and
+    nothing written, for others to judge: a gradient is not finite, or too much was rounded to 0.
     """
     stamp = next(_stamps)
     inner: list[Value] = []
@@ -84,11 +83,8 @@ def sweep(
     except NoFloat:
         return None
     asked = received(wanted, stamp)
-    if (fetestexcept(FE_UNDERFLOW) if _COMPILED else _raised(_UNDERFLOW)) and _may_be_felt(  # type: ignore[name-defined]  # noqa: F821
-        asked, wanted, inner
-    ):
-        return None
-    if not _all_finite(asked):
+    lost = fetestexcept(FE_UNDERFLOW) if _COMPILED else _raised(_UNDERFLOW)  # type: ignore[name-defined]  # noqa: F821
+    if not _all_finite(asked) or (lost and _may_be_felt(asked, wanted, inner)):
         return None
     if keep and inputs is None:
         settle(inner, gradients, leaves, asked)
@@ -116,11 +112,9 @@ def sweep_inputs(output: Value, inputs: Sequence[Value], started: int) -> Sequen
     except NoFloat:
         return None
     gradients: Sequence[float] = received(inputs, stamp)
-    if (fetestexcept(FE_UNDERFLOW) if _COMPILED else _raised(_UNDERFLOW)) and _may_be_felt(  # type: ignore[name-defined]  # noqa: F821
-        gradients, inputs, inner
-    ):
-        return None
-    return gradients if _all_finite(gradients) else None
+    lost = fetestexcept(FE_UNDERFLOW) if _COMPILED else _raised(_UNDERFLOW)  # type: ignore[name-defined]  # noqa: F821
+    sure = _all_finite(gradients) and not (lost and _may_be_felt(gradients, inputs, inner))
+    return gradients if sure else None
 
 
 def _all_finite(numbers: Sequence[float]) -> bool:
