@@ -512,6 +512,7 @@ def test_early_stopping_counts_no_loss_twice(interrupted):
     assert hits
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file half open
 def test_both_files_of_c_are_written_or_none(interrupted, tmp_path):
     def texts():
         return [(tmp_path / f"f.{suffix}").read_text() for suffix in "ch"]
