@@ -83,6 +83,17 @@ def test_the_slope_of_a_quotient_by_a_subnormal_number(a, b):
             assert ts.compile(alone, engine=engine).grad(np.array([b, 1.0]))[0] == expected
 
 
+@pytest.mark.parametrize(("a", "b"), [(-2.2e300, -3.4e198), (2.5e-300, 1e-110), (3.0, 1e160)])
+def test_the_curvature_of_a_quotient_is_precise(a, b):
+    """2a/b³, although 1/b² is 0 or infinite."""
+    with mpmath.workdps(50):
+        expected = pytest.approx(
+            float(2 * mpmath.mpf(a) / mpmath.mpf(b) ** 3), rel=1e-14, abs=1e-320
+        )
+    for mode, got in seconds(lambda b: a / b, b):
+        assert got == expected, mode
+
+
 def test_a_power_that_is_0_has_its_mixed_slope():
     """∂²(a^b)/∂a∂b = a^(b−1) (1 + b log a), where a^b, 1e-351, is no float."""
     a, b = 1.3599284136599531e-152, 2.3099320052619072

@@ -95,7 +95,7 @@ neg   = row("neg",   operator.neg,     -1,                  operator="-", public
 add   = row("add",   operator.add,      1,                  1, operator="+", public=False, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} + {1}", "fadd"))
 sub   = row("sub",   operator.sub,      1,                 -1, operator="-", public=False, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} - {1}", "fsub"), numpy=("subtract",))
 mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, operator="*", at_zero={0: 0.0, 1: 0.0}, public=False, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, spreading=2, **written("{0} * {1}", "fmul"), numpy=("multiply",))
-div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), operator="/", at_zero={0: 0.0}, pull=(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g / b * y)), public=False, symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
+div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), operator="/", at_zero={0: 0.0}, pull=(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b)), public=False, symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
             precedence=2, mpmath="", limit=limits.divide, spreading=1, **written("{0} / {1}", "fdiv"), numpy=("divide", "true_divide"))
 # a + (a == 0) gives 0**b the slope 0; a**0 is the constant 1, at NaN too, and its slope 0
 pow   = row("pow",   numerics.power,    lambda y, a, b: _slope_of_power(1, y, a, b), lambda y, a, b: _power_log(a, b, y),
