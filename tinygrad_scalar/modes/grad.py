@@ -104,9 +104,21 @@ def grad(
     return Derived(gradient, f, argnums, undefined, "grad")
 
 
-def gradient(f: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
-    """f's gradient at a point; arguments as `value_and_gradient`."""
-    return value_and_gradient(f, *args, **options)[1]
+def gradient(
+    f: Callable[..., Any],
+    argnums: Argnums,
+    undefined: Policy,
+    name: str,
+    /,
+    *args: Any,
+    **options: Any,
+) -> Any:
+    """f's gradient alone."""
+    run = Run(f, args, options, argnums, name)
+    found = run.at_speed() if undefined == "subgradient" else None
+    if found is None:
+        found = run.pull(run.single_output(name), 1.0, undefined)
+    return run.mirrored(found)
 
 
 def vjp(
