@@ -24,7 +24,9 @@ def array_in(tree: Any) -> Any:
     if numpy is None:
         return None
     if isinstance(tree, numpy.ndarray):
-        return None if not tree.ndim else tree if type(tree) is numpy.ndarray else _plain(tree)
+        if not tree.ndim:
+            return None
+        return tree if type(tree) is numpy.ndarray else _plain(tree)
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(tree, (pandas.Series, pandas.DataFrame, pandas.Index)):
         return tree.to_numpy()
