@@ -549,9 +549,10 @@ class Compiled:
         if mode == "value":
             return self.function(*args, **options)
         if mode in ("jvp", "hvp"):
-            which = self.argnums, constants
             primals, tangents = args
-            return directional(mode, self.function, primals, tangents, *which, self.undefined)
+            return directional(
+                mode, self.function, primals, tangents, self.argnums, constants, self.undefined
+            )
         found = MODES[mode](self.function, self.argnums, undefined=self.undefined)(*args, **options)
         if not self.batch or mode not in ("hessian", "jacobian"):
             return found

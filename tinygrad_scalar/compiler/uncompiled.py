@@ -171,12 +171,7 @@ def _derivatives(flat: Flat, request: Request, x: list[float], undefined: Policy
     point = [x[place] for place in places]
     if mode == "hvp":
         return hvp(chosen, (point,), (x[count:],), undefined=undefined)
-    if mode == "hessian":
-        return hessian(chosen, undefined=undefined)(point)
-    if mode == "jacobian":
-        return jacobian(chosen, undefined=undefined)(point)
-    value, slopes = value_and_grad(chosen, undefined=undefined)(point)
-    return slopes if mode == "grad" else [value, slopes]
+    return MODES[mode](chosen, undefined=undefined)(point)
 
 
 def directional(
