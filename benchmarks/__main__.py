@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-OTHERS = {"__main__.py", "harness.py", "gradbench.py"}  # run by GradBench
+# gradbench.py is run by GradBench
+OTHERS = {"__main__.py", "harness.py", "gradbench.py", "programs.py"}
 
 
 def main():

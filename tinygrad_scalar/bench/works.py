@@ -139,7 +139,13 @@ def spiral(points: int) -> Iterator[Work]:
     yield Work(f"spiral, full-batch step, {len(Y)} points, 100 hidden", "µs", 1e6, contenders)
 
 
-def scalar_spiral(X: Any, Y: Any, engine: str) -> tuple[Callable[[], float], Any]:
+def scalar_spiral(
+    X: Any,
+    Y: Any,
+    engine: str,
+    spelled: Callable[[Any, Any], Any] = tg.cross_entropy,
+    rate: float = 1.0,
+) -> tuple[Callable[[], float], Any]:
     """A step of a network over single Values, and its two matrices."""
     rng, hidden = random.Random(0), 100
     W1 = [[Value(0.01 * rng.gauss(0, 1)) for _ in range(hidden)] for _ in range(2)]
@@ -149,10 +155,10 @@ def scalar_spiral(X: Any, Y: Any, engine: str) -> tuple[Callable[[], float], Any
     def loss(x: Any, y: Any) -> Any:
         h = [tg.relu(x[0] * W1[0][j] + x[1] * W1[1][j] + b1[j]) for j in range(hidden)]
         scores = [tg.sum(h[j] * W2[j][k] for j in range(hidden)) + b2[k] for k in range(3)]
-        return tg.cross_entropy(scores, y)
+        return spelled(scores, y)
 
     f = tg.compile(loss, engine=engine)
-    optimizer = optim.SGD([v for row in (*W1, b1, *W2, b2) for v in row], lr=1.0)
+    optimizer = optim.SGD([v for row in (*W1, b1, *W2, b2) for v in row], lr=rate)
 
     def step() -> float:
         mean: float = f.backward(X, Y)
