@@ -195,6 +195,18 @@ def test_threads_and_many_points(engine):
     assert len(done) == 3
 
 
+@EVERY
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_threads_add_up_every_branch_on_its_own_points(engine, threads, sign):
+    """The first threads meet one branch alone, the last ones the other: mean of ∂ by hand."""
+    w = Value(2.0)
+    x = sign * np.concatenate([np.linspace(1.0, 2.0, 1500), np.linspace(-2.0, -1.0, 3500)])
+    f = ts.compile(lambda x: w * x * x if x > 0 else w * w * x, engine=engine, threads=threads)
+    assert f.backward(x) == pytest.approx(np.where(x > 0, 2.0 * x * x, 4.0 * x).mean(), rel=1e-12)
+    assert w.grad == pytest.approx(np.where(x > 0, x * x, 4.0 * x).mean(), rel=1e-12)
+
+
 def test_the_same_odd_point_is_settled_once():
     calls = []
     c = ts.compile(lambda x: calls.append(x) or x * ts.sqrt(x))

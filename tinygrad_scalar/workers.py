@@ -48,8 +48,8 @@ class Work:
         count = len(arguments)
         if self.seconds < _SHORT:
             count = min(count, len(self.workers))
-        ends = [len(arguments) * k // count for k in range(count + 1)]
-        return [pickle.dumps(arguments[a:b], _PROTOCOL) for a, b in pairwise(ends)]
+        ends = pieces(len(arguments), count)
+        return [pickle.dumps(arguments[a:b], _PROTOCOL) for a, b in ends]
 
 
 def _pickled(what: str, thing: Any) -> bytes:
@@ -168,8 +168,16 @@ def shards_of(shards: Any, size: int, what: str) -> list[tuple[int, int]]:
     count = min(USUAL, size) if shards is None else whole(shards, f"{what}: shards")
     if count > size:
         raise ValueError(f"{what}: {count} shards of {size} points: give at most as many shards")
-    ends = [size * k // count for k in range(count + 1)]
-    return list(pairwise(ends))
+    return pieces(size, count)
+
+
+def pieces(size: int, count: int) -> list[tuple[int, int]]:
+    """The first and the last but one of every piece of a whole, as equal as can be.
+
+    >>> pieces(5, 2)
+    [(0, 2), (2, 5)]
+    """
+    return list(pairwise([size * k // count for k in range(count + 1)]))
 
 
 def check_executor(executor: Any, what: str) -> None:

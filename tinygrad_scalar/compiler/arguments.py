@@ -127,6 +127,11 @@ class Call(NamedTuple):
     single: bool = False  # whether results are float32 as arguments are
 
 
+def at(columns: Sequence[Any], places: Any) -> list[Any]:
+    """The columns at some places; the numbers of one point for a single place."""
+    return [c if isinstance(c, float) else c[places] for c in columns]
+
+
 def taken_apart(
     args: Sequence[Any],
     name: str = "compile",

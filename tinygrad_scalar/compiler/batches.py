@@ -14,13 +14,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_scalar.compiler.arguments import at
 from tinygrad_scalar.compiler.machine.jit import all_finite
 from tinygrad_scalar.compiler.paths import VALUE, Path, Request
+from tinygrad_scalar.compiler.uncompiled import silently
+from tinygrad_scalar.workers import pieces
 
 if TYPE_CHECKING:
     from tinygrad_scalar.compiler.dispatch import Specialisation
 
 SMALLEST_SHARE = 1024  # points for which a thread is worth starting
+SHORT = 2**14  # points whose sums are worked out at a time
 ROOM = 1_000_000  # numbers that are kept at once for sums
 
 
@@ -44,45 +48,31 @@ class Run:
         self.every = (own.every and request is not VALUE) or path.recording.judges
         self.made = own.kernel(path, request, self.varying)
 
-    def outputs(self) -> tuple[Any, Any]:
+    def outputs(self, *, doubtful: bool = False) -> tuple[Any, Any]:
         """The outputs, and the mask of the points where the guards hold, None for all."""
-        results, mask, finite = self._in_threads("batch", self.given, self.size)
-        if self.every or not finite:
-            places = self._doubtful(results, mask).tolist()
-            self._settle(self.columns, places, results)
+        results, mask, finite = self._in_pieces("batch")
+        if doubtful or self.every or not finite:
+            self._settle(self._doubtful(results, mask).tolist(), results)
         return results, mask
 
     def sums(self) -> tuple[Any, Any]:
         """The same for the sums of the outputs, with those that are wanted for every point."""
-        import numpy as np
-
-        (totals, each), mask, finite = self._in_threads("sums", self.given, self.size)
+        (totals, each), mask, finite = self._in_pieces("sums")
         alone = each if mask is None else each[:, mask]
-        finite = finite and all_finite(totals) and all_finite(alone.ravel())
-        if self.every or not finite:
-            places = self._doubtful(each, mask)
-            fine = np.ones(self.size, dtype=bool) if mask is None else mask.copy()
-            fine[places] = False
-            totals = self._settled_sums(places, each)
-            if fine.any():
-                rest = at(self.given, fine)
-                totals = totals + self._in_threads("sums", rest, int(fine.sum()))[0][0]
+        if self.every or not (finite and all_finite(totals) and all_finite(alone.ravel())):
+            return self._summed_outputs()
         return (totals, each), mask
 
-    def _settled_sums(self, places: Any, each: Any) -> Any:
-        """The sums over some points as the function itself has them, and what is not summed."""
-        import numpy as np
-
-        count = len(self.made.program.outputs) - len(each)
-        totals = np.zeros(count)
-        size = max(1, ROOM // (count + len(each)))
-        for start in range(0, len(places), size):
-            some = places[start : start + size]
-            outputs = self.made.batch(at(self.given, some), self.parameters, len(some))[0]
-            self._settle(at(self.columns, some), range(len(some)), outputs)
-            totals = totals + outputs[:count].sum(axis=1)
-            each[:, some] = outputs[count:]
-        return totals
+    def _summed_outputs(self) -> tuple[Any, Any]:
+        """The same by the outputs themselves, not too many of them at a time."""
+        program, results, masks = self.made.program, [], []
+        for a, b in pieces(self.size, -(-self.size * len(program.outputs) // ROOM)):
+            some = at(self.columns, slice(a, b))
+            run = Run(self.own, self.path, self.request, some, b - a, self.threads)
+            outputs, mask = run.outputs(doubtful=True)
+            results.append(summed(outputs, mask, program.apart))
+            masks.append((mask, b - a))
+        return _added(results), _joined(masks)
 
     def _doubtful(self, results: Any, mask: Any) -> Any:
         """The places of the points that have to be looked at, of those where the guards hold."""
@@ -96,19 +86,19 @@ class Run:
                 chosen |= ~np.isfinite(output)
         return np.flatnonzero(chosen if mask is None else chosen & mask)
 
-    def _settle(self, columns: Sequence[Any], places: Sequence[int], outputs: Any) -> None:
+    def _settle(self, places: Sequence[int], outputs: Any) -> None:
         """Write the outputs at some places, as the function itself has them.
 
         Unless all points are asked, they stay where NaN is among the arguments and nothing raises.
         """
         known: dict[bytes, Any] = {}
         for place in places:
-            point = array("d", [c if isinstance(c, float) else c[place] for c in columns])
+            point = array("d", at(self.columns, place))
             key = point.tobytes()  # many a batch has the same odd point many times
             if key not in known:
                 known[key] = outputs[:, place].tolist()
                 if self.every or not any(map(math.isnan, point)) or self._raises(point):
-                    known[key] = self.own.settled(self.path, self.request, point, known[key])
+                    known[key] = silently(self.own, self.path, self.request, point, known[key])
             outputs[:, place] = known[key]
 
     def _raises(self, point: array[float]) -> bool:
@@ -120,40 +110,40 @@ class Run:
             return True
         return False
 
-    def _in_threads(self, how: str, columns: Sequence[Any], size: int) -> tuple[Any, Any, bool]:
-        run = getattr(self.made, how, None)
+    def _in_pieces(self, how: str) -> tuple[Any, Any, bool]:
+        """What the kernel gives for all points; in threads, and sums for some points at a time."""
+        run, size = getattr(self.made, how, None), self.size
         if run is None:
-            outputs, mask, finite = self._in_threads("batch", columns, size)
+            outputs, mask, finite = self._in_pieces("batch")
             return summed(outputs, mask, self.made.program.apart), mask, finite
-        count = min(self.threads, max(1, size // SMALLEST_SHARE))
-        if count <= 1:
-            return run(columns, self.parameters, size)  # type: ignore[no-any-return]
-        import numpy as np
-
-        ends = [size * k // count for k in range(count + 1)]
-        with_room = how == "batch" and hasattr(self.made, "room")
-        room = self.made.room(size) if with_room else None
-
-        def share(a: int, b: int) -> tuple[Any, Any, bool]:
-            part = [c if isinstance(c, float) else c[a:b] for c in columns]
-            into = () if room is None else (room[:, a:b],)
-            return run(part, self.parameters, b - a, *into)  # type: ignore[no-any-return]
-
-        with ThreadPoolExecutor(count) as pool:
-            parts = list(pool.map(share, ends, ends[1:]))
-        results = [part[0] for part in parts]
-        masks = None if parts[0][1] is None else np.concatenate([part[1] for part in parts])
-        finite = all(part[2] for part in parts)
+        count = min(self.threads, size // SMALLEST_SHARE)
         if how == "sums":
-            totals = np.sum([total for total, _ in results], axis=0)
-            each = np.concatenate([each for _, each in results], axis=1)
-            return (totals, each), masks, finite
-        return np.concatenate(results, axis=1) if room is None else room, masks, finite
+            count = max(count, -(-size // SHORT))
+        if count <= 1:
+            return run(self.given, self.parameters, size)  # type: ignore[no-any-return]
+        room = self.made.room(size) if how == "batch" and hasattr(self.made, "room") else None
 
+        def piece(ends: tuple[int, int]) -> tuple[Any, Any, bool]:
+            a, b = ends
+            into = () if room is None else (room[:, a:b],)
+            some = at(self.given, slice(a, b))
+            return run(some, self.parameters, b - a, *into)  # type: ignore[no-any-return]
 
-def at(columns: Sequence[Any], places: Any) -> list[Any]:
-    """The columns at some places."""
-    return [c if isinstance(c, float) else c[places] for c in columns]
+        ends = pieces(size, count)
+        if self.threads == 1:
+            parts = list(map(piece, ends))
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                parts = list(pool.map(piece, ends))
+        results, masks, fine = zip(*parts, strict=True)
+        mask = _joined([(mask, b - a) for mask, (a, b) in zip(masks, ends, strict=True)])
+        if how == "sums":
+            return _added(results), mask, all(fine)
+        if room is None:
+            import numpy as np
+
+            room = np.concatenate(results, axis=1)
+        return room, mask, all(fine)
 
 
 def summed(outputs: Any, mask: Any, apart: int) -> tuple[Any, Any]:
@@ -161,3 +151,20 @@ def summed(outputs: Any, mask: Any, apart: int) -> tuple[Any, Any]:
     count = len(outputs) - apart
     counted = outputs[:count] if mask is None else outputs[:count, mask]
     return counted.sum(axis=1), outputs[count:]
+
+
+def _added(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+    """The same for all points from what it is for pieces of them."""
+    import numpy as np
+
+    totals, each = zip(*parts, strict=True)
+    return np.sum(totals, axis=0), np.concatenate(each, axis=1)
+
+
+def _joined(masks: Sequence[tuple[Any, int]]) -> Any:
+    """The mask of all points from those of pieces, each with its length; None where all hold."""
+    import numpy as np
+
+    if all(mask is None for mask, _ in masks):
+        return None
+    return np.concatenate([np.ones(n, bool) if mask is None else mask for mask, n in masks])

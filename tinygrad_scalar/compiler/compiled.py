@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 from tinygrad_scalar.compiler import elsewhere
 from tinygrad_scalar.compiler.arguments import (
     Call,
+    at,
     batches,
     has_carrier,
     is_constant,
@@ -43,7 +44,6 @@ from tinygrad_scalar.compiler.sharded import (
     Sums,
     holds_lazy,
     lazily,
-    sliced,
     sums_of_chunks,
 )
 from tinygrad_scalar.compiler.storage import load, pickled, save
@@ -228,12 +228,12 @@ class Compiled:
             raise ValueError(
                 "backward: executor and shards spread a batch, and the arguments are one point"
             )
-        cut = sliced(call.columns, shards_of(shards, call.size, "backward"))
+        ends = shards_of(shards, call.size, "backward")
         with self._batches_told(own, call):
             return call.size, self._sharded_by(own).sums(
                 functools.partial(spread, executor),
-                cut,
-                lambda: [c if isinstance(c, float) else float(c[0]) for c in call.columns],
+                [at(call.columns, slice(a, b)) for a, b in ends],
+                lambda: at(call.columns, 0),
             )
 
     def _sharded_by(self, own: Specialisation) -> Sharded:

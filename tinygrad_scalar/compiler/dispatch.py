@@ -8,24 +8,17 @@ import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from tinygrad_scalar.compiler.arguments import Call, is_array, width_of
+from tinygrad_scalar.compiler.arguments import Call, at, is_array, width_of
 from tinygrad_scalar.compiler.backends import interpreter, kernel
-from tinygrad_scalar.compiler.batches import Run, at, summed
+from tinygrad_scalar.compiler.batches import Run, summed
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.machine.jit import all_finite
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
-from tinygrad_scalar.compiler.python import Kernel
-from tinygrad_scalar.compiler.uncompiled import (
-    Flat,
-    check_structure,
-    flattened,
-    silently,
-    uncompiled,
-)
+from tinygrad_scalar.compiler.uncompiled import check_structure, silently, uncompiled
 from tinygrad_scalar.core.undefined import Policy, told
 from tinygrad_scalar.modes.grad import positions
 
@@ -33,16 +26,6 @@ MANY = 10_000  # objects that take too long to look through
 # engine, dtype, max_paths, undefined, argnums
 Settings = tuple[str, str, int, Policy, int | Sequence[int] | None]
 Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-class Share(NamedTuple):
-    """What one path gives for the points that are left when it is its turn."""
-
-    path: Path
-    columns: Any  # with what is looked up
-    places: Any  # of these points in the batch, None for all
-    results: Any
-    mask: Any  # where its guards hold, None for everywhere
 
 
 def _whole_tables_at_need(method: Method) -> Method:
@@ -122,21 +105,6 @@ class Specialisation:
                 "trace for this structure of arguments or this branch: compile the source"
             )
         return traced(self.function, self.trees, point, self.options, self.decided)
-
-    def eagerly(self, path: Path, request: Request, x: Sequence[float]) -> list[float]:
-        """The outputs at a point by the function itself."""
-        return uncompiled(self._flat(path), path, request, x, self.undefined)
-
-    def settled(
-        self, path: Path, request: Request, x: Sequence[float], numbers: Sequence[float]
-    ) -> Sequence[float]:
-        """The same for a point of a batch, from what compiled code gave."""
-        return silently(self._flat(path), path, request, x, self.undefined, numbers)
-
-    def _flat(self, path: Path) -> Flat | None:
-        if self.function is None:
-            return None
-        return flattened(self.function, self.trees, self.options, path)
 
     # ── paths ─────────────────────────────────────────────────────────────────────────────────
     def traced_at(self, x: Sequence[float]) -> tuple[Path, bool]:
@@ -234,11 +202,11 @@ class Specialisation:
         if request is not VALUE and self.undefined != "subgradient":  # every kink must be seen
             with told():  # of derivatives inside of the function: they are told of below
                 path, _ = self.point(VALUE, x[: sum(self.widths)])
-            return path, self.eagerly(path, request, x)
+            return path, uncompiled(self, path, request, x)
         for path, fresh in self.in_turn(lambda: x):
             numbers = self._outputs(path, request, x)
             if numbers is None and fresh:  # a guard so close that the engine's rounding turns it
-                numbers = self.eagerly(path, request, x)
+                numbers = uncompiled(self, path, request, x)
             if numbers is not None:
                 return path, numbers
         raise AssertionError  # paths never end
@@ -257,7 +225,7 @@ class Specialisation:
                 if made.left == 0:  # code written out pays from now on
                     path.write_out()
             return numbers
-        numbers = self.eagerly(path, request, x)
+        numbers = uncompiled(self, path, request, x)
         if not raised and not judges and getattr(made, "retires", False) and all_finite(numbers):
             path.write_out()
         return numbers
@@ -292,10 +260,7 @@ class Specialisation:
             return None
         import numpy as np
 
-        if is_array(columns):
-            x = array("d", columns.tobytes())
-        else:
-            x = array("d", [c if isinstance(c, float) else c[0] for c in columns])
+        x = array("d", columns.tobytes() if is_array(columns) else at(columns, 0))
         for path in self.paths:
             if path.recording.judges:
                 return None
@@ -316,55 +281,50 @@ class Specialisation:
         Gradients are sums too; what was looked up is as `Path.additions` takes it.
         """
         total, parts = 0.0, []
-        for share in self._shares(BACKWARD, columns, size, threads):
-            path, (sums, each), mask = share.path, share.results, share.mask
-            given = share.columns
-            if path.lookups and mask is not None:
-                each = each[:, mask]
-                given = [c if isinstance(c, float) else c[mask] for c in given]
+        shares = self._shares(BACKWARD, columns, size, threads)
+        for path, given, _, (sums, each), mask in shares:
+            looked_up: Any = ()
+            if path.lookups:
+                here = slice(None) if mask is None else mask
+                looked_up = path.parted(at(given, here), each[:, here])
             total += float(sums[0])
-            parts.append((path, sums[1:], path.parted(given, each) if path.lookups else ()))
+            parts.append((path, sums[1:], looked_up))
         return total, parts
 
     def _shares(self, request: Request, columns: Any, size: int, threads: int) -> Any:
-        """What each path gives, until no point is left: outputs, or sums for `BACKWARD`."""
+        """What each path gives, until no point is left: outputs, or sums for `BACKWARD`.
+
+        The path, its columns with what is looked up, which points they are, None for all, the
+        results, and the mask of the points where its guards hold, None for all of them.
+        """
         import numpy as np
 
         places: Any = None
 
-        def first_left() -> list[float]:
-            return [float(c if isinstance(c, float) else c[0]) for c in columns]
+        def first_left() -> array[float]:
+            return array("d", at(columns, 0))
 
         for path, fresh in self.in_turn(first_left):
             run = Run(self, path, request, columns, size, threads)
             results, mask = run.sums() if request is BACKWARD else run.outputs()
             if mask is not None and mask.all():
                 mask = None
-            yield Share(path, run.given, places, results, mask)
+            yield path, run.given, places, results, mask
             if mask is None:
                 return
             if fresh and not mask[0]:  # a guard so close that the engine's rounding turns it
                 point = first_left()
-                outputs = self._turned(path, request, point)
+                results = np.array([silently(self, path, request, point)]).T
                 if request is BACKWARD:
-                    outputs = summed(outputs, None, path.program(request).apart)
+                    results = summed(results, None, path.program(request).apart)
                 first = np.zeros(1, dtype=int) if places is None else places[:1]
-                yield Share(path, path.complete(point), first, outputs, None)
+                yield path, path.complete(point), first, results, None
                 mask[0] = True
             failing = np.flatnonzero(~mask)
             places = failing if places is None else places[failing]
             columns, size = at(columns, failing), len(failing)
             if not size:
                 return
-
-    def _turned(self, path: Path, request: Request, point: Sequence[float]) -> Any:
-        """The outputs where a path was traced, as a column; its guards hold there."""
-        import numpy as np
-
-        made = Kernel(path.program(request))
-        numbers = made.at_limits(path.complete(point), path.parameters(), guards=False)
-        assert numbers is not None  # noqa: S101 (no guard was asked)
-        return np.array([self.settled(path, request, point, numbers)]).T
 
 
 def without_collector(function: Callable[..., Any], *args: Any) -> Any:

@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.compiler.arguments import Argument, Call, taken_apart
+from tinygrad_scalar.compiler.arguments import Argument, Call, at, taken_apart
 from tinygrad_scalar.compiler.backends import check_engine
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
 from tinygrad_scalar.compiler.paths import Path, leaves_of, places_of
@@ -161,11 +161,6 @@ def _as_rows(index: Any, parts: Any) -> tuple[Any, Any]:
 
     indices = np.atleast_1d(np.array(index, float))
     return indices, np.array(parts, float).reshape(len(indices), -1)
-
-
-def sliced(columns: Any, shards: Sequence[tuple[int, int]]) -> list[Any]:
-    """The columns of every shard; numbers are the same for all."""
-    return [[c if isinstance(c, float) else c[a:b] for c in columns] for a, b in shards]
 
 
 # ── Dask ──────────────────────────────────────────────────────────────────────────────────────
@@ -339,8 +334,7 @@ def sums_of_chunks(
 
     def first() -> list[float]:
         rows = dask.compute(*[x[:1] if is_lazy(x) else x for x in flat])
-        columns = taken_apart(rows, "backward", constants).columns
-        return [c if isinstance(c, float) else float(c[0]) for c in columns]
+        return at(taken_apart(rows, "backward", constants).columns, 0)
 
     return size, compiled._sharded_by(own).sums(run, _blocks(flat), first)
 

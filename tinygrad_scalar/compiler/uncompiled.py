@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import arguments_like
 from tinygrad_scalar.compiler.ir.tape import TraceError
@@ -26,6 +26,9 @@ from tinygrad_scalar.modes.directional import jvp
 from tinygrad_scalar.modes.grad import grad, jacobian, positions, value_and_grad
 from tinygrad_scalar.modes.second_order import hessian, hvp
 
+if TYPE_CHECKING:
+    from tinygrad_scalar.compiler.dispatch import Specialisation
+
 Flat = Callable[[Sequence[Any]], Any]  # the function of all its numbers in one list
 MODES: dict[str, Callable[..., Any]] = {
     "grad": grad,
@@ -35,13 +38,20 @@ MODES: dict[str, Callable[..., Any]] = {
 }
 
 
-def flattened(
-    function: Callable[..., Any], trees: Sequence[Any], options: dict[str, Any], path: Path
-) -> Flat:
+def _flat(own: Specialisation, path: Path, lines: Container[int] | None) -> Flat:
     """The function of its numbers in one list; what it returns has the structure of the path's.
 
     Class indices of `cross_entropy` are whole numbers there, as the function has them uncompiled.
+    Without the function the path itself is run, or those of its `lines` that are given.
     """
+    function = own.function
+
+    def replayed(numbers: Sequence[Any]) -> Any:
+        given = path.complete_values(numbers)
+        return like(path.tree, path.replayed(given, path.leaves, lines))
+
+    if function is None or lines is not None:
+        return replayed
 
     def flat(numbers: Sequence[Any]) -> Any:
         if path.recording.classes:
@@ -49,7 +59,7 @@ def flattened(
             for place in path.recording.classes:
                 if (number := plain(numbers[place])) % 1 == 0:
                     numbers[place] = int(number)
-        result = function(*arguments_like(trees, iter(numbers)), **options)
+        result = function(*arguments_like(own.trees, iter(numbers)), **own.options)
         check_structure(path.tree, result)
         return result
 
@@ -66,24 +76,19 @@ def check_structure(tree: Any, other: Any) -> None:
 
 
 def uncompiled(
-    flat: Flat | None,
+    own: Specialisation,
     path: Path,
     request: Request,
     x: Sequence[float],
-    undefined: Policy,
+    undefined: Policy | None = None,
     lines: Container[int] | None = None,
 ) -> list[float]:
     """The outputs that a kernel for the request has. Cost: that of the eager mode.
 
-    Without its function (None), the path itself is run, or some of its lines.
+    By the policy of the compiled function unless another one is given; `lines`: see `_flat`.
     """
+    flat, undefined = _flat(own, path, lines), undefined or own.undefined
     with _as_outside():
-        if flat is None:
-
-            def flat(numbers: Sequence[Any]) -> Any:
-                given = path.complete_values(numbers)
-                return like(path.tree, path.replayed(given, path.leaves, lines))
-
         if request.mode == "backward":
             return _backward(flat, path, x, undefined)
         if request.mode == "value":
@@ -96,34 +101,40 @@ SILENT: dict[Policy, Policy] = {"warn": "subgradient", "raise": "nan"}
 
 
 def silently(
-    flat: Flat | None,
+    own: Specialisation,
     path: Path,
     request: Request,
     x: Sequence[float],
-    undefined: Policy,
-    numbers: Sequence[float],
+    numbers: Sequence[float] | None = None,
 ) -> Sequence[float]:
     """The same for a point of a batch, where nothing is raised and nobody is warned.
 
     What the function raises in an operation whose result is not used does not matter there: the
     lines that are used are run by themselves then. Where these raise too, `numbers` stay, which
-    compiled code gave.
+    compiled code gave, or those of IEEE arithmetic.
     """
-    undefined = SILENT.get(undefined, undefined)
+    undefined = SILENT.get(own.undefined, own.undefined)
     with told():
         with suppress(ArithmeticError, ValueError):
-            return uncompiled(flat, path, request, x, undefined)
+            return uncompiled(own, path, request, x, undefined)
         if path.raises_unused:
             with suppress(ArithmeticError, ValueError):
-                return uncompiled(None, path, request, x, undefined, path.used)
+                return uncompiled(own, path, request, x, undefined, path.used)
+    numbers = _at_limits(path, request, x) if numbers is None else numbers
     if path.recording.judges:  # a derivative inside is undefined
         return [math.nan] * len(numbers)
-    given = path.complete(x[: path.inputs])
-    values = Kernel(path.program(VALUE)).at_limits(given, path.parameters(), guards=False)
-    assert values is not None  # noqa: S101 (no guard was asked)
+    values = _at_limits(path, VALUE, x)
     if undefined == "nan" and all(map(math.isfinite, values)):  # only the derivative raises
         values = [math.nan] * len(values)
     return without_domain(request, values, numbers)
+
+
+def _at_limits(path: Path, request: Request, x: Sequence[float]) -> list[float]:
+    """The outputs in IEEE arithmetic."""
+    made = Kernel(path.program(request))
+    numbers = made.at_limits(path.complete(x), path.parameters(), guards=False)
+    assert numbers is not None  # noqa: S101 (no guard was asked)
+    return numbers
 
 
 def without_domain(

@@ -33,7 +33,6 @@ from tinygrad_scalar.compiler.machine.jit import (
 )
 
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
-SHORT = 2**14  # points whose sums are worked out at a time
 NOBODY = next(sys.getrefcount(room) for room in [object()])  # references to what a list holds
 
 
@@ -279,28 +278,6 @@ class Kernel:
         """The sums of outputs over the points where the guards hold, where they do, and whether
         what is checked is finite. With the sums come outputs that are wanted for every point.
         """  # noqa: D205
-        if size <= SHORT:
-            return self._sums(columns, p, size)
-        import numpy as np
-
-        results, masks, finite = zip(
-            *(
-                self._sums(
-                    [c if isinstance(c, float) else c[start : start + SHORT] for c in columns],
-                    p,
-                    min(SHORT, size - start),
-                )
-                for start in range(0, size, SHORT)
-            ),
-            strict=True,
-        )
-        totals, each = zip(*results, strict=True)
-        held = [np.ones(SHORT, bool) if mask is None else mask for mask in masks]
-        mask = np.concatenate(held)[:size] if any(mask is not None for mask in masks) else None
-        return (np.sum(totals, axis=0), np.concatenate(each, axis=1)), mask, all(finite)
-
-    def _sums(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
-        """The same for no more points than are worked on at once."""
         space = self._workspace(size)
         results = space.sums(columns, p)
         self.callbacks.check()
