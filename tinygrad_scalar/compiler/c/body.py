@@ -7,20 +7,13 @@ of its own. Nothing is reassociated.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, last_guard, pruned, scheduled
-from tinygrad_scalar.compiler.ir.reroll import (
-    Loop,
-    Operand,
-    Rolled,
-    loops,
-    operands,
-    pieces,
-    step_of,
-)
+from tinygrad_scalar.compiler.ir.reroll import Loop
+from tinygrad_scalar.compiler.ir.rolled import Rolled, step_of
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     EVERY_ROW,
@@ -43,7 +36,6 @@ from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import as_single
 
 SHORTEST = 48  # lines that are worth a loop here: a compiler unrolls it again where that is better
-ALL = 2**62  # lines: straight stretches are not cut
 NATIVE = frozenset((*(row for row in EVERY_ROW if row.c), *MEMORY, LOAD, *GUARDS))
 CUDA = frozenset((*(row for row in EVERY_ROW if row.cuda), *MEMORY, LOAD, *GUARDS))
 
@@ -96,36 +88,27 @@ class Places:
 class Body(Rolled):
     """The statements of one program."""
 
-    carrier = "b"
+    carrier, lasting = "b", True
 
     def __init__(self, program: Program, places: Places, prefix: str = "") -> None:
         native = NATIVE if places.language == "c" else CUDA
         self.program = scheduled(_without_dead_lines(lowered(program, native)))
+        self.last_guard = last_guard(self.program)
         self.places, self.prefix, self.real = places, prefix, places.real
         self.lines: list[str] = []
         self.names = {}
         self.tables: dict[str, str] = {}  # text → the name of the table
-        self.outputs: dict[int, list[int]] = {}
-        for k, line in enumerate(self.program.outputs):
-            self.outputs.setdefault(line, []).append(k)
+        self.outputs = self.program.positions
         self.slots = {}
         self.slot_count = 0
         self._write()
 
-    # ── the plan ──────────────────────────────────────────────────────────────────────────────
     def _write(self) -> None:
-        program = self.program
-        guard = last_guard(program)
-        self.guard = guard
-        found = loops(program, guard + 1, shortest=SHORTEST)
-        self.sources = {loop: operands(program, loop) for loop in found}
-        self.late = self._irregular_outputs(found)
-        self._keep(found)
-        for part in pieces(program, found, ALL):
-            if isinstance(part, Loop):
+        for part in self._parts(shortest=SHORTEST):
+            if part in self.sources:
                 self._loop(part)
                 continue
-            for line in part:
+            for line in range(part.start, part.stop):
                 self._line(line)
         self._write_outputs(sorted(self.late))
         if self.slot_count:
@@ -140,33 +123,6 @@ class Body(Rolled):
     def _reached(self, positions: Sequence[int]) -> bool:
         return self.places.written_at(positions, "0", "") is not None
 
-    def _keep(self, found: Sequence[Loop]) -> None:
-        """Give what is read from memory its place there: all iterations of a row side by side."""
-        owner = {line: loop for loop in found for line in range(loop.start, loop.stop)}
-        read = self._read(found, owner)
-        for line in sorted(read):
-            if line in self.slots:
-                continue
-            loop = owner.get(line, Loop(line, 1, 1))
-            lines = loop.lines((line - loop.start) % loop.period)
-            last_alone = read.isdisjoint(lines[:-1])  # each goes over the one before
-            count = 1 if last_alone else len(lines)
-            self.slots.update((k, self.slot_count + i % count) for i, k in enumerate(lines))
-            self.slot_count += count
-
-    def _read(self, found: Sequence[Loop], owner: Container[int]) -> set[int]:
-        """The lines that are read from memory."""
-        read: set[int] = set(self.late)
-        for operand in (one for loop in found for row in self.sources[loop] for one in row):
-            if operand.kind == "line":
-                read.update(operand.lines)
-            elif operand.kind in ("same", "before") and operand.lines[0] in owner:
-                read.add(operand.lines[0])
-        for line, (row, given) in enumerate(self.program.code):
-            if line not in owner and row not in MARKERS:
-                read.update(k for k in given if k in owner)
-        return read
-
     # ── statements ────────────────────────────────────────────────────────────────────────────
     def _add(self, statement: str) -> None:
         self.lines.append(statement)
@@ -180,10 +136,10 @@ class Body(Rolled):
             self._computed(line, row, given)
         if line in self.slots:
             self._add(f"s[{self.slots[line]}] = {self.number(line)};")
-        if line == self.guard:
+        if line == self.last_guard:
             self.lines += self.places.settled()
             self._write_outputs(range(line + 1))
-        elif line > self.guard:
+        elif line > self.last_guard:
             self._write_outputs((line,))
 
     def _computed(self, line: int, row: Primitive, given: Sequence[Any]) -> None:
@@ -275,8 +231,8 @@ class Body(Rolled):
         self.carried, self.ahead = {}, list[str]()
         outer, self.lines = self.lines, []
         kept = dict(self.names)
-        for place, row in enumerate(self.sources[loop]):
-            self._row(loop, loop.start + place, row)
+        for place in range(loop.period):
+            self._row(loop, place)
         inner, self.lines = self.lines, outer
         inner += [f"{name} = {self.number(line)};" for (_, line), name in self.carried.items()]
         self.names = kept
@@ -289,19 +245,12 @@ class Body(Rolled):
         self.lines += [f"    {line}" for line in inner]
         self.lines += ["  }", "}"]
 
-    def _row(self, loop: Loop, line: int, sources: Sequence[Operand]) -> None:
-        """One row of a loop: its operands, the operation, and what is handed on."""
-        row, _ = self.program.code[line]
-        self._computed(line, row, [self._source(operand) for operand in sources])
-        lines = loop.lines(line - loop.start)
-        if line in self.slots:
-            index = self._indexed([self.slots[k] for k in lines])
-            self._add(f"s[{index}] = {self.number(line)};")
-        if line in self.outputs and line not in self.late:
-            positions = [self.outputs[k][0] for k in lines]
-            index = self._indexed(positions)
-            written = self.places.written_at(positions, index, self.number(line))
-            self._add(str(written))
+    def _keep_at(self, places: Sequence[int], line: int) -> None:
+        self._add(f"s[{self._indexed(places)}] = {self.number(line)};")
+
+    def _write_at(self, positions: Sequence[int], line: int) -> None:
+        index = self._indexed(positions)
+        self._add(str(self.places.written_at(positions, index, self.number(line))))
 
     def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
         if kind == "constant":

@@ -6,5 +6,5 @@
 | `trace`, `sites`, `tables` | the carrier that writes it; comparisons; what an index looks up |
 | `differentiate` | reverse and forward mode on flat code |
 | `program`, `lower` | what an engine runs; the same in the rows that the engine has |
-| `reroll` | stretches that repeat, rolled up again |
+| `reroll`, `rolled` | stretches that repeat, rolled up again; how they are written |
 """

@@ -67,6 +67,14 @@ class Program:
         return next((k for k, (row, _) in lines if row not in MARKERS), len(self.code))
 
     @cached_property
+    def positions(self) -> dict[int, list[int]]:
+        """Of the lines that are outputs, where they stand among these."""
+        positions: dict[int, list[int]] = {}
+        for k, line in enumerate(self.outputs):
+            positions.setdefault(line, []).append(k)
+        return positions
+
+    @cached_property
     def guards(self) -> bool:
         """Whether the program holds for some points only."""
         return any(row in GUARDS for row, _ in self.code)

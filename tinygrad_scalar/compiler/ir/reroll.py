@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.program import Line, Program
@@ -48,7 +47,7 @@ class Loop(NamedTuple):
 class Operand(NamedTuple):
     """Where one operand of a row of a loop comes from."""
 
-    kind: str  # "here", "before", "same", or what is read at an index: see `_kind`
+    kind: str  # "here", "before", "same", or what is read at an index: see `kind_of`
     lines: Sequence[int]  # the line in each iteration
 
 
@@ -156,7 +155,7 @@ def _alike(patterns: Sequence[int], place: int, distance: int) -> int:
         size *= 2
 
 
-def _kind(line: Line, varying: Sequence[bool]) -> str:
+def kind_of(line: Line, varying: Sequence[bool]) -> str:
     """What reading a line means: "line", a marker's name, "column" for an input of each point."""
     row, operands = line
     if row not in MARKERS:
@@ -169,7 +168,7 @@ def _patterns(code: Sequence[Line], markers: int, varying: Sequence[bool]) -> li
 
     Of what is held in memory there is one, which all iterations read.
     """
-    kinds = [_kind(line, varying) for line in code[:markers]] + ["line"] * (len(code) - markers)
+    kinds = [kind_of(line, varying) for line in code[:markers]] + ["line"] * (len(code) - markers)
     numbers: dict[Any, int] = {}
     number = numbers.setdefault
     patterns = [0] * markers
@@ -190,7 +189,7 @@ def operands(program: Program, loop: Loop, varying: Sequence[bool] = ()) -> list
     code = program.code
     return [
         [
-            _operand(lines, loop, _kind(code[lines[0]], varying))
+            _operand(lines, loop, kind_of(code[lines[0]], varying))
             for lines in zip(*(code[line][1] for line in loop.lines(place)), strict=True)
         ]
         for place in range(loop.period)
@@ -208,80 +207,3 @@ def _operand(lines: Sequence[int], loop: Loop, kind: str) -> Operand:
         if first < loop.start <= last and lines[1:] == tuple(earlier[:-1]):
             return Operand("before", lines)
     return Operand(kind, lines)
-
-
-class Rolled:
-    """Writes one copy of the lines of a loop: what it calls the operands of an iteration."""
-
-    program: Program
-    names: dict[Any, str]  # what a line, or a key, is called
-    slots: dict[int, int]  # where lines stand in memory
-    outputs: dict[int, list[int]]  # the positions of lines among the outputs
-    lanes = 1  # numbers side by side there
-    carried: dict[tuple[int, int], str]  # (the line of the first value, a line) → its name
-    carrier = ""  # how the names of those begin
-
-    def _source(self, operand: Operand) -> Any:
-        """A line here, or a key that a name is kept under."""
-        lines = operand.lines
-        if operand.kind in ("same", "here"):
-            return lines[0]
-        if operand.kind == "before":
-            ends = (lines[0], lines[1])
-            name = f"{self.carrier}{len(self.carried)}"
-            self.names["before", ends] = self.carried.setdefault(ends, name)
-            return "before", ends
-        code = self.program.code
-        if operand.kind == "line":
-            numbers = tuple(self.slots[line] * self.lanes for line in lines)
-        else:
-            numbers = tuple(code[line][1][0] for line in lines)
-        key = operand.kind, numbers
-        if key not in self.names:
-            self.names[key] = self._fetched(operand.kind, numbers)
-        return key
-
-    def _irregular_outputs(self, found: Sequence[Loop]) -> set[int]:
-        """Lines in loops that are outputs in some iterations only, or several, or out of reach."""
-        late: set[int] = set()
-        for loop in found:
-            for place in range(loop.period):
-                lines = [line for line in loop.lines(place) if line in self.outputs]
-                positions = [position for line in lines for position in self.outputs[line]]
-                single = len(lines) == len(positions) == loop.iterations
-                if lines and not (single and self._reached(positions)):
-                    late.update(lines)
-        return late
-
-    def _reached(self, positions: Sequence[int]) -> bool:
-        """Whether one statement with an index writes all of these outputs."""
-        raise NotImplementedError
-
-    def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
-        """What is read in an iteration: a constant, or what stands at an index of its own."""
-        raise NotImplementedError
-
-
-def step_of(numbers: Sequence[int]) -> int | None:
-    """The step of numbers that are in step with a counter, None for others.
-
-    >>> step_of([3, 5, 7]), step_of([4, 4, 4]), step_of([1, 2, 4])
-    (2, 0, None)
-    """
-    first, step = numbers[0], numbers[1] - numbers[0]
-    in_step = all(number == first + step * k for k, number in enumerate(numbers))
-    return step if in_step else None
-
-
-def pieces(program: Program, found: Sequence[Loop], longest: int) -> list[range | Loop]:
-    """The program in functions: loops, and what is between them in even, not too long parts."""
-    parts: list[range | Loop] = []
-    line = 0
-    for loop in [*found, Loop(len(program.code), 1, 0)]:
-        count = -(-(loop.start - line) // longest)
-        ends = [line + (loop.start - line) * k // count for k in range(count + 1)] if count else []
-        parts += [range(a, b) for a, b in pairwise(ends)]
-        if loop.iterations:
-            parts.append(loop)
-        line = loop.stop
-    return parts

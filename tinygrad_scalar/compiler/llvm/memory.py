@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.reroll import step_of
+from tinygrad_scalar.compiler.ir.reroll import kind_of
+from tinygrad_scalar.compiler.ir.rolled import step_of
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     HELD,
-    INPUT,
-    MARKERS,
     TABLE,
     TAKE,
     length_of,
@@ -50,7 +49,7 @@ class Memory(Writer):
 
     def _entries(self, entries: Sequence[int]) -> Held:
         code = self.program.code
-        kinds = {self._kind(k) for k in entries}
+        kinds = {kind_of(code[k], self.varying) for k in entries}
         kind = kinds.pop() if len(kinds) == 1 else "line"
         if kind == "constant":
             numbers = [self.plain_literal(code[k][1][0]) for k in entries]
@@ -64,13 +63,6 @@ class Memory(Writer):
                 self.slot_count += k not in self.slots  # what comes in is copied there
         in_step = len(positions) == 1 or step_of(positions) is not None
         return Held(kind, positions, "" if in_step else self._table("i32", map(str, positions)))
-
-    def _kind(self, line: int) -> str:
-        row, operands = self.program.code[line]
-        if row not in MARKERS:
-            return "line"
-        varies = row is INPUT and self.how != "point" and self.varying[operands[0]]
-        return "column" if varies else row.name
 
     def _memory(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
         """One operation: the name of what is read, None where nothing is."""

@@ -46,9 +46,7 @@ class Writer(Assembly):
         # sums of what must be finite: for lanes several, or each would wait for those before it
         self.slot_count = 1 if how == "point" else TURNS
         self.checked = telling(program)
-        self.outputs: dict[int, list[int]] = {}
-        for k, line in enumerate(program.outputs):
-            self.outputs.setdefault(line, []).append(k)
+        self.outputs = program.positions
 
     def _operations(self, fused: str) -> dict[Primitive, str]:
         return {row: f"{name} {fused}{self.v}" for row, name in BINARY.items()}
@@ -57,12 +55,6 @@ class Writer(Assembly):
     def _waits(self, line: int) -> bool:
         """Whether it is not known yet, at a line of output, which points are to be summed."""
         return self.how == "sums" and line <= self.last_guard
-
-    def _function(self, number: int, piece: Any) -> str:
-        self._start()
-        self._lines(piece)
-        self._note_finite()
-        return self._defined(number, self.lines)
 
     def _start(self) -> None:
         self.lines, self.fresh, self.blocks = [], 0, set()
