@@ -240,13 +240,10 @@ class Recording:
             self.guard(emit(EQ, (sign, self.tape.constant(math.copysign(1.0, number)))))
         return number
 
-    def compared(self, row: Primitive, a: int, b: int) -> Any:
-        """A comparison of two lines: a bool with its guard, or a condition that goes on."""
-        line = self.tape.emit(row, (a, b))
-        return Condition(self, line) if self.trusting else self.condition(line)
-
     def condition(self, line: int) -> Any:
-        """A line that is 1 or 0, as the bool it stands for; see `compared`."""
+        """A line that is 1 or 0: a bool with its guard, or a number of the trace that goes on."""
+        if self.trusting:
+            return Plain(self, line, bool)
         made = site(caller())
         if made.goes_to is None or made[:2] in self.decided:
             return self.guard(line)
@@ -338,7 +335,8 @@ class Traced(Arithmetic):
         recording = self.recording
         if not isinstance(other, Carrier):
             other = _bound(name, other)
-        return recording.compared(COMPARISONS[name], recording.line(self), recording.line(other))
+        lines = recording.line(self), recording.line(other)
+        return recording.condition(recording.tape.emit(COMPARISONS[name], lines))
 
     def __bool__(self) -> bool:
         return self.recording.guard(self.index)
@@ -464,25 +462,6 @@ class Traced(Arithmetic):
         return apply_ufunc(ufunc, method, inputs, options)
 
 
-class Condition(Traced):
-    """A comparison in a rule or formula of this library: 1 or 0, never asked as a bool."""
-
-    __slots__ = ()
-
-    def __and__(self, other: Any) -> Any:
-        return self._made(WHERE, other, 0.0)
-
-    def __or__(self, other: Any) -> Any:
-        return self._made(WHERE, 1.0, other)
-
-    def __invert__(self) -> Any:
-        return self._made(EQ, 0.0)
-
-    def _made(self, row: Primitive, *others: Any) -> Condition:
-        lines = tuple(map(self.recording.line, (self, *others)))
-        return Condition(self.recording, self.recording.tape.emit(row, lines))
-
-
 class Plain(Traced):
     """A number of the trace that is a plain bool, int or float in an uncompiled run.
 
@@ -513,6 +492,12 @@ class Plain(Traced):
         return Plain(self.recording, made.index, kind)
 
     __pow__ = Arithmetic.__pow__
+
+    def __invert__(self) -> Any:
+        recording = self.recording
+        if not recording.trusting:
+            return ~self.fixed()
+        return recording.condition(recording.tape.emit(EQ, (self.index, recording.line(0.0))))
 
     def fixed(self) -> Any:
         """The number here, guarded to be this one: what a branch on it needs."""
@@ -579,7 +564,6 @@ def _looked_at(name: str, look: Callable[..., Any]) -> None:
 for _look in (bool, int, float, complex, hash, format, repr, round):
     _looked_at(f"__{_look.__name__}__", _look)
 _looked_at("__index__", operator.index)
-_looked_at("__invert__", operator.invert)
 
 
 def _bound(name: str, other: Any) -> float:
