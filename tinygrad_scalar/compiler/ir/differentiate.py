@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.compiler.ir.lower import Template, template
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
-    COMPARISONS,
-    CONDITIONS,
     GUARDS,
     MARKERS,
     MEMORY,
@@ -36,8 +34,6 @@ from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording, Traced, tracer
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
-
-_EQ, _NE = COMPARISONS["eq"], COMPARISONS["ne"]
 
 
 class Mask(NamedTuple):
@@ -224,21 +220,6 @@ class Derivation:
             return self.tape.emit(SUB, (b, operands[0]))
         return self.tape.emit(ADD, (a, b))
 
-    def mask_of(self, partial: float) -> Mask | None:
-        """The mask that a partial is: a comparison, or where(c, 1, 0), or where(c, 0, 1)."""
-        if not isinstance(partial, int):
-            return None
-        row, operands = self.tape.code[partial]
-        if row in CONDITIONS:
-            if row in (_NE, _EQ) and self.tape.constants.get(operands[1]) == 0.0:
-                return Mask(operands[0], row is _NE)
-            return Mask(partial, True)
-        if row is WHERE:
-            pair = tuple(self.tape.constants.get(k) for k in operands[1:])
-            if pair in ((1.0, 0.0), (0.0, 1.0)):
-                return Mask(operands[0], pair == (1.0, 0.0))
-        return None
-
     def masked(self, flow: Flow, kept: int = 0) -> int:
         """The line of a flow with its masks put on, but the first `kept`."""
         line, masks = flow
@@ -355,17 +336,18 @@ class Derivation:
 
     def _term(self, line: int, i: int, flow: Flow) -> Flow | None:
         """A flow through a line by way of its i-th operand; None for a structural zero."""
-        row, partial = self.tape.code[line][0], self.partial(line, i)
+        row, operands = self.tape.code[line]
+        if row.choice and i:
+            mask = Mask(operands[0], i == 1)
+            return flow if mask in flow[1] else (flow[0], (*flow[1], mask))
+        partial = self.partial(line, i)
         if not isinstance(partial, int):
             if partial == 0.0:
                 return None
             return flow if partial == 1.0 else (self.times(flow[0], partial), flow[1])
         if self.tape.constants.get(partial) == 0.0:
             return None
-        mask = self.mask_of(partial) if row.choice else None
-        if mask is None:
-            return self.pulled(line, i, flow[0], partial), flow[1]
-        return flow if mask in flow[1] else (flow[0], (*flow[1], mask))
+        return self.pulled(line, i, flow[0], partial), flow[1]
 
     def forward(self, outputs: Sequence[int], tangents: dict[int, int]) -> list[int]:
         """The lines of the slopes of `outputs` where lines move as `tangents` says. O(edges)."""
