@@ -166,7 +166,7 @@ class Primitive:
     derivatives: Sequence[str] = ()
     joint: Joint | None = None  # the operation with several outputs this is one of
     index = 0
-    templates: Any = None  # what the tape made of the partials, with these
+    templates: Any = None  # what the tape made of its rules, by the rule and its operands
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.lower import Template, template
+from tinygrad_scalar.compiler.ir.lower import Template, kept_template
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     GUARDS,
@@ -56,22 +56,13 @@ def _rules(row: Primitive) -> tuple[Template | None, ...]:
     """
     if row.arity is None or row.joint is not None:
         return ()
-    if row.templates is None or row.templates[0] is not row.partials:
-        row.templates = row.partials, tuple(_rule(row, partial) for partial in row.partials)
-    return row.templates[1]  # type: ignore[no-any-return]
+    return tuple(_rule(row, partial, row.arity + 1) for partial in row.partials)
 
 
-def _rule(row: Primitive, partial: Any) -> Template | None:
-    if not callable(partial):
-        return Template([], 0, float(partial))
-    count, prepared = (row.arity or 0) + 1, functools.partial(inner_grads_on, orders=0)
-    return template(partial, count, prepared, trusting=row in LIBRARY)
-
-
-@functools.cache
-def _pull_template(row: Primitive, pull: Any) -> Template | None:
-    """The pull of a row as a template over (g, y, *x)."""
-    return template(pull, (row.arity or 0) + 2, functools.partial(inner_grads_on, orders=0))
+def _rule(row: Primitive, rule: Any, count: int) -> Template | None:
+    if not callable(rule):
+        return Template([], 0, float(rule))
+    return kept_template(row, rule, count, prepared=_without_branches, trusting=row in LIBRARY)
 
 
 def _branchless(rule: Template | None) -> bool:
@@ -86,6 +77,10 @@ def inner_grads_on(recording: Recording, orders: int = 2) -> None:
     """
     recording.reverse = _reversed
     recording.branches = functools.partial(_branched, orders) if orders else None
+
+
+def _without_branches(recording: Recording) -> None:
+    inner_grads_on(recording, orders=0)
 
 
 def _reversed(recording: Recording, output: int, wanted: Sequence[int], seed: int) -> list[int]:
@@ -188,7 +183,7 @@ class Derivation:
         rule = row.pulls[i] if row.arity is not None else None
         if rule is None or not isinstance(partial, int) or partial in self.tape.constants:
             return self.times(gradient, partial)
-        made = _pull_template(row, rule)
+        made = _rule(row, rule, len(operands) + 2)  # over (g, y, *x)
         if made is None:
             return self.times(gradient, partial)
         sign, operand = self.tape.code[gradient]

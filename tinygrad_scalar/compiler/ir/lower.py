@@ -5,9 +5,8 @@ A program with rows that an engine lacks is written in simpler rows so.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -31,7 +30,6 @@ from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
 _EQ = COMPARISONS["eq"]
-ANY = 4  # operands that stand for any number of them
 ROOTS = (0.5, -0.5, 1.5, -1.5)
 POWERS = (*ROOTS, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0)  # roots, products, quotients
 
@@ -98,11 +96,21 @@ def has_template(row: Primitive) -> bool:
     return row.formula is not None and not row.whole
 
 
-@functools.cache
+def kept_template(
+    row: Primitive, rule: Callable[..., Any], count: int, **options: Any
+) -> Template | None:
+    """The `template` of a rule of a row, made once and kept with the row."""
+    if row.templates is None:
+        row.templates = {}
+    if (rule, count) not in row.templates:
+        row.templates[rule, count] = template(rule, count, **options)
+    return row.templates[rule, count]  # type: ignore[no-any-return]
+
+
 def template_of(row: Primitive, count: int) -> Template:
     """The formula of a row, for so many operands."""
     assert row.formula is not None  # noqa: S101 (else it is not asked for)
-    made = template(row.formula, count)
+    made = kept_template(row, row.formula, count)
     if made is None:
         raise TraceError(
             f"primitive {row.name!r}: its formula asks for numbers, which differ from call to "
@@ -129,17 +137,6 @@ class Lowering(Tape):
         elif row not in self.native and self._has_formula(row, operands):
             line = self._formula(row, operands)
         return super().written(instruction) if line is None else line
-
-    def prepare(self, rows: Iterable[Primitive]) -> None:
-        """Write the constants of the formulas of some rows, so that they stand in front."""
-        todo = [row for row in rows if has_template(row)]
-        for row in todo:
-            if row not in self.native:
-                for inner, number in template_of(row, row.arity or ANY).lines:
-                    if inner is None:
-                        self.constant(number)
-                    elif has_template(inner) and inner not in todo:
-                        todo.append(inner)
 
     def _has_formula(self, row: Primitive, operands: tuple[int, ...]) -> bool:
         known = all(operands[i] in self.constants for i in row.whole)
@@ -201,8 +198,6 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
         tape.constant(operands[0]) if row is CONSTANT else tape.line((row, operands))
         for row, operands in program.code[:markers]
     ]
-    tape.prepare({row for row, _ in program.code[markers:]})
-    front = len(tape)
     place, at = places.append, places.__getitem__
     line, emit, as_it_is = tape.line, tape.emit, frozenset(native) - {POW, DIV}
     for row, operands in program.code[markers:]:
@@ -210,7 +205,7 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
         place(line((row, given)) if row in as_it_is else emit(row, given))
     outputs = [places[k] for k in program.outputs]
     checked = sorted({places[k] for k in program.checked})
-    if max(tape.constants, default=0) < front:
+    if max(tape.constants, default=0) < markers:
         return replace(program, code=tape.code, outputs=outputs, checked=checked)
     inputs, parameters = program.inputs, program.parameters
     result = pruned(tape, [*outputs, *checked], inputs=inputs, parameters=parameters)
