@@ -192,6 +192,11 @@ class Compiled:
         Errors: what a shard raises; ValueError for more shards than points; BrokenExecutor and
         ModuleNotFoundError naming an executor that dies, or whose workers lack this package.
         """
+        entry = self._entries.get("backward")
+        if entry is not None and executor is None and shards is None and not options:
+            result = entry(*args)
+            if result is not None:
+                return result  # type: ignore[no-any-return]
         if executor is not None or shards is not None or holds_lazy(args):
             size, (total, parts) = self._spread(args, options, executor, shards)
             add_gradients(parts, 1 / size)
@@ -204,6 +209,8 @@ class Compiled:
             raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
         if call.size is None:
             path, numbers = own.point(BACKWARD, call.columns)
+            if not options:
+                self._make_entry(own, BACKWARD, call, path, 1)
             path.add_gradients_at(call.columns, numbers[1:])
             return float(numbers[0])
         with self._batches_told(own, call):
@@ -511,12 +518,15 @@ class Compiled:
             or any(one.key and one.key[0] == "constant" for one in call.arguments)
             or host_engine(self.engine) != "llvm"
             or self.dtype != "float64"
-            or path.leaves
-            or path.lookups
             or path.recording.judges
             or (request is not VALUE and self.undefined != "subgradient")
         ):
             return
+        closure = None
+        if path.leaves or path.lookups:
+            closure = path.closure_at(call.columns) if request is BACKWARD else None
+            if closure is None:
+                return
         if request not in path.called:
             path.called.add(request)
             return
@@ -524,8 +534,10 @@ class Compiled:
         if request not in entries:
             made = own.kernel(path, request, None)
             arguments = [one.mirrored([None] * len(one.columns)) for one in call.arguments]
-            tree = self._shaped(own, request, call, path, [None] * count)
-            entries[request] = made.entry(arguments, tree)
+            tree = None
+            if request is not BACKWARD:
+                tree = self._shaped(own, request, call, path, [None] * count)
+            entries[request] = made.entry(arguments, tree, closure)
         entry = entries[request]
         if entry is not None:
             self._entries[request.mode] = entry.call

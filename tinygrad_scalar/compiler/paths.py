@@ -32,6 +32,7 @@ from tinygrad_scalar.compiler.ir.tape import (
 )
 from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
 from tinygrad_scalar.compiler.machine import slots
+from tinygrad_scalar.compiler.machine.closure import Closure
 from tinygrad_scalar.compiler.machine.slots import Addition, add_to_gradients
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
@@ -70,8 +71,8 @@ class Path:
         self._indices: dict[int, Any] = {}  # kernels for indices that are computed
         code = recording.tape.code
         plain = [code[one.line][1][0] for one in self.lookups if code[one.line][0] is INPUT]
-        several = self.width - inputs >= FEW and len(plain) == len(self.lookups)
-        self._plain = plain if several and max(plain) < inputs else None  # inputs that index
+        every = len(plain) == len(self.lookups) and max(plain, default=-1) < inputs
+        self._plain = plain if every else None  # inputs that index
         self._last: tuple[Any, Any] = (None, None)  # the last indices, and what they reach
         self.kernels: dict[Any, Any] = {}
         self.called: set[Any] = set()  # modes that were called with plain numbers
@@ -113,7 +114,7 @@ class Path:
 
     def _reached(self, x: Sequence[float]) -> array[int] | None:
         """The addresses of all leaves that are looked up at a point, where it pays to have them."""
-        if self._plain is None:
+        if self._plain is None or self.width - self.inputs < FEW:
             return None
         indices = [x[place] for place in self._plain]
         reached: array[int] | None
@@ -183,6 +184,24 @@ class Path:
         if len(self.leaves) < FEW or "llvm" not in engines():
             return None
         return slots.Slots.of(self.leaves)
+
+    @functools.cached_property
+    def _closure(self) -> Closure | None:
+        if self._plain is None or "llvm" not in engines():
+            return None
+        tables = [one.table for one in self.lookups]
+        return Closure.of(self.leaves, [*zip(self._plain, tables, strict=True)], self.inputs)
+
+    def closure_at(self, x: Sequence[float]) -> Closure | None:
+        """What is closed over, for machine code that reads it and adds to it by itself.
+
+        It knows the rows that have been looked up at points which this was told of.
+        """
+        found, places = self._closure, self._plain or ()
+        if found is not None:
+            for one, place in zip(self.lookups, places, strict=True):
+                one.table.addresses_at(x[place])
+        return found
 
     def additions(self, gradients: Any, looked_up: Any = ()) -> list[Addition]:
         """What gradients, one per leaf, add to `.grad`.

@@ -9,8 +9,8 @@ it themselves (`in_memory`).
 
 from __future__ import annotations
 
+import functools
 import math
-from array import array
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -62,8 +62,6 @@ class Table:
         self.width = len(rows[0]) if isinstance(rows[0], (list, tuple)) else 0
         self.count = self.width or 1  # numbers in a row
         self._leaves: dict[Any, tuple[Value, ...]] = {}
-        self._addresses: Any = None  # of the leaves of rows that an array pointed to
-        self._bytes: dict[float, bytes] = {}  # the same of rows that a number pointed to
         self._reachable = True
 
     def __len__(self) -> int:
@@ -119,16 +117,8 @@ class Table:
 
     def addresses_at(self, index: float) -> bytes | None:
         """The addresses of these leaves, None if they have none."""
-        found = self._bytes.get(index)
-        if found is None and self._reachable:
-            places = slots.addresses(self.at(index))
-            if places is None:
-                self._reachable = False
-                return None
-            found = array("q", places).tobytes()
-            if index in self._leaves:
-                self._bytes[index] = found
-        return found
+        found = self._reached([self.place(index)])
+        return None if found is None else found.tobytes()
 
     # ── many rows at once ─────────────────────────────────────────────────────────────────────
     def places(self, indices: Any) -> Any:
@@ -138,19 +128,26 @@ class Table:
         valid = (indices >= 0) & (indices < len(self.rows)) & (indices == np.floor(indices))
         return np.where(valid, indices, 0).astype(np.int64)
 
-    def _reached(self, rows: Any) -> Any:
-        """The addresses of the leaves of rows, an array (rows, count); None if they have none."""
+    @functools.cached_property
+    def addresses(self) -> Any:
+        """Those of the leaves of all rows, an array (rows, count); 0 in rows not looked at yet."""
         import numpy as np
 
-        if self._addresses is None:
-            self._addresses = np.zeros((len(self.rows), self.count), np.int64)
-        for i in set(rows[self._addresses[rows, 0] == 0].tolist()):
-            found = slots.addresses(self.leaves(i)) if self._reachable else None
-            if found is None:
-                self._reachable = False
-                return None
-            self._addresses[i] = found
-        return self._addresses[rows]
+        return np.zeros((len(self.rows), self.count), np.int64)
+
+    def _reached(self, rows: Any) -> Any:
+        """The addresses of the leaves of rows, an array (rows, count); None if they have none."""
+        found = self.addresses[rows]
+        unknown = found[:, 0] == 0
+        if unknown.any():
+            for i in {int(rows[k]) for k in unknown.nonzero()[0]}:
+                places = slots.addresses(self.leaves(i)) if self._reachable else None
+                if places is None:
+                    self._reachable = False
+                    return None
+                self.addresses[i] = places
+            return self.addresses[rows]
+        return found
 
     def numbers(self, rows: Any) -> Any:
         """What stands in rows, an array (rows, count)."""

@@ -8,7 +8,8 @@ from functools import partial
 from itertools import count, islice
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine.jit import all_finite
+from tinygrad_scalar.compiler.machine import cpython
+from tinygrad_scalar.compiler.machine.entry import Entry
 from tinygrad_scalar.core.tree import array_in
 
 
@@ -37,13 +38,9 @@ def call(*args):
     except IndexError:
         room = made()
     try:
-        numbers, flags, starts, outputs, {places} = room
+        run, numbers, outputs, {places} = room
         {copies}
-        numbers[{end}], flags[0] = 0.0, 1
-        run(*starts)
-        if not flags[0] or numbers[{end}] != 0.0 or not all_finite(outputs):
-            return None
-        return {result}
+        return None if run() is None else {result}
     finally:
         pool.append(room)
 """
@@ -56,7 +53,7 @@ class ArrayEntry:
     is not finite gives None, and the call goes the general way.
     """
 
-    def __init__(self, kernel: Any, arguments: Sequence[Any], tree: Any) -> None:
+    def __init__(self, kernel: Any, arguments: Sequence[Any], tree: Any, closure: Any) -> None:
         import numpy as np
 
         blocks: list[Block] = []
@@ -69,26 +66,29 @@ class ArrayEntry:
             wrong=" or ".join([_wrong(x, place) for x, place in pairs]),
             copies="; ".join([_copied(x, place) for x, place in pairs]),
             places=", ".join([*places, *(f"y{k}" for k in range(len(blocks)))]),
-            end=kernel.program.inputs + len(kernel.program.outputs),
             result=result,
         )
-        names = {
-            "ndarray": np.ndarray, "double": np.dtype(float), "run": kernel.run, "pool": [],
-            "all_finite": all_finite, "made": partial(_room, kernel, arguments, blocks),
+        made = partial(_room, kernel, closure, arguments, blocks)
+        names: dict[str, Any] = {
+            "ndarray": np.ndarray, "double": np.dtype(float), "pool": [made()], "made": made,
         }  # fmt: skip
         exec(compile(text, "<entry of arrays>", "exec"), names)  # noqa: S102 (the text above)
         self.call: Callable[..., Any] = names.pop("call")  # which would hold itself there
 
     @classmethod
-    def of(cls, kernel: Any, arguments: Sequence[Any], tree: Any) -> ArrayEntry | None:
+    def of(
+        cls, kernel: Any, arguments: Sequence[Any], tree: Any, closure: Any
+    ) -> ArrayEntry | None:
         """The entry for structures with None for a number; None unless an argument is an array."""
+        if not cpython.available():
+            return None
         inputs = count()
         try:
             given, result = [_placed(one, inputs) for one in arguments], _placed(tree, count())
         except TypeError:
             return None
         kinds = {one.__class__ for one in given}
-        return cls(kernel, given, result) if {Block} <= kinds <= {int, Block} else None
+        return cls(kernel, given, result, closure) if {Block} <= kinds <= {int, Block} else None
 
 
 def _wrong(x: str, place: Any) -> str:
@@ -114,15 +114,17 @@ def _result(tree: Any, blocks: list[Block]) -> str:
     return f"[{inside}]" if kind is list else f"({inside})"
 
 
-def _room(kernel: Any, arguments: Sequence[Any], blocks: Sequence[Block]) -> tuple[Any, ...]:
-    """Where the numbers of one call stand."""
+def _room(
+    kernel: Any, closure: Any, arguments: Sequence[Any], blocks: Sequence[Block]
+) -> tuple[Any, ...]:
+    """What runs the kernel, where the numbers of a call stand; it gives None where it cannot."""
     import numpy as np
 
-    view, flags, starts, _ = kernel.buffer()
-    numbers, inputs = np.frombuffer(view), kernel.program.inputs
-    outputs = numbers[inputs : inputs + len(kernel.program.outputs)]
+    entry = Entry(kernel, [[0]], closure)  # of a single number, which is not looked at
+    numbers, program = np.frombuffer(entry.room[0]), kernel.program
+    outputs = numbers[program.inputs + program.parameters :]
     given = [one.within(numbers) for one in arguments if one.__class__ is Block]
-    return view, flags, starts, outputs, *given, *(block.within(outputs) for block in blocks)
+    return entry.call, numbers, outputs, *given, *(block.within(outputs) for block in blocks)
 
 
 def _placed(tree: Any, places: Iterator[int]) -> Any:

@@ -153,17 +153,17 @@ class Kernel:
         self.pool: list[Any] = []
         self.scratch = writer.slot_count
 
-    def entry(self, arguments: Sequence[Any], tree: Any) -> Any:
+    def entry(self, arguments: Sequence[Any], tree: Any, closure: Any = None) -> Any:
         """What is called with floats and lists, or with arrays; None if it cannot be.
 
-        Both are structures with None for a number.
+        Both are structures with None for a number; for the closure see `Entry`.
         """
-        if self.program.parameters or self.callbacks.thunks:
+        if self.callbacks.thunks:
             return None
-        made = Entry.of(self, arguments, tree)
-        if made is None:
-            return ArrayEntry.of(self, arguments, tree) if self.left is None else None
-        self.left = self.left and 1  # when the entry gives up
+        given = arguments, tree, closure
+        made = Entry.of(self, *given) or ArrayEntry.of(self, *given)
+        if made is not None:
+            self.left = self.left and 1  # when the entry gives up
         return made
 
     def buffer(self) -> Any:

@@ -9,6 +9,7 @@ import ctypes
 import functools
 import sys
 from array import array
+from collections.abc import Sequence
 
 # Offsets in an object: its type; the number of a float, the length of a list or tuple; where the
 # items of a list or an array stand, the items of a tuple.
@@ -50,6 +51,11 @@ def field(name: str, thing: str, offset: int, kind: str = "ptr") -> str:
     return f"""  %{name}.place = getelementptr inbounds i8, ptr {thing}, i64 {offset}
   %{name} = load {kind}, ptr %{name}.place
 """
+
+
+def words(names: Sequence[str], base: str, first: int = 0) -> str:
+    """Instructions that load whole numbers that stand side by side."""
+    return "".join(field(name, base, 8 * k, "i64") for k, name in enumerate(names, first))
 
 
 def put() -> str:

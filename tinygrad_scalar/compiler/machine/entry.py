@@ -19,7 +19,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine import cpython
+from tinygrad_scalar.compiler.machine import closure, cpython
+from tinygrad_scalar.compiler.machine.closure import Closure
 from tinygrad_scalar.compiler.machine.cpython import (
     ITEMS,
     LENGTH,
@@ -28,10 +29,12 @@ from tinygrad_scalar.compiler.machine.cpython import (
     field,
     function_of_python,
     put,
+    words,
 )
 from tinygrad_scalar.compiler.machine.jit import Module, loop
 
 FOREVER = 2**62  # calls
+LANES = 8  # numbers that are looked at together
 _FASTCALL = 0x80
 # What a plan says of a list or tuple, behind its type and its length: all its items are numbers,
 # or all are as the plan behind says, or each has a plan of its own. That of a number is 0.
@@ -45,6 +48,8 @@ class Told(NamedTuple):
     left: int  # calls, until the entry gives up
     point: int  # the program
     x: int
+    p: int
+    closure: int  # what `closure` is told, 0 if nothing is closed over
     outputs: int
     finite: int
     mask: int
@@ -69,11 +74,6 @@ def plan(tree: Any, kinds: Sequence[type] = (list, tuple)) -> list[int] | None:
 
 
 # ── the machine code ──────────────────────────────────────────────────────────────────────────
-def _words(names: Sequence[str], base: str, first: int = 0) -> str:
-    """Load whole numbers that stand side by side."""
-    return "".join(field(name, base, 8 * k, "i64") for k, name in enumerate(names, first))
-
-
 def _items() -> str:
     """Where the items of %thing stand, whose type is %type."""
     return f"""{field("listed", "%thing", ITEMS)}  %is_list = icmp eq i64 %type, {id(list)}
@@ -123,7 +123,7 @@ entry:
   %behind = getelementptr inbounds i64, ptr %plan, i64 1
   br i1 %single, label %numbers, label %container
 container:
-{_words(("length", "mode"), "%plan", 1)}  %inner = getelementptr inbounds i64, ptr %plan, i64 3
+{words(("length", "mode"), "%plan", 1)}  %inner = getelementptr inbounds i64, ptr %plan, i64 3
   %end_of_plan = getelementptr inbounds i64, ptr %plan, i64 4
   %thing = load ptr, ptr %where
 {field("own_type", "%thing", TYPE, "i64")}  %same = icmp eq i64 %own_type, %type
@@ -181,7 +181,7 @@ number:
   %float = call ptr {function_of_python("PyFloat_FromDouble")}(double 0.0)
   ret ptr %float
 container:
-{_words(("n", "mode"), "%plan", 1)}  %inner = getelementptr inbounds i64, ptr %plan, i64 3
+{words(("n", "mode"), "%plan", 1)}  %inner = getelementptr inbounds i64, ptr %plan, i64 3
   store ptr %inner, ptr %behind
   %each = icmp eq i64 %mode, {_EACH}
   %listing = icmp eq i64 %type, {id(list)}
@@ -224,6 +224,30 @@ fresh:
 }}"""
 
 
+def _finite(before: str) -> str:
+    """Whether all outputs are finite: x − x is 0 for these, and NaN for the others."""
+
+    def summed(k: str, kind: str, before: str, **bounds: Any) -> str:
+        body = f"""  %{k}.place = getelementptr inbounds double, ptr %out, i64 %{k}
+  %{k}.number = load {kind}, ptr %{k}.place, align 8
+  %{k}.nothing = fsub {kind} %{k}.number, %{k}.number
+  %{k}.total = fadd {kind} %{k}.sum, %{k}.nothing
+"""
+        sums = (
+            f"  %{k}.sum = phi {kind} [ zeroinitializer, %{before} ], [ %{k}.total, %{k}.body ]\n"
+        )
+        text = loop(body, k=k, before=before, carried=sums, last=f"{k}.body", **bounds)
+        return f"{text}  %{k}.fine = fcmp ord {kind} %{k}.sum, %{k}.sum\n"
+
+    return f"""  %whole = and i64 %results, {-LANES}
+{summed("v", f"<{LANES} x double>", before, n="%whole", step=LANES)}\
+{summed("j", "double", "v.done", n="%results", start="%whole")}\
+  %each = bitcast <{LANES} x i1> %v.fine to i{LANES}
+  %every = icmp eq i{LANES} %each, -1
+  %fine = and i1 %every, %j.fine
+"""
+
+
 def _entry() -> str:
     """`entry`: a built-in function. Its %self begins with the kept results and what it is told.
 
@@ -237,21 +261,17 @@ def _entry() -> str:
 fitting:
 """
     carried = "  %argument = phi ptr [ %plans, %take ], [ %following, %fitting ]\n"
-    check = """  %output = getelementptr inbounds double, ptr %out, i64 %j
-  %number = load double, ptr %output
-  %nothing_of_it = fsub double %number, %number
-  %fine = fcmp ord double %nothing_of_it, %nothing_of_it
-  br i1 %fine, label %good, label %fail
-good:
-"""
     return f"""define ptr @entry(ptr %self, ptr %args, i64 %n) nounwind {{
 entry:
   %at = alloca ptr
   %slot = alloca ptr
 {field("list", "%self", ITEMS)}{field("kept", "%list", ITEMS)}\
 {field("array", "%self", ITEMS + 8)}{field("told", "%array", ITEMS)}\
-{_words(Told._fields, "%told")}  %run = inttoptr i64 %point to ptr
+{words(Told._fields, "%told")}  %run = inttoptr i64 %point to ptr
   %in = inttoptr i64 %x to ptr
+  %leaves = inttoptr i64 %p to ptr
+  %over = inttoptr i64 %closure to ptr
+  %closed = icmp ne i64 %closure, 0
   %out = inttoptr i64 %outputs to ptr
   %s = inttoptr i64 %finite to ptr
   %m = inttoptr i64 %mask to ptr
@@ -276,9 +296,14 @@ take:
   store ptr %result, ptr %slot
   store ptr %in, ptr %at
 {loop(take, before="take", carried=carried, last="fitting")}\
+  br i1 %closed, label %fetch, label %compute
+fetch:
+  %fetched = call i1 @fetched(ptr %over, ptr %in, ptr %leaves)
+  br i1 %fetched, label %compute, label %fail
+compute:
   store i8 1, ptr %m
   store double 0.0, ptr %s
-  call void %run(ptr %in, ptr null, ptr %out, ptr %s, ptr %m)
+  call void %run(ptr %in, ptr %leaves, ptr %out, ptr %s, ptr %m)
   %flag = load i8, ptr %m
   %holds = icmp ne i8 %flag, 0
   br i1 %holds, label %held, label %fail
@@ -287,7 +312,15 @@ held:
   %all_finite = fcmp oeq double %checked, 0.0
   br i1 %all_finite, label %outputs_too, label %fail
 outputs_too:
-{loop(check, k="j", n="%results", before="outputs_too", last="good")}\
+{_finite("outputs_too")}\
+  br i1 %fine, label %good, label %fail
+good:
+  br i1 %closed, label %add, label %give
+add:
+  %slopes = getelementptr inbounds double, ptr %out, i64 1
+  %added = call i1 @added(ptr %over, ptr %slopes)
+  br i1 %added, label %give, label %fail
+give:
   br i1 %single, label %bare, label %filled
 bare:
   %only = load double, ptr %out
@@ -310,7 +343,7 @@ nothing:
 @functools.cache
 def _module() -> Module:
     """The code of all entries."""
-    return Module(f"{_walk()}\n{_made()}\n{_result()}\n{_entry()}", 0)
+    return Module(f"{_walk()}\n{_made()}\n{_result()}\n{closure.text()}\n{_entry()}", 0)
 
 
 class _Definition(ctypes.Structure):
@@ -325,19 +358,22 @@ class _Definition(ctypes.Structure):
 class Entry:
     """The built-in function, with all that must live as long as it does.
 
-    `arguments` and `tree` are structures of numbers as `plan` takes them, `left` the calls that it
-    is good for, `room` where a kernel finds its numbers.
+    `plans` are those of the arguments and of the result, `room` is where the kernel finds its
+    numbers. With a `closure`, gradients of what it closes over stand behind the value.
     """
 
     def __init__(
-        self, run: Module, room: Any, outputs: int, plans: Sequence[list[int]], left: int | None
+        self, kernel: Any, plans: Sequence[list[int]], closure: Closure | None = None
     ) -> None:
         *arguments, tree = plans
-        (x, _, out, finite, mask), left = room[2], FOREVER if left is None else left
+        self.room = room = kernel.buffer()
+        x, p, out, finite, mask = room[2]
+        left = FOREVER if kernel.left is None else kernel.left
+        over = 0 if closure is None else closure.words.buffer_info()[0]
         words = [word for each in arguments for word in each]
         end = len(Told._fields) + len(words)
-        point = run.addresses["point"]
-        told = Told(len(arguments), left, point, x, out, finite, mask, outputs, end)
+        point, outputs = kernel.module.addresses["point"], len(kernel.program.outputs)
+        told = Told(len(arguments), left, point, x, p, over, out, finite, mask, outputs, end)
         self.definition = _Definition(b"replay", _module().addresses["entry"], _FASTCALL, None)
         # read when a built-in function is freed, at the interpreter's very end too: kept for ever
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.definition))
@@ -345,14 +381,15 @@ class Entry:
         make.restype = ctypes.py_object
         make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
         # what is called keeps results, and the machine code alive, whoever made another entry
-        held = ([None, None], array("q", [*told, *words, *tree]), run, room)
+        held = ([None, None], array("q", [*told, *words, *tree]), kernel.module, room, closure)
         self.call: Any = make(ctypes.addressof(self.definition), held, None)
 
     @classmethod
-    def of(cls, kernel: Any, arguments: Sequence[Any], tree: Any) -> Entry | None:
-        """The entry to a kernel for one point; None where objects or structures are others."""
+    def of(
+        cls, kernel: Any, arguments: Sequence[Any], tree: Any, closure: Closure | None
+    ) -> Entry | None:
+        """The entry for structures of numbers; None where objects or structures are others."""
         plans = [*(plan(each, (list,)) for each in arguments), plan(tree)]
         if None in plans or not cpython.available():
             return None
-        outputs = len(kernel.program.outputs)
-        return cls(kernel.module, kernel.buffer(), outputs, plans, kernel.left)  # type: ignore[arg-type]
+        return cls(kernel, plans, closure)  # type: ignore[arg-type]

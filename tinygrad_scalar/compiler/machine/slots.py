@@ -54,7 +54,7 @@ entry:
 """
 
 
-def _text() -> str:
+def text() -> str:
     """The functions `gather` and `set`."""
     read = f"""{_NUMBER}  %to = getelementptr inbounds double, ptr %out, i64 %k
   store double %number_there, ptr %to
@@ -89,7 +89,7 @@ def _functions() -> tuple[Any, Any, Any] | None:
         return value.gather, value.scatter, value
     if not available():
         return None
-    module = Module(_text(), 100)
+    module = Module(text(), 100)
     word, pointer = ctypes.c_int64, ctypes.c_void_p
     gather = module.function("gather", ctypes.PYFUNCTYPE(word, pointer, word, word, pointer))
     kinds = pointer, word, word, pointer, ctypes.c_double
@@ -97,7 +97,7 @@ def _functions() -> tuple[Any, Any, Any] | None:
 
 
 @functools.cache
-def _offset(name: str) -> int | None:
+def offset(name: str) -> int | None:
     """Where the attribute of a Value stands in it: probed with a number of its own."""
     if COMPILED:
         return int(name == "grad")  # what its own functions are told
@@ -117,11 +117,11 @@ def addresses(leaves: Sequence[Value]) -> list[int] | None:
         return list(map(id, leaves))
     at = ctypes.c_ssize_t.from_address
     for name in ("data", "grad"):
-        offset = _offset(name)
-        if offset is None:
+        there = offset(name)
+        if there is None:
             return None
         for leaf in leaves if set(map(type, leaves)) != {Value} else ():  # laid out alike
-            if at(id(leaf) + offset).value != id(getattr(leaf, name)):
+            if at(id(leaf) + there).value != id(getattr(leaf, name)):
                 return None
     return list(map(id, leaves))
 
@@ -130,7 +130,7 @@ def read(places: int, count: int, name: str) -> array[float] | None:
     """An attribute of the leaves whose addresses stand at `places`; None if one is no float."""
     functions: Any = _functions()
     numbers = _NOTHING * count
-    found = functions[0](places, count, _offset(name), numbers.buffer_info()[0])
+    found = functions[0](places, count, offset(name), numbers.buffer_info()[0])
     return numbers if found == count else None
 
 
@@ -151,7 +151,7 @@ def writing(
     """The same as a call that runs no Python code; `numbers` must live until then."""
     functions: Any = _functions()
     start = numbers.buffer_info()[0] if numbers.__class__ is array else address(numbers)
-    return functools.partial(functions[1], places, count, _offset(name), start, add)
+    return functools.partial(functions[1], places, count, offset(name), start, add)
 
 
 class Addition(NamedTuple):

@@ -1,0 +1,149 @@
+"""`backward` at one point, again and again: what stands in leaves, tables and lists changes."""
+
+import sys
+import threading
+from fractions import Fraction
+
+import pytest
+
+from tinygrad_scalar import Value, compile, engines, exp, log, take
+
+EVERY = pytest.mark.parametrize("engine", [name for name in engines() if name != "cuda"])
+ROWS, WIDTH = 12, 3
+
+
+class Model:
+    """Leaves, some of which stand in a table too, and a loss with a branch."""
+
+    def __init__(self, count, *, looked_up):
+        self.w = [Value(0.3 * k - 0.7) for k in range(count)]
+        self.table = [[Value(0.1 * k + j) for j in range(WIDTH)] for k in range(ROWS)]
+        self.table[5][1] = self.table[6][2] = self.w[0]  # one leaf in several places
+        self.looked_up = looked_up
+
+    @property
+    def leaves(self):
+        every = [*self.w, *(x for row in self.table for x in row)]
+        return list({id(x): x for x in every}.values())
+
+    def loss(self, x, i, inner):
+        row = take(self.table, i) if self.looked_up else self.table[2]
+        second = take(self.table, inner[1])[0] if self.looked_up else self.w[1]
+        total = sum(w * a for w, a in zip(row, (x, inner[0], 1.0), strict=True))
+        total = total + sum(w * (0.1 * k + x) for k, w in enumerate(self.w))
+        if x > 0.5:
+            return log(total * total) + second
+        return exp(total * 0.01) * second + self.w[0]
+
+
+def grads_after(model, action):
+    """What an action gives or raises, and the gradients then, bit by bit."""
+    try:
+        result = action()
+    except (ArithmeticError, ValueError, TypeError, IndexError) as error:
+        result = type(error)
+    return result, [(type(x.grad), float(x.grad).hex()) for x in model.leaves]
+
+
+def assign(k, name, number):
+    return lambda model: setattr(model.leaves[k], name, number)
+
+
+NOTHING = lambda model: None  # noqa: E731
+STEPS = [  # what is done to the leaves, and where backward is run
+    *[(NOTHING, (1.0, 2.0, [0.4, 3.0]))] * 4,
+    (NOTHING, (1.5, 7.0, [0.4, 0.0])),  # rows that nobody has looked up so far
+    (NOTHING, (1.5, 7.0, [0.4, 0.0])),
+    (NOTHING, (1.5, 5.0, [0.4, 6.0])),  # the leaf in several places, with its row's others
+    (NOTHING, (1.5, 6.0, [0.4, 5.0])),
+    (NOTHING, (0.1, 6.0, [0.4, 5.0])),  # another branch
+    *[(NOTHING, (0.2, 1.0, [-0.4, 5.0]))] * 3,
+    (NOTHING, (0.9, 1.0, [-0.4, 5.0])),
+    (assign(1, "data", 2.25), (0.9, 1.0, [-0.4, 1.0])),
+    (assign(1, "data", 3), (0.9, 1.0, [-0.4, 1.0])),  # no float: the plain way
+    (assign(1, "data", 0.5), (0.9, 1.0, [-0.4, 1.0])),
+    (assign(-1, "grad", 0), (0.9, 11.0, [-0.4, 1.0])),
+    (assign(0, "grad", Fraction(1, 4)), (0.9, 11.0, [-0.4, 1.0])),
+    (assign(0, "grad", 0.0), (0.9, 11.0, [-0.4, 1.0])),
+    (assign(0, "data", 1e200), (0.9, 2.0, [-0.4, 1.0])),  # total² overflows
+    (assign(0, "data", -0.7), (0.9, 2.0, [-0.4, 1.0])),
+    (NOTHING, (0.9, float("nan"), [0.4, 0.0])),  # no indices
+    (NOTHING, (0.9, 2.5, [0.4, 0.0])),
+    (NOTHING, (0.9, -1.0, [0.4, 0.0])),
+    (NOTHING, (0.9, 1e300, [0.4, 0.0])),
+    (NOTHING, (0.9, -0.0, [0.4, float(ROWS)])),
+    (NOTHING, (0.9, -0.0, [0.4, 11.0])),
+    (NOTHING, (1, 2, [0, 3])),  # whole numbers
+    (NOTHING, (0.9, 2.0, (0.4, 3.0))),  # another structure
+    (NOTHING, (0.9, 2.0, [0.4, 3.0])),
+]
+
+
+@EVERY
+@pytest.mark.parametrize("count", [2, 40], ids=["few", "many"])
+@pytest.mark.parametrize("looked_up", [False, True], ids=["leaves", "tables too"])
+def test_each_step_is_the_eager_one(engine, count, looked_up):
+    ours, theirs = (Model(count, looked_up=looked_up) for _ in range(2))
+    f = compile(ours.loss, engine=engine)
+    for k, (change, (x, i, inner)) in enumerate(STEPS):
+        change(ours), change(theirs)
+        found, grads = grads_after(ours, lambda: f.backward(x, i, inner))  # noqa: B023
+        result, expected = grads_after(theirs, lambda: eager(theirs, x, i, inner))  # noqa: B023
+        if isinstance(result, type):
+            assert found is result, k
+        else:
+            assert found == pytest.approx(result, rel=1e-13), k
+        assert numbers(grads) == pytest.approx(numbers(expected), rel=1e-12, abs=1e-14), k
+
+
+def eager(model, x, i, inner):
+    loss = model.loss(Value(x), Value(i), [Value(z) for z in inner])
+    loss.backward()
+    return loss.data
+
+
+def numbers(grads):
+    return [float.fromhex(text) for _, text in grads]
+
+
+@EVERY
+def test_a_gradient_that_somebody_keeps_is_left_as_it_is(engine):
+    w = [Value(float(k + 1)) for k in range(3)]
+    f = compile(lambda x: w[0] * x + w[1] * w[2], engine=engine)
+    f.backward(2.0), f.backward(2.0), f.backward(2.0)
+    kept = [leaf.grad for leaf in w]
+    w[2].grad = w[1].grad  # one float in two slots
+    f.backward(2.0)
+    assert kept == [6.0, 9.0, 6.0]
+    assert [leaf.grad for leaf in w] == [8.0, 12.0, 11.0]
+
+
+def test_leaves_of_a_table_live_as_long_as_the_code_may_reach_them():
+    table = [[Value(float(k)), Value(1.0)] for k in range(10)]
+    f = compile(lambda i: take(table, i)[0] * take(table, i)[1])
+    for k in range(10):
+        f.backward(float(k))
+    table.clear()  # the trace keeps what it has met
+    f.function = None
+    for _ in range(100):
+        assert f.backward(4.0) == 4.0
+
+
+def test_steps_of_several_threads_all_count():
+    w = [Value(0.0) for _ in range(50)]
+    f = compile(lambda x: sum(a * x for a in w))
+    f.backward(1.0), f.backward(1.0)
+    before, times = sys.getswitchinterval(), 2000
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [
+            threading.Thread(target=lambda: [f.backward(1.0) for _ in range(times)])
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert [a.grad for a in w] == [2.0 + 3 * times] * 50

@@ -1,0 +1,135 @@
+"""What a function closes over, at one point: read before its machine code runs, added to after it.
+
+Both happen within the built-in function of `entry`, so that a step of training at one point runs no
+line of Python, and no interrupt comes between the gradients of two leaves.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tinygrad_scalar.compiler.machine import slots
+from tinygrad_scalar.compiler.machine.cpython import words
+from tinygrad_scalar.compiler.machine.jit import address, loop
+from tinygrad_scalar.core.value import COMPILED, Value
+
+
+class _Told(NamedTuple):
+    """What the code is told in front of the lookups: offsets, addresses, numbers of leaves."""
+
+    data: int
+    grad: int
+    places: int  # of the leaves, and room for those of the leaves that are looked up
+    leaves: int
+    looked_up: int
+    inputs: int  # behind them stands what is looked up
+    lookups: int  # how many
+
+
+class _Lookup(NamedTuple):
+    """A lookup: the input that is the index, and the addresses of the leaves of all rows.
+
+    They are 0 for a row that nothing has pointed to so far.
+    """
+
+    place: int
+    rows: int
+    width: int
+    addresses: int
+
+
+def text() -> str:
+    """`fetched` reads the numbers that stand in leaves, `added` adds gradients; false for neither.
+
+    That is where one is no float, or a row not known yet, or an index that points to none.
+    """
+    told = f"""{words(_Told._fields, "%closure")}\
+  %first = getelementptr inbounds i64, ptr %closure, i64 {len(_Told._fields)}
+  %own = inttoptr i64 %places to ptr
+  %reached = getelementptr inbounds ptr, ptr %own, i64 %leaves
+"""
+    copy = """  %one = getelementptr inbounds ptr, ptr %row, i64 %j
+  %leaf = load ptr, ptr %one
+  %there = getelementptr inbounds ptr, ptr %to, i64 %j
+  store ptr %leaf, ptr %there
+"""
+    size = len(_Lookup._fields)
+    look = f"""  %lookup = getelementptr inbounds [{size} x i64], ptr %first, i64 %k
+{words(_Lookup._fields, "%lookup")}  %at = getelementptr inbounds double, ptr %x, i64 %place
+  %number = load double, ptr %at
+  %end = sitofp i64 %rows to double
+  %high = fcmp olt double %number, %end
+  %low = fcmp oge double %number, 0.0
+  %inside = and i1 %low, %high
+  br i1 %inside, label %within, label %fail
+within:
+  %whole = fptosi double %number to i64
+  %back = sitofp i64 %whole to double
+  %same = fcmp oeq double %back, %number
+  %skipped = mul i64 %whole, %width
+  %table = inttoptr i64 %addresses to ptr
+  %row = getelementptr inbounds ptr, ptr %table, i64 %skipped
+  %address = load ptr, ptr %row
+  %seen = icmp ne ptr %address, null
+  %known = and i1 %same, %seen
+  br i1 %known, label %copy, label %fail
+copy:
+{loop(copy, k="j", n="%width", before="copy", last="j.body")}\
+  %following = getelementptr inbounds ptr, ptr %to, i64 %width
+"""
+    carried = "  %to = phi ptr [ %reached, %entry ], [ %following, %j.done ]\n"
+    return f"""define internal i1 @fetched(ptr %closure, ptr %x, ptr %p) nounwind {{
+entry:
+{told}{loop(look, n="%lookups", carried=carried, last="j.done")}\
+  %behind = getelementptr inbounds double, ptr %x, i64 %inputs
+  %a = call i64 @gather(ptr %own, i64 %leaves, i64 %data, ptr %p)
+  %b = call i64 @gather(ptr %reached, i64 %looked_up, i64 %data, ptr %behind)
+  %found = add i64 %a, %b
+  %asked = add i64 %leaves, %looked_up
+  %all = icmp eq i64 %found, %asked
+  ret i1 %all
+fail:
+  ret i1 false
+}}
+define internal i1 @added(ptr %closure, ptr %gradients) nounwind {{
+{words(_Told._fields, "%closure")}  %own = inttoptr i64 %places to ptr
+  %n = add i64 %leaves, %looked_up
+  %written = call i64 @set(ptr %own, i64 %n, i64 %grad, ptr %gradients, double 1.0)
+  %all = icmp eq i64 %written, %n
+  ret i1 %all
+}}
+{slots.text()}"""
+
+
+class Closure:
+    """Leaves that are read, and tables in which inputs look others up; see `text`."""
+
+    def __init__(
+        self,
+        leaves: Sequence[Value],
+        places: Sequence[int],
+        lookups: Sequence[tuple[int, Any]],
+        inputs: int,
+    ) -> None:
+        known = [(place, table.addresses) for place, table in lookups]
+        looked_up = sum(rows.shape[1] for _, rows in known)
+        own = array("q", [*places, *[0] * looked_up])
+        data, grad, start = slots.offset("data"), slots.offset("grad"), own.buffer_info()[0]
+        assert data is not None is not grad  # noqa: S101 (the leaves have addresses)
+        told = _Told(data, grad, start, len(places), looked_up, inputs, len(lookups))
+        rest = [_Lookup(place, len(rows), rows.shape[1], address(rows)) for place, rows in known]
+        self.words = array("q", [*told, *(word for each in rest for word in each)])
+        self.held = [*leaves], own, known, lookups  # their addresses are used
+
+    @classmethod
+    def of(
+        cls, leaves: Sequence[Value], lookups: Sequence[tuple[int, Any]], inputs: int
+    ) -> Closure | None:
+        """The leaves, and the inputs that look up rows of tables; None if they cannot be reached.
+
+        The `addresses` of a table are those of its leaves, a row each.
+        """
+        places = None if COMPILED else slots.addresses(leaves)
+        return None if places is None else cls(leaves, places, lookups, inputs)
