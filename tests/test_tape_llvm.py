@@ -1,5 +1,6 @@
 """The fast engine: precision in ulps, chunks and lanes, and the machine code at its doors."""
 
+import functools
 import gc
 import math
 import subprocess
@@ -11,6 +12,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value
@@ -46,6 +49,39 @@ def operand(row, count=4000):
         [0.0, -0.0, math.inf, -math.inf, math.nan, 1e300, -1e300, 5e-324, 710, -745, 1, -1],
     ])  # fmt: skip
     return x[np.isnan(x) | ((x >= low) & (x <= high))]
+
+
+def sines(x, y):
+    """Sines and cosines of the same operands, in either order, far from and next to each other."""
+    a, b, c = tg.sin(x), tg.cos(y), tg.sin(x * y)
+    return [a, tg.cos(x), b, tg.sin(y), c, a * b, tg.cos(x * y), tg.cos(c), tg.sin(tg.cos(x))]
+
+
+@given(*[st.floats(-1e22, 1e22) | st.floats(-10, 10)] * 2)
+def test_a_sine_and_a_cosine_of_one_operand_are_those_of_the_c_library(x, y):
+    assert compile(sines)(x, y) == sines(x, y)
+
+
+def test_sines_with_cosines_in_loops_and_derivatives():
+    def wave(start, steps):
+        x = total = start
+        for k in range(steps):
+            x = x + 0.1 * tg.cos(x) - tg.sin(x + k) * tg.cos(x)
+            total = total + tg.sin(x) * tg.cos(0.5 * x)
+        return total
+
+    for steps in (1, 7, 300):
+        f = compile(functools.partial(wave, steps=steps))
+        for x in (0.3, -2.0, 40.0):
+            expected = tg.value_and_grad(functools.partial(wave, steps=steps))(x)
+            assert f.value_and_grad(x) == pytest.approx(expected, rel=1e-9)  # 300 steps add up
+
+
+def test_a_sine_with_a_cosine_raises_at_infinity():
+    f = compile(lambda x: tg.sin(x) * tg.cos(x))
+    assert f(0.5) == math.sin(0.5) * math.cos(0.5)
+    with pytest.raises(ValueError, match="sin"):
+        f(math.inf)
 
 
 @pytest.mark.parametrize(("name", "bound"), [(n, 4) for n in LIBRARY] + [(n, 8) for n in COMPOSED])

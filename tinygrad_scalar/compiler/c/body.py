@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.lower import lowered
-from tinygrad_scalar.compiler.ir.program import Program, last_guard, pruned, scheduled
+from tinygrad_scalar.compiler.ir.program import (
+    Program,
+    last_guard,
+    pruned,
+    scheduled,
+    sines_with_cosines,
+)
 from tinygrad_scalar.compiler.ir.reroll import Loop
 from tinygrad_scalar.compiler.ir.rolled import Rolled, step_of
 from tinygrad_scalar.compiler.ir.tape import (
@@ -92,7 +98,7 @@ class Body(Rolled):
 
     def __init__(self, program: Program, places: Places, prefix: str = "") -> None:
         native = NATIVE if places.language == "c" else CUDA
-        self.program = scheduled(_without_dead_lines(lowered(program, native)))
+        self.program = scheduled(sines_with_cosines(_without_dead_lines(lowered(program, native))))
         self.last_guard = last_guard(self.program)
         self.places, self.prefix, self.real = places, prefix, places.real
         self.lines: list[str] = []

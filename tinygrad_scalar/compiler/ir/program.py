@@ -6,6 +6,7 @@ count, and results can be added up at once.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,6 +24,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     MEMORY,
     MUL,
     PARAMETER,
+    SINES,
     SUB,
     Tape,
 )
@@ -165,6 +167,19 @@ def telling(program: Program) -> set[int]:
             for operand in operands[: row.spreading]:
                 implied[operand] = 1
     return {line for line in checked if not implied[line] or code[line][0] is MUL}
+
+
+def sines_with_cosines(program: Program) -> Program:
+    """The program with a sine and a cosine of one operand side by side: one call gives both."""
+    first: dict[int, int] = {}  # of an operand
+    order = range(len(program.code))
+    place = [
+        first.setdefault(operands[0], k) if row in SINES else k
+        for k, (row, operands) in enumerate(program.code)
+    ]
+    if all(map(operator.eq, place, order)):
+        return program
+    return _reordered(program, sorted(order, key=place.__getitem__))
 
 
 _ADDITIONS = frozenset((ADD, SUB))

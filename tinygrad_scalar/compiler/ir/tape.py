@@ -63,6 +63,7 @@ def pairs_of(operands: Sequence[Any]) -> list[tuple[Any, Any]]:
 # What derivatives, reductions and simplifications are written in, on a tape and below it.
 ADD, SUB, MUL, DIV = primitives.add, primitives.sub, primitives.mul, primitives.div
 NEG, POW, WHERE, SQRT = primitives.neg, primitives.pow, primitives.where, primitives.sqrt
+SINES = (primitives.sin, primitives.cos)
 SUM, MEAN, DOT, PROD = primitives.sum, primitives.mean, primitives.dot, primitives.prod
 FLOOR, ABS, COPYSIGN = primitives.floor, primitives.abs, primitives.copysign
 

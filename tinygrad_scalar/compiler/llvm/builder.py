@@ -42,7 +42,7 @@ class Assembly:
         self.helpers: dict[str, str] = {}
         self.lines: list[str] = []
         self.fresh = 0
-        self.blocks: set[int] = set()  # lengths of the rooms that callbacks are given operands in
+        self.blocks: set[int] = set()  # lengths of the rooms of calls: operands, or results
 
     def literal(self, number: float) -> str:
         """A constant, in every lane."""

@@ -36,7 +36,8 @@ class FunctionWriter(Writer):
         result = self.operand(self.program.outputs[0])
         header = f"define double @formula({given}) nounwind {{\nentry:"
         declarations = [f"declare {text}" for text in self.declared.values()]
-        return "\n".join([*declarations, header, *self.lines, f"  ret double {result}\n}}"])
+        body = [*self._rooms(), *self.lines, f"  ret double {result}\n}}"]
+        return "\n".join([*declarations, header, *body])
 
     def _input(self, position: int) -> str:
         return f"%x{position}"

@@ -19,6 +19,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     MARKERS,
     MEMORY,
     PARAMETER,
+    SINES,
 )
 from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target
 from tinygrad_scalar.core.primitive import Primitive
@@ -62,15 +63,19 @@ class Writer(Assembly):
         self.conditions: dict[Any, str] = {}
         self.truths: set[Any] = set()  # choices among truth values, which are conditions too
         self.finite: list[str] = []
+        self.sines: dict[Any, str] = {}  # of a sine or cosine and its operand: computed already
 
     def _defined(self, number: int, lines: Sequence[str]) -> str:
         index = "" if self.how == "point" else "i64 %i, i64 %n, "
-        blocks = [f"  %block{size} = alloca [{size} x double]" for size in sorted(self.blocks)]
-        body = "\n".join(["entry:", *blocks, *lines])
+        body = "\n".join(["entry:", *self._rooms(), *lines])
         return (
             f"define internal void @chunk{number}({index}{_ARGUMENTS}) nounwind {{\n"
             f"{body}\n  ret void\n}}"
         )
+
+    def _rooms(self) -> list[str]:
+        """Where calls find operands, or leave results."""
+        return [f"  %block{size} = alloca [{size} x double]" for size in sorted(self.blocks)]
 
     def _lines(self, lines: Sequence[int]) -> None:
         code, wanted, computed = self.program.code, self.wanted, self._computed
@@ -127,7 +132,27 @@ class Writer(Assembly):
             a, b = self.operand(operands[0]), self.operand(operands[1])
             self.conditions[line] = self.add(f"fcmp {row.llvm} {self.v} {a}, {b}")
             return None
-        return self._called(row, [self.operand(k) for k in operands])
+        x = [self.operand(k) for k in operands]
+        called = self._sine_or_cosine(line, row, x[0]) if row in SINES else None
+        return called or self._called(row, x)
+
+    def _sine_or_cosine(self, line: int, row: Primitive, x: str) -> str | None:
+        """Both by one call where the other one is next, at one point; else None."""
+        if (row, x) in self.sines:
+            return self.sines.pop((row, x))
+        code, both = self.program.code, self.target.address("sincos")
+        alone = line + 1 == len(code) or code[line + 1][0] not in SINES
+        if alone or both is None or self.v != "double":
+            return None
+        self.blocks.add(2)
+        places = [self.add(f"getelementptr double, ptr %block2, i64 {k}") for k in (0, 1)]
+        given = f"double {x}, ptr {places[0]}, ptr {places[1]}"
+        self.lines.append(f"  call void inttoptr (i64 {both} to ptr)({given})")
+        self.sines = {
+            (one, x): self.add(f"load double, ptr {place}")
+            for one, place in zip(SINES, places, strict=True)
+        }
+        return self.sines.pop((row, x))
 
     def _truth(self, line: Any) -> str | None:
         """A line that is 1 or 0, and known here as a truth value; None for others."""

@@ -149,7 +149,7 @@ class SweepWriter(Writer):
         """The function of that name."""
         self._start()
         self._lines(range(len(self.program.code)))
-        blocks = [f"  %block{size} = alloca [{size} x double]" for size in sorted(self.blocks)]
+        blocks = self._rooms()
         width, first = self.body.width, "%t"
         if self.backwards:
             blocks += [
