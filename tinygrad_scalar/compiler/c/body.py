@@ -13,9 +13,9 @@ from typing import Any
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import (
     Program,
+    guards_first,
     last_guard,
     pruned,
-    scheduled,
     sines_with_cosines,
 )
 from tinygrad_scalar.compiler.ir.reroll import Loop
@@ -98,7 +98,9 @@ class Body(Rolled):
 
     def __init__(self, program: Program, places: Places, prefix: str = "") -> None:
         native = NATIVE if places.language == "c" else CUDA
-        self.program = scheduled(sines_with_cosines(_without_dead_lines(lowered(program, native))))
+        self.program = guards_first(
+            sines_with_cosines(_without_dead_lines(lowered(program, native)))
+        )
         self.last_guard = last_guard(self.program)
         self.places, self.prefix, self.real = places, prefix, places.real
         self.lines: list[str] = []

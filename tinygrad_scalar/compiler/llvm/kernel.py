@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.lower import lowered
-from tinygrad_scalar.compiler.ir.program import Program, scheduled, sines_with_cosines
+from tinygrad_scalar.compiler.ir.program import Program, guards_first, sines_with_cosines
 from tinygrad_scalar.compiler.llvm.array_entry import ArrayEntry
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks, functions, native_rows
@@ -129,7 +129,7 @@ class Kernel:
         self.functions = functions(program) if large else {}
         native = (native_rows(dtype) if varying else NATIVE) | self.functions.keys()
         program = lowered(program, native)
-        self.program = sines_with_cosines(program) if varying is None else scheduled(program)
+        self.program = sines_with_cosines(program) if varying is None else guards_first(program)
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program, native)
         self.guards = self.program.guards
