@@ -51,6 +51,16 @@ def operand(row, count=4000):
     return x[np.isnan(x) | ((x >= low) & (x <= high))]
 
 
+@pytest.mark.parametrize("count", [3, 300, 20_000])
+def test_numbers_whose_squares_are_too_large_are_finite_without_a_warning(count):
+    ones, weight = np.ones(count), Value(1e200)
+    assert compile(lambda x: x * 1e200)(ones).tolist() == [1e200] * count
+    assert compile(lambda x: weight * x).backward(ones) == pytest.approx(1e200)
+    several = compile(lambda x: [a * 1e200 for a in x], batch=False)
+    for _ in range(2):  # the second time through the entry for arrays
+        assert several(ones[:300])[-1] == 1e200
+
+
 def sines(x, y):
     """Sines and cosines of the same operands, in either order, far from and next to each other."""
     a, b, c = tg.sin(x), tg.cos(y), tg.sin(x * y)

@@ -25,7 +25,6 @@ from tinygrad_scalar.compiler.machine.jit import (
     LOCK,
     MEDIUM,
     SMALL,
-    THREADED,
     Module,
     address,
     all_finite,
@@ -33,6 +32,9 @@ from tinygrad_scalar.compiler.machine.jit import (
 )
 
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
+# Numbers from which on BLAS adds up in several threads, which beside other busy ones wait for each
+# other a thousand times as long as the sum takes.
+THREADED = 9_000
 NOBODY = next(sys.getrefcount(room) for room in [object()])  # references to what a list holds
 
 
@@ -135,6 +137,7 @@ class Kernel:
         self.guards = self.program.guards
         self.modules: dict[str, tuple[Module, Any, int]] = {}
         self.rooms: list[Any] = []
+        self.scratches: list[tuple[Any, int]] = []  # of batches, when nobody is at work in them
         self.workspaces: list[Workspace] = []  # for sums, when nobody is at work in them
         if varying is None:
             self._point_made()
@@ -256,13 +259,22 @@ class Kernel:
         arrays = [self._column(column, count - size) for column in columns]
         outputs = self.room(count) if into is None else into
         mask = np.ones(count, dtype=np.uint8) if self.guards else None
-        parameters, scratch = np.asarray(p, self.dtype), aligned(slots * lanes + 1, self.dtype)
-        x, out = (array("q", map(address, each)) for each in (arrays, outputs))
+        parameters = np.asarray(p, self.dtype)
+        x, start, step = array("q", map(address, arrays)), address(outputs), outputs.strides[0]
+        out = array("q", range(start, start + step * len(outputs), step))
+        try:
+            scratch, place = self.scratches.pop()
+        except IndexError:
+            scratch = aligned(slots * lanes + 1, self.dtype)
+            place = address(scratch)
+        checked = scratch[: TURNS * lanes]
+        checked.fill(0.0)
         flags = 0 if mask is None else address(mask)
-        starts = x.buffer_info()[0], address(parameters), out.buffer_info()[0], address(scratch)
-        run(count, *starts, flags)
+        given = address(parameters) if len(parameters) else 0
+        run(count, x.buffer_info()[0], given, out.buffer_info()[0], place, flags)
+        finite = all_finite(checked)
+        self.scratches.append((scratch, place))
         self.callbacks.check()
-        finite = bool(np.isfinite(scratch[: TURNS * lanes]).all())
         return outputs[:, :size], None if mask is None else mask[:size].view(bool), finite
 
     def _column(self, column: Any, more: int) -> Any:

@@ -205,15 +205,15 @@ class Module:
 
 
 # ── memory ────────────────────────────────────────────────────────────────────────────────────
-# Numbers from which on BLAS adds up in several threads, which beside other busy ones wait for each
-# other a thousand times as long as the sum takes.
-THREADED = 9_000
 SEVERAL = 100  # numbers that NumPy adds up sooner
 
 
 def address(numbers: Any) -> int:
     """Where a NumPy array begins."""
-    return numbers.__array_interface__["data"][0]  # type: ignore[no-any-return]
+    try:  # in a sixth of the time
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))
+    except (TypeError, ValueError):  # read only, empty, or not contiguous
+        return numbers.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
 def all_finite(numbers: Any) -> bool:
@@ -222,7 +222,4 @@ def all_finite(numbers: Any) -> bool:
         return math.isfinite(sum(numbers)) or all(map(math.isfinite, numbers))
     import numpy as np
 
-    numbers = np.asarray(numbers)
-    if len(numbers) < THREADED and math.isfinite(numbers.dot(numbers)):
-        return True
-    return bool(np.isfinite(numbers).all())
+    return int(np.count_nonzero(np.isfinite(numbers))) == len(numbers)  # quicker than all()
