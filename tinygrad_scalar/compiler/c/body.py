@@ -15,7 +15,6 @@ from tinygrad_scalar.compiler.ir.program import (
     Program,
     guards_first,
     last_guard,
-    pruned,
     sines_with_cosines,
 )
 from tinygrad_scalar.compiler.ir.reroll import Loop
@@ -33,7 +32,6 @@ from tinygrad_scalar.compiler.ir.tape import (
     PARAMETER,
     TABLE,
     TAKE,
-    Tape,
     TraceError,
     length_of,
     pairs_of,
@@ -98,9 +96,7 @@ class Body(Rolled):
 
     def __init__(self, program: Program, places: Places, prefix: str = "") -> None:
         native = NATIVE if places.language == "c" else CUDA
-        self.program = guards_first(
-            sines_with_cosines(_without_dead_lines(lowered(program, native)))
-        )
+        self.program = guards_first(sines_with_cosines(lowered(program, native)))
         self.last_guard = last_guard(self.program)
         self.places, self.prefix, self.real = places, prefix, places.real
         self.lines: list[str] = []
@@ -311,11 +307,3 @@ def literal(number: float, real: str = "double") -> str:
         return f"((float){name})" if real == "float" else f"({name})"
     text = f"{number!r}f" if real == "float" else repr(number)
     return f"({text})" if text[0] == "-" else text
-
-
-def _without_dead_lines(program: Program) -> Program:
-    """The lines that are needed: a C compiler warns of the others."""
-    tape = Tape()
-    tape.code = program.code
-    inputs, parameters = program.inputs, program.parameters
-    return pruned(tape, program.outputs, inputs=inputs, parameters=parameters)

@@ -205,8 +205,8 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
         place(line((row, given)) if row in as_it_is else emit(row, given))
     outputs = [places[k] for k in program.outputs]
     checked = sorted({places[k] for k in program.checked})
-    if max(tape.constants, default=0) < markers:
-        return replace(program, code=tape.code, outputs=outputs, checked=checked)
+    if places == list(range(len(tape))):  # line for line
+        return replace(program, code=tape.code)
     inputs, parameters = program.inputs, program.parameters
     result = pruned(tape, [*outputs, *checked], inputs=inputs, parameters=parameters)
     count = len(outputs)
