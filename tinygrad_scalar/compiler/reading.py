@@ -13,6 +13,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     GUARDS,
     HELD,
     INPUT,
+    LIBRARY,
     LIMIT,
     MARKERS,
     MEMORY,
@@ -22,15 +23,12 @@ from tinygrad_scalar.compiler.ir.tape import (
     TAKE,
     Tape,
 )
-from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF, LIBRARY, Recording
+from tinygrad_scalar.compiler.ir.trace import Recording
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.core.tree import array_of
 from tinygrad_scalar.core.tree import leaves as leaves_of
 from tinygrad_scalar.core.value import Value
-
-NAMED = {**TABLE, **ROWS, "detach": DETACH, "leaf": LEAF}  # the library's rows
 
 
 def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) -> Path:
@@ -154,7 +152,7 @@ def _takes(row: Primitive, count: int) -> bool:
 
 def _row_named(name: Any) -> Primitive:
     if isinstance(name, str):
-        return NAMED[name]
+        return ROWS[name]
     if isinstance(name, Primitive):
         return name
     from tinygrad_scalar.core.primitive import _imported

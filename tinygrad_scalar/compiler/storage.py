@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import Argument, Call
 from tinygrad_scalar.compiler.ir.tables import tables_of
-from tinygrad_scalar.compiler.ir.tape import CONSTANT
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, ROWS
 from tinygrad_scalar.compiler.paths import Path, leaves_of, places_of
-from tinygrad_scalar.compiler.reading import NAMED, path_restored
+from tinygrad_scalar.compiler.reading import path_restored
 from tinygrad_scalar.core.named import found_by_name, functions_by_value, pickles
 from tinygrad_scalar.core.primitive import Primitive, importable
 from tinygrad_scalar.core.printable import reason
@@ -176,7 +176,7 @@ def _row_name(row: Primitive) -> Any:
 
 def named_row(row: Primitive) -> Any:
     """The name of a row of the library's, another row as it is."""
-    return row.name if NAMED.get(row.name) is row else row
+    return row.name if ROWS.get(row.name) is row else row
 
 
 def _leaf(x: Any) -> Value:

@@ -17,6 +17,7 @@ from tinygrad_scalar.compiler.ir.lower import Template, kept_template
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     GUARDS,
+    LIBRARY,
     MARKERS,
     MEMORY,
     MUL,
@@ -30,7 +31,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     length_of,
     pairs_of,
 )
-from tinygrad_scalar.compiler.ir.trace import LIBRARY, Recording, Traced, tracer
+from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value

@@ -15,33 +15,26 @@ from typing import Any
 
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
-    COMPARISONS,
     CONDITIONS,
     CONSTANT,
     GUARDS,
     INPUT,
+    LIBRARY,
     MARKERS,
-    MEMORY,
     MUL,
+    OWN,
     PARAMETER,
     SINES,
     SUB,
     Tape,
 )
-from tinygrad_scalar.compiler.ir.trace import DETACH, LEAF
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.core.primitives import TABLE
 
 Line = tuple[Primitive, tuple[Any, ...]]
 
 # Rows whose forward rule never raises on floats: dead lines of all others are kept for floats in,
 # where a compiled function raises what the function itself does.
-NEVER_RAISES = frozenset(
-    (
-        *(row for row in TABLE.values() if row.total),
-        *(DETACH, LEAF, *COMPARISONS.values(), *MARKERS, *GUARDS, *MEMORY),
-    )
-)
+NEVER_RAISES = OWN | {row for row in LIBRARY if row.total}
 MARKERS_IN_ORDER = (INPUT, PARAMETER, CONSTANT)
 
 

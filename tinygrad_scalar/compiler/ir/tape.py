@@ -119,10 +119,12 @@ EVERY_ROW = (*primitives.TABLE.values(), *primitives.PARTS.values(), *COMPARISON
 
 # In C: the entry at an index, of a table that begins at a parameter, with a distance of entries.
 LOAD = Primitive("load", _no_forward, (0, 0, 0), arity=3, c="(&{1})[(long)({0} * {2})]")
-ROWS: dict[str, Primitive] = {
-    row.name: row
-    for row in (INPUT, PARAMETER, CONSTANT, HOLDS, FAILS, *MEMORY, *COMPARISONS.values())
-}
+_ITSELF: dict[str, Any] = {"arity": 1, "formula": lambda x: x, "c": "{0}", "python": "{0}"}
+DETACH = Primitive("detach", lambda x: x, (0,), **_ITSELF)
+LEAF = Primitive("leaf", lambda x: x, (1,), **_ITSELF)  # where an inner grad starts
+OWN = MARKERS | GUARDS | MEMORY | CONDITIONS | {DETACH, LEAF}  # rows of the tape alone
+ROWS: dict[str, Primitive] = {**primitives.TABLE, **{row.name: row for row in OWN}}
+LIBRARY = frozenset(ROWS.values())
 
 
 def index_of(i: Any, length: int) -> int:

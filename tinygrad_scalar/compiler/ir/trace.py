@@ -22,6 +22,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     COMPARISONS,
     COPYSIGN,
+    DETACH,
     DIV,
     EQ,
     FAILS,
@@ -30,11 +31,12 @@ from tinygrad_scalar.compiler.ir.tape import (
     HOLDS,
     INPUT,
     LE,
+    LEAF,
+    LIBRARY,
     MUL,
     NE,
     PARAMETER,
     POW,
-    ROWS,
     SUB,
     TAKE,
     WHERE,
@@ -58,7 +60,6 @@ from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number, number
 
 Reverse = Callable[[Any, int, Sequence[int], int], list[int]]
-LIBRARY = frozenset((*TABLE.values(), *ROWS.values()))
 EXACT = 2**53  # an int up to this is a float exactly
 
 
@@ -584,11 +585,6 @@ def _bound(name: str, other: Any) -> float:
 
 INTEGRAL = frozenset({ABS, *(row for row in TABLE.values() if row.operator)} - {DIV})
 _blank: Callable[[], Traced] = bind(Traced.__new__, Traced)  # a call with no argument is quickest
-
-
-_ITSELF: dict[str, Any] = {"arity": 1, "formula": lambda x: x, "c": "{0}", "python": "{0}"}
-DETACH = Primitive("detach", lambda x: x, (0,), **_ITSELF)
-LEAF = Primitive("leaf", lambda x: x, (1,), **_ITSELF)  # where an inner grad starts
 
 
 def tracer(recording: Recording) -> Callable[[Any], Traced]:
