@@ -238,7 +238,7 @@ def test_without_the_expected_layout_of_objects_all_is_as_before(monkeypatch):
 
 
 def test_derived_tapes_are_freed_without_the_collector():
-    from tinygrad_scalar.compiler.ir.trace import Recording
+    from tinygrad_scalar.compiler.ir.recording import Recording
 
     def recordings():
         return sum(isinstance(thing, Recording) for thing in gc.get_objects())

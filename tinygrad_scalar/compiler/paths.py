@@ -20,6 +20,7 @@ from tinygrad_scalar.compiler.ir.program import (
     needed,
     pruned,
 )
+from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, in_memory, leaves_in_order
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
@@ -30,7 +31,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     TraceError,
     evaluated,
 )
-from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
+from tinygrad_scalar.compiler.ir.trace import Traced, tracer
 from tinygrad_scalar.compiler.machine import slots
 from tinygrad_scalar.compiler.machine.closure import Closure
 from tinygrad_scalar.compiler.machine.slots import Addition, add_to_gradients

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.arguments import width_of
+from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import Lookup, Table
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
@@ -23,7 +24,6 @@ from tinygrad_scalar.compiler.ir.tape import (
     TAKE,
     Tape,
 )
-from tinygrad_scalar.compiler.ir.trace import Recording
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.tree import array_of

@@ -3,7 +3,8 @@
 | module | what it does |
 |---|---|
 | `tape` | the flat code, shared and folded while it is written |
-| `trace`, `sites`, `tables` | the carrier that writes it; comparisons; what an index looks up |
+| `recording`, `trace` | it being written at a point; the carrier that does so |
+| `sites`, `tables` | comparisons; what an index looks up |
 | `differentiate` | reverse and forward mode on flat code |
 | `program`, `lower` | what an engine runs; the same in the rows that the engine has |
 | `reroll`, `rolled` | stretches that repeat, rolled up again; how they are written |

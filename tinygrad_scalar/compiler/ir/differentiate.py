@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.lower import Template, kept_template
+from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     GUARDS,
@@ -31,7 +32,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     length_of,
     pairs_of,
 )
-from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
+from tinygrad_scalar.compiler.ir.trace import Traced, tracer
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value

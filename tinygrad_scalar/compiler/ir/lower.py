@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.program import Program, pruned
+from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     COMPARISONS,
@@ -24,7 +25,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     Tape,
     TraceError,
 )
-from tinygrad_scalar.compiler.ir.trace import Recording, Traced, tracer
+from tinygrad_scalar.compiler.ir.trace import Traced, tracer
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value

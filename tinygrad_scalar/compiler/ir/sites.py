@@ -13,6 +13,7 @@ import bisect
 import dis
 import functools
 import sys
+from collections.abc import Collection
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -23,7 +24,8 @@ _BETWEEN = frozenset(
     f"tinygrad_scalar.{name}"
     for name in (
         "core.arithmetic", "core.own_rows", "core.primitive", "core.recorded", "core.ufuncs",
-        "core.value", "functions", "modes.forward", "compiler.ir.sites", "compiler.ir.trace",
+        "core.value", "functions", "modes.forward", "compiler.ir.recording",
+        "compiler.ir.sites", "compiler.ir.trace",
     )
 )  # fmt: skip
 Positions = tuple[Any, ...]
@@ -93,3 +95,42 @@ def _around(outer: Any, inner: Any) -> bool:
     start = (outer.lineno, outer.col_offset) <= (inner.lineno, inner.col_offset)
     end = (outer.end_lineno, outer.end_col_offset) >= (inner.end_lineno, inner.end_col_offset)
     return start and end and outer != inner
+
+
+class Comparisons:
+    """The comparisons of a trace: which are bools, and which still go on as numbers."""
+
+    def __init__(self, decided: Collection[Any]) -> None:
+        # where in the code they are bools, since something there looked at them closely
+        self.decided = set(decided)
+        self._open: set[Site] = set()  # that nothing of this library has taken yet
+        self._doubted = False  # whether something else has: then the trace is of no use
+
+    def going_on(self) -> Site | None:
+        """Where the comparison stands that is made now; None if it is a bool."""
+        made = site(caller())
+        if made.goes_to is None or made[:2] in self.decided:
+            return None
+        if made in self._open:  # passed once more, and never taken
+            self._doubt(made)
+            return None
+        self._open.add(made)
+        return made
+
+    def taken(self, made: Site) -> None:
+        """Note that a comparison is taken here, from where it went straight on if all is well."""
+        if reached(caller(), made):  # once or, by a rule that asks again, more often
+            self._open.discard(made)
+        else:
+            self._doubt(made)
+
+    def _doubt(self, made: Site) -> None:
+        self._doubted = True
+        self.decided.add(made[:2])
+
+    def settled(self) -> bool:
+        """Whether every comparison was taken; else `decided` has grown, for another trace."""
+        settled = not self._open and not self._doubted
+        self.decided.update(made[:2] for made in self._open)
+        self._open, self._doubted = set(), False
+        return settled

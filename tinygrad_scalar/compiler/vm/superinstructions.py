@@ -16,6 +16,7 @@ from typing import Any
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, pruned
+from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     CONSTANT,
@@ -27,7 +28,6 @@ from tinygrad_scalar.compiler.ir.tape import (
     Tape,
     pairs_of,
 )
-from tinygrad_scalar.compiler.ir.trace import Recording
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.writer import Writer
 from tinygrad_scalar.compiler.vm.operations import quick
