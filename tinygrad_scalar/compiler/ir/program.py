@@ -172,7 +172,7 @@ def sines_with_cosines(program: Program) -> Program:
     ]
     if all(map(operator.eq, place, order)):
         return program
-    return _reordered(program, sorted(order, key=place.__getitem__))
+    return reordered(program, sorted(order, key=place.__getitem__))
 
 
 def guards_first(program: Program) -> Program:
@@ -181,7 +181,7 @@ def guards_first(program: Program) -> Program:
         return program
     code, first = program.code, set(needed(program.code, ()))
     order = range(len(code))
-    return _reordered(
+    return reordered(
         program, sorted(order, key=lambda k: code[k][0] not in MARKERS and k not in first)
     )
 
@@ -192,7 +192,8 @@ def last_guard(program: Program) -> int:
     return next((k for k in range(len(code) - 1, -1, -1) if code[k][0] in GUARDS), -1)
 
 
-def _reordered(program: Program, order: Sequence[int]) -> Program:
+def reordered(program: Program, order: Sequence[int]) -> Program:
+    """The program with its lines in an order in which each stands behind its operands."""
     places = [0] * len(order)
     for place, line in enumerate(order):
         places[line] = place

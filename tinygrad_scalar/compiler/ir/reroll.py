@@ -55,8 +55,8 @@ def loops(
     program: Program, first: int, varying: Sequence[bool] = (), shortest: int = SHORTEST
 ) -> list[Loop]:
     """The loops of at least so many lines, from the line `first` on, in order. O(edges)."""
-    patterns = _patterns(program.code, program.markers, varying)
-    found = stretches(patterns, max(first, program.markers), shortest)
+    kinds = patterns(program.code, program.markers, varying)
+    found = stretches(kinds, max(first, program.markers), shortest)
     return [part for loop in found for part in _alike_throughout(program.code, loop, shortest)]
 
 
@@ -163,7 +163,7 @@ def kind_of(line: Line, varying: Sequence[bool]) -> str:
     return "column" if row is INPUT and varying and varying[operands[0]] else row.name
 
 
-def _patterns(code: Sequence[Line], markers: int, varying: Sequence[bool]) -> list[int]:
+def patterns(code: Sequence[Line], markers: int, varying: Sequence[bool]) -> list[int]:
     """A number for each line: the same for the same row with operands of the same kinds.
 
     Of what is held in memory there is one, which all iterations read.

@@ -15,6 +15,7 @@ from typing import Any
 
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, guards_first, sines_with_cosines
+from tinygrad_scalar.compiler.ir.schedule import scheduled
 from tinygrad_scalar.compiler.llvm.array_entry import ArrayEntry
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks, functions, native_rows
@@ -131,7 +132,10 @@ class Kernel:
         self.functions = functions(program) if large else {}
         native = (native_rows(dtype) if varying else NATIVE) | self.functions.keys()
         program = lowered(program, native)
-        self.program = sines_with_cosines(program) if varying is None else guards_first(program)
+        if varying is None:
+            self.program = sines_with_cosines(program)
+        else:
+            self.program = scheduled(guards_first(program), varying)
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program, native)
         self.guards = self.program.guards
