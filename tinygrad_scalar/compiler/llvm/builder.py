@@ -21,7 +21,7 @@ class Target:
     """What the code is made for: the type, the lanes, and the vector functions at hand."""
 
     type: str  # double or float
-    lanes: int  # 1 for one point
+    lanes: int  # of a vector; 1 for one point
     vector: Callable[[str, int], str | None]  # the symbol of the vector function of a C function
     callbacks: dict[Primitive, int] = field(default_factory=dict)  # row → address of a thunk
     address: Callable[[str], int | None] = lambda _: None  # of a function by its symbol
@@ -29,20 +29,25 @@ class Target:
 
 
 class Assembly:
-    """Instructions for one kind of numbers and so many lanes, collected in `lines`."""
+    """Instructions for one kind of numbers and the lanes of some vectors, collected in `lines`."""
 
     def __init__(self, target: Target) -> None:
-        self.target = target
-        self.t, self.lanes = target.type, target.lanes
-        self.v = self.t if self.lanes == 1 else f"<{self.lanes} x {self.t}>"
-        self.b = "i1" if self.lanes == 1 else f"<{self.lanes} x i1>"
+        self.target, self.t = target, target.type
         self.bytes = 8 if self.t == "double" else 4
-        self.align = "" if self.lanes == 1 else f", align {self.bytes}"  # as one number has it
+        self.align = "" if target.lanes == 1 else f", align {self.bytes}"  # as one number has it
+        self.one = f"<{target.lanes} x {self.t}>"  # the type of one vector
+        self.use(1)
         self.declared: dict[str, str] = {}
         self.helpers: dict[str, str] = {}
         self.lines: list[str] = []
         self.fresh = 0
         self.blocks: set[int] = set()  # lengths of the rooms of calls: operands, or results
+
+    def use(self, vectors: int) -> None:
+        """Write for so many vectors side by side: a number for all points is read once for them."""
+        self.vectors, self.lanes = vectors, vectors * self.target.lanes
+        self.v = self.t if self.lanes == 1 else f"<{self.lanes} x {self.t}>"
+        self.b = "i1" if self.lanes == 1 else f"<{self.lanes} x i1>"
 
     def literal(self, number: float) -> str:
         """A constant, in every lane."""
@@ -159,7 +164,32 @@ class Assembly:
         if self.lanes == 1:
             return self.call(symbol, self.t, x)
         vector = self.target.vector(symbol, len(x))
-        return self.call(vector, self.v, x) if vector else self._lane_by_lane(symbol, x)
+        if vector is None:
+            return self._lane_by_lane(symbol, x)
+        parts = zip(*map(self._vectors, x), strict=True)
+        return self._joined([self.call(vector, self.one, part) for part in parts])
+
+    def _vectors(self, name: str) -> list[str]:
+        """The vectors that something consists of."""
+        size = self.target.lanes
+        if self.vectors == 1:
+            return [name]
+        return [
+            self._shuffled(self.v, name, "poison", range(start, start + size))
+            for start in range(0, self.lanes, size)
+        ]
+
+    def _joined(self, names: Sequence[str]) -> str:
+        """Two vectors as one, or one as it is."""
+        if len(names) == 1:
+            return names[0]
+        first, second = names
+        return self._shuffled(self.one, first, second, range(self.lanes))
+
+    def _shuffled(self, kind: str, a: str, b: str, lanes: range) -> str:
+        """Some of the lanes of two vectors."""
+        chosen = ", ".join(f"i32 {lane}" for lane in lanes)
+        return self.add(f"shufflevector {kind} {a}, {kind} {b}, <{len(lanes)} x i32> <{chosen}>")
 
     def _lane_by_lane(self, symbol: str, x: Sequence[str]) -> str:
         """A scalar function called for each lane, in a helper of its own."""

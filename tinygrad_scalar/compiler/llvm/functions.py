@@ -30,7 +30,7 @@ class FunctionWriter(Writer):
     def text(self) -> str:
         """The module."""
         self._start()
-        self.binary = self._operations("")  # nothing is fused: a guard may ask for it
+        self.contract = ""  # nothing is fused: a guard may ask for it
         self._lines(range(len(self.program.code)))
         given = ", ".join(f"double %x{k}" for k in range(self.program.inputs))
         result = self.operand(self.program.outputs[0])

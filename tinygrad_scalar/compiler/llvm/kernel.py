@@ -10,8 +10,8 @@ from __future__ import annotations
 import ctypes
 import sys
 from array import array
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, guards_first, sines_with_cosines
@@ -33,6 +33,7 @@ from tinygrad_scalar.compiler.machine.jit import (
 )
 
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
+VECTORS = 2  # of points worked on side by side, where there are as many
 # Numbers from which on BLAS adds up in several threads, which beside other busy ones wait for each
 # other a thousand times as long as the sum takes.
 THREADED = 9_000
@@ -48,6 +49,17 @@ def aligned(size: int, dtype: str) -> Any:
     return room[start : start + size]
 
 
+class Made(NamedTuple):
+    """The machine code for batches, and how many numbers it has room for in `scratch`."""
+
+    module: Module  # kept alive
+    run: Any
+    slots: int  # of `lanes` numbers each
+    vector: int  # lanes of a vector of the machine, and of sums
+    lanes: int  # points worked on at a time, in one vector or several
+    scratches: list[tuple[Any, int]]  # when nobody is at work in them
+
+
 class Workspace:
     """Columns of inputs, parameters, sums in lanes and a mask, for a number of points.
 
@@ -55,29 +67,28 @@ class Workspace:
     """
 
     def __init__(
-        self,
-        run: Callable[..., None],
-        size: int,
-        lanes: int,
-        varying: Sequence[bool],
-        lengths: tuple[int, int, int, int],
-        dtype: str,
+        self, made: Made, program: Program, size: int, varying: Sequence[bool], dtype: str
     ) -> None:
         import numpy as np
 
-        parameters, outputs, apart, scratch = lengths
-        self.run, self.size = run, size
+        self.run, self.size = made.run, size
+        vector, lanes, apart = made.vector, made.lanes, program.apart
+        outputs = len(program.outputs) - apart
         whole = size + -size % lanes
-        self.columns = [np.empty(whole if several else 1, dtype) for several in varying]
-        self.parameters = np.empty(parameters, dtype)
-        results = aligned(outputs * lanes + apart * whole, dtype)
-        self.totals = results[: outputs * lanes].reshape(outputs, lanes)
+        rows = np.empty((sum(varying), whole), dtype)
+        own = iter(rows[:, :size])
+        self.columns = [next(own) if several else np.empty(1, dtype) for several in varying]
+        # lanes that no point is in have the numbers of the last one
+        self._spare, self._last = rows[:, size:], rows[:, size - 1 : size]
+        self.parameters = np.empty(program.parameters, dtype)
+        results = aligned(outputs * vector + apart * whole, dtype)
+        self.totals = results[: outputs * vector].reshape(outputs, vector)
         # outputs that are not summed: a block for each time all lanes are through
-        self._blocks = results[outputs * lanes :].reshape(whole // lanes, apart, lanes)
+        self._blocks = results[outputs * vector :].reshape(whole // lanes, apart, lanes)
         self._none = np.empty((0, size), dtype)
         self.mask = np.empty(whole, np.uint8)
-        self._ones = np.ones(lanes, dtype)
-        self._scratch = aligned(scratch * lanes + 1, dtype)
+        self._ones = np.ones(vector, dtype)
+        self._scratch = aligned(made.slots * lanes + 1, dtype)
         self._checked = self._scratch[: TURNS * lanes]
         self._places = array("q", map(address, self.columns))  # kept alive: the code reads it
         self._arguments = (
@@ -90,14 +101,9 @@ class Workspace:
 
         `mask` says where they hold.
         """
-        size = self.size
         for own, column in zip(self.columns, columns, strict=True):
-            if isinstance(column, float):
-                own[0] = column
-            else:
-                own[:size] = column
-                if len(own) > size:
-                    own[size:] = own[size - 1]  # lanes that no point is in
+            own[...] = column
+        self._spare[...] = self._last
         self.parameters[:] = parameters
         self.totals.fill(0.0)
         self.mask.fill(1)
@@ -106,7 +112,7 @@ class Workspace:
         blocks, apart, lanes = self._blocks.shape
         each = self._none
         if apart:
-            each = self._blocks.swapaxes(0, 1).reshape(apart, blocks * lanes)[:, :size]
+            each = self._blocks.swapaxes(0, 1).reshape(apart, blocks * lanes)[:, : self.size]
         return self._added(), each
 
     def _added(self) -> Any:
@@ -139,9 +145,8 @@ class Kernel:
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program, native)
         self.guards = self.program.guards
-        self.modules: dict[str, tuple[Module, Any, int]] = {}
+        self.modules: dict[tuple[str, bool], Made] = {}  # whether several vectors are side by side
         self.rooms: list[Any] = []
-        self.scratches: list[tuple[Any, int]] = []  # of batches, when nobody is at work in them
         self.workspaces: list[Workspace] = []  # for sums, when nobody is at work in them
         if varying is None:
             self._point_made()
@@ -218,21 +223,29 @@ class Kernel:
         return numbers, finite
 
     # ── a batch ───────────────────────────────────────────────────────────────────────────────
-    def _made(self, how: str) -> tuple[Any, int]:
+    def _made(self, how: str, size: int) -> Made:
+        """The code for so many points."""
+        several = size >= VECTORS * self._lanes()
         with LOCK:
-            if how not in self.modules:
-                host, lanes = machine(), self._lanes()
+            if (how, several) not in self.modules:
+                host = machine()
                 kind = "double" if self.dtype == "float64" else "float"
-                target = Target(kind, lanes, host.vector, self.callbacks.addresses, host.address)
+                callbacks = self.callbacks.addresses
+                target = Target(kind, self._lanes(), host.vector, callbacks, host.address)
                 writer = RollingWriter(self.program, target, how, self.varying or ())
+                short = writer.size - self.program.markers <= SMALL
+                if several and short:
+                    writer.use(VECTORS)
                 module = Module(writer.module(), writer.size)
                 signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)
                 run = module.function("run", signature)
-                self.modules[how] = (module, run, writer.slot_count)
-            _, run, slots = self.modules[how]
-            return run, slots
+                made = Made(module, run, writer.slot_count, target.lanes, writer.lanes, [])
+                for each in (several,) if short else (True, False):
+                    self.modules[how, each] = made
+            return self.modules[how, several]
 
     def _lanes(self) -> int:
+        """How many numbers a vector of the machine holds."""
         return machine().bytes // (8 if self.dtype == "float64" else 4)
 
     def room(self, size: int) -> Any:
@@ -258,8 +271,8 @@ class Kernel:
         what is checked is finite."""  # noqa: D205, D209
         import numpy as np
 
-        lanes, (run, slots) = self._lanes(), self._made("batch")
-        count = max(size, lanes)
+        made = self._made("batch", size)
+        count = max(size, made.lanes)
         arrays = [self._column(column, count - size) for column in columns]
         outputs = self.room(count) if into is None else into
         mask = np.ones(count, dtype=np.uint8) if self.guards else None
@@ -267,17 +280,17 @@ class Kernel:
         x, start, step = array("q", map(address, arrays)), address(outputs), outputs.strides[0]
         out = array("q", range(start, start + step * len(outputs), step))
         try:
-            scratch, place = self.scratches.pop()
+            scratch, place = made.scratches.pop()
         except IndexError:
-            scratch = aligned(slots * lanes + 1, self.dtype)
+            scratch = aligned(made.slots * made.lanes + 1, self.dtype)
             place = address(scratch)
-        checked = scratch[: TURNS * lanes]
+        checked = scratch[: TURNS * made.lanes]
         checked.fill(0.0)
         flags = 0 if mask is None else address(mask)
         given = address(parameters) if len(parameters) else 0
-        run(count, x.buffer_info()[0], given, out.buffer_info()[0], place, flags)
+        made.run(count, x.buffer_info()[0], given, out.buffer_info()[0], place, flags)
         finite = all_finite(checked)
-        self.scratches.append((scratch, place))
+        made.scratches.append((scratch, place))
         self.callbacks.check()
         return outputs[:, :size], None if mask is None else mask[:size].view(bool), finite
 
@@ -308,8 +321,5 @@ class Kernel:
             for place, space in enumerate(self.workspaces):
                 if space.size == size:
                     return self.workspaces.pop(place)
-        run, slots = self._made("sums")
-        program = self.program
-        summed = len(program.outputs) - program.apart
-        lengths = (program.parameters, summed, program.apart, slots)
-        return Workspace(run, size, self._lanes(), self.varying or (), lengths, self.dtype)
+        made = self._made("sums", size)
+        return Workspace(made, self.program, size, self.varying or (), self.dtype)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.reroll import Loop
 from tinygrad_scalar.compiler.ir.rolled import Rolled, step_of
 from tinygrad_scalar.compiler.llvm import writer
+from tinygrad_scalar.compiler.llvm.builder import Target
 from tinygrad_scalar.compiler.llvm.memory import Memory
 
 
@@ -16,10 +18,14 @@ class RollingWriter(Memory, Rolled):
 
     carrier = "%c"
 
+    def __init__(self, program: Program, target: Target, how: str, varying: Sequence[bool]) -> None:
+        super().__init__(program, target, how, varying)
+        self.parts = self._planned()
+
     # ── the module ────────────────────────────────────────────────────────────────────────────
     def module(self) -> str:
         """The whole text."""
-        functions = [self._function(k, part) for k, part in enumerate(self._planned())]
+        functions = [self._function(k, part) for k, part in enumerate(self.parts)]
         if self.late:
             functions.append(self._outputs_at_last(len(functions)))
         driver = self._driver(len(functions))
@@ -53,6 +59,8 @@ class RollingWriter(Memory, Rolled):
             first = operand.lines[0]
             if operand.kind in ("same", "before") and first not in self.held:
                 self.operand(first)  # loaded ahead of the loop
+        if self.how == "sums":
+            self._counted()
         entry, self.lines = self.lines, []
         for place in range(loop.period):
             self._row(loop, place)

@@ -39,7 +39,7 @@ class Writer(Assembly):
         self.program, self.how, self.varying = program, how, varying
         self.last_guard = last_guard(program)
         # a guard must not turn by the rounding that a fused operation leaves out
-        self.binary = self._operations("" if self.last_guard >= 0 else "contract ")
+        self.contract = "" if self.last_guard >= 0 else "contract "
         self.wanted: set[int] = set()  # lines that are more than an operand of others
         self.tables: list[str] = []
         self.size = 0  # lines written
@@ -48,9 +48,6 @@ class Writer(Assembly):
         self.slot_count = 1 if how == "point" else TURNS
         self.checked = telling(program)
         self.outputs = program.positions
-
-    def _operations(self, fused: str) -> dict[Primitive, str]:
-        return {row: f"{name} {fused}{self.v}" for row, name in BINARY.items()}
 
     # ── functions ─────────────────────────────────────────────────────────────────────────────
     def _waits(self, line: int) -> bool:
@@ -61,6 +58,7 @@ class Writer(Assembly):
         self.lines, self.fresh, self.blocks = [], 0, set()
         self.names: dict[Any, str] = {}
         self.conditions: dict[Any, str] = {}
+        self.counted: list[str] = []  # of each vector, the lanes whose outputs are added up
         self.truths: set[Any] = set()  # choices among truth values, which are conditions too
         self.finite: list[str] = []
         self.sines: dict[Any, str] = {}  # of a sine or cosine and its operand: computed already
@@ -86,13 +84,13 @@ class Writer(Assembly):
                 self._hand_on(line)
 
     def _computed(self, line: int, row: Primitive, operands: Sequence[Any]) -> None:
-        operation = self.binary.get(row)
+        operation = BINARY.get(row)
         if operation is not None:  # most lines, so at once
             left, right = operands
             a = self.names.get(left) or self.operand(left)
             b = self.names.get(right) or self.operand(right)
             self.names[line] = f"%{self.fresh}"
-            self.lines.append(f"  %{self.fresh} = {operation} {a}, {b}")
+            self.lines.append(f"  %{self.fresh} = {operation} {self.contract}{self.v} {a}, {b}")
             self.fresh += 1
         elif row in GUARDS:
             self._guard(row, operands[0])
@@ -110,7 +108,7 @@ class Writer(Assembly):
         if line in self.outputs and not self._waits(line):
             self._write_output(line, self.operand(line))
         if line == self.last_guard:
-            self.binary = self._operations("contract ")
+            self.contract = "contract "
             for waiting in filter(self._waits, self.outputs):
                 self._write_output(waiting, self.operand(waiting))
 
@@ -234,38 +232,45 @@ class Writer(Assembly):
             column = self.add(f"load ptr, ptr {pointer}, !invariant.load !0")
             place = self.add(f"getelementptr inbounds {self.t}, ptr {column}, i64 %i")
             self.lines.append(f"  store {self.v} {name}, ptr {place}, align {self.bytes}")
-        elif apart:  # in blocks of so many lanes of each
+        elif apart:  # behind the sums, in blocks of so many lanes of each
             block = self.add(f"mul i64 %i, {self.program.apart}")
-            first = self.add(f"mul i64 {position}, {self.lanes}")
-            place = self.add(f"add i64 {block}, {first}")
-            self._store(name, "%out", place)
+            lane = self.add(f"mul i64 {position}, {self.lanes}")
+            place = self.add(f"add i64 {block}, {lane}")
+            summed = len(self.program.outputs) - self.program.apart
+            gap = summed * (self.lanes - self.target.lanes)
+            self._store(name, "%out", self.add(f"sub i64 {place}, {gap}"))
         else:
+            chosen = f"<{self.target.lanes} x i1>"
             counted = self._counted()
-            place = self.add(f"getelementptr {self.v}, ptr %out, i64 {position}")
-            before = self.add(f"load {self.v}, ptr {place}{self.align}")
-            total = self.add(f"fadd contract {self.v} {before}, {name}")
-            after = self.add(f"select {self.b} {counted}, {self.v} {total}, {self.v} {before}")
-            self.lines.append(f"  store {self.v} {after}, ptr {place}{self.align}")
+            place = self.add(f"getelementptr {self.one}, ptr %out, i64 {position}")
+            total = self.add(f"load {self.one}, ptr {place}{self.align}")
+            for lanes, term in zip(counted, self._vectors(name), strict=True):
+                sum_ = self.add(f"fadd contract {self.one} {total}, {term}")
+                total = self.add(f"select {chosen} {lanes}, {self.one} {sum_}, {self.one} {total}")
+            self.lines.append(f"  store {self.one} {total}, ptr {place}{self.align}")
 
-    def _counted(self) -> str:
-        """The lanes that are points of the batch, with all guards holding."""
-        name = self.conditions.get(-1)
-        if name is None:
-            ids = ", ".join(f"i64 {k}" for k in range(self.lanes))
-            kind = f"<{self.lanes} x i64>"
+    def _counted(self) -> list[str]:
+        """Of each vector the lanes that are points of the batch, with all guards holding."""
+        size = self.target.lanes
+        for first in range(0, self.lanes, size) if not self.counted else ():
+            ids = ", ".join(f"i64 {first + k}" for k in range(size))
+            kind = f"<{size} x i64>"
             one = self.add(f"insertelement {kind} poison, i64 %n, i64 0")
-            zeros = f"<{self.lanes} x i32> zeroinitializer"
+            zeros = f"<{size} x i32> zeroinitializer"
             limit = self.add(f"shufflevector {kind} {one}, {kind} poison, {zeros}")
             name = self.add(f"icmp slt {kind} <{ids}>, {limit}")
             if self.last_guard >= 0:
-                fine = self.add(f"icmp ne <{self.lanes} x i8> {self._mask()}, zeroinitializer")
-                name = self.add(f"and {self.b} {name}, {fine}")
-            self.conditions[-1] = name
-        return name
+                mask = self._mask(first, size)
+                fine = self.add(f"icmp ne <{size} x i8> {mask}, zeroinitializer")
+                name = self.add(f"and <{size} x i1> {name}, {fine}")
+            self.counted.append(name)
+        return self.counted
 
-    def _mask(self) -> str:
-        place = self.add("getelementptr inbounds i8, ptr %m, i64 %i")
-        return self.add(f"load <{self.lanes} x i8>, ptr {place}, align 1")
+    def _mask(self, first: int, count: int) -> str:
+        """What is known of the guards of some lanes."""
+        lane = self.add(f"add i64 %i, {first}")
+        place = self.add(f"getelementptr inbounds i8, ptr %m, i64 {lane}")
+        return self.add(f"load <{count} x i8>, ptr {place}, align 1")
 
     def _guard(self, row: Primitive, line: int) -> None:
         """The mask keeps the points where the condition turns out as it did in the trace."""
@@ -283,7 +288,7 @@ class Writer(Assembly):
         if row is not HOLDS:
             ones = ", ".join(["i8 1"] * self.lanes)
             flag = self.add(f"xor {kind} {flag}, <{ones}>")
-        after = self.add(f"and {kind} {self._mask()}, {flag}")
+        after = self.add(f"and {kind} {self._mask(0, self.lanes)}, {flag}")
         place = self.add("getelementptr inbounds i8, ptr %m, i64 %i")
         self.lines.append(f"  store {kind} {after}, ptr {place}, align 1")
 
@@ -303,7 +308,8 @@ class Writer(Assembly):
         for term in sums[1:]:
             total = self.add(f"fadd {self.v} {total}, {term}")
         if self.how != "point" and self.last_guard >= 0:  # what guards keep out is none of it
-            held = self.add(f"icmp ne <{self.lanes} x i8> {self._mask()}, zeroinitializer")
+            mask = self._mask(0, self.lanes)
+            held = self.add(f"icmp ne <{self.lanes} x i8> {mask}, zeroinitializer")
             total = self.add(
                 f"select {self.b} {held}, {self.v} {total}, {self.v} {self.literal(0.0)}"
             )

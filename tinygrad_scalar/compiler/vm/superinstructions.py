@@ -143,7 +143,7 @@ class SweepWriter(Writer):
         self.body, self.backwards = body, backwards
         self.wanted = {*self.checked, *self.outputs}
         if not fused:
-            self.binary = self._operations("")
+            self.contract = ""
 
     def function(self, name: str) -> str:
         """The function of that name."""
