@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -137,17 +138,28 @@ class Table:
 
     def _reached(self, rows: Any) -> Any:
         """The addresses of the leaves of rows, an array (rows, count); None if they have none."""
+        import numpy as np
+
         found = self.addresses[rows]
-        unknown = found[:, 0] == 0
-        if unknown.any():
-            for i in {int(rows[k]) for k in unknown.nonzero()[0]}:
-                places = slots.addresses(self.leaves(i)) if self._reachable else None
-                if places is None:
-                    self._reachable = False
-                    return None
-                self.addresses[i] = places
-            return self.addresses[rows]
-        return found
+        unknown = {int(rows[k]) for k in (found[:, 0] == 0).nonzero()[0]}
+        if not unknown:
+            return found
+        self._look_at(unknown)
+        leaves = [leaf for i in unknown for leaf in self.leaves(i)]
+        places = slots.addresses(leaves) if self._reachable else None
+        self._reachable = places is not None
+        if places is None:
+            return None
+        self.addresses[list(unknown)] = np.array(places).reshape(-1, self.count)
+        return self.addresses[rows]
+
+    def _look_at(self, places: Collection[int]) -> None:
+        """Note the leaves of rows at once, if there is nothing else in them."""
+        rows = [self.rows[i] for i in places]
+        if set(map(type, rows)) <= {list, tuple} and set(map(len, rows)) == {self.width}:
+            entries = list(chain.from_iterable(rows))
+            if set(map(type, entries)) == {Value} and not any(map(_primitive, entries)):
+                self._leaves.update(zip(places, map(tuple, rows), strict=True))
 
     def numbers(self, rows: Any) -> Any:
         """What stands in rows, an array (rows, count)."""

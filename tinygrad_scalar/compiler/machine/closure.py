@@ -21,7 +21,7 @@ class _Told(NamedTuple):
 
     data: int
     grad: int
-    places: int  # of the leaves, and room for those of the leaves that are looked up
+    places: int  # of the leaves, room for those that are looked up, and for a number of each
     leaves: int
     looked_up: int
     inputs: int  # behind them stands what is looked up
@@ -96,7 +96,8 @@ fail:
 define internal i1 @added(ptr %closure, ptr %gradients) nounwind {{
 {words(_Told._fields, "%closure")}  %own = inttoptr i64 %places to ptr
   %n = add i64 %leaves, %looked_up
-  %written = call i64 @set(ptr %own, i64 %n, i64 %grad, ptr %gradients, double 1.0)
+  %saved = getelementptr inbounds ptr, ptr %own, i64 %n
+  %written = call i64 @set(ptr %own, i64 %n, i64 %grad, ptr %gradients, double 1.0, ptr %saved)
   %all = icmp eq i64 %written, %n
   ret i1 %all
 }}
@@ -115,7 +116,7 @@ class Closure:
     ) -> None:
         known = [(place, table.addresses) for place, table in lookups]
         looked_up = sum(rows.shape[1] for _, rows in known)
-        own = array("q", [*places, *[0] * looked_up])
+        own = array("q", [*places, *[0] * (len(places) + 2 * looked_up)])
         data, grad, start = slots.offset("data"), slots.offset("grad"), own.buffer_info()[0]
         assert data is not None is not grad  # noqa: S101 (the leaves have addresses)
         told = _Told(data, grad, start, len(places), looked_up, inputs, len(lookups))

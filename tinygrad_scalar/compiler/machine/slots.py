@@ -21,61 +21,88 @@ from tinygrad_scalar.compiler.machine.jit import Module, address, loop
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import COMPILED, Value
 
+AHEAD = 64  # leaves
 _NOTHING = array("d", [0.0])
-# What stands in the slot of leaf %k.
-_SLOT = """  %leaf_place = getelementptr inbounds ptr, ptr %leaves, i64 %k
+# Where numbers are saved while others are written, for all threads: one at a time does that, and
+# fresh memory costs as much as it takes to write them.
+_SAVED = [array("d")]
+# What stands in the slot of leaf %i.
+_SLOT = """  %leaf_place = getelementptr inbounds ptr, ptr %leaves, i64 %i
   %leaf = load ptr, ptr %leaf_place
   %place = getelementptr inbounds i8, ptr %leaf, i64 %offset
   %before = load ptr, ptr %place
 """
-_NUMBER = f"""  %there = getelementptr inbounds i8, ptr %before, i64 {NUMBER}
-  %number_there = load double, ptr %there
-"""
 
 
-def _as_far_as_floats(name: str, out: str, then: str) -> str:
-    """A function that does something with the floats in the slots, and counts them.
+def _floats(then: str, *, last: str, k: str = "") -> str:
+    """A loop of %i, or of %k for %i from the end, over slots; it ends at what is no float.
 
-    Up to the first that is none.
+    Leaves may stand anywhere in memory, so their slots are asked for long before they are read.
     """
-    body = f"""{_SLOT}  %something = icmp ne ptr %before, null
-  br i1 %something, label %look, label %done
+    done = f"{k}.done" if k else "done"
+    body = f"""  %ahead = {"add" if k else "sub"} i64 %i, {AHEAD}
+  %any = icmp ult i64 %ahead, %n
+  %later = select i1 %any, i64 %ahead, i64 %i
+  %later_place = getelementptr inbounds ptr, ptr %leaves, i64 %later
+  %later_leaf = load ptr, ptr %later_place
+  %later_slot = getelementptr inbounds i8, ptr %later_leaf, i64 %offset
+  call void @llvm.prefetch.p0(ptr %later_slot, i32 0, i32 3, i32 1)
+{_SLOT}  %something = icmp ne ptr %before, null
+  br i1 %something, label %look, label %{done}
 look:
   %type_place = getelementptr inbounds i8, ptr %before, i64 {TYPE}
   %type = load i64, ptr %type_place
   %fine = icmp eq i64 %type, {id(float)}
-  br i1 %fine, label %float, label %done
+  br i1 %fine, label %float, label %{done}
 float:
+  %there = getelementptr inbounds i8, ptr %before, i64 {NUMBER}
+  %number_there = load double, ptr %there
 {then}"""
-    return f"""define i64 @{name}(ptr %leaves, i64 %n, i64 %offset{out}) nounwind {{
-entry:
-{loop(body, last="float")}  ret i64 %k
-}}
-"""
+    return loop(body if k else f"  %i = sub i64 %last, %k\n{body}", k=k, last=last)
 
 
 def text() -> str:
-    """The functions `gather` and `set`."""
-    read = f"""{_NUMBER}  %to = getelementptr inbounds double, ptr %out, i64 %k
+    """The functions `gather` and `set`, which give how many are floats, up to one that is none.
+
+    What was read last is written first, as it is in the cache still. Where one is no float, what
+    was written before is put back: to look at all of them first takes as long as to write them.
+    """
+    read = """  %to = getelementptr inbounds double, ptr %out, i64 %i
   store double %number_there, ptr %to
 """
-    written = f"""{_SLOT}{_NUMBER}  %from = getelementptr inbounds double, ptr %numbers, i64 %k
+    written = f"""  %from = getelementptr inbounds double, ptr %numbers, i64 %i
   %given = load double, ptr %from
+  %save = getelementptr inbounds double, ptr %saved, i64 %i
+  store double %number_there, ptr %save
   %scaled = fmul double %given, %scale
   %sum = fadd double %number_there, %scaled
   %number = select i1 %adding, double %sum, double %given
 {put()}"""
-    return f"""{_as_far_as_floats("floats", "", "")}
-{_as_far_as_floats("gather", ", ptr %out", read)}
-define i64 @set(ptr %leaves, i64 %n, i64 %offset, ptr %numbers, double %scale) nounwind {{
-  %adding = fcmp une double %scale, 0.0
-  %floats = call i64 @floats(ptr %leaves, i64 %n, i64 %offset)
-  %all = icmp eq i64 %floats, %n
-  br i1 %all, label %entry, label %none
+    restored = f"""{_SLOT}  %from = getelementptr inbounds double, ptr %saved, i64 %i
+  %number = load double, ptr %from
+{put()}"""
+    arguments = "ptr %leaves, i64 %n, i64 %offset"
+    return f"""declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
+define i64 @gather({arguments}, ptr %out) nounwind {{
 entry:
-{loop(written, last="end")}  ret i64 %n
-none:
-  ret i64 %floats
+{_floats(read, k="i", last="float")}  ret i64 %i
+}}
+define i64 @set({arguments}, ptr %numbers, double %scale, ptr %saved) nounwind {{
+entry:
+  %adding = fcmp une double %scale, 0.0
+  %last = sub i64 %n, 1
+{_floats(written, last="end")}  %all = icmp eq i64 %k, %n
+  br i1 %all, label %leave, label %restore
+restore:
+  %first = sub i64 %n, %k
+  call void @restore({arguments}, ptr %saved, i64 %first)
+  br label %leave
+leave:
+  ret i64 %k
+}}
+define internal void @restore({arguments}, ptr %saved, i64 %first) nounwind {{
+entry:
+{loop(restored, k="i", start="%first", last="end")}  ret void
 }}
 """
 
@@ -92,7 +119,7 @@ def _functions() -> tuple[Any, Any, Any] | None:
     module = Module(text(), 100)
     word, pointer = ctypes.c_int64, ctypes.c_void_p
     gather = module.function("gather", ctypes.PYFUNCTYPE(word, pointer, word, word, pointer))
-    kinds = pointer, word, word, pointer, ctypes.c_double
+    kinds = pointer, word, word, pointer, ctypes.c_double, pointer
     return gather, module.function("set", ctypes.PYFUNCTYPE(word, *kinds)), module
 
 
@@ -151,7 +178,13 @@ def writing(
     """The same as a call that runs no Python code; `numbers` must live until then."""
     functions: Any = _functions()
     start = numbers.buffer_info()[0] if numbers.__class__ is array else address(numbers)
-    return functools.partial(functions[1], places, count, offset(name), start, add)
+    if len(_SAVED[0]) < count:
+        _SAVED[0] = _NOTHING * count
+    saved = _SAVED[0]
+    room = saved.buffer_info()[0]
+    call = functools.partial(functions[1], places, count, offset(name), start, add, room)
+    call.saved = saved  # type: ignore[attr-defined]  # kept alive with it
+    return call
 
 
 class Addition(NamedTuple):
