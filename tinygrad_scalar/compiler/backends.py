@@ -65,9 +65,9 @@ def _hosts() -> list[str]:
     return [name for name in ENGINES if name != "cuda" and all(map(find_spec, _NEEDS[name]))]
 
 
-def host_engine(engine: str) -> str:
+def host_engine(name: str | None) -> str:
     """The engine for numbers and lists: "cuda" is for arrays, and leaves these to the fastest."""
-    return _hosts()[-1] if engine == "cuda" else engine
+    return check_engine(None if name == "cuda" else name)
 
 
 def check_engine(name: str | None) -> str:

@@ -38,10 +38,9 @@ class Run:
         request: Request,
         columns: Sequence[Any],
         size: int,
-        threads: int,
     ) -> None:
         self.own, self.path, self.request = own, path, request
-        self.columns, self.size, self.threads = columns, size, threads
+        self.columns, self.size, self.threads = columns, size, own.settings.threads
         self.given = path.complete_columns(columns)  # with what is looked up
         self.parameters = path.parameters()
         self.varying = tuple([not isinstance(column, float) for column in self.given])
@@ -68,7 +67,7 @@ class Run:
         program, results, masks = self.made.program, [], []
         for a, b in pieces(self.size, -(-self.size * len(program.outputs) // ROOM)):
             some = at(self.columns, slice(a, b))
-            run = Run(self.own, self.path, self.request, some, b - a, self.threads)
+            run = Run(self.own, self.path, self.request, some, b - a)
             outputs, mask = run.outputs(doubtful=True)
             results.append(summed(outputs, mask, program.apart))
             masks.append((mask, b - a))

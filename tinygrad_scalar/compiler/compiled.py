@@ -20,8 +20,8 @@ from tinygrad_scalar.compiler.arguments import (
     taken_apart,
 )
 from tinygrad_scalar.compiler.arrays.namespaces import all_on_host
-from tinygrad_scalar.compiler.backends import check_engine, host_engine, tell_of_machine_code
-from tinygrad_scalar.compiler.dispatch import Specialisation
+from tinygrad_scalar.compiler.backends import check_engine, tell_of_machine_code
+from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import (
     BACKWARD,
@@ -66,31 +66,12 @@ _TOLD_ANEW = (TypeError, ValueError, IndexError, AttributeError, TraceError)
 class Compiled:
     """A function that was compiled; see `compile`."""
 
-    def __init__(
-        self,
-        function: Any,
-        argnums: int | Sequence[int] | None = None,
-        engine: str | None = None,
-        dtype: str = "float64",
-        threads: int = 1,
-        max_paths: int = 64,
-        undefined: Policy = "subgradient",
-        batch: bool = True,
-    ) -> None:
+    def __init__(self, function: Any, settings: Settings) -> None:
         if function is not None and not callable(function):
             raise TypeError(f"compile: give a function, not {type(function).__name__}")
-        if batch not in (True, False):
-            raise TypeError(f"compile: batch is True or False, not {batch!r}")
-        dtype = dtype_named(dtype)
-        check_policy(undefined)
-        counts: dict[str, Any] = {"threads": threads, "max_paths": max_paths}
-        for name, number in counts.items():
-            if not isinstance(number, int) or number < 1:
-                raise ValueError(f"compile: {name} is a whole number of at least 1, not {number!r}")
-        self.function, self.argnums, self.dtype = function, argnums, dtype
-        self.engine, self.threads, self.max_paths = check_engine(engine), threads, max_paths
-        self.undefined, self.batch = undefined, bool(batch)
-        self._named = engine
+        self.function, self.settings = function, checked(settings)
+        self.engine = check_engine(settings.engine)
+        self.dtype, self.batch = self.settings.dtype, self.settings.batch
         self._specialisations: dict[Any, Specialisation] = {}
         self._called: Specialisation | None = None  # last
         self._entries: dict[str, Any] = {}  # machine code for numbers, by mode
@@ -106,20 +87,11 @@ class Compiled:
         """A compiled function in a class body is a method there."""
         if instance is None or self.function is None:
             return self
-        bound = self._same(functools.partial(self.function, instance))
+        bound = Compiled(functools.partial(self.function, instance), self.settings)
         name = getattr(self, "__name__", None)
         if name is not None and hasattr(instance, "__dict__"):
             instance.__dict__[name] = bound  # found first from now on, with its traces
         return bound
-
-    def _same(self, function: Callable[..., Any]) -> Compiled:
-        """Another function compiled with the same settings."""
-        return Compiled(function, *self._settings())
-
-    def _settings(self) -> tuple[Any, ...]:
-        """The arguments of `Compiled` behind the function."""
-        settings = (self.argnums, self._named, self.dtype, self.threads, self.max_paths)
-        return (*settings, self.undefined, self.batch)
 
     # ── the face ──────────────────────────────────────────────────────────────────────────────
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -214,7 +186,7 @@ class Compiled:
             path.add_gradients_at(call.columns, numbers[1:])
             return float(numbers[0])
         with self._batches_told(own, call):
-            total, parts = found or own.sums(call.columns, call.size, self.threads)
+            total, parts = found or own.sums(call.columns, call.size)
         add_gradients(parts, 1 / call.size)
         return float(total / call.size)
 
@@ -377,15 +349,13 @@ class Compiled:
 
     def _constants(self, args: Sequence[Any]) -> Collection[int]:
         """The positions of the arguments that are constants of the compiled code."""
-        if self.argnums is None:
+        if self.settings.argnums is None:
             return ()
-        chosen = positions(self.argnums, len(args), "compile")
+        chosen = positions(self.settings.argnums, len(args), "compile")
         return {i for i, x in enumerate(args) if i not in chosen and is_constant(x)}
 
     def _specialise(self, call: Call, options: dict[str, Any]) -> Specialisation:
-        engine = host_engine(self.engine)
-        settings = (engine, self.dtype, self.max_paths, self.undefined, self.argnums)
-        return Specialisation(self.function, call, options, settings)
+        return Specialisation(self.function, call, options, self.settings)
 
     @contextmanager
     def _batches_told(self, own: Specialisation, call: Call) -> Iterator[None]:
@@ -480,7 +450,7 @@ class Compiled:
     def _computed(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
         outputs: Any
         if call.xp is not None:
-            kernels = self._named in (None, "cuda")
+            kernels = self.settings.engine in (None, "cuda")
             path, outputs = elsewhere.evaluated(own, request, call, kernels=kernels)
         elif call.size is None:
             path, outputs = own.point(request, call.columns)
@@ -491,7 +461,7 @@ class Compiled:
         elif self.engine == "cuda":
             path, outputs = elsewhere.host_batch(own, request, call)
         else:
-            path, outputs = own.batch(request, call.columns, call.size, self.threads)
+            path, outputs = own.batch(request, call.columns, call.size)
             outputs = outputs.astype(self.dtype, copy=False)
         if (
             (path.leaves or path.lookups)
@@ -516,10 +486,10 @@ class Compiled:
             call.size is not None
             or call.xp is not None
             or any(one.key and one.key[0] == "constant" for one in call.arguments)
-            or host_engine(self.engine) != "llvm"
+            or own.engine != "llvm"
             or self.dtype != "float64"
             or path.recording.judges
-            or (request is not VALUE and self.undefined != "subgradient")
+            or (request is not VALUE and own.undefined != "subgradient")
         ):
             return
         closure = None
@@ -560,31 +530,40 @@ class Compiled:
             )
         if mode == "value":
             return self.function(*args, **options)
+        argnums, undefined = self.settings.argnums, self.settings.undefined
         if mode in ("jvp", "hvp"):
             primals, tangents = args
             return directional(
-                mode, self.function, primals, tangents, self.argnums, constants, self.undefined
+                mode, self.function, primals, tangents, argnums, constants, undefined
             )
-        found = MODES[mode](self.function, self.argnums, undefined=self.undefined)(*args, **options)
+        found = MODES[mode](self.function, argnums, undefined=undefined)(*args, **options)
         if not self.batch or mode not in ("hessian", "jacobian"):
             return found
-        chosen = positions(self.argnums, len(args), mode)
+        chosen = positions(argnums, len(args), mode)
         return matrix(leaves(found), sum(len(leaves(args[i])) for i in chosen), None)
 
     def __reduce__(self) -> Any:
         return pickled(self)
 
 
-def dtype_named(dtype: Any) -> str:
-    """The name of a type of numbers: of a name, a type of NumPy's, or `float`."""
+def checked(settings: Settings) -> Settings:
+    """The settings, the type of numbers by its name. TypeError, ValueError: see `compile`."""
+    if settings.batch not in (True, False):
+        raise TypeError(f"compile: batch is True or False, not {settings.batch!r}")
+    dtype: Any = settings.dtype
     name = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
     name = "float64" if dtype is float else name
     if name not in DTYPES:
         raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
-    return str(name)
+    check_policy(settings.undefined)
+    for what in ("threads", "max_paths"):
+        number = getattr(settings, what)
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"compile: {what} is a whole number of at least 1, not {number!r}")
+    return settings._replace(dtype=str(name), batch=bool(settings.batch))
 
 
-class Settings(TypedDict, total=False):
+class Keywords(TypedDict, total=False):
     """The settings of `compile`, as type checkers see them."""
 
     argnums: int | Sequence[int] | None
@@ -597,10 +576,10 @@ class Settings(TypedDict, total=False):
 
 
 @overload
-def compile(g: Callable[..., Any], **settings: Unpack[Settings]) -> Compiled: ...
+def compile(g: Callable[..., Any], **settings: Unpack[Keywords]) -> Compiled: ...
 @overload
 def compile(
-    g: None = None, **settings: Unpack[Settings]
+    g: None = None, **settings: Unpack[Keywords]
 ) -> Callable[[Callable[..., Any]], Compiled]: ...
 def compile(
     g: Callable[..., Any] | None = None,
@@ -694,14 +673,13 @@ def compile(
     >>> f(0.0, 3.0), f.grad(0.0, 3.0)
     (1.0, (4.0, 0.0))
     """
-    settings = (argnums, engine, dtype, threads, max_paths, undefined, batch)
+    settings = Settings(argnums, engine, dtype, threads, max_paths, undefined, batch)
     if engine is None:
         tell_of_machine_code()
-    if g is None:
-        check_engine(engine)
-        check_policy(undefined)
-        return lambda function: Compiled(function, *settings)
-    return Compiled(g, *settings)
+    if g is not None:
+        return Compiled(g, settings)
+    check_engine(engine)
+    return functools.partial(Compiled, settings=checked(settings))
 
 
 def load_compiled(path: Any) -> Compiled:

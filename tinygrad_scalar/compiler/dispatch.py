@@ -8,10 +8,10 @@ import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tinygrad_scalar.compiler.arguments import Call, at, is_array, width_of
-from tinygrad_scalar.compiler.backends import interpreter, kernel
+from tinygrad_scalar.compiler.backends import host_engine, interpreter, kernel
 from tinygrad_scalar.compiler.batches import Run, summed
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
@@ -23,9 +23,19 @@ from tinygrad_scalar.core.undefined import Policy, told
 from tinygrad_scalar.modes.grad import positions
 
 MANY = 10_000  # objects that take too long to look through
-# engine, dtype, max_paths, undefined, argnums
-Settings = tuple[str, str, int, Policy, int | Sequence[int] | None]
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class Settings(NamedTuple):
+    """What `compile` is told beside the function; see there."""
+
+    argnums: int | Sequence[int] | None = None
+    engine: str | None = None
+    dtype: str = "float64"
+    threads: int = 1
+    max_paths: int = 64
+    undefined: Policy = "subgradient"
+    batch: bool = True
 
 
 def _whole_tables_at_need(method: Method) -> Method:
@@ -56,8 +66,8 @@ class Specialisation:
         settings: Settings,
     ) -> None:
         self.function, self.options = function, options
-        self.settings = settings
-        self.engine, self.dtype, self.max_paths, self.undefined, self.argnums = settings
+        self.settings, self.dtype, self.undefined = settings, settings.dtype, settings.undefined
+        self.engine = host_engine(settings.engine)
         self.trees = [argument.tree for argument in call.arguments]
         self.widths = [width_of(key) for key in call.key]  # how many numbers each argument holds
         self.every = self.undefined in ("nan", "raise")  # every point is asked for derivatives
@@ -69,7 +79,7 @@ class Specialisation:
     @functools.cached_property
     def chosen(self) -> list[int]:
         """The arguments to differentiate by."""
-        return positions(self.argnums, len(self.widths), "compile")
+        return positions(self.settings.argnums, len(self.widths), "compile")
 
     @functools.cached_property
     def places(self) -> Sequence[int]:
@@ -93,7 +103,8 @@ class Specialisation:
             end = start + len(one.columns)
             entries.append(one.mirrored(numbers[start:end], call.xp))
             start = end
-        bare = isinstance(self.argnums, int) or (self.argnums is None and len(entries) == 1)
+        argnums = self.settings.argnums
+        bare = isinstance(argnums, int) or (argnums is None and len(entries) == 1)
         return entries[0] if bare else tuple(entries)
 
     # ── the function itself ───────────────────────────────────────────────────────────────────
@@ -114,10 +125,11 @@ class Specialisation:
             for known in self.paths:
                 if known.same(path):
                     return known, False
-            if len(self.paths) >= self.max_paths:
+            most = self.settings.max_paths
+            if len(self.paths) >= most:
                 raise TraceError(
-                    f"the function takes more than {self.max_paths} paths through its branches "
-                    f"(max_paths={self.max_paths}): write branches with where(condition, a, b), "
+                    f"the function takes more than {most} paths through its branches "
+                    f"(max_paths={most}): write branches with where(condition, a, b), "
                     "or raise max_paths"
                 )
             if self.paths:
@@ -232,7 +244,7 @@ class Specialisation:
 
     # ── a batch ───────────────────────────────────────────────────────────────────────────────
     @_whole_tables_at_need
-    def batch(self, request: Request, columns: Any, size: int, threads: int) -> tuple[Path, Any]:
+    def batch(self, request: Request, columns: Any, size: int) -> tuple[Path, Any]:
         """Some path, and the outputs of all points as an array (m, size)."""
         if size == 1 and self.engine == "llvm":
             alone = self._alone(request, columns)
@@ -240,7 +252,7 @@ class Specialisation:
                 return alone
         results: Any = None
         first: Path | None = None
-        for path, _, places, outputs, mask in self._shares(request, columns, size, threads):
+        for path, _, places, outputs, mask in self._shares(request, columns, size):
             first = first or path
             if mask is None and places is None:
                 return path, outputs
@@ -275,13 +287,13 @@ class Specialisation:
         return None
 
     @_whole_tables_at_need
-    def sums(self, columns: Any, size: int, threads: int) -> tuple[float, list[Any]]:
+    def sums(self, columns: Any, size: int) -> tuple[float, list[Any]]:
         """The sum of the loss over the batch, and for each path taken (path, gradients, looked_up).
 
         Gradients are sums too; what was looked up is as `Path.additions` takes it.
         """
         total, parts = 0.0, []
-        shares = self._shares(BACKWARD, columns, size, threads)
+        shares = self._shares(BACKWARD, columns, size)
         for path, given, _, (sums, each), mask in shares:
             looked_up: Any = ()
             if path.lookups:
@@ -291,7 +303,7 @@ class Specialisation:
             parts.append((path, sums[1:], looked_up))
         return total, parts
 
-    def _shares(self, request: Request, columns: Any, size: int, threads: int) -> Any:
+    def _shares(self, request: Request, columns: Any, size: int) -> Any:
         """What each path gives, until no point is left: outputs, or sums for `BACKWARD`.
 
         The path, its columns with what is looked up, which points they are, None for all, the
@@ -305,7 +317,7 @@ class Specialisation:
             return array("d", at(columns, 0))
 
         for path, fresh in self.in_turn(first_left):
-            run = Run(self, path, request, columns, size, threads)
+            run = Run(self, path, request, columns, size)
             results, mask = run.sums() if request is BACKWARD else run.outputs()
             if mask is not None and mask.all():
                 mask = None

@@ -74,7 +74,8 @@ class Sharded:
             for path in paths:
                 path.scalar("backward")
             told = [path_described(path, place, named_row) for path in paths]
-            work = Work(self.what, Shard, told, len(place), self.own.settings, self.data)
+            settings = self.own.settings._replace(engine=self.own.engine, threads=1)
+            work = Work(self.what, Shard, told, len(place), settings, self.data)
             self._sent = paths, work
         return self._sent[1]
 
@@ -108,7 +109,7 @@ class Shard:
     def __init__(
         self, told: Sequence[dict[str, Any]], count: int, settings: Settings, data: Any
     ) -> None:
-        check_engine(settings[0])  # the same everywhere, installed or told
+        check_engine(settings.engine)  # the same everywhere, installed or told
         self.leaves, self.data = [Value(0.0) for _ in range(count)], data
         key = (("list", told[0]["inputs"]),)
         call = Call([Argument(key[0], None, ())], key, [], None)
@@ -127,7 +128,7 @@ class Shard:
         columns = shard if self.data is None else np.ascontiguousarray(self.data[:, shard])
         size = max(len(column) for column in columns if not isinstance(column, float))
         try:
-            total, parts = self.own.sums(columns, size, 1)
+            total, parts = self.own.sums(columns, size)
         except _UnknownError as unknown:
             return None, unknown.args[0]
         place = {id(path): k for k, path in enumerate(self.own.paths)}

@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import Argument, Call
+from tinygrad_scalar.compiler.dispatch import Settings
 from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, ROWS
 from tinygrad_scalar.compiler.paths import Path, leaves_of, places_of
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from tinygrad_scalar.compiler.compiled import Compiled
 
 FORMAT = "tinygrad_scalar compiled 1"
-# The arguments of `Compiled` behind the function, and those that files of before do not tell.
-SETTINGS = ("argnums", "engine", "dtype", "threads", "max_paths", "undefined", "batch")
-LATER = {"undefined": "subgradient", "batch": True}
+LATER = ("undefined", "batch")  # settings that files of before do not tell
 
 
 def save(compiled: Compiled, path: Any) -> None:
@@ -79,7 +78,7 @@ def pickled(compiled: Compiled) -> Any:
     named = isinstance(function, FunctionType) and found_by_name(function)
     with_code = function is not None and functions_by_value() and not named
     if with_code or (not _closes_over(compiled) and pickles(function)):
-        return type(compiled), (function, *compiled._settings())
+        return type(compiled), (function, compiled.settings)
     if not compiled._specialisations:
         raise TypeError(
             "this compiled function cannot be pickled yet: call it once, or give it a name in an "
@@ -116,7 +115,7 @@ def _described(compiled: Compiled) -> tuple[dict[str, Any], list[Value]]:
         {"key": key, "paths": [path_described(path, numbers) for path in own.paths]}
         for key, own in kept.items()
     ]
-    settings = dict(zip(SETTINGS, compiled._settings(), strict=True))
+    settings = compiled.settings._asdict()
     if isinstance(settings["argnums"], Sequence):
         settings["argnums"] = list(settings["argnums"])
     return {
@@ -208,7 +207,8 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
     for position in argnums if isinstance(argnums, list) else [0 if argnums is None else argnums]:
         if type(position) is not int:
             raise ValueError(f"argnums is {argnums!r}")
-    compiled = kind(None, *({**LATER, **described}[name] for name in SETTINGS))
+    names = (name for name in Settings._fields if name in described or name not in LATER)
+    compiled = kind(None, Settings(**{name: described[name] for name in names}))
     compiled.__name__ = str(described["name"])  # type: ignore[attr-defined]
     for structure in described["structures"]:
         key = _tupled(structure["key"])
