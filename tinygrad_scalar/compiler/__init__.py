@@ -3,7 +3,7 @@
 | room | what it does |
 |---|---|
 | `compiled`, `storage` | the face, `compile`; files and pickles |
-| `arguments`, `results` | what comes in and goes out, for points and batches |
+| `arguments` | what comes in and goes out, for points and batches |
 | `dispatch`, `batches` | the right path for each point; one path on many |
 | `paths`, `sources` | one trace of the function; what was made of it, to read |
 | `backends` | the engines by name |

@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from tinygrad_scalar.compiler import elsewhere
 from tinygrad_scalar.compiler.arguments import (
@@ -15,8 +15,14 @@ from tinygrad_scalar.compiler.arguments import (
     batches,
     has_carrier,
     is_constant,
+    joined,
     known_as,
+    matrix,
     no_slope,
+    nothing,
+    returned,
+    several,
+    singles,
     taken_apart,
 )
 from tinygrad_scalar.compiler.arrays.namespaces import all_on_host
@@ -30,16 +36,8 @@ from tinygrad_scalar.compiler.paths import (
     Request,
     add_gradients,
 )
-from tinygrad_scalar.compiler.results import (
-    check_alike,
-    joined,
-    matrix,
-    nothing,
-    returned,
-    several,
-    singles,
-)
 from tinygrad_scalar.compiler.sharded import (
+    PAIRS,
     Sharded,
     Sums,
     holds_lazy,
@@ -60,7 +58,25 @@ if TYPE_CHECKING:
 
 DTYPES = ("float64", "float32")
 WITH_ENTRY = ("value", "grad", "value_and_grad")  # modes that machine code is called for directly
+Method = TypeVar("Method", bound=Callable[..., Any])
 _TOLD_ANEW = (TypeError, ValueError, IndexError, AttributeError, TraceError)
+
+
+def by_machine_code(method: Method) -> Method:
+    """The method; numbers go to machine code at once, where it has an entry for them."""
+    name = method.__name__
+    mode = "value" if name == "__call__" else name
+
+    @functools.wraps(method)
+    def run(self: Compiled, *args: Any, **options: Any) -> Any:
+        entry = self._entries.get(mode)
+        if entry is not None and not options:
+            result = entry(*args)
+            if result is not None:
+                return result
+        return method(self, *args, **options)
+
+    return run  # type: ignore[return-value]
 
 
 class Compiled:
@@ -94,33 +110,21 @@ class Compiled:
         return bound
 
     # ── the face ──────────────────────────────────────────────────────────────────────────────
+    @by_machine_code
     def __call__(self, *args: Any, **options: Any) -> Any:
         """The value: numbers for numbers, arrays for arrays, in the structure returned."""
-        entry = self._entries.get("value")
-        if entry is not None and not options:
-            result = entry(*args)
-            if result is not None:
-                return result
         if has_carrier(args) or context.settings().tracer is not None:
             return self._uncompiled("value", args, options)
         return self._result("value", args, options)
 
+    @by_machine_code
     def grad(self, *args: Any, **options: Any) -> Any:
         """The gradient, in the structure of the arguments; see `tinygrad_scalar.grad`."""
-        entry = self._entries.get("grad")
-        if entry is not None and not options:
-            result = entry(*args)
-            if result is not None:
-                return result
         return self._result("grad", args, options)
 
+    @by_machine_code
     def value_and_grad(self, *args: Any, **options: Any) -> tuple[Any, Any]:
         """The value together with the gradient, at little more than the cost of the gradient."""
-        entry = self._entries.get("value_and_grad")
-        if entry is not None and not options:
-            result = entry(*args)
-            if result is not None:
-                return result  # type: ignore[no-any-return]
         return self._result("value_and_grad", args, options)  # type: ignore[no-any-return]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -129,11 +133,13 @@ class Compiled:
         What is a constant outside `argnums` has 0 or None for a tangent; with another one it is a
         number.
         """
-        return self._along("jvp", primals, tangents, "tangents")  # type: ignore[no-any-return]
+        pair = several(primals, "jvp: primals"), several(tangents, "jvp: tangents")
+        return self._result("jvp", pair, {})  # type: ignore[no-any-return]
 
     def hvp(self, primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
         """The Hessian times the vectors, in the structure of the gradient."""
-        return self._along("hvp", primals, vectors, "vectors")
+        pair = several(primals, "hvp: primals"), several(vectors, "hvp: vectors")
+        return self._result("hvp", pair, {})
 
     def hessian(self, *args: Any, **options: Any) -> Any:
         """The matrix of second derivatives: n rows of n, or an array (N, n, n).
@@ -229,11 +235,7 @@ class Compiled:
     @property
     def source(self) -> str:
         """Python source of value and gradient, as the engine "python" runs it."""
-        from tinygrad_scalar.compiler.python import source
-
-        path = self._latest
-        mode = "value_and_grad" if len(path.outputs) == 1 else "value"
-        return source(path.program(Request(mode, tuple(range(path.inputs)))))
+        return self.source_for("python")
 
     def source_for(self, target: str) -> str:
         """The source that a target is given: "python", "llvm", "c" or "cuda".
@@ -342,20 +344,20 @@ class Compiled:
             ) from None
         if own is None:
             with self._lock:
-                own = self._specialisations.get(key) or self._specialise(call, options)
-                self._specialisations[key] = own
+                own = self._specialisations.get(key)
+                if own is None:
+                    own = Specialisation(self.function, call, options, self.settings)
+                    self._specialisations[key] = own
         self._called = own
         return call, own
 
-    def _constants(self, args: Sequence[Any]) -> Collection[int]:
-        """The positions of the arguments that are constants of the compiled code."""
+    def _constants(self, args: Sequence[Any], tangents: Sequence[Any] = ()) -> Collection[int]:
+        """The positions of the arguments that are constants of the compiled code and stay."""
         if self.settings.argnums is None:
             return ()
         chosen = positions(self.settings.argnums, len(args), "compile")
-        return {i for i, x in enumerate(args) if i not in chosen and is_constant(x)}
-
-    def _specialise(self, call: Call, options: dict[str, Any]) -> Specialisation:
-        return Specialisation(self.function, call, options, self.settings)
+        found = [i for i, x in enumerate(args) if i not in chosen and is_constant(x)]
+        return [i for i in found if no_slope(tangents[i : i + 1])]
 
     @contextmanager
     def _batches_told(self, own: Specialisation, call: Call) -> Iterator[None]:
@@ -374,13 +376,15 @@ class Compiled:
 
     # ── from a call to its result ─────────────────────────────────────────────────────────────
     def _result(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """What a method gives for arguments."""
-        if holds_lazy(args):
+        """What a method gives for arguments; for primals and tangents in modes of `PAIRS`."""
+        pairs = mode in PAIRS
+        flat = [*args[0], *args[1]] if pairs else args
+        if holds_lazy(flat):
             return lazily(self, mode, args, options)
         try:
-            call, own = self._prepared(args, options)
+            call, own = self._along(mode, *args) if pairs else self._prepared(args, options)
         except TypeError:
-            if has_carrier(args):
+            if has_carrier(flat):
                 return self._uncompiled(mode, args, options)
             raise
         request = own.request(mode)
@@ -389,28 +393,17 @@ class Compiled:
             self._make_entry(own, request, call, path, len(outputs))
         return self._shaped(own, request, call, path, outputs)
 
-    def _along(self, mode: str, primals: Any, tangents: Any, what: str) -> Any:
-        """What a method gives for arguments and what they move along."""
-        primals = several(primals, f"{mode}: primals")
-        tangents = several(tangents, f"{mode}: {what}")
-        if holds_lazy((*primals, *tangents)):
-            return lazily(self, mode, (primals, tangents), {})
-        constants = self._constants(primals)
-        if mode == "jvp":  # of all arguments
-            constants = {i for i in constants if no_slope(tangents[i : i + 1])}
-            tangents = [primals[i] if i in constants else t for i, t in enumerate(tangents)]
-        still = constants if mode == "jvp" else ()
-        try:
-            call, own = self._prepared(primals, {}, constants)
-            along = taken_apart(tangents, mode, still, batch=self.batch)
-        except TypeError:
-            if has_carrier((*primals, *tangents)):
-                return self._uncompiled(mode, (primals, tangents), {}, still)
-            raise
+    def _along(
+        self, mode: str, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[Call, Specialisation]:
+        """Primals and what they move along in one call: all arguments for jvp, but constants."""
+        still = self._constants(primals, tangents) if mode == "jvp" else ()
+        tangents = [primals[i] if i in still else t for i, t in enumerate(tangents)]
+        call, own = self._prepared(primals, {}, still if mode == "jvp" else None)
+        along = taken_apart(tangents, mode, still, batch=self.batch)
         moving = range(len(call.arguments)) if mode == "jvp" else own.chosen
-        check_alike(call, along, moving, f"{mode}: {what}")
-        both, request = joined(call, along), own.request(mode)
-        return self._shaped(own, request, both, *self._outputs(own, request, both))
+        what = f"{mode}: {'tangents' if mode == 'jvp' else 'vectors'}"
+        return joined(call, along, moving, what), own
 
     def _shaped(
         self, own: Specialisation, request: Request, call: Call, path: Path | None, outputs: Any
@@ -463,11 +456,7 @@ class Compiled:
         else:
             path, outputs = own.batch(request, call.columns, call.size)
             outputs = outputs.astype(self.dtype, copy=False)
-        if (
-            (path.leaves or path.lookups)
-            and not context.plain
-            and context.settings().tracer is not None
-        ):
+        if path.closes_over and not context.plain and context.settings().tracer is not None:
             raise TraceError(
                 "a derivative of a compiled function that closes over Values, taken inside another "
                 "compiled function, would freeze their numbers: take grad, jvp or hvp of the plain "
@@ -493,15 +482,15 @@ class Compiled:
         ):
             return
         closure = None
-        if path.leaves or path.lookups:
+        if path.closes_over:
             closure = path.closure_at(call.columns) if request is BACKWARD else None
             if closure is None:
                 return
-        if request not in path.called:
-            path.called.add(request)
-            return
         entries = path.entries  # these, although another thread may have the path written out
         if request not in entries:
+            entries[request] = ()  # called once
+            return
+        if entries[request] == ():
             made = own.kernel(path, request, None)
             arguments = [one.mirrored([None] * len(one.columns)) for one in call.arguments]
             tree = None
@@ -512,13 +501,7 @@ class Compiled:
         if entry is not None:
             self._entries[request.mode] = entry.call
 
-    def _uncompiled(
-        self,
-        mode: str,
-        args: Sequence[Any],
-        options: dict[str, Any],
-        constants: Collection[int] = (),
-    ) -> Any:
+    def _uncompiled(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """On Values, Duals or inside another trace: the function itself, in their mode.
 
         Inside a trace with numbers too, so that what stands in its leaves is not frozen there.
@@ -532,10 +515,8 @@ class Compiled:
             return self.function(*args, **options)
         argnums, undefined = self.settings.argnums, self.settings.undefined
         if mode in ("jvp", "hvp"):
-            primals, tangents = args
-            return directional(
-                mode, self.function, primals, tangents, argnums, constants, undefined
-            )
+            still = self._constants(*args)
+            return directional(mode, self.function, args, argnums, still, undefined)
         found = MODES[mode](self.function, argnums, undefined=undefined)(*args, **options)
         if not self.batch or mode not in ("hessian", "jacobian"):
             return found

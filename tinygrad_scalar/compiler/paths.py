@@ -68,6 +68,7 @@ class Path:
         self.recording, self.outputs, self.tree, self.inputs = recording, outputs, tree, inputs
         self.leaves = recording.leaves
         self.lookups = recording.lookups or []
+        self.closes_over = bool(self.leaves or self.lookups)
         self.width = inputs + sum(one.table.count for one in self.lookups)  # numbers that come in
         self._indices: dict[int, Any] = {}  # kernels for indices that are computed
         code = recording.tape.code
@@ -76,8 +77,7 @@ class Path:
         self._plain = plain if every else None  # inputs that index
         self._last: tuple[Any, Any] = (None, None)  # the last indices, and what they reach
         self.kernels: dict[Any, Any] = {}
-        self.called: set[Any] = set()  # modes that were called with plain numbers
-        self.entries: dict[Any, Any] = {}  # machine code for these, by mode
+        self.entries: dict[Any, Any] = {}  # machine code for plain numbers, of what was called
         self.interpreted = True  # whether a large trace need not be written out line by line
         self._programs: dict[Any, Program] = {}
 

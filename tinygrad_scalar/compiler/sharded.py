@@ -16,12 +16,11 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.compiler.arguments import Argument, Call, at, taken_apart
+from tinygrad_scalar.compiler.arguments import Argument, Call, at, returned, taken_apart
 from tinygrad_scalar.compiler.backends import check_engine
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
 from tinygrad_scalar.compiler.paths import Path, leaves_of, places_of
 from tinygrad_scalar.compiler.reading import path_restored
-from tinygrad_scalar.compiler.results import returned
 from tinygrad_scalar.compiler.storage import named_row, path_described, with_numbers
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.workers import Work, perform, tell

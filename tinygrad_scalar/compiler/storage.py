@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import Argument, Call
-from tinygrad_scalar.compiler.dispatch import Settings
+from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
 from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, ROWS
 from tinygrad_scalar.compiler.paths import Path, leaves_of, places_of
@@ -90,7 +90,7 @@ def pickled(compiled: Compiled) -> Any:
 def _closes_over(compiled: Compiled) -> bool:
     """Whether Values were found that the function closes over."""
     paths = [path for own in compiled._specialisations.values() for path in own.paths]
-    return any(path.leaves or path.lookups for path in paths)
+    return any(path.closes_over for path in paths)
 
 
 def with_numbers(compiled: Compiled) -> Compiled:
@@ -213,7 +213,7 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
     for structure in described["structures"]:
         key = _tupled(structure["key"])
         call = Call([Argument(k, None, ()) for k in key], key, [], None)
-        own = compiled._specialise(call, {})
+        own = Specialisation(None, call, {}, compiled.settings)
         for path in structure["paths"]:
             own.paths.append(path_restored(path, key, leaves))
         compiled._specialisations[key, ()] = own

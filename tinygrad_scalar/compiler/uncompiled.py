@@ -188,13 +188,13 @@ def _derivatives(flat: Flat, request: Request, x: list[float], undefined: Policy
 def directional(
     mode: str,
     function: Callable[..., Any],
-    primals: Sequence[Any],
-    tangents: Sequence[Any],
+    args: Sequence[Any],
     argnums: int | Sequence[int] | None,
     constants: Container[int],
     undefined: Policy,
 ) -> Any:
     """`jvp` along tangents of all arguments but constants, `hvp` of those in `argnums`."""
+    primals, tangents = args
     if mode == "hvp":
         places = positions(argnums, len(primals), mode)
     else:
