@@ -108,7 +108,7 @@ class Path:
         if not self.lookups:
             return x
         reached = self._reached(x)
-        numbers = None if reached is None else slots.read(*reached.buffer_info(), "data")
+        numbers = None if reached is None else slots.Slots(reached).read("data")
         if numbers is not None:
             return array("d", x[: self.inputs]) + numbers + array("d", x[self.inputs :])
         return array("d", self.complete_columns(x))

@@ -27,7 +27,6 @@ from tinygrad_scalar.compiler.ir.tape import (
     Tape,
 )
 from tinygrad_scalar.compiler.machine import slots
-from tinygrad_scalar.compiler.machine.jit import address
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 
@@ -168,7 +167,7 @@ class Table:
         rows = np.asarray(rows)
         places = self._reached(rows)
         if places is not None:
-            found = slots.read(address(places), places.size, "data")
+            found = slots.Slots(places).read("data")
             if found is not None:
                 return np.frombuffer(found).reshape(-1, self.count)
         known = {i: [float(leaf.data) for leaf in self.leaves(i)] for i in set(rows.tolist())}

@@ -153,38 +153,66 @@ def addresses(leaves: Sequence[Value]) -> list[int] | None:
     return list(map(id, leaves))
 
 
-def read(places: int, count: int, name: str) -> array[float] | None:
-    """An attribute of the leaves whose addresses stand at `places`; None if one is no float."""
-    functions: Any = _functions()
-    numbers = _NOTHING * count
-    found = functions[0](places, count, offset(name), numbers.buffer_info()[0])
-    return numbers if found == count else None
+class Slots:
+    """Leaves held together by their addresses: all their numbers are read or written at once.
 
-
-def write(places: int, count: int, name: str, numbers: Any, add: float = 0.0) -> int:
-    """Set an attribute of these leaves from a buffer of doubles, of none unless all are floats.
-
-    With `add` the numbers are multiplied by it and added to what stands there. How many are floats,
-    up to the first that is none.
+    For as long as all of them are floats; a call that meets another kind gives None or False.
+    `leaves` are kept alive: their addresses are used.
     """
-    if memoryview(numbers).nbytes != 8 * count:
-        return 0
-    return int(writing(places, count, name, numbers, add)())
+
+    def __init__(self, addresses: Any, leaves: Sequence[Value] = ()) -> None:
+        self.addresses, self.leaves = addresses, leaves
+        self.start, self.count = _start(addresses), memoryview(addresses).nbytes // 8
+
+    @classmethod
+    def of(cls, leaves: Sequence[Value]) -> Slots | None:
+        """The slots of these leaves, None if they cannot be reached here."""
+        places = addresses(leaves) if leaves else None
+        return None if places is None else cls(array("q", places), list(leaves))
+
+    @functools.cached_property
+    def zeros(self) -> array[float]:
+        """As many zeros."""
+        return _NOTHING * self.count
+
+    def read(self, name: str) -> array[float] | None:
+        """The numbers of an attribute, None if one of them is no float."""
+        functions: Any = _functions()
+        numbers = _NOTHING * self.count
+        found = functions[0](self.start, self.count, offset(name), _start(numbers))
+        return numbers if found == self.count else None
+
+    def write(self, name: str, numbers: Any, add: float = 0.0) -> bool:
+        """Set an attribute of every leaf from a buffer of doubles; False if one is no float.
+
+        With `add` the numbers are multiplied by it and added to what stands there.
+        """
+        if memoryview(numbers).nbytes != 8 * self.count:
+            return False
+        return bool(self.writing(name, numbers, add)() == self.count)
+
+    def writing(self, name: str, numbers: Any, add: float = 0.0) -> Callable[[], int]:
+        """That as a call of C, see `at_once`, for attributes that are floats.
+
+        It gives how many are, up to one that is none; `numbers` must live until then.
+        """
+        if len(_SAVED[0]) < self.count:
+            _SAVED[0] = _NOTHING * self.count
+        functions: Any = _functions()
+        saved, there = _SAVED[0], offset(name)
+        call = functools.partial(
+            functions[1], self.start, self.count, there, _start(numbers), add, _start(saved)
+        )
+        call.saved = saved  # type: ignore[attr-defined]  # kept alive with it
+        return call
+
+    def __reduce__(self) -> Any:
+        return Slots.of, (self.leaves,)
 
 
-def writing(
-    places: int, count: int, name: str, numbers: Any, add: float = 0.0
-) -> Callable[[], int]:
-    """The same as a call that runs no Python code; `numbers` must live until then."""
-    functions: Any = _functions()
-    start = numbers.buffer_info()[0] if numbers.__class__ is array else address(numbers)
-    if len(_SAVED[0]) < count:
-        _SAVED[0] = _NOTHING * count
-    saved = _SAVED[0]
-    room = saved.buffer_info()[0]
-    call = functools.partial(functions[1], places, count, offset(name), start, add, room)
-    call.saved = saved  # type: ignore[attr-defined]  # kept alive with it
-    return call
+def _start(numbers: Any) -> int:
+    """Where a buffer begins."""
+    return numbers.buffer_info()[0] if numbers.__class__ is array else address(numbers)
 
 
 class Addition(NamedTuple):
@@ -217,8 +245,7 @@ def add_to_gradients(additions: Sequence[Addition], scale: float) -> None:
         if len(known) > 1 or places.__class__ is not array:
             places = _joined("q", known)
             numbers = _joined("d", [one.numbers for one in additions])
-        base, count = places.buffer_info()
-        if write(base, count, "grad", numbers, scale) == count:
+        if Slots(places).write("grad", numbers, scale):
             return
     leaves: dict[int, Value] = {}
     totals: dict[int, Any] = {}
@@ -227,39 +254,6 @@ def add_to_gradients(additions: Sequence[Addition], scale: float) -> None:
             key = id(leaves.setdefault(id(leaf), leaf))
             totals[key] = totals.get(key, leaf.grad) + float(number) * scale
     assign(list(leaves.values()), "grad", totals.values())
-
-
-class Slots:
-    """The leaves of a closure, held together so that all their numbers are read or written at once.
-
-    For as long as all of them are floats; a call that meets another kind gives None or False.
-    """
-
-    def __init__(self, leaves: Sequence[Value], places: Sequence[int]) -> None:
-        self.leaves = list(leaves)  # kept alive: their addresses are used
-        self.addresses = array("q", places)
-        self.zeros = _NOTHING * len(self.leaves)
-
-    @classmethod
-    def of(cls, leaves: Sequence[Value]) -> Slots | None:
-        """The slots of these leaves, None if they cannot be reached here."""
-        places = addresses(leaves) if leaves else None
-        return None if places is None else cls(leaves, places)
-
-    def read(self, name: str) -> array[float] | None:
-        """The numbers of an attribute, None if one of them is no float."""
-        return read(*self.addresses.buffer_info(), name)
-
-    def write(self, name: str, numbers: Any) -> bool:
-        """Set an attribute of every leaf from a buffer of doubles; False if one is no float."""
-        return write(*self.addresses.buffer_info(), name, numbers) == len(self.addresses)
-
-    def writing(self, name: str, numbers: Any) -> Callable[[], int]:
-        """That as a call of C, for attributes that are floats; see `at_once`."""
-        return writing(*self.addresses.buffer_info(), name, numbers)
-
-    def __reduce__(self) -> Any:
-        return Slots.of, (self.leaves,)
 
 
 def running() -> bool:
