@@ -260,7 +260,7 @@ class Compiled:
         """
         from tinygrad_scalar.compiler.sources import source_for
 
-        return source_for(target, self._own(), self.dtype, self._about())
+        return source_for(target, self._own(), self._about())
 
     def to_c(self, path: Any, *, mode: str = "value_and_grad", name: str | None = None) -> None:
         """Write the function as C99: `path` with suffix `.c`, and its header with suffix `.h`.
@@ -429,22 +429,20 @@ class Compiled:
     def _outputs(
         self, own: Specialisation, request: Request, call: Call
     ) -> tuple[Path | None, Any]:
-        """Some path, and the outputs; without a path those at no point, of one value."""
+        """Some path, and the outputs; at no point perhaps without one, and then of one value."""
         if call.size == 0:
-            count, rows = len(request.inputs), 1
-            if request.mode == "jacobian" and own.paths:
-                rows = len(own.paths[0].outputs)
-            number = {"value": 1, "jvp": 2, "hessian": count * count, "jacobian": rows * count}
-            number.setdefault(request.mode, count + request.values(1))
-            return None, nothing(call, self.dtype, number[request.mode])
+            path = own.paths[0] if own.paths else None
+            count, rows = len(request.inputs), len(path.outputs) if path else 1
+            slopes = {"value": 0, "jvp": rows, "hessian": count**2, "jacobian": rows * count}
+            number = request.values(rows) + slopes.get(request.mode, count)
+            return path, nothing(call, self.dtype, number)
         with self._batches_told(own, call):
             return self._computed(own, request, call)
 
     def _computed(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
         outputs: Any
         if call.xp is not None:
-            kernels = self.settings.engine in (None, "cuda")
-            path, outputs = elsewhere.evaluated(own, request, call, kernels=kernels)
+            path, outputs = elsewhere.evaluated(own, request, call)
         elif call.size is None:
             path, outputs = own.point(request, call.columns)
             if call.single or (self.dtype == "float32" and not self.batch):

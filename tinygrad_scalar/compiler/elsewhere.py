@@ -34,14 +34,12 @@ if TYPE_CHECKING:
     from tinygrad_scalar.compiler.dispatch import Specialisation
 
 
-def evaluated(
-    own: Specialisation, request: Request, call: Call, *, kernels: bool
-) -> tuple[Path, list[Any]]:
+def evaluated(own: Specialisation, request: Request, call: Call) -> tuple[Path, list[Any]]:
     """Some path, and the outputs of all points: arrays of the caller's, or columns of one.
 
-    By `kernels` if asked, where the arrays are on a device and all rows can be written.
+    By kernels where the arrays are on a device and all rows can be written.
     """
-    if kernels and on_device(call):
+    if own.settings.engine in (None, "cuda") and on_device(call):
         with suppress(NoFormulaError):  # its namespace has the row, or the host
             return _by_kernels(own, request, call)
     return _by_masks(own, request, call)
@@ -195,44 +193,40 @@ class Batch:
 def _by_kernels(own: Specialisation, request: Request, call: Call) -> tuple[Path, list[Any]]:
     with cuda.beside(_arrays_of(call.columns)[0]):
         batch = Batch(call.columns, call.size or 0, own.dtype)
-        path, results, groups = _results(own, request, call, batch)
+        path, results = _results(own, request, call, batch)
         outputs: list[Any] = []
-        for y, count in zip(results, groups, strict=True):
+        for y in results:
             array = cuda.given_back(y, call.xp)
-            outputs += [RowColumn(array, k) for k in range(count)] if count else [array]
+            beside = [RowColumn(array, k) for k in range(y.shape[1])] if y.ndim > 1 else [array]
+            outputs += beside
         return path, outputs
 
 
-def _groups(own: Specialisation, request: Request, call: Call, count: int) -> list[int]:
-    """The outputs that stand side by side in one array, how many; 0 for one that stands alone."""
+def _axes(own: Specialisation, request: Request, call: Call, count: int) -> list[tuple[int, ...]]:
+    """The axes of results behind that of the points: one where outputs stand side by side."""
     if not call.arguments or request.mode in ("hessian", "jacobian"):
-        return [count]
+        return [(count,)]
     if request.mode in ("value", "jvp"):
-        return [0] * count
-    groups = [0] * request.values(1)
+        return [()] * count
+    axes: list[tuple[int, ...]] = [()] * request.values(1)
     for one in (call.arguments[i] for i in own.chosen):
-        groups += [len(one.columns)] if one.rows else [0] * len(one.columns)
-    return groups
+        width = len(one.columns)
+        axes += [(width,)] if one.rows else [()] * width
+    return axes
 
 
 def _results(own: Specialisation, request: Request, call: Call, batch: Batch) -> Any:
-    size = batch.size
+    """Some path, and the arrays of the results."""
     if not own.paths:
         own.traced_at(batch.point(0))
-    groups = _groups(own, request, call, len(own.paths[0].program(request).outputs))
-    each = sum(count or 1 for count in groups) * (8 if batch.dtype == "float64" else 4)
-    shapes = [(size, count) if count else (size,) for count in groups]
-    results = [cuda.room(shape, batch.dtype, each) for shape in shapes]
-    outputs = tuple(
-        Column(k, column, count or 1)
-        for k, count in enumerate(groups)
-        for column in range(count or 1)
-    )
-    layout = Layout(batch.inputs, outputs)
-    taken: Path | None = None
-    for path, _ in _runs(own, request, batch, layout, lambda _: results):
-        taken = taken or path
-    return taken, results, groups
+    axes = _axes(own, request, call, len(own.paths[0].program(request).outputs))
+    widths = list(map(math.prod, axes))
+    each = sum(widths) * (8 if batch.dtype == "float64" else 4)
+    results = [cuda.room((batch.size, *behind), batch.dtype, each) for behind in axes]
+    outputs = [Column(k, i, width) for k, width in enumerate(widths) for i in range(width)]
+    layout = Layout(batch.inputs, tuple(outputs))
+    (path, _), *_ = _runs(own, request, batch, layout, lambda _: results)
+    return path, results
 
 
 def sums(own: Specialisation, call: Call) -> tuple[float, list[tuple[Path, Any, Any]]] | None:
@@ -314,7 +308,7 @@ def host_batch(own: Specialisation, request: Request, call: Call) -> tuple[Path,
         rows = slice(start, min(size, start + piece))
         columns = [c if isinstance(c, float) else cupy.asarray(c[rows]) for c in call.columns]
         batch = Batch(columns, rows.stop - start, own.dtype)
-        path, results, _ = _results(own, request, call._replace(arguments=[]), batch)
+        path, results = _results(own, request, call._replace(arguments=[]), batch)
         taken = taken or path
         parts.append([y.reshape(rows.stop - start, -1).T.get() for y in results])
     assert taken is not None  # noqa: S101 (empty batches do not come here)

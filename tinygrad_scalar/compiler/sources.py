@@ -91,7 +91,7 @@ class Listing:
         return y if isinstance(y, Value) else Value(y)
 
 
-def source_for(target: str, own: Specialisation, dtype: str, about: str) -> str:
+def source_for(target: str, own: Specialisation, about: str) -> str:
     """The source of value and gradient, or of the values where there are several."""
     if target not in TARGETS:
         raise ValueError(
@@ -105,7 +105,8 @@ def source_for(target: str, own: Specialisation, dtype: str, about: str) -> str:
     program = path.program(request)
     if target == "cuda":
         program = path.program_in_memory(request)
-        return kernel_source(program, columns(program), "double" if dtype == "float64" else "float")
+        real = "double" if own.dtype == "float64" else "float"
+        return kernel_source(program, columns(program), real)
     if target == "python":
         return source(program)
     return RollingWriter(
