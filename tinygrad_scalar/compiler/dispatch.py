@@ -7,7 +7,7 @@ import gc
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Any, NamedTuple, TypeVar
 
 from tinygrad_scalar.compiler.arguments import Call, at, is_array, width_of
@@ -118,13 +118,13 @@ class Specialisation:
         return traced(self.function, self.trees, point, self.options, self.decided)
 
     # ── paths ─────────────────────────────────────────────────────────────────────────────────
-    def traced_at(self, x: Sequence[float]) -> tuple[Path, bool]:
-        """The path that a point takes, and whether it is a new one; tangents may stand behind."""
+    def traced_at(self, x: Sequence[float]) -> Path:
+        """The path that a point takes, kept if it is a new one; tangents may stand behind."""
         with self.lock:
-            path = without_collector(self.trace, x[: sum(self.widths)])
+            path: Path = without_collector(self.trace, x[: sum(self.widths)])
             for known in self.paths:
                 if known.same(path):
-                    return known, False
+                    return known
             most = self.settings.max_paths
             if len(self.paths) >= most:
                 raise TraceError(
@@ -135,24 +135,16 @@ class Specialisation:
             if self.paths:
                 check_structure(self.paths[0].tree, path.tree)
             self.paths.append(path)
-            return path, True
+            return path
 
     def in_turn(self, point: Callable[[], Sequence[float]]) -> Iterator[tuple[Path, bool]]:
         """Every path, and then those of points that are on none of them, traced anew for ever.
 
         Whether it was traced for the `point` that is left now.
         """
-        tried = 0
-        while True:
+        for tried in count():
             fresh = tried >= len(self.paths)
-            if fresh:
-                path, new = self.traced_at(point())
-                if not new and tried < len(self.paths):
-                    continue  # another thread has traced it meanwhile
-            else:
-                path = self.paths[tried]
-            tried += 1
-            yield path, fresh
+            yield self.traced_at(point()) if fresh else self.paths[tried], fresh
 
     def kernel(
         self,

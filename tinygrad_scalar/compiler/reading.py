@@ -26,6 +26,7 @@ from tinygrad_scalar.compiler.ir.tape import (
 )
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.primitive import _imported as imported
 from tinygrad_scalar.core.tree import array_of
 from tinygrad_scalar.core.tree import leaves as leaves_of
 from tinygrad_scalar.core.value import Value
@@ -138,16 +139,10 @@ def _takes(row: Primitive, count: int) -> bool:
     """Whether a row takes so many operands."""
     if row.arity is not None:
         return count == row.arity
-    if row not in LIBRARY:
-        return count > 0
-    if row in MEMORY:
+    if not count or row not in LIBRARY or row in MEMORY:
         return count > 0
     point = [0.5] * count
-    return (
-        count > 0
-        and len(row.all_partials(0.5, point)) == count
-        and math.isfinite(row.forward(*point))
-    )
+    return len(row.all_partials(0.5, point)) == count and math.isfinite(row.forward(*point))
 
 
 def _row_named(name: Any) -> Primitive:
@@ -155,10 +150,8 @@ def _row_named(name: Any) -> Primitive:
         return ROWS[name]
     if isinstance(name, Primitive):
         return name
-    from tinygrad_scalar.core.primitive import _imported
-
     try:
-        row = _imported(*name)
+        row = imported(*name)
     except ImportError as error:
         raise ValueError(str(error)) from None
     if not isinstance(row, Primitive):

@@ -13,10 +13,12 @@ import math
 import pickle
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.compiler.arguments import Argument, Call, at, returned, taken_apart
+from tinygrad_scalar.compiler.arguments import Argument, Call, at, taken_apart
 from tinygrad_scalar.compiler.backends import check_engine
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
 from tinygrad_scalar.compiler.paths import Path, leaves_of, places_of
@@ -60,7 +62,7 @@ class Sharded:
             for k, (sums, point) in zip(left, run(work, calls), strict=True):
                 found[k] = sums
                 if sums is None:  # on the same points, whoever meets them
-                    path, _ = self.own.traced_at(point)
+                    path = self.own.traced_at(point)
                     path.scalar("backward")
                     settled[_known_as(point)] = self.own.paths.index(path)
         return self._together(found)
@@ -193,7 +195,7 @@ def lazily(compiled: Compiled, mode: str, args: Sequence[Any], options: dict[str
     size, function = len(_arrays(template)), dask.delayed(method, pure=False)
     compute = dask.delayed(_computed, nout=size, pure=False)
     tasks = [compute(function, each) for each in _blocks(flat)]
-    lengths = next(x for x in flat if is_lazy(x)).chunks[0]
+    lengths = next(filter(is_lazy, flat)).chunks[0]
     found = [
         [
             da.from_delayed(task[k], (length, *empty.shape[1:]), dtype=empty.dtype)
@@ -201,7 +203,8 @@ def lazily(compiled: Compiled, mode: str, args: Sequence[Any], options: dict[str
         ]
         for k, empty in enumerate(_arrays(template))
     ]
-    return _filled(template, map(da.concatenate, found))
+    results = map(da.concatenate, found)
+    return _each(lambda _: next(results), template)
 
 
 class _Method:
@@ -226,19 +229,11 @@ class _Method:
     def template(self, flat: list[Any]) -> Any:
         """Empty arrays in the structure of the results, which a trace at ones tells."""
         primals = flat[: self.count] if self.mode in PAIRS else flat
-        call, own = self.compiled._prepared(primals, self.options)
+        _, own = self.compiled._prepared(primals, self.options)
         if not own.paths:
-            try:
+            with suppress(Exception):  # told when it is computed; until then one number
                 own.traced_at([1.0] * sum(own.widths))
-            except Exception:  # noqa: BLE001 (told when it is computed; until then one number)
-                return self.called(flat)
-        if self.mode not in ("value", "jvp"):
-            return self.called(flat)
-        import numpy as np
-
-        path = own.paths[0]
-        value = returned(path.tree, [np.empty(0, own.dtype) for _ in path.outputs], call)
-        return (value, value) if self.mode == "jvp" else value
+        return self.called(flat)
 
 
 def _computed(method: _Method, flat: list[Any]) -> tuple[Any, ...]:
@@ -261,7 +256,7 @@ def _chunked(flat: Sequence[Any], compiled: Compiled, name: str) -> list[Any]:
             )
         if is_lazy(x) and not x.ndim:
             raise TypeError(f"{name}: argument {i} is a Dask array without axes: .compute() it")
-    lengths = next(x for x in flat if is_lazy(x)).chunks[0]
+    lengths = next(filter(is_lazy, flat)).chunks[0]
     found = []
     for i, x in enumerate(flat):
         if not getattr(x, "ndim", 0):
@@ -279,10 +274,8 @@ def _chunked(flat: Sequence[Any], compiled: Compiled, name: str) -> list[Any]:
 
 def _blocks(flat: Sequence[Any]) -> list[list[Any]]:
     """The arguments of every chunk, each array as what will be its block."""
-    delayed = [x.to_delayed().ravel() if is_lazy(x) else None for x in flat]
-    count = max(len(each) for each in delayed if each is not None)
-    pairs = list(zip(flat, delayed, strict=True))
-    return [[x if each is None else each[k] for x, each in pairs] for k in range(count)]
+    found = [x.to_delayed().ravel() if is_lazy(x) else repeat(x) for x in flat]
+    return list(map(list, zip(*found, strict=False)))
 
 
 def _empty(x: Any) -> Any:
@@ -291,22 +284,20 @@ def _empty(x: Any) -> Any:
     return np.empty((0, *x.shape[1:]), x.dtype) if is_lazy(x) else x
 
 
+def _each(function: Callable[[Any], Any], tree: Any) -> Any:
+    """The structure with the function of every array in it."""
+    if isinstance(tree, dict):
+        return {key: _each(function, branch) for key, branch in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)([_each(function, branch) for branch in tree])
+    return function(tree)
+
+
 def _arrays(tree: Any) -> list[Any]:
     """The arrays of a structure, in order."""
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    return (
-        [x for branch in tree for x in _arrays(branch)] if type(tree) in (list, tuple) else [tree]
-    )
-
-
-def _filled(tree: Any, arrays: Iterator[Any]) -> Any:
-    """The structure with other arrays."""
-    if isinstance(tree, dict):
-        return {key: _filled(branch, arrays) for key, branch in tree.items()}
-    if type(tree) in (list, tuple):
-        return type(tree)([_filled(branch, arrays) for branch in tree])
-    return next(arrays)
+    found: list[Any] = []
+    _each(found.append, tree)
+    return found
 
 
 # ── backward ──────────────────────────────────────────────────────────────────────────────────
@@ -317,7 +308,7 @@ def sums_of_chunks(
     import dask
 
     flat = _chunked(args, compiled, "backward")
-    size = len(next(x for x in flat if is_lazy(x)))
+    size = len(next(filter(is_lazy, flat)))
     if not size:
         raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
     constants = compiled._constants(flat)
