@@ -165,24 +165,16 @@ def _as_outside() -> AbstractContextManager[object]:
     return context.override(recording=True, tracer=None)
 
 
-def _derivatives(flat: Flat, request: Request, x: list[float], undefined: Policy) -> Any:
+def _derivatives(flat: Flat, request: Request, x: Sequence[float], undefined: Policy) -> Any:
     mode, places = request.mode, request.inputs
-    if mode == "jvp":
-        half = len(x) // 2
-        return jvp(flat, (x[:half],), (x[half:],), undefined=undefined)
-    count = len(x) - len(places) if mode == "hvp" else len(x)
 
-    def chosen(numbers: Sequence[Any]) -> Any:
-        """The function of the inputs asked for; the others are constants."""
-        every: list[Any] = x[:count]
-        for place, number in zip(places, numbers, strict=True):
-            every[place] = number
-        return flat(every)
+    def of_all(*numbers: Any) -> Any:
+        return flat(numbers)
 
-    point = [x[place] for place in places]
-    if mode == "hvp":
-        return hvp(chosen, (point,), (x[count:],), undefined=undefined)
-    return MODES[mode](chosen, undefined=undefined)(point)
+    if mode in MODES:
+        return MODES[mode](of_all, places, undefined=undefined)(*x)
+    count = len(x) - (len(places) if mode == "hvp" else len(x) // 2)
+    return directional(mode, of_all, (x[:count], x[count:]), places, (), undefined)
 
 
 def directional(
