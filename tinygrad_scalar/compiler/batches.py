@@ -40,7 +40,7 @@ class Run:
         size: int,
     ) -> None:
         self.own, self.path, self.request = own, path, request
-        self.columns, self.size, self.threads = columns, size, own.settings.threads
+        self.columns, self.size, self.threads = columns, size, own.settings["threads"]
         self.given = path.complete_columns(columns)  # with what is looked up
         self.parameters = path.parameters()
         self.varying = tuple([not isinstance(column, float) for column in self.given])

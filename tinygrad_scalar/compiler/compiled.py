@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from tinygrad_scalar.compiler import elsewhere
 from tinygrad_scalar.compiler.arguments import (
@@ -86,8 +86,8 @@ class Compiled:
         if function is not None and not callable(function):
             raise TypeError(f"compile: give a function, not {type(function).__name__}")
         self.function, self.settings = function, checked(settings)
-        self.engine = check_engine(settings.engine)
-        self.dtype, self.batch = self.settings.dtype, self.settings.batch
+        self.engine = check_engine(settings["engine"])
+        self.dtype, self.batch = self.settings["dtype"], self.settings["batch"]
         self._specialisations: dict[Any, Specialisation] = {}
         self._called: Specialisation | None = None  # last
         self._entries: dict[str, Any] = {}  # machine code for numbers, by mode
@@ -353,9 +353,9 @@ class Compiled:
 
     def _constants(self, args: Sequence[Any], tangents: Sequence[Any] = ()) -> Collection[int]:
         """The positions of the arguments that are constants of the compiled code and stay."""
-        if self.settings.argnums is None:
+        if self.settings["argnums"] is None:
             return ()
-        chosen = positions(self.settings.argnums, len(args), "compile")
+        chosen = positions(self.settings["argnums"], len(args), "compile")
         found = [i for i, x in enumerate(args) if i not in chosen and is_constant(x)]
         return [i for i in found if no_slope(tangents[i : i + 1])]
 
@@ -511,7 +511,7 @@ class Compiled:
             )
         if mode == "value":
             return self.function(*args, **options)
-        argnums, undefined = self.settings.argnums, self.settings.undefined
+        argnums, undefined = self.settings["argnums"], self.settings["undefined"]
         if mode in ("jvp", "hvp"):
             still = self._constants(*args)
             return directional(mode, self.function, args, argnums, still, undefined)
@@ -527,38 +527,26 @@ class Compiled:
 
 def checked(settings: Settings) -> Settings:
     """The settings, the type of numbers by its name. TypeError, ValueError: see `compile`."""
-    if settings.batch not in (True, False):
-        raise TypeError(f"compile: batch is True or False, not {settings.batch!r}")
-    dtype: Any = settings.dtype
+    batch, dtype = settings["batch"], settings["dtype"]
+    if batch not in (True, False):
+        raise TypeError(f"compile: batch is True or False, not {batch!r}")
     name = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
     name = "float64" if dtype is float else name
     if name not in DTYPES:
         raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
-    check_policy(settings.undefined)
-    for what in ("threads", "max_paths"):
-        number = getattr(settings, what)
+    check_policy(settings["undefined"])
+    counts: dict[str, Any] = {what: settings[what] for what in ("threads", "max_paths")}
+    for what, number in counts.items():
         if not isinstance(number, int) or number < 1:
             raise ValueError(f"compile: {what} is a whole number of at least 1, not {number!r}")
-    return settings._replace(dtype=str(name), batch=bool(settings.batch))
-
-
-class Keywords(TypedDict, total=False):
-    """The settings of `compile`, as type checkers see them."""
-
-    argnums: int | Sequence[int] | None
-    engine: str | None
-    dtype: Any
-    threads: int
-    max_paths: int
-    undefined: Policy
-    batch: bool
+    return {**settings, "dtype": str(name), "batch": bool(batch)}
 
 
 @overload
-def compile(g: Callable[..., Any], **settings: Unpack[Keywords]) -> Compiled: ...
+def compile(g: Callable[..., Any], **settings: Unpack[Settings]) -> Compiled: ...
 @overload
 def compile(
-    g: None = None, **settings: Unpack[Keywords]
+    g: None = None, **settings: Unpack[Settings]
 ) -> Callable[[Callable[..., Any]], Compiled]: ...
 def compile(
     g: Callable[..., Any] | None = None,
@@ -652,7 +640,10 @@ def compile(
     >>> f(0.0, 3.0), f.grad(0.0, 3.0)
     (1.0, (4.0, 0.0))
     """
-    settings = Settings(argnums, engine, dtype, threads, max_paths, undefined, batch)
+    settings: Settings = {
+        "argnums": argnums, "engine": engine, "dtype": dtype, "threads": threads,
+        "max_paths": max_paths, "undefined": undefined, "batch": batch,
+    }  # fmt: skip
     if engine is None:
         tell_of_machine_code()
     if g is not None:

@@ -8,7 +8,7 @@ import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, count
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from tinygrad_scalar.compiler.arguments import Call, at, is_array, width_of
 from tinygrad_scalar.compiler.backends import host_engine, interpreter, kernel
@@ -26,16 +26,16 @@ MANY = 10_000  # objects that take too long to look through
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-class Settings(NamedTuple):
-    """What `compile` is told beside the function; see there."""
+class Settings(TypedDict, total=False):
+    """What `compile` is told beside the function; all of it, where it is kept."""
 
-    argnums: int | Sequence[int] | None = None
-    engine: str | None = None
-    dtype: str = "float64"
-    threads: int = 1
-    max_paths: int = 64
-    undefined: Policy = "subgradient"
-    batch: bool = True
+    argnums: int | Sequence[int] | None
+    engine: str | None
+    dtype: Any
+    threads: int
+    max_paths: int
+    undefined: Policy
+    batch: bool
 
 
 def _whole_tables_at_need(method: Method) -> Method:
@@ -66,8 +66,8 @@ class Specialisation:
         settings: Settings,
     ) -> None:
         self.function, self.options = function, options
-        self.settings, self.dtype, self.undefined = settings, settings.dtype, settings.undefined
-        self.engine = host_engine(settings.engine)
+        self.settings, self.engine = settings, host_engine(settings["engine"])
+        self.dtype, self.undefined = settings["dtype"], settings["undefined"]
         self.trees = [argument.tree for argument in call.arguments]
         self.widths = [width_of(key) for key in call.key]  # how many numbers each argument holds
         self.every = self.undefined in ("nan", "raise")  # every point is asked for derivatives
@@ -79,7 +79,7 @@ class Specialisation:
     @functools.cached_property
     def chosen(self) -> list[int]:
         """The arguments to differentiate by."""
-        return positions(self.settings.argnums, len(self.widths), "compile")
+        return positions(self.settings["argnums"], len(self.widths), "compile")
 
     @functools.cached_property
     def places(self) -> Sequence[int]:
@@ -103,7 +103,7 @@ class Specialisation:
             end = start + len(one.columns)
             entries.append(one.mirrored(numbers[start:end], call.xp))
             start = end
-        argnums = self.settings.argnums
+        argnums = self.settings["argnums"]
         bare = isinstance(argnums, int) or (argnums is None and len(entries) == 1)
         return entries[0] if bare else tuple(entries)
 
@@ -125,7 +125,7 @@ class Specialisation:
             for known in self.paths:
                 if known.same(path):
                     return known
-            most = self.settings.max_paths
+            most = self.settings["max_paths"]
             if len(self.paths) >= most:
                 raise TraceError(
                     f"the function takes more than {most} paths through its branches "

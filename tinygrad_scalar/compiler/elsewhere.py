@@ -39,7 +39,7 @@ def evaluated(own: Specialisation, request: Request, call: Call) -> tuple[Path, 
 
     By kernels where the arrays are on a device and all rows can be written.
     """
-    if own.settings.engine in (None, "cuda") and on_device(call):
+    if own.settings["engine"] in (None, "cuda") and on_device(call):
         with suppress(NoFormulaError):  # its namespace has the row, or the host
             return _by_kernels(own, request, call)
     return _by_masks(own, request, call)

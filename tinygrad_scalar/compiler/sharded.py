@@ -70,12 +70,12 @@ class Sharded:
     def _work(self) -> Work:
         self.own.look_through_tables()
         paths = list(self.own.paths)
-        if self._sent is None or list(map(id, self._sent[0])) != list(map(id, paths)):
+        if self._sent is None or self._sent[0] != paths:
             place = places_of(leaves_of(paths))
             for path in paths:
                 path.scalar("backward")
             told = [path_described(path, place, named_row) for path in paths]
-            settings = self.own.settings._replace(engine=self.own.engine, threads=1)
+            settings = {**self.own.settings, "engine": self.own.engine, "threads": 1}
             work = Work(self.what, Shard, told, len(place), settings, self.data)
             self._sent = paths, work
         return self._sent[1]
@@ -110,7 +110,7 @@ class Shard:
     def __init__(
         self, told: Sequence[dict[str, Any]], count: int, settings: Settings, data: Any
     ) -> None:
-        check_engine(settings.engine)  # the same everywhere, installed or told
+        check_engine(settings["engine"])  # the same everywhere, installed or told
         self.leaves, self.data = [Value(0.0) for _ in range(count)], data
         key = (("list", told[0]["inputs"]),)
         call = Call([Argument(key[0], None, ())], key, [], None)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +50,6 @@ class Listing:
 
     def __len__(self) -> int:
         return len(self._path.recording.tape.code)
-
-    def __iter__(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        for row, operands in self._path.recording.tape.code:
-            yield row.name, operands
 
     def __getitem__(self, i: int) -> tuple[str, tuple[Any, ...]]:
         row, operands = self._path.recording.tape.code[i]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tinygrad_scalar.compiler.compiled import Compiled
 
 FORMAT = "tinygrad_scalar compiled 1"
-LATER = ("undefined", "batch")  # settings that files of before do not tell
+LATER = {"undefined": "subgradient", "batch": True}  # settings that files of before do not tell
 
 
 def save(compiled: Compiled, path: Any) -> None:
@@ -115,12 +115,11 @@ def _described(compiled: Compiled) -> tuple[dict[str, Any], list[Value]]:
         {"key": key, "paths": [path_described(path, numbers) for path in own.paths]}
         for key, own in kept.items()
     ]
-    settings = compiled.settings._asdict()
-    if isinstance(settings["argnums"], Sequence):
-        settings["argnums"] = list(settings["argnums"])
+    argnums = compiled.settings["argnums"]
     return {
         "name": getattr(compiled, "__name__", "function"),
-        **settings,
+        **compiled.settings,
+        "argnums": list(argnums) if isinstance(argnums, Sequence) else argnums,
         "leaves": [float(leaf.data) for leaf in leaves],
         "structures": structures,
     }, leaves
@@ -207,8 +206,9 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
     for position in argnums if isinstance(argnums, list) else [0 if argnums is None else argnums]:
         if type(position) is not int:
             raise ValueError(f"argnums is {argnums!r}")
-    names = (name for name in Settings._fields if name in described or name not in LATER)
-    compiled = kind(None, Settings(**{name: described[name] for name in names}))
+    told = {**LATER, **described}
+    settings: Any = {name: told[name] for name in Settings.__annotations__}
+    compiled = kind(None, settings)
     compiled.__name__ = str(described["name"])  # type: ignore[attr-defined]
     for structure in described["structures"]:
         key = _tupled(structure["key"])
