@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from tinygrad_scalar.compiler import elsewhere
@@ -191,8 +190,7 @@ class Compiled:
                 self._make_entry(own, BACKWARD, call, path, 1)
             path.add_gradients_at(call.columns, numbers[1:])
             return float(numbers[0])
-        with self._batches_told(own, call):
-            total, parts = found or own.sums(call.columns, call.size)
+        total, parts = found or self._told(own, call, own.sums, call.columns, call.size)
         add_gradients(parts, 1 / call.size)
         return float(total / call.size)
 
@@ -214,12 +212,9 @@ class Compiled:
                 "backward: executor and shards spread a batch, and the arguments are one point"
             )
         ends = shards_of(shards, call.size, "backward")
-        with self._batches_told(own, call):
-            return call.size, self._sharded_by(own).sums(
-                functools.partial(spread, executor),
-                [at(call.columns, slice(a, b)) for a, b in ends],
-                lambda: at(call.columns, 0),
-            )
+        cut = [at(call.columns, slice(a, b)) for a, b in ends]
+        run, sums = functools.partial(spread, executor), self._sharded_by(own).sums
+        return call.size, self._told(own, call, sums, run, cut, lambda: at(call.columns, 0))
 
     def _sharded_by(self, own: Specialisation) -> Sharded:
         return self._sharded.setdefault(own, Sharded(own, "backward"))
@@ -359,11 +354,12 @@ class Compiled:
         found = [i for i, x in enumerate(args) if i not in chosen and is_constant(x)]
         return [i for i in found if no_slope(tangents[i : i + 1])]
 
-    @contextmanager
-    def _batches_told(self, own: Specialisation, call: Call) -> Iterator[None]:
-        """An error of the function says what was taken for a batch, and may be a vector."""
+    def _told(
+        self, own: Specialisation, call: Call, compute: Callable[..., Any], *given: Any
+    ) -> Any:
+        """What it gives; an error of the function says what was a batch, and may be a vector."""
         try:
-            yield
+            return compute(*given)
         except Exception as error:
             told = batches(call)
             if own.paths or not told:
@@ -436,8 +432,7 @@ class Compiled:
             slopes = {"value": 0, "jvp": rows, "hessian": count**2, "jacobian": rows * count}
             number = request.values(rows) + slopes.get(request.mode, count)
             return path, nothing(call, self.dtype, number)
-        with self._batches_told(own, call):
-            return self._computed(own, request, call)
+        return self._told(own, call, self._computed, own, request, call)  # type: ignore[no-any-return]
 
     def _computed(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
         outputs: Any

@@ -32,9 +32,8 @@ from tinygrad_scalar.compiler.ir.tape import (
     evaluated,
 )
 from tinygrad_scalar.compiler.ir.trace import Traced, tracer
-from tinygrad_scalar.compiler.machine import slots
 from tinygrad_scalar.compiler.machine.closure import Closure
-from tinygrad_scalar.compiler.machine.slots import Addition, add_to_gradients
+from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
@@ -75,7 +74,7 @@ class Path:
         plain = [code[one.line][1][0] for one in self.lookups if code[one.line][0] is INPUT]
         every = len(plain) == len(self.lookups) and max(plain, default=-1) < inputs
         self._plain = plain if every else None  # inputs that index
-        self._last: tuple[Any, Any] = (None, None)  # the last indices, and what they reach
+        self._last: tuple[Any, Slots | None] = (None, None)  # the last indices, and what they reach
         self.kernels: dict[Any, Any] = {}
         self.entries: dict[Any, Any] = {}  # machine code for plain numbers, of what was called
         self.interpreted = True  # whether a large trace need not be written out line by line
@@ -108,25 +107,22 @@ class Path:
         if not self.lookups:
             return x
         reached = self._reached(x)
-        numbers = None if reached is None else slots.Slots(reached).read("data")
+        numbers = None if reached is None else reached.read("data")
         if numbers is not None:
             return array("d", x[: self.inputs]) + numbers + array("d", x[self.inputs :])
         return array("d", self.complete_columns(x))
 
-    def _reached(self, x: Sequence[float]) -> array[int] | None:
-        """The addresses of all leaves that are looked up at a point, where it pays to have them."""
+    def _reached(self, x: Sequence[float]) -> Slots | None:
+        """All leaves that are looked up at a point, where it pays to have them at once."""
         if self._plain is None or self.width - self.inputs < FEW:
             return None
         indices = [x[place] for place in self._plain]
-        reached: array[int] | None
         last, reached = self._last
         if indices != last:
-            found = "llvm" in engines() and [
-                one.table.addresses_at(index)
-                for one, index in zip(self.lookups, indices, strict=True)
-            ]
+            tables = [one.table for one in self.lookups] if "llvm" in engines() else []
+            found = [t.addresses_at(i) for t, i in zip(tables, indices, strict=False)]
             known = found and None not in found
-            reached = array("q", b"".join(found)) if known else None  # type: ignore[arg-type]
+            reached = Slots(array("q", b"".join(found))) if known else None  # type: ignore[arg-type]
             self._last = indices, reached
         return reached
 
@@ -180,11 +176,11 @@ class Path:
         return pruned(tape, [line], inputs=self.width, parameters=len(self.leaves))
 
     @functools.cached_property
-    def slots(self) -> slots.Slots | None:
+    def slots(self) -> Slots | None:
         """The leaves' numbers at once, where machine code is at hand and it pays."""
         if len(self.leaves) < FEW or "llvm" not in engines():
             return None
-        return slots.Slots.of(self.leaves)
+        return Slots.of(self.leaves)
 
     @functools.cached_property
     def _closure(self) -> Closure | None:
@@ -218,9 +214,9 @@ class Path:
         """Add the gradients at one point: those of the leaves, then of what is looked up."""
         reached, own = self._reached(x), self.slots
         if self.lookups and reached is not None and (own is not None or not self.leaves):
-            places = reached if own is None else own.addresses + reached
+            both = reached if own is None else Slots(own.addresses + reached.addresses)
             numbers = numbers if isinstance(numbers, array) else array("d", numbers)
-            every = Addition(places, numbers, lambda: [*self.leaves, *self.looked_up_at(x)])
+            every = Addition(both, numbers, lambda: [*self.leaves, *self.looked_up_at(x)])
             add_to_gradients([every], 1.0)
             return
         count = len(self.leaves)
@@ -243,12 +239,11 @@ class Path:
         return parts
 
     def _for_leaves(self, gradients: Any) -> Addition:
-        places = None if self.slots is None else self.slots.addresses
-        if places is not None and not isinstance(gradients, array):
+        if self.slots is not None and not isinstance(gradients, array):
             import numpy as np
 
             gradients = np.ascontiguousarray(gradients, float)
-        return Addition(places, gradients, lambda: self.leaves)
+        return Addition(self.slots, gradients, lambda: self.leaves)
 
     def scalar(self, what: str) -> int:
         """The line of the single output; TypeError if there are several."""

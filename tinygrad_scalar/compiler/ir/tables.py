@@ -189,8 +189,9 @@ class Table:
         if isinstance(index, float):
             return slots.Addition(None, gradients, lambda: self.at(index))
         places = self.places(index)
+        reached = self._reached(places)
         return slots.Addition(
-            self._reached(places),
+            None if reached is None else slots.Slots(reached),
             gradients.ravel(),
             lambda: [leaf for i in places.tolist() for leaf in self.leaves(i)],
         )

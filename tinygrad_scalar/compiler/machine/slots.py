@@ -216,12 +216,12 @@ def _start(numbers: Any) -> int:
 
 
 class Addition(NamedTuple):
-    """Numbers for the `.grad` of some leaves, which stand at `places`, None where that is unknown.
+    """Numbers for the `.grad` of some leaves, which their `slots` reach; None if these are unknown.
 
-    `numbers` is a buffer of doubles where there are places; `leaves` gives the leaves themselves.
+    `numbers` is a buffer of doubles where there are slots; `leaves` gives the leaves themselves.
     """
 
-    places: Any
+    slots: Slots | None
     numbers: Any
     leaves: Callable[[], Sequence[Value]]
 
@@ -239,13 +239,13 @@ def add_to_gradients(additions: Sequence[Addition], scale: float) -> None:
 
     A leaf may stand there several times.
     """
-    known = [one.places for one in additions if one.places is not None]
+    known = [one.slots for one in additions if one.slots is not None]
     if len(known) == len(additions) > 0:
-        places, numbers = known[0], additions[0].numbers
-        if len(known) > 1 or places.__class__ is not array:
-            places = _joined("q", known)
+        slots, numbers = known[0], additions[0].numbers
+        if len(known) > 1:
+            slots = Slots(_joined("q", [one.addresses for one in known]))
             numbers = _joined("d", [one.numbers for one in additions])
-        if Slots(places).write("grad", numbers, scale):
+        if slots.write("grad", numbers, scale):
             return
     leaves: dict[int, Value] = {}
     totals: dict[int, Any] = {}
