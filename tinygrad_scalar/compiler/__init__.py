@@ -2,12 +2,14 @@
 
 | room | what it does |
 |---|---|
-| `compiled`, `storage` | the face, `compile`; files and pickles |
+| `compiled` | the face, `compile` |
+| `storage`, `reading` | files and pickles; what a file says, checked |
 | `arguments` | what comes in and goes out, for points and batches |
-| `dispatch`, `batches` | the right path for each point; one path on many |
+| `dispatch`, `batches` | the right path for a point; for every point of a batch |
+| `uncompiled` | a point given to the function itself |
 | `paths`, `sources` | one trace of the function; what was made of it, to read |
 | `backends` | the engines by name |
-| `elsewhere` | arrays of other libraries, and of a GPU |
+| `elsewhere`, `sharded` | arrays of other libraries, and of a GPU; workers and Dask |
 | `machine/` | machine code as such, and the memory of arrays and Values |
 | `ir/` | the flat code: traced, differentiated, lowered to the rows that an engine has |
 | `python`, `arrays/`, `llvm/`, `vm/`, `c/` | an engine each |

@@ -1,4 +1,4 @@
-"""One path on the points of a batch, and the points of it that compiled code cannot decide.
+"""A batch: every path for the points that are left for it, and points that it cannot decide.
 
 Where a row raises, or a result is NaN or ±inf, the function may handle an exception, or a gradient
 may be undefined: such points are given to the function itself. The kernels only tell that there is
@@ -10,22 +10,110 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinygrad_scalar.compiler.arguments import at
+import numpy as np
+
+from tinygrad_scalar.compiler.arguments import at, is_array
+from tinygrad_scalar.compiler.dispatch import Specialisation, whole_tables_at_need
 from tinygrad_scalar.compiler.machine.jit import all_finite
-from tinygrad_scalar.compiler.paths import VALUE, Path, Request
+from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
 from tinygrad_scalar.compiler.uncompiled import silently
 from tinygrad_scalar.workers import pieces
-
-if TYPE_CHECKING:
-    from tinygrad_scalar.compiler.dispatch import Specialisation
 
 SMALLEST_SHARE = 1024  # points for which a thread is worth starting
 SHORT = 2**14  # points whose sums are worked out at a time
 ROOM = 1_000_000  # numbers that are kept at once for sums
+
+
+@whole_tables_at_need
+def outputs_of(own: Specialisation, request: Request, columns: Any, size: int) -> tuple[Path, Any]:
+    """Some path, and the outputs of all points as an array (m, size)."""
+    if size == 1 and own.engine == "llvm":
+        alone = _alone(own, request, columns)
+        if alone is not None:
+            return alone
+    shares = _shares(own, request, columns, size)
+    path, _, _, results, _ = next(shares)
+    for _, _, places, outputs, mask in shares:  # where a guard failed, later paths write over it
+        kept = slice(None) if mask is None else mask
+        results[:, places[kept]] = outputs[:, kept]
+    return path, results
+
+
+def _alone(own: Specialisation, request: Request, columns: Any) -> tuple[Path, Any] | None:
+    """A batch of one, by the code for one point; None if no path so far is for it.
+
+    None too where not all is finite: that is for the code for batches to tell of.
+    """
+    if own.every and request is not VALUE:
+        return None
+    x = array("d", columns.tobytes() if is_array(columns) else at(columns, 0))
+    for path in own.paths:
+        made = own.kernel(path, request, None)
+        try:
+            numbers = made.point(path.complete(x), path.parameters())
+        except (ArithmeticError, ValueError):
+            return None
+        if numbers is not None:
+            fine = all_finite(numbers) and not path.recording.judges
+            return (path, np.array(numbers).reshape(-1, 1)) if fine else None
+    return None
+
+
+@whole_tables_at_need
+def sums_of(own: Specialisation, columns: Any, size: int) -> tuple[float, list[Any]]:
+    """The sum of the loss over the batch, and for each path taken (path, gradients, looked_up).
+
+    Gradients are sums too; what was looked up is as `Path.additions` takes it.
+    """
+    total, parts = 0.0, []
+    for path, given, _, (sums, each), mask in _shares(own, BACKWARD, columns, size):
+        looked_up: Any = ()
+        if path.lookups:
+            here = slice(None) if mask is None else mask
+            looked_up = path.parted(at(given, here), each[:, here])
+        total += float(sums[0])
+        parts.append((path, sums[1:], looked_up))
+    return total, parts
+
+
+def _shares(
+    own: Specialisation, request: Request, columns: Any, size: int
+) -> Iterator[tuple[Path, Any, Any, Any, Any]]:
+    """What each path gives, until no point is left: outputs, or sums for `BACKWARD`.
+
+    The path, its columns with what is looked up, which points they are, None for all, the results,
+    and the mask of the points where its guards hold, None for all of them.
+    """
+    places: Any = None
+
+    def first_left() -> array[float]:
+        return array("d", at(columns, 0))
+
+    for path, fresh in own.in_turn(first_left):
+        run = Run(own, path, request, columns, size)
+        results, mask = run.sums() if request is BACKWARD else run.outputs()
+        if mask is not None and mask.all():
+            mask = None
+        yield path, run.given, places, results, mask
+        if mask is None:
+            return
+        if fresh and not mask[0]:  # a guard so close that the engine's rounding turns it
+            point = first_left()
+            results = np.array([silently(own, path, request, point)]).T
+            if request is BACKWARD:
+                results = summed(results, None, path.program(request).apart)
+            first = np.zeros(1, dtype=int) if places is None else places[:1]
+            yield path, path.complete(point), first, results, None
+            mask[0] = True
+        failing = np.flatnonzero(~mask)
+        places = failing if places is None else places[failing]
+        columns, size = at(columns, failing), len(failing)
+        if not size:
+            return
 
 
 class Run:
@@ -75,8 +163,6 @@ class Run:
 
     def _doubtful(self, results: Any, mask: Any) -> Any:
         """The places of the points that have to be looked at, of those where the guards hold."""
-        import numpy as np
-
         chosen = np.full(self.size, self.every)
         if not self.every:
             made = self.own.kernel(self.path, self.request, self.varying, telling=True)
@@ -139,8 +225,6 @@ class Run:
         if how == "sums":
             return _added(results), mask, all(fine)
         if room is None:
-            import numpy as np
-
             room = np.concatenate(results, axis=1)
         return room, mask, all(fine)
 
@@ -154,16 +238,12 @@ def summed(outputs: Any, mask: Any, apart: int) -> tuple[Any, Any]:
 
 def _added(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
     """The same for all points from what it is for pieces of them."""
-    import numpy as np
-
     totals, each = zip(*parts, strict=True)
     return np.sum(totals, axis=0), np.concatenate(each, axis=1)
 
 
 def _joined(masks: Sequence[tuple[Any, int]]) -> Any:
     """The mask of all points from those of pieces, each with its length; None where all hold."""
-    import numpy as np
-
     if all(mask is None for mask, _ in masks):
         return None
     return np.concatenate([np.ones(n, bool) if mask is None else mask for mask, n in masks])

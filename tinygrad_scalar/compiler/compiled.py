@@ -190,7 +190,9 @@ class Compiled:
                 self._make_entry(own, BACKWARD, call, path, 1)
             path.add_gradients_at(call.columns, numbers[1:])
             return float(numbers[0])
-        total, parts = found or self._told(own, call, own.sums, call.columns, call.size)
+        from tinygrad_scalar.compiler.batches import sums_of
+
+        total, parts = found or self._told(own, call, sums_of, own, call.columns, call.size)
         add_gradients(parts, 1 / call.size)
         return float(total / call.size)
 
@@ -447,7 +449,9 @@ class Compiled:
         elif self.engine == "cuda":
             path, outputs = elsewhere.host_batch(own, request, call)
         else:
-            path, outputs = own.batch(request, call.columns, call.size)
+            from tinygrad_scalar.compiler.batches import outputs_of
+
+            path, outputs = outputs_of(own, request, call.columns, call.size)
             outputs = outputs.astype(self.dtype, copy=False)
         if path.closes_over and not context.plain and context.settings().tracer is not None:
             raise TraceError(

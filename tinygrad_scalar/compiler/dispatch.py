@@ -1,24 +1,22 @@
-"""Running a compiled function: the right path for every point, traced anew where none fits."""
+"""Running a compiled function: the right path for a point, traced anew where none fits."""
 
 from __future__ import annotations
 
 import functools
 import gc
 import threading
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, count
 from typing import Any, TypedDict, TypeVar
 
-from tinygrad_scalar.compiler.arguments import Call, at, is_array, width_of
+from tinygrad_scalar.compiler.arguments import Call, width_of
 from tinygrad_scalar.compiler.backends import host_engine, interpreter, kernel
-from tinygrad_scalar.compiler.batches import Run, summed
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.machine.jit import all_finite
-from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, traced
-from tinygrad_scalar.compiler.uncompiled import check_structure, silently, uncompiled
+from tinygrad_scalar.compiler.paths import VALUE, Path, Request, traced
+from tinygrad_scalar.compiler.uncompiled import check_structure, uncompiled
 from tinygrad_scalar.core.undefined import Policy, told
 from tinygrad_scalar.modes.grad import positions
 
@@ -38,16 +36,16 @@ class Settings(TypedDict, total=False):
     batch: bool
 
 
-def _whole_tables_at_need(method: Method) -> Method:
+def whole_tables_at_need(method: Method) -> Method:
     """Once more with tables line by line, where a row holds something else than those before it."""
 
     @functools.wraps(method)
-    def run(self: Specialisation, *args: Any) -> Any:
+    def run(own: Specialisation, *args: Any) -> Any:
         try:
-            return method(self, *args)
+            return method(own, *args)
         except UnevenError:
-            self.write_tables_out()
-            return method(self, *args)
+            own.write_tables_out()
+            return method(own, *args)
 
     return run  # type: ignore[return-value]
 
@@ -200,7 +198,7 @@ class Specialisation:
                 self.traced_at(point)
 
     # ── one point ─────────────────────────────────────────────────────────────────────────────
-    @_whole_tables_at_need
+    @whole_tables_at_need
     def point(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
         """The path for a point and its outputs; raises what the function itself raises."""
         if request is not VALUE and self.undefined != "subgradient":  # every kink must be seen
@@ -233,102 +231,6 @@ class Specialisation:
         if not raised and not judges and getattr(made, "retires", False) and all_finite(numbers):
             path.write_out()
         return numbers
-
-    # ── a batch ───────────────────────────────────────────────────────────────────────────────
-    @_whole_tables_at_need
-    def batch(self, request: Request, columns: Any, size: int) -> tuple[Path, Any]:
-        """Some path, and the outputs of all points as an array (m, size)."""
-        if size == 1 and self.engine == "llvm":
-            alone = self._alone(request, columns)
-            if alone is not None:
-                return alone
-        results: Any = None
-        first: Path | None = None
-        for path, _, places, outputs, mask in self._shares(request, columns, size):
-            first = first or path
-            if mask is None and places is None:
-                return path, outputs
-            if results is None:
-                results = outputs  # where a guard failed, later paths write over it
-            else:
-                kept = places if mask is None else places[mask]
-                results[:, kept] = outputs if mask is None else outputs[:, mask]
-        return self.paths[0] if first is None else first, results
-
-    def _alone(self, request: Request, columns: Any) -> tuple[Path, Any] | None:
-        """A batch of one, by the code for one point; None if no path so far is for it.
-
-        None too where not all is finite: that is for the code for batches to tell of.
-        """
-        if self.every and request is not VALUE:
-            return None
-        import numpy as np
-
-        x = array("d", columns.tobytes() if is_array(columns) else at(columns, 0))
-        for path in self.paths:
-            if path.recording.judges:
-                return None
-            made = self.kernel(path, request, None)
-            try:
-                numbers = made.point(path.complete(x), path.parameters())
-            except (ArithmeticError, ValueError):
-                return None
-            if numbers is not None:
-                outputs = np.array(numbers).reshape(-1, 1)
-                return (path, outputs) if np.isfinite(outputs).all() else None
-        return None
-
-    @_whole_tables_at_need
-    def sums(self, columns: Any, size: int) -> tuple[float, list[Any]]:
-        """The sum of the loss over the batch, and for each path taken (path, gradients, looked_up).
-
-        Gradients are sums too; what was looked up is as `Path.additions` takes it.
-        """
-        total, parts = 0.0, []
-        shares = self._shares(BACKWARD, columns, size)
-        for path, given, _, (sums, each), mask in shares:
-            looked_up: Any = ()
-            if path.lookups:
-                here = slice(None) if mask is None else mask
-                looked_up = path.parted(at(given, here), each[:, here])
-            total += float(sums[0])
-            parts.append((path, sums[1:], looked_up))
-        return total, parts
-
-    def _shares(self, request: Request, columns: Any, size: int) -> Any:
-        """What each path gives, until no point is left: outputs, or sums for `BACKWARD`.
-
-        The path, its columns with what is looked up, which points they are, None for all, the
-        results, and the mask of the points where its guards hold, None for all of them.
-        """
-        import numpy as np
-
-        places: Any = None
-
-        def first_left() -> array[float]:
-            return array("d", at(columns, 0))
-
-        for path, fresh in self.in_turn(first_left):
-            run = Run(self, path, request, columns, size)
-            results, mask = run.sums() if request is BACKWARD else run.outputs()
-            if mask is not None and mask.all():
-                mask = None
-            yield path, run.given, places, results, mask
-            if mask is None:
-                return
-            if fresh and not mask[0]:  # a guard so close that the engine's rounding turns it
-                point = first_left()
-                results = np.array([silently(self, path, request, point)]).T
-                if request is BACKWARD:
-                    results = summed(results, None, path.program(request).apart)
-                first = np.zeros(1, dtype=int) if places is None else places[:1]
-                yield path, path.complete(point), first, results, None
-                mask[0] = True
-            failing = np.flatnonzero(~mask)
-            places = failing if places is None else places[failing]
-            columns, size = at(columns, failing), len(failing)
-            if not size:
-                return
 
 
 def without_collector(function: Callable[..., Any], *args: Any) -> Any:

@@ -123,13 +123,15 @@ class Shard:
         """(sums, None) of the points of a shard; (None, the point) where a path is missing."""
         import numpy as np
 
+        from tinygrad_scalar.compiler.batches import sums_of
+
         for leaf, number in zip(self.leaves, numbers, strict=True):
             leaf.data = number
         self.own.known = settled
         columns = shard if self.data is None else np.ascontiguousarray(self.data[:, shard])
         size = max(len(column) for column in columns if not isinstance(column, float))
         try:
-            total, parts = self.own.sums(columns, size)
+            total, parts = sums_of(self.own, columns, size)
         except _UnknownError as unknown:
             return None, unknown.args[0]
         place = {id(path): k for k, path in enumerate(self.own.paths)}
