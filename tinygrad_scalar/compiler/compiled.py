@@ -154,6 +154,7 @@ class Compiled:
         """
         return self._result("jacobian", args, options)
 
+    @by_machine_code
     def backward(
         self, *args: Any, executor: Any = None, shards: int | None = None, **options: Any
     ) -> float:
@@ -169,11 +170,6 @@ class Compiled:
         Errors: what a shard raises; ValueError for more shards than points; BrokenExecutor and
         ModuleNotFoundError naming an executor that dies, or whose workers lack this package.
         """
-        entry = self._entries.get("backward")
-        if entry is not None and executor is None and shards is None and not options:
-            result = entry(*args)
-            if result is not None:
-                return result  # type: ignore[no-any-return]
         if executor is not None or shards is not None or holds_lazy(args):
             size, (total, parts) = self._spread(args, options, executor, shards)
             add_gradients(parts, 1 / size)
