@@ -282,3 +282,64 @@ def test_what_an_index_looks_up_gets_its_gradient_there_too(engine):
     slope = table[3].grad
     assert c.backward(3.0, 0.0) == pytest.approx(math.tanh(3.0))
     assert table[3].grad - slope == pytest.approx(2 / math.cosh(3.0) ** 2)
+
+
+# arguments of `backward` for (N, 2) and (N,), the first of them the usual ones
+ROWS = np.array([[0.5, 1.0], [2.0, -3.0], [0.25, 0.5]])
+AGAIN = {
+    "the same": (ROWS, np.array([1.0, 2.0, 3.0])),
+    "other numbers": (-ROWS, np.array([3, 2, 1])),
+    "columns in memory": (np.asfortranarray(ROWS), np.array([True, False, True])),
+    "single precision": (ROWS.astype("f"), np.arange(3, dtype="i1")),
+    "more points": (np.concatenate([ROWS] * 30), np.linspace(0, 1, 90)),
+    "many points": (np.concatenate([ROWS] * 1000), np.linspace(0, 1, 3000)),
+    "one point of lists": ([0.5, 1.0], 2.0),
+    "one number for all": (ROWS, 2.0),
+    "an array of no axes": (ROWS, np.array(2.0)),
+    "not a number": (ROWS * [[1.0], [math.nan], [1.0]], np.ones(3)),
+    "not finite": (ROWS * [[1.0], [1e200], [1.0]], np.ones(3)),
+    "an exception that is handled": (ROWS * [[0.0], [1.0], [0.0]], np.ones(3)),
+    "three columns": (np.ones((3, 3)), np.ones(3)),
+    "no points": (ROWS[:0], np.ones(0)),
+    "another length": (ROWS, np.ones(4)),
+    "text": (ROWS, np.array(["a", "b", "c"])),
+    "objects": (ROWS.astype(object), np.ones(3)),
+    "a mask": (np.ma.masked_array(ROWS, mask=ROWS > 1.5), np.ones(3)),
+    "too few": (ROWS,),
+    "nothing": (),
+    "two paths": (ROWS * [[1.0], [20.0], [1.0]], np.ones(3)),
+    "another path": (ROWS + 10.0, np.ones(3)),
+}
+
+
+@EVERY
+def test_backward_once_more_is_as_for_the_first_time(engine):
+    def made():
+        leaves = [Value(0.1 * k) for k in range(40)]
+
+        def f(x, y):
+            if x[0] > 5.0:
+                return y * leaves[1] * x[1]
+            z = ts.sum(w * x[0] for w in leaves) + handled(lambda: leaves[0] / x[1], lambda: y)
+            return (z - x[1] * y) ** 2 + ts.hypot(y, y - y)
+
+        return ts.compile(f, engine=engine), leaves
+
+    def done(c, leaves, args):
+        for k, leaf in enumerate(leaves):
+            leaf.data, leaf.grad = 0.2 * k, 1.0
+        try:
+            with np.errstate(all="ignore"):
+                loss = c.backward(*args)
+        except (TypeError, ValueError) as error:
+            return type(error), str(error), [leaf.grad for leaf in leaves]
+        return pytest.approx([loss, *[leaf.grad for leaf in leaves]], rel=1e-12, nan_ok=True)
+
+    again, its_leaves = made()
+    again.backward(*AGAIN["the same"])
+    for name, args in AGAIN.items():
+        expected = done(*made(), args)
+        for _ in range(2):
+            again.backward(*AGAIN["the same"])
+            found = done(again, its_leaves, args)
+            assert getattr(found, "expected", found) == expected, name

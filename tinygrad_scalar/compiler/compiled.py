@@ -186,10 +186,14 @@ class Compiled:
                 self._make_entry(own, BACKWARD, call, path, 1)
             path.add_gradients_at(call.columns, numbers[1:])
             return float(numbers[0])
+        from tinygrad_scalar.compiler.batch_entry import BatchEntry
         from tinygrad_scalar.compiler.batches import sums_of
 
         total, parts = found or self._told(own, call, sums_of, own, call.columns, call.size)
         add_gradients(parts, 1 / call.size)
+        entry = None if options else BatchEntry.of(own, call)
+        if entry is not None:
+            self._entries["backward"] = entry.call
         return float(total / call.size)
 
     def _spread(
