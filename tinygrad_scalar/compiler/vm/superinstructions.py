@@ -149,6 +149,7 @@ class SweepWriter(Writer):
         """The function of that name."""
         self._start()
         self._lines(range(len(self.program.code)))
+        self._note_finite()
         blocks = self._rooms()
         width, first = self.body.width, "%t"
         if self.backwards:
@@ -158,45 +159,21 @@ class SweepWriter(Writer):
                 "  %last = getelementptr i32, ptr %t, i64 %skipped",
             ]
             width, first = -width, "%last"
-        phis, after = self._finite_sum()
         body = [
             *blocks,
             "  br label %loop",
             "loop:",
             f"  %row = phi ptr [ {first}, %entry ], [ %following, %loop ]",
             "  %k = phi i64 [ %n, %entry ], [ %left, %loop ]",
-            *phis,
             *self.lines,
             f"  %following = getelementptr i32, ptr %row, i64 {width}",
             "  %left = sub i64 %k, 1",
             "  %done = icmp eq i64 %left, 0",
             "  br i1 %done, label %end_of_loop, label %loop",
             "end_of_loop:",
-            *after,
         ]
         text = "\n".join(["entry:", *body, "  ret void"])
         return f"define internal void {name}({ARGUMENTS}) nounwind {{\n{text}\n}}"
-
-    def _finite_sum(self) -> tuple[list[str], list[str]]:
-        """The sum of what must be finite, carried through the iterations and handed on."""
-        terms = self.finite
-        if not terms:
-            return [], []
-        while len(terms) > 1:
-            pairs = [
-                self.add(f"fadd {self.v} {a}, {b}")
-                for a, b in zip(terms[::2], terms[1::2], strict=False)
-            ]
-            terms = [*pairs, *terms[2 * len(pairs) :]]
-        self.lines.append(f"  %total = fadd {self.v} %sum, {terms[0]}")
-        return (
-            [f"  %sum = phi {self.v} [ 0.0, %entry ], [ %total, %loop ]"],
-            [
-                f"  %before = load {self.v}, ptr %s",
-                f"  %after = fadd {self.v} %before, %total",
-                f"  store {self.v} %after, ptr %s",
-            ],
-        )
 
     # ── cells ─────────────────────────────────────────────────────────────────────────────────
     def _cell(self, position: int, base: str) -> str:
