@@ -90,6 +90,11 @@ def loop(
 """
 
 
+def function(header: str, *text: str, linkage: str = "") -> str:
+    """The text of a function that gives nothing."""
+    return f"define {linkage}void {header} nounwind {{\nentry:\n{''.join(text)}  ret void\n}}"
+
+
 class Machine:
     """LLVM made ready once per process: the host, its lanes, its vector functions."""
 

@@ -19,11 +19,11 @@ from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks
 from tinygrad_scalar.compiler.llvm.kernel import Kernel
-from tinygrad_scalar.compiler.machine.jit import Module, address, loop, machine
+from tinygrad_scalar.compiler.machine.jit import Module, address, function, loop, machine
 from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream
 from tinygrad_scalar.compiler.vm.operations import Wanted
-from tinygrad_scalar.compiler.vm.reductions import cell, function
+from tinygrad_scalar.compiler.vm.reductions import cell
 from tinygrad_scalar.compiler.vm.superinstructions import Superinstruction, SweepWriter
 
 _POINT = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinygrad_scalar.compiler.ir.tape import ADD, MUL
-from tinygrad_scalar.compiler.machine.jit import loop
+from tinygrad_scalar.compiler.machine.jit import function, loop
 from tinygrad_scalar.compiler.vm.operations import Array, Operations
 from tinygrad_scalar.compiler.vm.superinstructions import ARGUMENTS
 
@@ -142,11 +142,6 @@ def functions() -> str:
         function(f"@dot_forward({ARGUMENTS})", _HEAD, _values()),
         function(f"@dot_reverse({ARGUMENTS})", _HEAD, _gradients()),
     ])  # fmt: skip
-
-
-def function(header: str, *text: str) -> str:
-    """The text of a function that gives nothing."""
-    return f"define void {header} nounwind {{\nentry:\n{''.join(text)}  ret void\n}}"
 
 
 def cell(name: str, base: str, k: int | str, indices: str = "%t") -> str:

@@ -30,6 +30,7 @@ from tinygrad_scalar.compiler.ir.tape import (
 )
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.writer import Writer
+from tinygrad_scalar.compiler.machine.jit import function, loop
 from tinygrad_scalar.compiler.vm.operations import quick
 from tinygrad_scalar.core.primitive import Primitive
 
@@ -150,30 +151,17 @@ class SweepWriter(Writer):
         self._start()
         self._lines(range(len(self.program.code)))
         self._note_finite()
-        blocks = self._rooms()
-        width, first = self.body.width, "%t"
+        number, place = "%k", list[str]()
         if self.backwards:
-            blocks += [
-                "  %end = sub i64 %n, 1",
-                f"  %skipped = mul i64 %end, {width}",
-                "  %last = getelementptr i32, ptr %t, i64 %skipped",
-            ]
-            width, first = -width, "%last"
-        body = [
-            *blocks,
-            "  br label %loop",
-            "loop:",
-            f"  %row = phi ptr [ {first}, %entry ], [ %following, %loop ]",
-            "  %k = phi i64 [ %n, %entry ], [ %left, %loop ]",
-            *self.lines,
-            f"  %following = getelementptr i32, ptr %row, i64 {width}",
-            "  %left = sub i64 %k, 1",
-            "  %done = icmp eq i64 %left, 0",
-            "  br i1 %done, label %end_of_loop, label %loop",
-            "end_of_loop:",
+            number = "%left"
+            place = ["  %passed = add i64 %k, 1", "  %left = sub i64 %n, %passed"]
+        place += [
+            f"  %skipped = mul i64 {number}, {self.body.width}",
+            "  %row = getelementptr i32, ptr %t, i64 %skipped",
         ]
-        text = "\n".join(["entry:", *body, "  ret void"])
-        return f"define internal void {name}({ARGUMENTS}) nounwind {{\n{text}\n}}"
+        rooms = "".join(f"{room}\n" for room in self._rooms())
+        body = loop("\n".join([*place, *self.lines, ""]))
+        return function(f"{name}({ARGUMENTS})", rooms, body, linkage="internal ")
 
     # ── cells ─────────────────────────────────────────────────────────────────────────────────
     def _cell(self, position: int, base: str) -> str:
