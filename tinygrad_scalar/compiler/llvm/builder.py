@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS, MEMORY
 from tinygrad_scalar.core.primitive import Primitive
@@ -38,7 +40,6 @@ class Assembly:
         self.one = f"<{target.lanes} x {self.t}>"  # the type of one vector
         self.use(1)
         self.declared: dict[str, str] = {}
-        self.helpers: dict[str, str] = {}
         self.lines: list[str] = []
         self.fresh = 0
         self.blocks: set[int] = set()  # lengths of the rooms of calls: operands, or results
@@ -46,15 +47,19 @@ class Assembly:
     def use(self, vectors: int) -> None:
         """Write for so many vectors side by side: a number for all points is read once for them."""
         self.vectors, self.lanes = vectors, vectors * self.target.lanes
-        self.v = self.t if self.lanes == 1 else f"<{self.lanes} x {self.t}>"
-        self.b = "i1" if self.lanes == 1 else f"<{self.lanes} x i1>"
+        self.v, self.b = self.kind(self.t), self.kind("i1")
+
+    def kind(self, one: str) -> str:
+        """The type of one of these in every lane."""
+        return one if self.lanes == 1 else f"<{self.lanes} x {one}>"
+
+    def everywhere(self, one: str, text: Any) -> str:
+        """A constant of that type in every lane."""
+        return str(text) if self.lanes == 1 else vector_of(one, [text] * self.lanes)
 
     def literal(self, number: float) -> str:
         """A constant, in every lane."""
-        text = self.plain_literal(number)
-        if self.lanes == 1:
-            return text
-        return "<" + ", ".join([f"{self.t} {text}"] * self.lanes) + ">"
+        return self.everywhere(self.t, self.plain_literal(number))
 
     def plain_literal(self, number: float) -> str:
         """A constant by its bits."""
@@ -64,8 +69,7 @@ class Assembly:
 
     def truth_literal(self, truth: bool) -> str:
         """A truth value, in every lane."""
-        text = "true" if truth else "false"
-        return text if self.lanes == 1 else f"<{', '.join([f'i1 {text}'] * self.lanes)}>"
+        return self.everywhere("i1", "true" if truth else "false")
 
     def add(self, text: str) -> str:
         """One instruction, and the name of its result."""
@@ -101,10 +105,13 @@ class Assembly:
         if self.lanes == 1:
             return self._load(base, index)
         place = self.add(f"getelementptr {self.t}, ptr {base}, i64 {index}")
-        scalar = self.add(f"load {self.t}, ptr {place}")
-        one = self.add(f"insertelement {self.v} poison, {self.t} {scalar}, i64 0")
-        zeros = f"<{self.lanes} x i32> zeroinitializer"
-        return self.add(f"shufflevector {self.v} {one}, {self.v} poison, {zeros}")
+        return self._spread(self.t, self.add(f"load {self.t}, ptr {place}"), self.lanes)
+
+    def _spread(self, one: str, name: str, lanes: int) -> str:
+        """A number in so many lanes."""
+        kind, zeros = f"<{lanes} x {one}>", f"<{lanes} x i32> zeroinitializer"
+        first = self.add(f"insertelement {kind} poison, {one} {name}, i64 0")
+        return self.add(f"shufflevector {kind} {first}, {kind} poison, {zeros}")
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────
     def call(self, symbol: str, kind: str, x: Sequence[str]) -> str:
@@ -138,13 +145,7 @@ class Assembly:
 
     def _bits(self, what: str, x: str) -> str:
         """A power of two put together, or a positive number taken apart, by its bits."""
-        kind = "i64" if self.lanes == 1 else f"<{self.lanes} x i64>"
-
-        def all_lanes(number: int) -> str:
-            if self.lanes == 1:
-                return str(number)
-            return "<" + ", ".join([f"i64 {number}"] * self.lanes) + ">"
-
+        kind, all_lanes = self.kind("i64"), functools.partial(self.everywhere, "i64")
         if what == "bits: 2**x":
             whole = self.add(f"fptosi {self.v} {x} to {kind}")
             biased = self.add(f"add {kind} {whole}, {all_lanes(1023)}")
@@ -161,11 +162,9 @@ class Assembly:
 
     def _library(self, name: str, x: Sequence[str]) -> str:
         symbol = name if self.t == "double" else f"{name}f"
-        if self.lanes == 1:
-            return self.call(symbol, self.t, x)
-        vector = self.target.vector(symbol, len(x))
+        vector = self.target.vector(symbol, len(x)) if self.lanes > 1 else None
         if vector is None:
-            return self._lane_by_lane(symbol, x)
+            return self._each_lane(x, lambda given: self.call(symbol, self.t, given))
         parts = zip(*map(self._vectors, x), strict=True)
         return self._joined([self.call(vector, self.one, part) for part in parts])
 
@@ -188,59 +187,38 @@ class Assembly:
 
     def _shuffled(self, kind: str, a: str, b: str, lanes: range) -> str:
         """Some of the lanes of two vectors."""
-        chosen = ", ".join(f"i32 {lane}" for lane in lanes)
-        return self.add(f"shufflevector {kind} {a}, {kind} {b}, <{len(lanes)} x i32> <{chosen}>")
+        chosen = vector_of("i32", lanes)
+        return self.add(f"shufflevector {kind} {a}, {kind} {b}, <{len(lanes)} x i32> {chosen}")
 
-    def _lane_by_lane(self, symbol: str, x: Sequence[str]) -> str:
-        """A scalar function called for each lane, in a helper of its own."""
-        helper = f"lanes_{symbol}"
-        if helper not in self.helpers:
-            arguments = ", ".join([self.t] * len(x))
-            self.declared.setdefault(symbol, f"{self.t} @{symbol}({arguments}) nounwind")
-            names = [f"%x{k}" for k in range(len(x))]
-            lines, result = [], "poison"
-            for lane in range(self.lanes):
-                for k, name in enumerate(names):
-                    lines.append(f"  %e{lane}_{k} = extractelement {self.v} {name}, i64 {lane}")
-                given = ", ".join(f"{self.t} %e{lane}_{k}" for k in range(len(x)))
-                lines.append(f"  %y{lane} = call {self.t} @{symbol}({given})")
-                lines.append(
-                    f"  %r{lane} = insertelement {self.v} {result}, {self.t} %y{lane}, i64 {lane}"
-                )
-                result = f"%r{lane}"
-            header = ", ".join(f"{self.v} {name}" for name in names)
-            body = "\n".join(lines)
-            self.helpers[helper] = (
-                f"define internal {self.v} @{helper}({header}) noinline nounwind {{\n"
-                f"{body}\n  ret {self.v} {result}\n}}"
-            )
-        given = ", ".join(f"{self.v} {name}" for name in x)
-        return self.add(f"call {self.v} @{helper}({given})")
-
-    def _callback(self, row: Primitive, x: Sequence[str]) -> str:
-        """A row that only Python knows: its forward rule is called back, lane by lane."""
-        address = self.target.callbacks[row]
-        count = len(x)
-        self.blocks.add(count)
+    def _each_lane(self, x: Sequence[str], one: Callable[[Sequence[str]], str]) -> str:
+        """What a function makes of the numbers of each lane."""
+        if self.lanes == 1:
+            return one(x)
         result = "poison"
         for lane in range(self.lanes):
-            for k, name in enumerate(x):
-                scalar = name
-                if self.lanes > 1:
-                    scalar = self.add(f"extractelement {self.v} {name}, i64 {lane}")
-                if self.t == "float":
-                    scalar = self.add(f"fpext float {scalar} to double")
-                place = self.add(f"getelementptr inbounds double, ptr %block{count}, i64 {k}")
-                self.lines.append(f"  store double {scalar}, ptr {place}")
-            thunk = self.add(f"inttoptr i64 {address} to ptr")
-            y = self.add(f"call double {thunk}(ptr %block{count})")
-            if self.t == "float":
-                y = self.add(f"fptrunc double {y} to float")
-            if self.lanes == 1:
-                return y
+            y = one([self.add(f"extractelement {self.v} {name}, i64 {lane}") for name in x])
             result = self.add(f"insertelement {self.v} {result}, {self.t} {y}, i64 {lane}")
         return result
+
+    def _callback(self, row: Primitive, x: Sequence[str]) -> str:
+        """A row that only Python knows: its forward rule is called back, in doubles."""
+        self.blocks.add(len(x))
+        return self._each_lane(x, functools.partial(self._called_back, self.target.callbacks[row]))
+
+    def _called_back(self, address: int, x: Sequence[str]) -> str:
+        block = f"%block{len(x)}"
+        for k, name in enumerate(x):
+            wide = name if self.t == "double" else self.add(f"fpext float {name} to double")
+            place = self.add(f"getelementptr inbounds double, ptr {block}, i64 {k}")
+            self.lines.append(f"  store double {wide}, ptr {place}")
+        y = self.add(f"call double inttoptr (i64 {address} to ptr)(ptr {block})")
+        return y if self.t == "double" else self.add(f"fptrunc double {y} to float")
 
 
 def _given(kind: str, x: Sequence[str]) -> str:
     return ", ".join([f"{kind} {name}" for name in x])
+
+
+def vector_of(kind: str, texts: Iterable[Any]) -> str:
+    """A constant with one of these in each lane."""
+    return f"<{', '.join([f'{kind} {text}' for text in texts])}>"

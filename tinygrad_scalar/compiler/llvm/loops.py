@@ -30,7 +30,7 @@ class RollingWriter(Memory, Rolled):
             functions.append(self._outputs_at_last(len(functions)))
         driver = self._driver(len(functions))
         declarations = [f"declare {text}" for text in self.declared.values()]
-        return "\n".join([*declarations, *self.tables, *self.helpers.values(), *functions, driver])
+        return "\n".join([*declarations, *self.tables, *functions, driver])
 
     def _planned(self) -> Sequence[Loop]:
         """What each function does, with a place in scratch for all that is handed on."""

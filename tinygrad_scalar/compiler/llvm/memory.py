@@ -19,6 +19,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     length_of,
     pairs_of,
 )
+from tinygrad_scalar.compiler.llvm.builder import vector_of
 from tinygrad_scalar.compiler.llvm.writer import Writer
 from tinygrad_scalar.core.primitive import Primitive
 
@@ -101,28 +102,16 @@ class Memory(Writer):
         code, positions = self.program.code, held.positions
         if isinstance(index, int) and code[index][0] is CONSTANT:
             return positions[int(code[index][1][0])]
-        kind, x = self._whole(), self.operand(index)
-        low = self.add(f"fcmp oge {self.v} {x}, {self.literal(0.0)}")
-        high = self.add(f"fcmp olt {self.v} {x}, {self.literal(float(len(positions)))}")
-        inside = self.add(f"and {self.b} {low}, {high}")
-        safe = self.add(f"select {self.b} {inside}, {self.v} {x}, {self.v} {self.literal(0.0)}")
-        place = self.add(f"fptosi {self.v} {safe} to {kind}")
+        kind = self.kind("i32")
+        place = self._index(index, self.literal(float(len(positions))), kind)
         if held.table and held.kind != "constant":
             return self._gathered("i32", held.table, place)
         step = positions[1] - positions[0] if len(positions) > 1 else 1
         if step != 1:
-            place = self.add(f"mul {kind} {place}, {self._all(step)}")
-        return self.add(f"add {kind} {place}, {self._all(positions[0])}") if positions[0] else place
-
-    def _whole(self) -> str:
-        return "i32" if self.lanes == 1 else f"<{self.lanes} x i32>"
-
-    def _all(self, number: int) -> str:
-        return self._vector([number] * self.lanes) if self.lanes > 1 else str(number)
-
-    @staticmethod
-    def _vector(numbers: Iterable[int]) -> str:
-        return "<" + ", ".join(f"i32 {number}" for number in numbers) + ">"
+            place = self.add(f"mul {kind} {place}, {self.everywhere('i32', step)}")
+        if not positions[0]:
+            return place
+        return self.add(f"add {kind} {place}, {self.everywhere('i32', positions[0])}")
 
     # ── memory ────────────────────────────────────────────────────────────────────────────────
     def _read(self, held: Held, position: int | str) -> str:
@@ -168,12 +157,12 @@ class Memory(Writer):
 
     def _in_lanes(self, position: str) -> str:
         """The positions of numbers that stand in lanes side by side."""
-        kind = self._whole()
-        first = self.add(f"mul {kind} {position}, {self._all(self.lanes)}")
-        return self.add(f"add {kind} {first}, {self._vector(range(self.lanes))}")
+        kind = self.kind("i32")
+        first = self.add(f"mul {kind} {position}, {self.everywhere('i32', self.lanes)}")
+        return self.add(f"add {kind} {first}, {vector_of('i32', range(self.lanes))}")
 
     def _pointers(self, kind: str, base: str, index: str) -> str:
-        return self.add(f"getelementptr {kind}, ptr {base}, {self._whole()} {index}")
+        return self.add(f"getelementptr {kind}, ptr {base}, {self.kind('i32')} {index}")
 
     def _gathered(self, kind: str, base: str, index: str) -> str:
         """What stands at the indices of all lanes, or at one."""
@@ -196,11 +185,7 @@ class Memory(Writer):
 
     def _moved(self, columns: str) -> str:
         """The numbers of these points in columns, one in each lane."""
-        count = self.lanes
-        kind = f"<{count} x i64>"
-        one = self.add(f"insertelement {kind} poison, i64 %i, i64 0")
-        zeros = f"<{count} x i32> zeroinitializer"
-        first = self.add(f"shufflevector {kind} {one}, {kind} poison, {zeros}")
-        lanes = ", ".join(f"i64 {k}" for k in range(count))
-        points = self.add(f"add {kind} {first}, <{lanes}>")
-        return self.add(f"getelementptr {self.t}, <{count} x ptr> {columns}, {kind} {points}")
+        kind = self.kind("i64")
+        lanes = vector_of("i64", range(self.lanes))
+        points = self.add(f"add {kind} {self._spread('i64', '%i', self.lanes)}, {lanes}")
+        return self.add(f"getelementptr {self.t}, {self.kind('ptr')} {columns}, {kind} {points}")

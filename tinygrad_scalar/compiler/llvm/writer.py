@@ -21,7 +21,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     PARAMETER,
     SINES,
 )
-from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target
+from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target, vector_of
 from tinygrad_scalar.core.primitive import Primitive
 
 CHUNK = 2000  # lines of a function
@@ -202,18 +202,28 @@ class Writer(Assembly):
             self.conditions[line] = name
         return name
 
+    def _index(self, line: Any, length: str, kind: str) -> str:
+        """A line as a whole number of that kind, below a length; 0 for what is no index."""
+        x, zero = self.operand(line), self.literal(0.0)
+        low = self.add(f"fcmp oge {self.v} {x}, {zero}")
+        high = self.add(f"fcmp olt {self.v} {x}, {length}")
+        inside = self.add(f"and {self.b} {low}, {high}")
+        safe = self.add(f"select {self.b} {inside}, {self.v} {x}, {self.v} {zero}")
+        return self.add(f"fptosi {self.v} {safe} to {kind}")
+
     def _input(self, position: int) -> str:
         return self._input_at(position, self.how != "point" and self.varying[position])
 
     def _input_at(self, position: int | str, varying: bool) -> str:
         if self.how == "point":
             return self._load("%x", position)
-        pointer = self.add(f"getelementptr inbounds ptr, ptr %x, i64 {position}")
-        column = self.add(f"load ptr, ptr {pointer}, !invariant.load !0")
-        if not varying:
-            return self._broadcast(column, 0)
-        place = self.add(f"getelementptr inbounds {self.t}, ptr {column}, i64 %i")
-        return self.add(f"load {self.v}, ptr {place}, align {self.bytes}")
+        column = self._column("%x", position)
+        return self._load(column, "%i") if varying else self._broadcast(column, 0)
+
+    def _column(self, base: str, position: int | str) -> str:
+        """Where the numbers of an input or an output begin."""
+        pointer = self.add(f"getelementptr inbounds ptr, ptr {base}, i64 {position}")
+        return self.add(f"load ptr, ptr {pointer}, !invariant.load !0")
 
     # ── results ───────────────────────────────────────────────────────────────────────────────
     def _write_output(self, line: int, name: str) -> None:
@@ -228,10 +238,7 @@ class Writer(Assembly):
         if self.how == "point":
             self._store(name, "%out", position)
         elif self.how == "batch":
-            pointer = self.add(f"getelementptr inbounds ptr, ptr %out, i64 {position}")
-            column = self.add(f"load ptr, ptr {pointer}, !invariant.load !0")
-            place = self.add(f"getelementptr inbounds {self.t}, ptr {column}, i64 %i")
-            self.lines.append(f"  store {self.v} {name}, ptr {place}, align {self.bytes}")
+            self._store(name, self._column("%out", position), "%i")
         elif apart:  # behind the sums, in blocks of so many lanes of each
             block = self.add(f"mul i64 %i, {self.program.apart}")
             lane = self.add(f"mul i64 {position}, {self.lanes}")
@@ -253,12 +260,9 @@ class Writer(Assembly):
         """Of each vector the lanes that are points of the batch, with all guards holding."""
         size = self.target.lanes
         for first in range(0, self.lanes, size) if not self.counted else ():
-            ids = ", ".join(f"i64 {first + k}" for k in range(size))
-            kind = f"<{size} x i64>"
-            one = self.add(f"insertelement {kind} poison, i64 %n, i64 0")
-            zeros = f"<{size} x i32> zeroinitializer"
-            limit = self.add(f"shufflevector {kind} {one}, {kind} poison, {zeros}")
-            name = self.add(f"icmp slt {kind} <{ids}>, {limit}")
+            ids = vector_of("i64", range(first, first + size))
+            limit = self._spread("i64", "%n", size)
+            name = self.add(f"icmp slt <{size} x i64> {ids}, {limit}")
             if self.last_guard >= 0:
                 mask = self._mask(first, size)
                 fine = self.add(f"icmp ne <{size} x i8> {mask}, zeroinitializer")
@@ -274,22 +278,14 @@ class Writer(Assembly):
 
     def _guard(self, row: Primitive, line: int) -> None:
         """The mask keeps the points where the condition turns out as it did in the trace."""
-        condition = self.condition(line)
-        if self.how == "point":
-            flag = self.add(f"zext i1 {condition} to i8")
-            if row is not HOLDS:
-                flag = self.add(f"xor i8 {flag}, 1")
-            before = self.add("load i8, ptr %m")
-            after = self.add(f"and i8 {before}, {flag}")
-            self.lines.append(f"  store i8 {after}, ptr %m")
-            return
-        kind = f"<{self.lanes} x i8>"
-        flag = self.add(f"zext {self.b} {condition} to {kind}")
+        kind, place = self.kind("i8"), "%m"
+        flag = self.add(f"zext {self.b} {self.condition(line)} to {kind}")
         if row is not HOLDS:
-            ones = ", ".join(["i8 1"] * self.lanes)
-            flag = self.add(f"xor {kind} {flag}, <{ones}>")
-        after = self.add(f"and {kind} {self._mask(0, self.lanes)}, {flag}")
-        place = self.add("getelementptr inbounds i8, ptr %m, i64 %i")
+            flag = self.add(f"xor {kind} {flag}, {self.everywhere('i8', 1)}")
+        if self.how != "point":
+            place = self.add("getelementptr inbounds i8, ptr %m, i64 %i")
+        before = self.add(f"load {kind}, ptr {place}, align 1")
+        after = self.add(f"and {kind} {before}, {flag}")
         self.lines.append(f"  store {kind} {after}, ptr {place}, align 1")
 
     def _note_finite(self) -> None:
