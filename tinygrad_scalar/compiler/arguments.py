@@ -144,8 +144,9 @@ def taken_apart(
 
     Those at the positions `constants` have no columns. Without `batch` all are one point.
     """
-    xp = shared_namespace(args, name) if batch else None
-    if batch and xp is None:
+    plain = not batch or _plain(args)
+    xp = None if plain else shared_namespace(args, name)
+    if xp is None and not plain:
         args = [as_numpy(arg) for arg in args]
     arguments = []
     for i, arg in enumerate(args):
@@ -175,6 +176,12 @@ def taken_apart(
         size = length
     single = not batch and any(one.single for one in arguments)
     return Call(arguments, tuple(one.key for one in arguments), columns, size, xp, single)
+
+
+def _plain(args: Sequence[Any]) -> bool:
+    """Whether all are floats and arrays of NumPy's own, as in most batches."""
+    np = sys.modules.get("numpy")
+    return np is not None and {float, np.ndarray}.issuperset(map(type, args))
 
 
 def batches(call: Call) -> str:
