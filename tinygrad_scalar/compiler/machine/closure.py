@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine import slots
-from tinygrad_scalar.compiler.machine.cpython import words
+from tinygrad_scalar.compiler.machine.cpython import item, words
 from tinygrad_scalar.compiler.machine.jit import address, loop
 from tinygrad_scalar.core.value import COMPILED, Value
 
@@ -50,15 +50,13 @@ def text() -> str:
   %own = inttoptr i64 %places to ptr
   %reached = getelementptr inbounds ptr, ptr %own, i64 %leaves
 """
-    copy = """  %one = getelementptr inbounds ptr, ptr %row, i64 %j
-  %leaf = load ptr, ptr %one
+    copy = f"""{item("leaf", "%row", "%j")}\
   %there = getelementptr inbounds ptr, ptr %to, i64 %j
   store ptr %leaf, ptr %there
 """
     size = len(_Lookup._fields)
     look = f"""  %lookup = getelementptr inbounds [{size} x i64], ptr %first, i64 %k
-{words(_Lookup._fields, "%lookup")}  %at = getelementptr inbounds double, ptr %x, i64 %place
-  %number = load double, ptr %at
+{words(_Lookup._fields, "%lookup")}{item("number", "%x", "%place", "double")}\
   %end = sitofp i64 %rows to double
   %high = fcmp olt double %number, %end
   %low = fcmp oge double %number, 0.0

@@ -46,20 +46,25 @@ def function_of_python(name: str) -> str:
     return f"inttoptr (i64 {address} to ptr)"
 
 
-def field(name: str, thing: str, offset: int, kind: str = "ptr") -> str:
-    """Instructions that load what stands at an offset of an object."""
-    return f"""  %{name}.place = getelementptr inbounds i8, ptr {thing}, i64 {offset}
+def field(name: str, thing: str, offset: int | str, kind: str = "ptr", unit: str = "i8") -> str:
+    """Instructions that load what stands at an offset of an object, in bytes or another unit."""
+    return f"""  %{name}.place = getelementptr inbounds {unit}, ptr {thing}, i64 {offset}
   %{name} = load {kind}, ptr %{name}.place
 """
 
 
-def words(names: Sequence[str], base: str, first: int = 0) -> str:
-    """Instructions that load whole numbers that stand side by side."""
-    return "".join(field(name, base, 8 * k, "i64") for k, name in enumerate(names, first))
+def item(name: str, row: str, index: str, kind: str = "ptr") -> str:
+    """Instructions that load an item of a row."""
+    return field(name, row, index, kind, kind)
+
+
+def words(names: Sequence[str], base: str, first: int = 0, kind: str = "i64") -> str:
+    """Instructions that load whole numbers, or addresses, that stand side by side."""
+    return "".join(field(name, base, 8 * k, kind) for k, name in enumerate(names, first))
 
 
 def put() -> str:
-    """Instructions that put %number in the place of the float %before, which stands at %place.
+    """Instructions that put %number in the place of the float %before, which was loaded from it.
 
     It is written over where nobody else holds it, and else left to its holders. They end in %end.
     """
@@ -72,7 +77,7 @@ again:
   br label %end
 fresh:
   %after = call ptr {function_of_python("PyFloat_FromDouble")}(double %number)
-  store ptr %after, ptr %place
+  store ptr %after, ptr %before.place
   call void {function_of_python("Py_DecRef")}(ptr %before)
   br label %end
 end:

@@ -28,6 +28,7 @@ from tinygrad_scalar.compiler.machine.cpython import (
     TYPE,
     field,
     function_of_python,
+    item,
     put,
     words,
 )
@@ -36,9 +37,6 @@ from tinygrad_scalar.compiler.machine.jit import Module, loop
 FOREVER = 2**62  # calls
 LANES = 8  # numbers that are looked at together
 _FASTCALL = 0x80
-# What a plan says of a list or tuple, behind its type and its length: all its items are numbers,
-# or all are as the plan behind says, or each has a plan of its own. That of a number is 0.
-_NUMBERS, _ALIKE, _EACH = range(3)
 
 
 class Told(NamedTuple):
@@ -46,31 +44,37 @@ class Told(NamedTuple):
 
     arguments: int
     left: int  # calls, until the entry gives up
-    point: int  # the program
-    x: int
-    p: int
-    closure: int  # what `closure` is told, 0 if nothing is closed over
-    outputs: int
-    finite: int
-    mask: int
     results: int  # how many
     tree: int  # where the plan of the result begins
+    closure: int  # what `closure` is told, 0 if nothing is closed over
+    run: int  # the program, and where it finds its numbers
+    x: int
+    p: int
+    out: int
+    s: int  # 0 where all is finite
+    m: int  # 1 where the guards hold
+
+
+NUMBERS = Told._fields.index("closure")  # that stand in front of the addresses
 
 
 def plan(tree: Any, kinds: Sequence[type] = (list, tuple)) -> list[int] | None:
-    """The plan of a structure of numbers, which are None there; None for one of other kinds."""
+    """The plan of a structure of numbers, which are None there; None for one of other kinds.
+
+    That of a number is 0. That of a list or tuple is its type, its length, whether all its items
+    are numbers, and the plans of the items: one for all where they are numbers.
+    """
     if tree is None:
         return [0]
     if tree.__class__ not in kinds:
         return None
+    head = [id(tree.__class__), len(tree)]
     if tree and all(branch is None for branch in tree):  # as most, so at once
-        return [id(tree.__class__), len(tree), _NUMBERS, 0]
+        return [*head, 1, 0]
     inner = [plan(branch, kinds) for branch in tree]
     if None in inner:
         return None
-    alike = bool(inner) and all(each == inner[0] for each in inner)
-    words = [word for each in (inner[:1] if alike else inner) for word in each or ()]
-    return [id(tree.__class__), len(tree), _ALIKE if alike else _EACH, *words]
+    return [*head, 0, *(word for each in inner for word in each or ())]
 
 
 # ── the machine code ──────────────────────────────────────────────────────────────────────────
@@ -91,30 +95,15 @@ def _walk() -> str:
     It gives where the plan ends, null for what is not as it says, and moves on in the row. To
     `CHECK` reads them too, and wants that nobody else holds any list or tuple.
     """
-    read = f"""  %read_place = getelementptr inbounds ptr, ptr %from, i64 %i
-  %float = load ptr, ptr %read_place
-{field("kind", "%float", TYPE, "i64")}  %fine = icmp eq i64 %kind, {id(float)}
+    read = f"""{item("float", "%from", "%i")}{field("kind", "%float", TYPE, "i64")}\
+  %fine = icmp eq i64 %kind, {id(float)}
   br i1 %fine, label %copy, label %fail
 copy:
 {field("found", "%float", NUMBER, "double")}\
   %to = getelementptr inbounds double, ptr %row, i64 %i
   store double %found, ptr %to
 """
-    write = f"""  %place = getelementptr inbounds ptr, ptr %from, i64 %k
-  %before = load ptr, ptr %place
-  %given = getelementptr inbounds double, ptr %row, i64 %k
-  %number = load double, ptr %given
-{put()}"""
-    children = """  %item = getelementptr inbounds ptr, ptr %items, i64 %j
-  %following = call ptr @walk(ptr %item, ptr %child, ptr %at, i64 %how)
-  %fits = icmp ne ptr %following, null
-  br i1 %fits, label %fitting, label %fail
-fitting:
-  %other = select i1 %alike, ptr %child, ptr %following
-"""
-    carried = """  %child = phi ptr [ %inner, %several ], [ %other, %fitting ]
-  %last = phi ptr [ %inner, %several ], [ %following, %fitting ]
-"""
+    write = item("before", "%from", "%k") + item("number", "%row", "%k", "double") + put()
     return f"""define internal ptr @walk(ptr %where, ptr %plan, ptr %at, i64 %how) nounwind {{
 entry:
   %writing = icmp eq i64 %how, {WRITE}
@@ -123,31 +112,29 @@ entry:
   %behind = getelementptr inbounds i64, ptr %plan, i64 1
   br i1 %single, label %numbers, label %container
 container:
-{words(("length", "mode"), "%plan", 1)}  %inner = getelementptr inbounds i64, ptr %plan, i64 3
-  %end_of_plan = getelementptr inbounds i64, ptr %plan, i64 4
-  %thing = load ptr, ptr %where
+{words(("length", "flat"), "%plan", 1)}  %thing = load ptr, ptr %where
 {field("own_type", "%thing", TYPE, "i64")}  %same = icmp eq i64 %own_type, %type
-  br i1 %same, label %sized, label %fail
-sized:
+  br i1 %same, label %alike, label %fail
+alike:
 {field("size", "%thing", LENGTH, "i64")}  %long = icmp eq i64 %size, %length
-  br i1 %long, label %holders, label %fail
-holders:
   %held = load i64, ptr %thing
   %alone = icmp eq i64 %held, 1
   %careless = icmp ne i64 %how, {CHECK}
   %free = or i1 %alone, %careless
-  br i1 %free, label %open, label %fail
-open:
-{_items()}  %flat = icmp eq i64 %mode, {_NUMBERS}
-  br i1 %flat, label %numbers, label %several
-several:
-  %alike = icmp eq i64 %mode, {_ALIKE}
-{loop(children, k="j", n="%length", before="several", carried=carried, last="fitting")}\
-  ret ptr %last
+  %right = and i1 %long, %free
+  br i1 %right, label %fitted, label %fail
+fitted:
+{_items()}  %nested = icmp eq i64 %flat, 0
+  %inner = getelementptr inbounds i64, ptr %plan, i64 3
+  %end_of_plan = getelementptr inbounds i64, ptr %plan, i64 4
+  br i1 %nested, label %branches, label %numbers
+branches:
+  %through = call ptr @each(ptr %items, i64 %length, ptr %inner, ptr %at, i64 %how)
+  ret ptr %through
 numbers:
-  %from = phi ptr [ %where, %entry ], [ %items, %open ]
-  %n = phi i64 [ 1, %entry ], [ %length, %open ]
-  %result = phi ptr [ %behind, %entry ], [ %end_of_plan, %open ]
+  %from = phi ptr [ %where, %entry ], [ %items, %fitted ]
+  %n = phi i64 [ 1, %entry ], [ %length, %fitted ]
+  %result = phi ptr [ %behind, %entry ], [ %end_of_plan, %fitted ]
   %row = load ptr, ptr %at
   %moved = getelementptr inbounds double, ptr %row, i64 %n
   store ptr %moved, ptr %at
@@ -161,13 +148,31 @@ fail:
 }}"""
 
 
+def _each() -> str:
+    """`each`: `walk` for things side by side, whose plans are."""
+    body = """  %thing = getelementptr inbounds ptr, ptr %things, i64 %k
+  %following = call ptr @walk(ptr %thing, ptr %plan, ptr %at, i64 %how)
+  %fits = icmp ne ptr %following, null
+  br i1 %fits, label %fitting, label %fail
+fitting:
+"""
+    carried = "  %plan = phi ptr [ %plans, %entry ], [ %following, %fitting ]\n"
+    return f"""define internal ptr @each(\
+ptr %things, i64 %n, ptr %plans, ptr %at, i64 %how) nounwind {{
+entry:
+{loop(body, carried=carried, last="fitting")}  ret ptr %plan
+fail:
+  ret ptr null
+}}"""
+
+
 def _made() -> str:
     """`made`: a new structure as a plan says, with any numbers; where the plan ends is stored."""
     children = """  %item = getelementptr inbounds ptr, ptr %items, i64 %k
   %part = call ptr @made(ptr %child, ptr %behind)
   store ptr %part, ptr %item
   %following = load ptr, ptr %behind
-  %other = select i1 %each, ptr %following, ptr %child
+  %other = select i1 %alike, ptr %child, ptr %following
 """
     carried = "  %child = phi ptr [ %inner, %container ], [ %other, %body ]\n"
     return f"""define internal ptr @made(ptr %plan, ptr %behind) nounwind {{
@@ -181,9 +186,9 @@ number:
   %float = call ptr {function_of_python("PyFloat_FromDouble")}(double 0.0)
   ret ptr %float
 container:
-{words(("n", "mode"), "%plan", 1)}  %inner = getelementptr inbounds i64, ptr %plan, i64 3
+{words(("n", "flat"), "%plan", 1)}  %inner = getelementptr inbounds i64, ptr %plan, i64 3
   store ptr %inner, ptr %behind
-  %each = icmp eq i64 %mode, {_EACH}
+  %alike = icmp ne i64 %flat, 0
   %listing = icmp eq i64 %type, {id(list)}
   %make = select i1 %listing, ptr {function_of_python("PyList_New")}, \
 ptr {function_of_python("PyTuple_New")}
@@ -224,8 +229,8 @@ fresh:
 }}"""
 
 
-def _finite(before: str) -> str:
-    """Whether all outputs are finite: x − x is 0 for these, and NaN for the others."""
+def _finite() -> str:
+    """`finite`: whether all outputs are: x − x is 0 for these, and NaN for the others."""
 
     def summed(k: str, kind: str, before: str, **bounds: Any) -> str:
         body = f"""  %{k}.place = getelementptr inbounds double, ptr %out, i64 %{k}
@@ -239,13 +244,16 @@ def _finite(before: str) -> str:
         text = loop(body, k=k, before=before, carried=sums, last=f"{k}.body", **bounds)
         return f"{text}  %{k}.fine = fcmp ord {kind} %{k}.sum, %{k}.sum\n"
 
-    return f"""  %whole = and i64 %results, {-LANES}
-{summed("v", f"<{LANES} x double>", before, n="%whole", step=LANES)}\
+    return f"""define internal i1 @finite(ptr %out, i64 %results) nounwind {{
+entry:
+  %whole = and i64 %results, {-LANES}
+{summed("v", f"<{LANES} x double>", "entry", n="%whole", step=LANES)}\
 {summed("j", "double", "v.done", n="%results", start="%whole")}\
   %each = bitcast <{LANES} x i1> %v.fine to i{LANES}
   %every = icmp eq i{LANES} %each, -1
   %fine = and i1 %every, %j.fine
-"""
+  ret i1 %fine
+}}"""
 
 
 def _entry() -> str:
@@ -254,31 +262,19 @@ def _entry() -> str:
     Lists are made before the buffers are used: that may run the garbage collector, so that what it
     finalizes, or another thread meanwhile, calls this very entry.
     """
-    take = f"""  %place = getelementptr inbounds ptr, ptr %args, i64 %k
-  %following = call ptr @walk(ptr %place, ptr %argument, ptr %at, i64 {READ})
-  %fits = icmp ne ptr %following, null
-  br i1 %fits, label %fitting, label %fail
-fitting:
-"""
-    carried = "  %argument = phi ptr [ %plans, %take ], [ %following, %fitting ]\n"
     return f"""define ptr @entry(ptr %self, ptr %args, i64 %n) nounwind {{
 entry:
   %at = alloca ptr
   %slot = alloca ptr
 {field("list", "%self", ITEMS)}{field("kept", "%list", ITEMS)}\
 {field("array", "%self", ITEMS + 8)}{field("told", "%array", ITEMS)}\
-{words(Told._fields, "%told")}  %run = inttoptr i64 %point to ptr
-  %in = inttoptr i64 %x to ptr
-  %leaves = inttoptr i64 %p to ptr
-  %over = inttoptr i64 %closure to ptr
-  %closed = icmp ne i64 %closure, 0
-  %out = inttoptr i64 %outputs to ptr
-  %s = inttoptr i64 %finite to ptr
-  %m = inttoptr i64 %mask to ptr
+{words(Told._fields[:NUMBERS], "%told")}\
+{words(Told._fields[NUMBERS:], "%told", NUMBERS, "ptr")}\
+  %closed = icmp ne ptr %closure, null
   %plans = getelementptr inbounds i64, ptr %told, i64 {len(Told._fields)}
   %result_plan = getelementptr inbounds i64, ptr %told, i64 %tree
-  %right = icmp eq i64 %n, %arguments
-  br i1 %right, label %counted, label %nothing
+  %as_many = icmp eq i64 %n, %arguments
+  br i1 %as_many, label %counted, label %nothing
 counted:
   %fewer = sub i64 %left, 1
   store i64 %fewer, ptr %left.place
@@ -294,31 +290,33 @@ structure:
 take:
   %result = phi ptr [ null, %begin ], [ %container, %structure ]
   store ptr %result, ptr %slot
-  store ptr %in, ptr %at
-{loop(take, before="take", carried=carried, last="fitting")}\
+  store ptr %x, ptr %at
+  %taken = call ptr @each(ptr %args, i64 %n, ptr %plans, ptr %at, i64 {READ})
+  %fits = icmp ne ptr %taken, null
+  br i1 %fits, label %read, label %fail
+read:
   br i1 %closed, label %fetch, label %compute
 fetch:
-  %fetched = call i1 @fetched(ptr %over, ptr %in, ptr %leaves)
+  %fetched = call i1 @fetched(ptr %closure, ptr %x, ptr %p)
   br i1 %fetched, label %compute, label %fail
 compute:
   store i8 1, ptr %m
   store double 0.0, ptr %s
-  call void %run(ptr %in, ptr %leaves, ptr %out, ptr %s, ptr %m)
+  call void %run(ptr %x, ptr %p, ptr %out, ptr %s, ptr %m)
   %flag = load i8, ptr %m
   %holds = icmp ne i8 %flag, 0
-  br i1 %holds, label %held, label %fail
-held:
   %checked = load double, ptr %s
-  %all_finite = fcmp oeq double %checked, 0.0
-  br i1 %all_finite, label %outputs_too, label %fail
-outputs_too:
-{_finite("outputs_too")}\
+  %quiet = fcmp oeq double %checked, 0.0
+  %right = and i1 %holds, %quiet
+  br i1 %right, label %computed, label %fail
+computed:
+  %fine = call i1 @finite(ptr %out, i64 %results)
   br i1 %fine, label %good, label %fail
 good:
   br i1 %closed, label %add, label %give
 add:
   %slopes = getelementptr inbounds double, ptr %out, i64 1
-  %added = call i1 @added(ptr %over, ptr %slopes)
+  %added = call i1 @added(ptr %closure, ptr %slopes)
   br i1 %added, label %give, label %fail
 give:
   br i1 %single, label %bare, label %filled
@@ -343,7 +341,8 @@ nothing:
 @functools.cache
 def _module() -> Module:
     """The code of all entries."""
-    return Module(f"{_walk()}\n{_made()}\n{_result()}\n{closure.text()}\n{_entry()}", 0)
+    parts = _walk(), _each(), _made(), _result(), _finite(), closure.text(), _entry()
+    return Module("\n".join(parts), 0)
 
 
 class _Definition(ctypes.Structure):
@@ -373,7 +372,7 @@ class Entry:
         words = [word for each in arguments for word in each]
         end = len(Told._fields) + len(words)
         point, outputs = kernel.module.addresses["point"], len(kernel.program.outputs)
-        told = Told(len(arguments), left, point, x, p, over, out, finite, mask, outputs, end)
+        told = Told(len(arguments), left, outputs, end, over, point, x, p, out, finite, mask)
         self.definition = _Definition(b"replay", _module().addresses["entry"], _FASTCALL, None)
         # read when a built-in function is freed, at the interpreter's very end too: kept for ever
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.definition))

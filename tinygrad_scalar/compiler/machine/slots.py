@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available, put
+from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available, field, item, put
 from tinygrad_scalar.compiler.machine.jit import Module, address, loop
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import COMPILED, Value
@@ -27,11 +27,7 @@ _NOTHING = array("d", [0.0])
 # fresh memory costs as much as it takes to write them.
 _SAVED = [array("d")]
 # What stands in the slot of leaf %i.
-_SLOT = """  %leaf_place = getelementptr inbounds ptr, ptr %leaves, i64 %i
-  %leaf = load ptr, ptr %leaf_place
-  %place = getelementptr inbounds i8, ptr %leaf, i64 %offset
-  %before = load ptr, ptr %place
-"""
+_SLOT = item("leaf", "%leaves", "%i") + field("before", "%leaf", "%offset")
 
 
 def _floats(then: str, *, last: str, k: str = "") -> str:
@@ -43,21 +39,16 @@ def _floats(then: str, *, last: str, k: str = "") -> str:
     body = f"""  %ahead = {"add" if k else "sub"} i64 %i, {AHEAD}
   %any = icmp ult i64 %ahead, %n
   %later = select i1 %any, i64 %ahead, i64 %i
-  %later_place = getelementptr inbounds ptr, ptr %leaves, i64 %later
-  %later_leaf = load ptr, ptr %later_place
+{item("later_leaf", "%leaves", "%later")}\
   %later_slot = getelementptr inbounds i8, ptr %later_leaf, i64 %offset
   call void @llvm.prefetch.p0(ptr %later_slot, i32 0, i32 3, i32 1)
 {_SLOT}  %something = icmp ne ptr %before, null
   br i1 %something, label %look, label %{done}
 look:
-  %type_place = getelementptr inbounds i8, ptr %before, i64 {TYPE}
-  %type = load i64, ptr %type_place
-  %fine = icmp eq i64 %type, {id(float)}
+{field("type", "%before", TYPE, "i64")}  %fine = icmp eq i64 %type, {id(float)}
   br i1 %fine, label %float, label %{done}
 float:
-  %there = getelementptr inbounds i8, ptr %before, i64 {NUMBER}
-  %number_there = load double, ptr %there
-{then}"""
+{field("number_there", "%before", NUMBER, "double")}{then}"""
     return loop(body if k else f"  %i = sub i64 %last, %k\n{body}", k=k, last=last)
 
 
@@ -70,17 +61,14 @@ def text() -> str:
     read = """  %to = getelementptr inbounds double, ptr %out, i64 %i
   store double %number_there, ptr %to
 """
-    written = f"""  %from = getelementptr inbounds double, ptr %numbers, i64 %i
-  %given = load double, ptr %from
+    written = f"""{item("given", "%numbers", "%i", "double")}\
   %save = getelementptr inbounds double, ptr %saved, i64 %i
   store double %number_there, ptr %save
   %scaled = fmul double %given, %scale
   %sum = fadd double %number_there, %scaled
   %number = select i1 %adding, double %sum, double %given
 {put()}"""
-    restored = f"""{_SLOT}  %from = getelementptr inbounds double, ptr %saved, i64 %i
-  %number = load double, ptr %from
-{put()}"""
+    restored = _SLOT + item("number", "%saved", "%i", "double") + put()
     arguments = "ptr %leaves, i64 %n, i64 %offset"
     return f"""declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 define i64 @gather({arguments}, ptr %out) nounwind {{
