@@ -148,34 +148,36 @@ def taken_apart(
     xp = None if plain else shared_namespace(args, name)
     if xp is None and not plain:
         args = [as_numpy(arg) for arg in args]
-    arguments = []
+    arguments: list[Argument] = []
+    size: int | None = None
     for i, arg in enumerate(args):
+        what = f"{name}: argument {i}"
         if i in constants:
             arguments.append(Argument(("constant", known_as(arg)), Constant(arg), ()))
-        elif batch:
-            arguments.append(argument(arg, f"{name}: argument {i}", xp))
-        else:
-            arguments.append(point(arg, f"{name}: argument {i}"))
-    parts = [one.columns for one in arguments]
-    if len(parts) == 1:
-        columns = parts[0]
-    elif {*map(type, parts)} == {array}:  # lists of numbers
-        columns = array("d", b"".join(parts))
-    else:
-        columns = [column for part in parts for column in part]
-    size: int | None = None
-    for i in range(len(arguments)) if batch else ():
-        length = _length(args[i])
+            continue
+        arguments.append(argument(arg, what, xp) if batch else point(arg, what))
+        length = _length(arg) if batch else None
         if length is None:
             continue
         if size is not None and length != size:
             raise ValueError(
-                f"{name}: argument {i} has a batch of {length} points, one before it of {size}; "
+                f"{what} has a batch of {length} points, one before it of {size}; "
                 "the first axes of all arrays must agree"
             )
         size = length
+    key, columns = tuple([one.key for one in arguments]), _side_by_side(arguments)
     single = not batch and any(one.single for one in arguments)
-    return Call(arguments, tuple(one.key for one in arguments), columns, size, xp, single)
+    return Call(arguments, key, columns, size, xp, single)
+
+
+def _side_by_side(arguments: Sequence[Argument]) -> Sequence[Any]:
+    """The columns of all arguments."""
+    parts = [one.columns for one in arguments]
+    if len(parts) == 1:
+        return parts[0]  # type: ignore[no-any-return]
+    if {*map(type, parts)} == {array}:  # lists of numbers
+        return array("d", b"".join(parts))
+    return [column for part in parts for column in part]
 
 
 def _plain(args: Sequence[Any]) -> bool:

@@ -89,7 +89,8 @@ def _complete(own: Specialisation, path: Path, columns: list[Any], ones: Any, xp
         if row is INPUT:
             index = full[operands[0]]
         else:
-            kernel = Kernel(path.index_program(one.line), own.dtype, xp)
+            key = (one.line, xp.__name__)
+            kernel = own.once(path, key, _index_kernel, path, one.line, own.dtype, xp)
             ((index,), _) = kernel.everywhere(full, path.parameters(), ones)
         if isinstance(index, float):
             full += [float(leaf.data) for leaf in one.table.at(index)]
@@ -102,6 +103,10 @@ def _complete(own: Specialisation, path: Path, columns: list[Any], ones: Any, xp
             whole = xp.asarray(column.tolist(), dtype=ones.dtype, device=ones.device)
             full.append(xp.reshape(xp.take(whole, xp.reshape(places, (-1,))), places.shape))
     return [*full, *columns[path.inputs :]]
+
+
+def _index_kernel(path: Path, line: int, dtype: str, xp: Any) -> Kernel:
+    return Kernel(path.index_program(line), dtype, xp)
 
 
 # ── one point of the batch ────────────────────────────────────────────────────────────────────
