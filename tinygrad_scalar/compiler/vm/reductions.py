@@ -77,7 +77,7 @@ def chains(trace: Operations, outputs: Sequence[int]) -> list[Chains]:
 
 # Their bodies, by number, and the functions that are these, forwards and backwards.
 SUM, DOT = 0, 1
-LANES, ROWS = 8, 4  # numbers that gradients are added to at once; dot products at once
+LANES, ROWS = (16, 8, 4, 1), 4  # numbers gradients are added to at once; dot products at once
 NAMES = (("sum_forward", "sum_reverse"), ("dot_forward", "dot_reverse"))
 
 
@@ -239,40 +239,36 @@ def _rows(r: str, count: int, *, n: str, before: str, start: int | str) -> str:
 
 def _gradients() -> str:
     """Column by column, several at once: those of the shared operand are added up over the rows."""
-    wide = loop(
-        _column(f"<{LANES} x double>", "i", "r"),
-        k="i", n="%whole", before="p.body", step=LANES, last="r.done",
-    )  # fmt: skip
-    narrow = loop(
-        _column("double", "j", "q"),
-        k="j", n="%p.length", before="i.done", start="%whole", last="q.done",
-    )  # fmt: skip
-    part = f"{_part('p', 'p')}  %whole = and i64 %p.length, {-LANES}\n{wide}{narrow}"
-    start = f"""  %s.k = sub i64 %end, %k
+    part, before, start = _part("p", "p"), "p.body", "0"
+    for lanes in LANES:
+        j = f"j{lanes}"
+        part += f"  %{j}.whole = and i64 %p.length, {-lanes}\n" + loop(
+            _column(lanes, j), k=j, n=f"%{j}.whole", before=before, start=start, step=lanes,
+            last=f"{j}.r.done",
+        )  # fmt: skip
+        before, start = f"{j}.done", f"%{j}.whole"
+    given = f"""  %s.k = sub i64 %end, %k
 {_ROW.format("s", "%s.k")}{cell("s.result", "%a", 0, "%s.row")}{cell("s.start", "%a", 1, "%s.row")}\
   %s.slope = load double, ptr %s.result
 {_add_to("%s.start", "double", "%s.slope")}"""
-    columns = loop(part, k="p", n="%parts", before="done", last="j.done")
-    return f"  %end = sub i64 %n, 1\n{loop(start)}{columns}"
+    columns = loop(part, k="p", n="%parts", before="done", last=before)
+    return f"  %end = sub i64 %n, 1\n{loop(given)}{columns}"
 
 
-def _column(kind: str, j: str, r: str) -> str:
+def _column(lanes: int, j: str) -> str:
     """The columns of a part from one on; the rows in reverse, as their operations are."""
-    slope = f"%{r}.slope"
-    if kind != "double":
-        slope = f"%{r}.slopes"
-    spread = f"""  %{r}.one = insertelement {kind} poison, double %{r}.slope, i64 0
-  %{r}.slopes = shufflevector {kind} %{r}.one, {kind} poison, <{LANES} x i32> zeroinitializer
-"""
+    kind, r = f"<{lanes} x double>", f"{j}.r"
     row = f"""  %{r}.k = sub i64 %end, %{r}
 {_ROW.format(r, f"%{r}.k")}{cell(f"{r}.result", "%a", 0, f"%{r}.row")}{_own(r, "p")}\
   %{r}.slope = load double, ptr %{r}.result
-{"" if kind == "double" else spread}  %{r}.place = add i64 %{r}.own, %{j}
+  %{r}.one = insertelement {kind} poison, double %{r}.slope, i64 0
+  %{r}.slopes = shufflevector {kind} %{r}.one, {kind} poison, <{lanes} x i32> zeroinitializer
+  %{r}.place = add i64 %{r}.own, %{j}
   %{r}.x = getelementptr double, ptr %v, i64 %{r}.place
   %{r}.number = load {kind}, ptr %{r}.x, align 8
-  %{r}.term = fmul {kind} %{r}.number, {slope}
+  %{r}.term = fmul {kind} %{r}.number, %{r}.slopes
   %{r}.total = fadd {kind} %{r}.sum, %{r}.term
-  %{r}.other = fmul {kind} %{j}.number, {slope}
+  %{r}.other = fmul {kind} %{j}.number, %{r}.slopes
   %{r}.dx = getelementptr double, ptr %a, i64 %{r}.place
 {_add_to(f"%{r}.dx", kind, f"%{r}.other")}"""
     sums = f"  %{r}.sum = phi {kind} [ zeroinitializer, %{j}.body ], [ %{r}.total, %{r}.body ]\n"
