@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_scalar.compiler.arguments import Call
-from tinygrad_scalar.compiler.batches import SMALLEST_SHARE
+from tinygrad_scalar.compiler.batches import SHORT, SMALLEST_SHARE
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.machine.jit import all_finite
 from tinygrad_scalar.compiler.paths import BACKWARD, add_gradients
@@ -34,14 +34,15 @@ class BatchEntry:
         ]
         varying = tuple([not isinstance(column, float) for column in call.columns])
         self.kernel = own.kernel(self.path, BACKWARD, varying)
+        self.most = SHORT if own.settings["threads"] == 1 else SMALLEST_SHARE
 
     @classmethod
     def of(cls, own: Specialisation, call: Call) -> BatchEntry | None:
         """The entry for calls like one that went the general way; None if all are to go it."""
         path = own.paths[0]
-        alike = all(one.rows or one.key == 0 for one in call.arguments)
-        ordinary = not (path.lookups or path.recording.judges or own.every)
-        if not (alike and ordinary) or call.xp is not None or len(own.paths) > 1:
+        if len(own.paths) > 1 or path.lookups or path.recording.judges or own.every:
+            return None
+        if call.xp is not None or not all(one.rows or one.key == 0 for one in call.arguments):
             return None
         made = cls(own, call)
         return made if hasattr(made.kernel, "sums") else None
@@ -49,8 +50,8 @@ class BatchEntry:
     def call(self, *args: Any) -> float | None:
         """The mean loss, with the mean gradient added; None if it takes the general way."""
         columns: list[Any] = []
-        size = self._size(args, columns)
-        if not 0 < size < SMALLEST_SHARE or len(self.own.paths) != 1:
+        size = self._size(args, columns) if len(self.own.paths) == 1 else 0
+        if not 0 < size <= self.most:
             return None
         (totals, _), mask, finite = self.kernel.sums(columns, self.path.parameters(), size)
         if mask is not None or not finite or not all_finite(totals):
