@@ -6,7 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from tinygrad_scalar import Value, compile, engines, exp, log, take
+from tinygrad_scalar import TraceError, Value, compile, engines, exp, log, take, value_and_grad
+from tinygrad_scalar.core.tree import leaves
 
 EVERY = pytest.mark.parametrize("engine", [name for name in engines() if name != "cuda"])
 ROWS, WIDTH = 12, 3
@@ -94,6 +95,15 @@ def test_each_step_is_the_eager_one(engine, count, looked_up):
         else:
             assert found == pytest.approx(result, rel=1e-13), k
         assert numbers(grads) == pytest.approx(numbers(expected), rel=1e-12, abs=1e-14), k
+        read, unchanged = grads_after(ours, lambda: f.value_and_grad(x, i, inner))  # noqa: B023
+        assert unchanged == grads
+        right = grads_after(theirs, lambda: value_and_grad(theirs.loss)(x, i, inner))[0]  # noqa: B023
+        if isinstance(right, type):
+            assert read is right, k
+        else:
+            flat = [getattr(z, "data", z) for z in leaves(right)]
+            assert list(leaves(read)) == pytest.approx(flat, rel=1e-12), k
+            assert f(x, i, inner) == pytest.approx(flat[0], rel=1e-13), k
 
 
 def eager(model, x, i, inner):
@@ -127,6 +137,20 @@ def test_leaves_of_a_table_live_as_long_as_the_code_may_reach_them():
     f.function = None
     for _ in range(100):
         assert f.backward(4.0) == 4.0
+
+
+def test_leaves_that_are_read_are_never_frozen_in_another_trace():
+    w = Value(3.0)
+    f = compile(lambda x: w * x * x)
+    for _ in range(4):
+        assert (f(2.0), f.grad(2.0)) == (12.0, 12.0)
+    g = compile(lambda x: f(2.0) * x)
+    h = compile(lambda x: f.grad(2.0) * x)
+    assert g(1.0) == 12.0
+    with pytest.raises(TraceError, match="would freeze their numbers"):
+        h(1.0)
+    w.data = 4.0
+    assert (f(2.0), f.grad(2.0), g(1.0)) == (16.0, 16.0, 16.0)
 
 
 def test_steps_of_several_threads_all_count():

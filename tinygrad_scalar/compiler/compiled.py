@@ -90,6 +90,7 @@ class Compiled:
         self._specialisations: dict[Any, Specialisation] = {}
         self._called: Specialisation | None = None  # last
         self._entries: dict[str, Any] = {}  # machine code for numbers, by mode
+        self._reading: dict[str, Any] = {}  # the same that reads leaves: not inside of a trace
         self._sharded: dict[Specialisation, Sharded] = {}  # what workers were sent
         self._lock = threading.RLock()
         if function is not None:
@@ -375,6 +376,11 @@ class Compiled:
     # ── from a call to its result ─────────────────────────────────────────────────────────────
     def _result(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """What a method gives for arguments; for primals and tangents in modes of `PAIRS`."""
+        entry = self._reading.get(mode) if context.plain and not options else None
+        if entry is not None:
+            result = entry(*args)
+            if result is not None:
+                return result
         pairs = mode in PAIRS
         flat = [*args[0], *args[1]] if pairs else args
         if holds_lazy(flat):
@@ -480,7 +486,7 @@ class Compiled:
             return
         closure = None
         if path.closes_over:
-            closure = path.closure_at(call.columns) if request is BACKWARD else None
+            closure = path.closure_at(call.columns, adding=request is BACKWARD)
             if closure is None:
                 return
         entries = path.entries  # these, although another thread may have the path written out
@@ -496,7 +502,8 @@ class Compiled:
             entries[request] = made.entry(arguments, tree, closure)
         entry = entries[request]
         if entry is not None:
-            self._entries[request.mode] = entry.call
+            known = self._entries if closure is None or request is BACKWARD else self._reading
+            known[request.mode] = entry.call
 
     def _uncompiled(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """On Values, Duals or inside another trace: the function itself, in their mode.

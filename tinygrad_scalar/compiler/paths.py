@@ -183,18 +183,19 @@ class Path:
         return Slots.of(self.leaves)
 
     @functools.cached_property
-    def _closure(self) -> Closure | None:
+    def _closures(self) -> dict[bool, Closure | None]:
         if self._plain is None or "llvm" not in engines():
-            return None
+            return {}
         tables = [one.table for one in self.lookups]
-        return Closure.of(self.leaves, [*zip(self._plain, tables, strict=True)], self.inputs)
+        given = self.leaves, [*zip(self._plain, tables, strict=True)], self.inputs
+        return {adding: Closure.of(*given, adding=adding) for adding in (False, True)}
 
-    def closure_at(self, x: Sequence[float]) -> Closure | None:
-        """What is closed over, for machine code that reads it and adds to it by itself.
+    def closure_at(self, x: Sequence[float], *, adding: bool) -> Closure | None:
+        """What is closed over, for machine code that reads it, or adds to it too, by itself.
 
         It knows the rows that have been looked up at points which this was told of.
         """
-        found, places = self._closure, self._plain or ()
+        found, places = self._closures.get(adding), self._plain or ()
         if found is not None:
             for one, place in zip(self.lookups, places, strict=True):
                 one.table.addresses_at(x[place])

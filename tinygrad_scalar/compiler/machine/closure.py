@@ -25,6 +25,7 @@ class _Told(NamedTuple):
     leaves: int
     looked_up: int
     inputs: int  # behind them stands what is looked up
+    added_to: int  # how many leaves gradients are added to: all or none
     lookups: int  # how many
 
 
@@ -94,9 +95,10 @@ fail:
 define internal i1 @added(ptr %closure, ptr %gradients) nounwind {{
 {words(_Told._fields, "%closure")}  %own = inttoptr i64 %places to ptr
   %n = add i64 %leaves, %looked_up
-  %saved = getelementptr inbounds ptr, ptr %own, i64 %n
-  %written = call i64 @set(ptr %own, i64 %n, i64 %grad, ptr %gradients, double 1.0, ptr %saved)
-  %all = icmp eq i64 %written, %n
+  %room = getelementptr inbounds ptr, ptr %own, i64 %n
+  %written = call i64 \
+@set(ptr %own, i64 %added_to, i64 %grad, ptr %gradients, double 1.0, ptr %room)
+  %all = icmp eq i64 %written, %added_to
   ret i1 %all
 }}
 {slots.text()}"""
@@ -111,24 +113,32 @@ class Closure:
         places: Sequence[int],
         lookups: Sequence[tuple[int, Any]],
         inputs: int,
+        adding: bool,
     ) -> None:
         known = [(place, table.addresses) for place, table in lookups]
         looked_up = sum(rows.shape[1] for _, rows in known)
         own = array("q", [*places, *[0] * (len(places) + 2 * looked_up)])
         data, grad, start = slots.offset("data"), slots.offset("grad"), own.buffer_info()[0]
         assert data is not None is not grad  # noqa: S101 (the leaves have addresses)
-        told = _Told(data, grad, start, len(places), looked_up, inputs, len(lookups))
+        added_to = adding * (len(places) + looked_up)
+        told = _Told(data, grad, start, len(places), looked_up, inputs, added_to, len(lookups))
         rest = [_Lookup(place, len(rows), rows.shape[1], address(rows)) for place, rows in known]
         self.words = array("q", [*told, *(word for each in rest for word in each)])
         self.held = [*leaves], own, known, lookups  # their addresses are used
 
     @classmethod
     def of(
-        cls, leaves: Sequence[Value], lookups: Sequence[tuple[int, Any]], inputs: int
+        cls,
+        leaves: Sequence[Value],
+        lookups: Sequence[tuple[int, Any]],
+        inputs: int,
+        *,
+        adding: bool,
     ) -> Closure | None:
         """The leaves, and the inputs that look up rows of tables; None if they cannot be reached.
 
-        The `addresses` of a table are those of its leaves, a row each.
+        The `addresses` of a table are those of its leaves, a row each. With `adding`, gradients
+        are added to all of them.
         """
         places = None if COMPILED else slots.addresses(leaves)
-        return None if places is None else cls(leaves, places, lookups, inputs)
+        return None if places is None else cls(leaves, places, lookups, inputs, adding)
