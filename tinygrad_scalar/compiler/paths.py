@@ -486,7 +486,8 @@ class Below(Derivation):
     """Derivatives below the trace of a path: the lines asked for."""
 
     def __init__(self, path: Path, request: Request) -> None:
-        super().__init__(path.recording)
+        super().__init__(path.recording.copy())
+        inner_grads_on(self.recording, orders=0)
         self.path, self.outputs = path, path.outputs
         self.inputs = [self.tape.input(place) for place in request.inputs]
 

@@ -28,7 +28,6 @@ from tinygrad_scalar.compiler.ir.tape import (
     TABLE,
     TAKE,
     WHERE,
-    Tape,
     length_of,
     pairs_of,
 )
@@ -86,22 +85,19 @@ def _without_branches(recording: Recording) -> None:
 
 
 def _reversed(recording: Recording, output: int, wanted: Sequence[int], seed: int) -> list[int]:
-    derivation = Derivation(recording, copy=False)
+    derivation = Derivation(recording)
     return derivation.judged(derivation.reverse(output, wanted, seed))
 
 
 def _branched(orders: int, recording: Recording, line: int) -> None:
-    Derivation(recording, copy=False).branches(line, orders)
+    Derivation(recording).branches(line, orders)
 
 
 class Derivation:
-    """Writes derivatives below a copy of a recording, or below the recording itself."""
+    """Writes derivatives below a recording."""
 
-    def __init__(self, base: Recording, *, copy: bool = True) -> None:
-        self.recording = base.copy() if copy else base
-        if copy:
-            inner_grads_on(self.recording, orders=0)
-        self.tape: Tape = self.recording.tape
+    def __init__(self, recording: Recording) -> None:
+        self.recording, self.tape = recording, recording.tape
         self._rules: dict[Primitive, tuple[Template | None, ...]] = {}
         # the line whose partials were pushed last, its result and operands, and its rules
         self._last: tuple[int, Any, list[Traced], Sequence[Any]] | None = None

@@ -204,15 +204,16 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
     for row, operands in program.code[markers:]:
         given = tuple(map(at, operands))  # what is native was simplified where it was traced
         place(line((row, given)) if row in as_it_is else emit(row, given))
-    outputs = [places[k] for k in program.outputs]
-    checked = sorted({places[k] for k in program.checked})
     if places == list(range(len(tape))):  # line for line
         return replace(program, code=tape.code)
-    inputs, parameters = program.inputs, program.parameters
-    result = pruned(tape, [*outputs, *checked], inputs=inputs, parameters=parameters)
-    count = len(outputs)
-    outputs, checked = result.outputs[:count], sorted(result.outputs[count:])
-    return replace(result, outputs=outputs, checked=checked, apart=program.apart)
+    made = pruned(
+        tape,
+        [places[k] for k in program.outputs],
+        inputs=program.inputs,
+        parameters=program.parameters,
+        judged=[places[k] for k in program.checked],
+    )
+    return replace(made, apart=program.apart)
 
 
 def alone(row: Primitive, native: Collection[Primitive]) -> Program:

@@ -35,7 +35,7 @@ Line = tuple[Primitive, tuple[Any, ...]]
 # Rows whose forward rule never raises on floats: dead lines of all others are kept for floats in,
 # where a compiled function raises what the function itself does.
 NEVER_RAISES = OWN | {row for row in LIBRARY if row.total}
-MARKERS_IN_ORDER = (INPUT, PARAMETER, CONSTANT)
+_IN_FRONT = {INPUT: 0, PARAMETER: 1, CONSTANT: 2}
 
 
 @dataclass(frozen=True)
@@ -91,22 +91,9 @@ def pruned(
     """
     code = tape.code
     lines = needed(code, [*outputs, *judged], raising)
-    places = [0] * len(code)
-    kept: list[Line] = []
-    outside = [line for line in lines if code[line][0] in MARKERS]
-    for line in sorted(outside, key=lambda line: MARKERS_IN_ORDER.index(code[line][0])):
-        places[line] = len(kept)
-        kept.append(code[line])
-    checked: list[int] = []
-    watched = frozenset(judged)
-    place, markers = places.__getitem__, len(outside)
-    for at, line in enumerate([line for line in lines if code[line][0] not in MARKERS], markers):
-        row, operands = code[line]
-        places[line] = at
-        if line in watched or (line in raising and row not in NEVER_RAISES):
-            checked.append(at)
-        kept.append((row, tuple(map(place, operands))))
-    return Program(kept, [places[line] for line in outputs], inputs, parameters, checked)
+    checked = {k for k in lines if k in raising and code[k][0] not in NEVER_RAISES}.union(judged)
+    program = Program(code, [*outputs], inputs, parameters, [*checked])
+    return reordered(program, sorted(lines, key=lambda k: _IN_FRONT.get(code[k][0], 3)))
 
 
 def needed(
@@ -193,14 +180,13 @@ def last_guard(program: Program) -> int:
 
 
 def reordered(program: Program, order: Sequence[int]) -> Program:
-    """The program with its lines in an order in which each stands behind its operands."""
-    places = [0] * len(order)
+    """The lines of an order in which each stands behind its operands, as a program."""
+    places, code = [0] * len(program.code), list[Line]()
+    at = places.__getitem__
     for place, line in enumerate(order):
         places[line] = place
-    code: list[Line] = []
-    for line in order:
         row, operands = program.code[line]
-        code.append((row, operands if row in MARKERS else tuple([places[k] for k in operands])))
+        code.append((row, operands if row in MARKERS else tuple(map(at, operands))))
     return replace(
         program,
         code=code,

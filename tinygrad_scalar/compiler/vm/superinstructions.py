@@ -83,7 +83,7 @@ class Superinstruction:
             term = tape.line((MUL, (slope, places[result])))
             total = tape.line((ADD, (total, term))) if k else term
         try:
-            lines = Derivation(recording, copy=False).reverse(total, wanted)
+            lines = Derivation(recording).reverse(total, wanted)
         except (ArithmeticError, ValueError, LookupError) as error:
             raise Unsupported from error
         if tape.parameters:  # an own row that closes over leaves
