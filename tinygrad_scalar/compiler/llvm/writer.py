@@ -120,7 +120,8 @@ class Writer(Assembly):
             first, second = self._truth(operands[1]), self._truth(operands[2])
             if first is not None and second is not None:
                 self.truths.add(line)
-                self.conditions[line] = self._chosen(condition, first, second)
+                chosen = f"{self.b} {condition}, {self.b} {first}, {self.b} {second}"
+                self.conditions[line] = self.add(f"select {chosen}")
                 return None
             a, b = self.operand(operands[1]), self.operand(operands[2])
             return self.add(f"select {self.b} {condition}, {self.v} {a}, {self.v} {b}")
@@ -160,13 +161,6 @@ class Writer(Assembly):
         if row is CONSTANT and repr(operands[0]) in ("0.0", "1.0"):
             return self.truth_literal(bool(operands[0]))
         return self.conditions.get(line) if row in CONDITIONS else None
-
-    def _chosen(self, condition: str, a: str, b: str) -> str:
-        """A choice of truth values by logic: it needs no number for them."""
-        first = self.add(f"and {self.b} {condition}, {a}")
-        other = self.add(f"xor {self.b} {condition}, {self.truth_literal(True)}")
-        second = self.add(f"and {self.b} {other}, {b}")
-        return self.add(f"or {self.b} {first}, {second}")
 
     def _memory(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
         """An operation on memory: the name of what is read, None where nothing is."""
