@@ -4,6 +4,7 @@ import sys
 import threading
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from tinygrad_scalar import TraceError, Value, compile, engines, exp, log, take, value_and_grad
@@ -136,6 +137,18 @@ def test_leaves_of_a_table_live_as_long_as_the_code_may_reach_them():
     table.clear()  # the trace keeps what it has met
     f.function = None
     for _ in range(100):
+        assert f.backward(4.0) == 4.0
+
+
+def test_a_row_stays_what_it_was_when_an_index_first_pointed_to_it():
+    table = [[Value(float(k)), Value(1.0)] for k in range(10)]
+    f = compile(lambda i: take(table, i)[0] * take(table, i)[1])
+    assert f(4.0) == 4.0
+    table[4][0] = Value(100.0)
+    table[5][0] = Value(200.0)  # nothing has pointed there
+    for _ in range(3):
+        assert (f(4.0), f(5.0)) == (4.0, 200.0)
+        assert f(np.array([4.0, 5.0, 6.0])).tolist() == [4.0, 200.0, 6.0]
         assert f.backward(4.0) == 4.0
 
 

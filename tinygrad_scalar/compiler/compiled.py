@@ -484,15 +484,15 @@ class Compiled:
             or (request is not VALUE and own.undefined != "subgradient")
         ):
             return
+        entries = path.entries  # these, although another thread may have the path written out
+        if request not in entries:
+            entries[request] = ()  # called once
+            return
         closure = None
         if path.closes_over:
             closure = path.closure_at(call.columns, adding=request is BACKWARD)
             if closure is None:
                 return
-        entries = path.entries  # these, although another thread may have the path written out
-        if request not in entries:
-            entries[request] = ()  # called once
-            return
         if entries[request] == ():
             made = own.kernel(path, request, None)
             arguments = [one.mirrored([None] * len(one.columns)) for one in call.arguments]

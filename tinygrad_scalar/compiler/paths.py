@@ -198,7 +198,7 @@ class Path:
         found, places = self._closures.get(adding), self._plain or ()
         if found is not None:
             for one, place in zip(self.lookups, places, strict=True):
-                one.table.addresses_at(x[place])
+                one.table.reached([one.table.place(x[place])])
         return found
 
     def additions(self, gradients: Any, looked_up: Any = ()) -> list[Addition]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+from array import array
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
@@ -117,8 +118,8 @@ class Table:
 
     def addresses_at(self, index: float) -> bytes | None:
         """The addresses of these leaves, None if they have none."""
-        found = self._reached([self.place(index)])
-        return None if found is None else found.tobytes()
+        places = slots.addresses(self.at(index))
+        return None if places is None else array("q", places).tobytes()
 
     # ── many rows at once ─────────────────────────────────────────────────────────────────────
     def places(self, indices: Any) -> Any:
@@ -135,7 +136,7 @@ class Table:
 
         return np.zeros((len(self.rows), self.count), np.int64)
 
-    def _reached(self, rows: Any) -> Any:
+    def reached(self, rows: Any) -> Any:
         """The addresses of the leaves of rows, an array (rows, count); None if they have none."""
         import numpy as np
 
@@ -153,7 +154,8 @@ class Table:
         return self.addresses[rows]
 
     def _look_at(self, places: Collection[int]) -> None:
-        """Note the leaves of rows at once, if there is nothing else in them."""
+        """Note the leaves of rows at once that were not met yet, if all they hold are leaves."""
+        places = [i for i in places if i not in self._leaves]
         rows = [self.rows[i] for i in places]
         if set(map(type, rows)) <= {list, tuple} and set(map(len, rows)) == {self.width}:
             entries = list(chain.from_iterable(rows))
@@ -165,7 +167,7 @@ class Table:
         import numpy as np
 
         rows = np.asarray(rows)
-        places = self._reached(rows)
+        places = self.reached(rows)
         if places is not None:
             found = slots.Slots(places).read("data")
             if found is not None:
@@ -189,7 +191,7 @@ class Table:
         if isinstance(index, float):
             return slots.Addition(None, gradients, lambda: self.at(index))
         places = self.places(index)
-        reached = self._reached(places)
+        reached = self.reached(places)
         return slots.Addition(
             None if reached is None else slots.Slots(reached),
             gradients.ravel(),
