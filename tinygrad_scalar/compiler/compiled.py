@@ -344,7 +344,8 @@ class Compiled:
             with self._lock:
                 own = self._specialisations.get(key)
                 if own is None:
-                    own = Specialisation(self.function, call, options, self.settings)
+                    trees = [one.tree for one in call.arguments]
+                    own = Specialisation(self.function, call.key, trees, options, self.settings)
                     self._specialisations[key] = own
         self._called = own
         return call, own

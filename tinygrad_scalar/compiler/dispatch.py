@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, count
 from typing import Any, TypedDict, TypeVar
 
-from tinygrad_scalar.compiler.arguments import Call, width_of
+from tinygrad_scalar.compiler.arguments import Call, Key, width_of
 from tinygrad_scalar.compiler.backends import host_engine, interpreter, kernel
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
@@ -59,15 +59,16 @@ class Specialisation:
     def __init__(
         self,
         function: Callable[..., Any] | None,
-        call: Call,
+        key: Sequence[Key],
+        trees: Sequence[Any],
         options: dict[str, Any],
         settings: Settings,
     ) -> None:
         self.function, self.options = function, options
         self.settings, self.engine = settings, host_engine(settings["engine"])
         self.dtype, self.undefined = settings["dtype"], settings["undefined"]
-        self.trees = [argument.tree for argument in call.arguments]
-        self.widths = [width_of(key) for key in call.key]  # how many numbers each argument holds
+        self.trees = trees
+        self.widths = list(map(width_of, key))  # how many numbers each argument holds
         self.every = self.undefined in ("nan", "raise")  # every point is asked for derivatives
         self.paths: list[Path] = []
         self.decided: set[Any] = set()  # what traces are told, see `traced`

@@ -18,7 +18,7 @@ from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.compiler.arguments import Argument, Call, at, taken_apart
+from tinygrad_scalar.compiler.arguments import at, taken_apart
 from tinygrad_scalar.compiler.backends import check_engine
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
 from tinygrad_scalar.compiler.paths import Path, leaves_of, places_of
@@ -113,8 +113,7 @@ class Shard:
         check_engine(settings["engine"])  # the same everywhere, installed or told
         self.leaves, self.data = [Value(0.0) for _ in range(count)], data
         key = (("list", told[0]["inputs"]),)
-        call = Call([Argument(key[0], None, ())], key, [], None)
-        self.own = _Known(None, call, {}, settings)
+        self.own = _Known(None, key, (), {}, settings)
         self.own.paths += [path_restored(path, key, self.leaves) for path in told]
 
     def __call__(

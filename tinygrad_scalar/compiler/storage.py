@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.compiler.arguments import Argument, Call
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
 from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, ROWS
@@ -212,8 +211,7 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
     compiled.__name__ = str(described["name"])  # type: ignore[attr-defined]
     for structure in described["structures"]:
         key = _tupled(structure["key"])
-        call = Call([Argument(k, None, ()) for k in key], key, [], None)
-        own = Specialisation(None, call, {}, compiled.settings)
+        own = Specialisation(None, key, (), {}, compiled.settings)
         for path in structure["paths"]:
             own.paths.append(path_restored(path, key, leaves))
         compiled._specialisations[key, ()] = own
