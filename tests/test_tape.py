@@ -87,6 +87,14 @@ def test_integer_strided_and_empty_arrays(engine):
 
 
 @EVERY
+def test_an_empty_batch_has_the_structure_that_was_returned_before(engine):
+    f = compile(lambda x: [x, {"a": x * x}], engine=engine)
+    assert f(2.0) == [2.0, {"a": 4.0}]
+    first, second = f(np.empty(0))
+    assert first.shape == second["a"].shape == (0,)
+
+
+@EVERY
 def test_a_list_of_another_length_is_traced_anew(engine):
     f = compile(lambda xs: tg.sum(x * x for x in xs), engine=engine)
     assert f.grad([1.0, 2.0]) == [2.0, 4.0]

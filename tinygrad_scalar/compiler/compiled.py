@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from tinygrad_scalar.compiler import elsewhere
 from tinygrad_scalar.compiler.arguments import (
@@ -26,7 +26,7 @@ from tinygrad_scalar.compiler.arguments import (
 )
 from tinygrad_scalar.compiler.arrays.namespaces import all_on_host
 from tinygrad_scalar.compiler.backends import check_engine, tell_of_machine_code
-from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
+from tinygrad_scalar.compiler.dispatch import Method, Settings, Specialisation
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import (
     BACKWARD,
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 
 DTYPES = ("float64", "float32")
 WITH_ENTRY = ("value", "grad", "value_and_grad")  # modes that machine code is called for directly
-Method = TypeVar("Method", bound=Callable[..., Any])
 _TOLD_ANEW = (TypeError, ValueError, IndexError, AttributeError, TraceError)
 
 
