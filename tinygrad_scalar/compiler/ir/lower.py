@@ -133,8 +133,6 @@ class Lowering(Tape):
         line = None
         if row is POW and operands[1] in self.constants:
             line = self._power(operands[0], self.constants[operands[1]])
-        elif row is DIV:
-            instruction = self._quotient(operands)
         elif row not in self.native and self._has_formula(row, operands):
             line = self._formula(row, operands)
         return super().written(instruction) if line is None else line
@@ -181,16 +179,6 @@ class Lowering(Tape):
         low = emit(_EQ, (a, self.constant(-math.inf)))
         return emit(WHERE, (low, self.constant(math.inf if exponent > 0 else 0.0), power))
 
-    def _quotient(self, operands: tuple[int, ...]) -> tuple[Primitive, tuple[int, ...]]:
-        """(a/b)/b, the slope of a quotient, as a product where 1/b is there already."""
-        above, below = operands
-        row, inner = self.code[above]
-        if row is DIV and inner[1] == below:
-            reciprocal = self.known.get((DIV, (self.constant(1.0), below)))
-            if reciprocal is not None:
-                return MUL, (above, reciprocal)
-        return DIV, operands
-
 
 def lowered(program: Program, native: Collection[Primitive]) -> Program:
     """The program with every row that is not native written in simpler rows, where it can be."""
@@ -200,7 +188,7 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
         for row, operands in program.code[:markers]
     ]
     place, at = places.append, places.__getitem__
-    line, emit, as_it_is = tape.line, tape.emit, frozenset(native) - {POW, DIV}
+    line, emit, as_it_is = tape.line, tape.emit, frozenset(native) - {POW}
     for row, operands in program.code[markers:]:
         given = tuple(map(at, operands))  # what is native was simplified where it was traced
         place(line((row, given)) if row in as_it_is else emit(row, given))
