@@ -18,8 +18,8 @@
 
 from tinygrad_scalar.compiler.backends import NoMachineCodeWarning, engines
 from tinygrad_scalar.compiler.compiled import Compiled, compile, load_compiled
+from tinygrad_scalar.compiler.ir.lookup import take
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.ir.trace import take
 
 __all__ = [
     "Compiled",

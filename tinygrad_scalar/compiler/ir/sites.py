@@ -24,7 +24,7 @@ _BETWEEN = frozenset(
     f"tinygrad_scalar.{name}"
     for name in (
         "core.arithmetic", "core.own_rows", "core.primitive", "core.recorded", "core.ufuncs",
-        "core.value", "functions", "modes.forward", "compiler.ir.recording",
+        "core.value", "functions", "modes.forward", "compiler.ir.lookup", "compiler.ir.recording",
         "compiler.ir.sites", "compiler.ir.trace",
     )
 )  # fmt: skip

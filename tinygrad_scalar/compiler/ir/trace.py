@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 
 from tinygrad_scalar.compiler.ir.recording import Line, Recording
 from tinygrad_scalar.compiler.ir.sites import Site
-from tinygrad_scalar.compiler.ir.tables import FEWEST, WHOLE, Lookup, Table
 from tinygrad_scalar.compiler.ir.tape import (
     ABS,
     ADD,
@@ -35,12 +34,9 @@ from tinygrad_scalar.compiler.ir.tape import (
     NE,
     POW,
     SUB,
-    TAKE,
     WHERE,
     index_of,
-    place,
 )
-from tinygrad_scalar.compiler.ir.tape import TABLE as ENTRIES
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier
@@ -78,8 +74,8 @@ class Traced(Line):
         recording = self.recording
         lines = tuple(map(recording.line, operands))
         if isinstance(primitive, Joint):
-            return tuple(_written(recording, row, lines) for row in primitive.outputs)
-        return _written(recording, primitive, lines)
+            return tuple(written(recording, row, lines) for row in primitive.outputs)
+        return written(recording, primitive, lines)
 
     # The commonest operations at speed: no look at who has the higher level.
     def _beside(self, other: Any) -> int | None:
@@ -97,7 +93,7 @@ class Traced(Line):
         line = self._beside(other) if modulo is None else None
         if line is None:
             return Arithmetic.__pow__(self, other, modulo)
-        return _written(self.recording, POW, (self.index, line))
+        return written(self.recording, POW, (self.index, line))
 
     # ── branches ──────────────────────────────────────────────────────────────────────────────
     __hash__ = object.__hash__
@@ -123,7 +119,7 @@ class Traced(Line):
         row, operands = self.recording.tape.code[self.index]
         if row is INPUT:
             self.recording.classes.add(operands[0])
-        return [self._is(float(k)) for k in range(classes)]
+        return [self.equals(float(k)) for k in range(classes)]
 
     def checked_index(self, length: int) -> None:
         """Guards that this is an index into a table; the error of `take` if here it is none."""
@@ -133,7 +129,8 @@ class Traced(Line):
         recording.guard(emit(LE, (line, recording.line(float(length - 1)))))
         index_of(recording.number(line), length)  # behind the guards: the function may handle it
 
-    def _is(self, number: float) -> Traced:
+    def equals(self, number: float) -> Traced:
+        """1 where this is the number, else 0."""
         recording = self.recording
         return Traced(recording, recording.tape.emit(EQ, (self.index, recording.line(number))))
 
@@ -238,7 +235,7 @@ class Traced(Line):
         return apply_ufunc(ufunc, method, inputs, options)
 
 
-def _written(recording: Recording, row: Primitive, lines: tuple[int, ...]) -> Traced:
+def written(recording: Recording, row: Primitive, lines: tuple[int, ...]) -> Traced:
     """A new operation as a Traced; a constant under `no_grad`."""
     tape, instruction = recording.tape, (row, lines)
     line = tape.known.get(instruction)  # tape.emit, spelled out: every operation comes by
@@ -321,13 +318,13 @@ def _operators(name: str, row: Primitive) -> None:
         line = other.index if mine else self._beside(other)
         if line is None:
             return general(self, other)
-        return _written(recording, row, (self.index, line))
+        return written(recording, row, (self.index, line))
 
     def right(self: Traced, other: Any) -> Any:
         line = self._beside(other)
         if line is None:
             return reflected(self, other)
-        return _written(self.recording, row, (line, self.index))
+        return written(self.recording, row, (line, self.index))
 
     for kind, methods in ((Traced, (left, right)), (Plain, (general, reflected))):
         setattr(kind, f"__{name}__", methods[0])
@@ -394,89 +391,3 @@ _blank: Callable[[], Traced] = bind(Traced.__new__, Traced)  # a call with no ar
 def tracer(recording: Recording) -> Callable[[Any], Traced]:
     """What `settings().tracer` is while tracing: it takes a number or a Value onto the tape."""
     return lambda x: Traced(recording, recording.line(x))
-
-
-def take(table: Sequence[Any], i: Any) -> Any:
-    """table[i], where `i` is an int, a whole float or a Value, traced or not.
-
-    `table` is a sequence of numbers or Values, or of rows of them of one length. No gradient flows
-    to `i`. Cost O(1), compiled too: an entry is read from memory, and its gradient added there.
-    Errors: IndexError out of range, ValueError for a fractional or negative index or ragged rows.
-
-    >>> take([10.0, 20.0, 30.0], 1.0), take([[1.0, 2.0], [3.0, 4.0]], 1)
-    (20.0, [3.0, 4.0])
-    """
-    rows = table if isinstance(table, list) else list(table)
-    tracing = context.settings().tracer
-    if isinstance(i, Carrier) and not isinstance(i, (Value, Plain)):
-        i = i.detach()  # no derivative goes to an index
-    if isinstance(i, Value) and tracing is not None:
-        i = tracing(i)
-    if not isinstance(i, Traced) or getattr(i, "kind", None) is bool:
-        entry = rows[index_of(i.data if isinstance(i, Value) else operator.pos(i), len(rows))]
-        return list(entry) if isinstance(entry, (list, tuple)) else entry
-    i.checked_index(len(rows))
-    found = _looked_up(table, rows, i)
-    if found is not None:
-        return found
-    if rows and isinstance(rows[0], (list, tuple)):
-        lengths = sorted({len(row) for row in rows})
-        if len(lengths) > 1:
-            raise ValueError(f"take: rows of {lengths[0]} and of {lengths[-1]} numbers")
-        return [_read(i, column) for column in zip(*rows, strict=True)]
-    return _read(i, rows)
-
-
-def _looked_up(source: Any, rows: Sequence[Any], i: Traced) -> Any:
-    """What a traced index looks up in a table of leaves and numbers, as further inputs.
-
-    None for a table that is short, or of what is computed: there every entry is an operand.
-    """
-    recording = i.recording
-    line = recording.line(i)
-    if recording.lookups is None or WHOLE in recording.decided or line in recording.tape.constants:
-        return None
-    table = next((one.table for one in recording.lookups if one.table.same(source, rows)), None)
-    table = table or Table.of(source, rows, len(recording.leaves))
-    if table is None:
-        return None
-    known = (one for one in recording.lookups if one.table is table and one.line == line)
-    found = next(known, None)
-    if found is None:
-        found = Lookup(table, line, recording.tape.inputs)
-        recording.point += [float(x.data) for x in table.at(recording.number(line))]
-        recording.lookups.append(found)
-    inputs = range(found.position, found.position + table.count)
-    entries = [Traced(recording, recording.tape.input(k)) for k in inputs]
-    return entries if table.width else entries[0]
-
-
-def _read(i: Traced, entries: Sequence[Any]) -> Any:
-    """An entry of what is computed: from memory, or among few by comparisons.
-
-    What another mode carries is chosen by comparisons too, which that mode knows how to take.
-    """
-    recording = i.recording
-    line = recording.line(i)
-    if line in recording.tape.constants:
-        return entries[place(recording.tape.constants[line], len(entries))]
-    held = _held(recording, entries)
-    if held is not None:
-        return _written(recording, TAKE, (line, held))
-    chosen = entries[0]
-    for k, entry in enumerate(entries[1:], start=1):
-        chosen = WHERE(i._is(float(k)), entry, chosen)
-    return chosen
-
-
-def _held(recording: Recording, entries: Sequence[Any]) -> int | None:
-    """The line of a table of these; None for few of them, and for what another mode carries."""
-    if len(entries) < FEWEST:
-        return None
-    key = tuple(map(id, entries))
-    if key not in recording.held:
-        if any(isinstance(x, Carrier) and x.level > Traced.level for x in entries):
-            return None
-        line = recording.tape.emit(ENTRIES, tuple(map(recording.line, entries)))
-        recording.held[key] = line, list(entries)
-    return recording.held[key][0]
