@@ -42,9 +42,10 @@ class _Lookup(NamedTuple):
 
 
 def text() -> str:
-    """`fetched` reads the numbers that stand in leaves, `added` adds gradients; false for neither.
+    """`fetched` reads the numbers of leaves, `added` adds to their gradients.
 
-    That is where one is no float, or a row not known yet, or an index that points to none.
+    They give false, with no gradient changed, where one is no float; and `fetched` for an index
+    that points to no row, or to one that is not known yet.
     """
     told = f"""{words(_Told._fields, "%closure")}\
   %first = getelementptr inbounds i64, ptr %closure, i64 {len(_Told._fields)}
