@@ -67,6 +67,10 @@ class Assembly:
             number = as_single(number)
         return f"0x{struct.unpack('>Q', struct.pack('>d', number))[0]:016X}"
 
+    def truth_literal(self, truth: bool) -> str:
+        """A truth value, in every lane."""
+        return self.everywhere("i1", "true" if truth else "false")
+
     def add(self, text: str) -> str:
         """One instruction, and the name of its result."""
         name = f"%{self.fresh}"  # numbers, in order: LLVM reads them faster than names

@@ -181,7 +181,7 @@ class Memory(Writer):
         )
 
     def _every_lane(self) -> str:
-        return f"{self.b} {self.everywhere('i1', 'true')}"
+        return f"{self.b} {self.truth_literal(True)}"
 
     def _moved(self, columns: str) -> str:
         """The numbers of these points in columns, one in each lane."""

@@ -59,6 +59,7 @@ class Writer(Assembly):
         self.names: dict[Any, str] = {}
         self.conditions: dict[Any, str] = {}
         self.counted: list[str] = []  # of each vector, the lanes whose outputs are added up
+        self.truths: set[Any] = set()  # choices among truth values, which are conditions too
         self.finite: list[str] = []
         self.sines: dict[Any, str] = {}  # of a sine or cosine and its operand: computed already
 
@@ -116,6 +117,12 @@ class Writer(Assembly):
             return self.add(f"fneg {self.v} {self.operand(operands[0])}")
         if row.llvm == "select":
             condition = self.condition(operands[0])
+            first, second = self._truth(operands[1]), self._truth(operands[2])
+            if first is not None and second is not None:
+                self.truths.add(line)
+                chosen = f"{self.b} {condition}, {self.b} {first}, {self.b} {second}"
+                self.conditions[line] = self.add(f"select {chosen}")
+                return None
             a, b = self.operand(operands[1]), self.operand(operands[2])
             return self.add(f"select {self.b} {condition}, {self.v} {a}, {self.v} {b}")
         if row in MEMORY:
@@ -145,6 +152,15 @@ class Writer(Assembly):
             for one, place in zip(SINES, places, strict=True)
         }
         return self.sines.pop((row, x))
+
+    def _truth(self, line: Any) -> str | None:
+        """A line that is 1 or 0, and known here as a truth value; None for others."""
+        if line in self.truths:
+            return self.conditions.get(line)
+        row, operands = self.program.code[line] if isinstance(line, int) else (None, ())
+        if row is CONSTANT and repr(operands[0]) in ("0.0", "1.0"):
+            return self.truth_literal(bool(operands[0]))
+        return self.conditions.get(line) if row in CONDITIONS else None
 
     def _memory(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
         """An operation on memory: the name of what is read, None where nothing is."""
