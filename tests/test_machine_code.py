@@ -68,3 +68,31 @@ print(testing.check_grad(lambda x: x * x, 3.0).modes)
 def test_where_it_is_installed_nothing_is_said():
     done = run([], "-W", "error")
     assert (done.stdout, done.stderr) == ("6.0 6.0 llvm\n", "")
+
+
+def test_threads_may_be_the_first_to_call_machine_code():
+    """What they call is made once: of two, one would be freed while it is called."""
+    pytest.importorskip("llvmlite")
+    program = """
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from tinygrad_scalar import compile
+def f(x):
+    total = x[0]
+    for y in x:
+        total = total * 0.5 + y if y > 0.0 else total + y * y
+    return total
+f = compile(f, engine="llvm")
+rows = [[0.2 * k - 0.1 * place * place for place in range(8)] for k in range(32)]
+def work(k):
+    f.grad(rows[k])
+    f.grad(np.array(rows[k:]))
+    f.grad(rows[k])
+    return f.grad(rows[k])
+with ThreadPoolExecutor(6) as pool:
+    print(len(list(pool.map(work, range(32)))))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("32\n", "", 0)

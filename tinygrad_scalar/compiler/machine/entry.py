@@ -14,7 +14,6 @@ numbers anew. Two are kept, for `y = f(x)` holds the one before while the next i
 from __future__ import annotations
 
 import ctypes
-import functools
 from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -32,7 +31,7 @@ from tinygrad_scalar.compiler.machine.cpython import (
     put,
     words,
 )
-from tinygrad_scalar.compiler.machine.jit import Module, loop
+from tinygrad_scalar.compiler.machine.jit import Module, loop, once
 
 FOREVER = 2**62  # calls
 LANES = 8  # numbers that are looked at together
@@ -338,7 +337,7 @@ nothing:
 }}"""
 
 
-@functools.cache
+@once
 def _module() -> Module:
     """The code of all entries."""
     parts = _walk(), _each(), _made(), _result(), _finite(), closure.text(), _entry()

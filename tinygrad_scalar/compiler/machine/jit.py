@@ -13,10 +13,11 @@ import weakref
 from array import array
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
 LOCK = threading.RLock()
+Made = TypeVar("Made")
 _BUILDING = threading.Lock()
 # What holds the engines of code that is gone. C puts it here when they go, without a line of
 # Python in which Ctrl-C could come; the next thread that works aside frees the engines.
@@ -93,6 +94,23 @@ def loop(
 def function(header: str, *text: str, linkage: str = "") -> str:
     """The text of a function that gives nothing."""
     return f"define {linkage}void {header} nounwind {{\nentry:\n{''.join(text)}  ret void\n}}"
+
+
+def once(make: Callable[[], Made]) -> functools._lru_cache_wrapper[Made]:
+    """A function that gives what `make` gave first, made once though several threads ask together.
+
+    `functools.cache` alone would make it twice and let go of one, with its machine code, which the
+    thread that was given it goes on to call.
+    """
+    made = functools.cache(make)
+
+    @functools.cache
+    @functools.wraps(make)
+    def asked() -> Made:
+        with LOCK:
+            return made()
+
+    return asked
 
 
 class Machine:

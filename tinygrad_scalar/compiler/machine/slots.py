@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available, field, item, put
-from tinygrad_scalar.compiler.machine.jit import Module, address, loop
+from tinygrad_scalar.compiler.machine.jit import Module, address, loop, once
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import COMPILED, Value
 
@@ -95,7 +95,7 @@ entry:
 """
 
 
-@functools.cache
+@once
 def _functions() -> tuple[Any, Any, Any] | None:
     """`gather`, `set`, and the module that they live in; the compiled node has its own."""
     if COMPILED:

@@ -9,7 +9,6 @@ stream in reverse and adds up gradients: Algorithm 6.2 over memory.
 from __future__ import annotations
 
 import ctypes
-import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks
 from tinygrad_scalar.compiler.llvm.kernel import Kernel
-from tinygrad_scalar.compiler.machine.jit import Module, address, function, loop, machine
+from tinygrad_scalar.compiler.machine.jit import Module, address, function, loop, machine, once
 from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream
 from tinygrad_scalar.compiler.vm.operations import Wanted
@@ -29,7 +28,7 @@ from tinygrad_scalar.compiler.vm.superinstructions import Superinstruction, Swee
 _POINT = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
 
 
-@functools.cache
+@once
 def shared() -> Module:
     """The machine code for all traces: `drive`, and the instructions for sums."""
     run = """  %place = getelementptr [3 x i64], ptr %stream, i64 %k
