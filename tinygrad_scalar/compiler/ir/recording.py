@@ -58,8 +58,8 @@ class Recording(Comparisons):
         self.seen: list[float] = []  # what stood in the leaves when they were met
         # id of a Value → its line, and the Value, kept so that its id stays its own
         self._lines: dict[int, tuple[int, Value]] = {}
-        # `derive` gives both; a recording is handed to them, since one that knew itself would have
-        # to wait for the garbage collector: Algorithm 6.2 on its tape,
+        # `differentiate` gives both, which are handed the recording: one that knew itself would
+        # have to wait for the garbage collector. Algorithm 6.2 on its tape,
         self.reverse: Reverse | None = None
         # and noting what the partials of an own row branch on
         self.branches: Callable[[Any, int], None] | None = None

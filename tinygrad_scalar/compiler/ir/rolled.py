@@ -15,7 +15,7 @@ from tinygrad_scalar.compiler.ir.reroll import SHORTEST, Loop, Operand, loops, o
 from tinygrad_scalar.compiler.ir.tape import HELD, MARKERS, TABLE, TAKE
 from tinygrad_scalar.core.primitive import Primitive
 
-WHOLE = 2**62  # lines: what stands between loops is not cut
+UNCUT = 2**62  # lines: what stands between loops is one part
 
 
 class Rolled:
@@ -36,9 +36,9 @@ class Rolled:
 
     # ── the plan ──────────────────────────────────────────────────────────────────────────────
     def _parts(
-        self, varying: Sequence[bool] = (), shortest: int = SHORTEST, longest: int = WHOLE
+        self, varying: Sequence[bool] = (), shortest: int = SHORTEST, longest: int = UNCUT
     ) -> list[Loop]:
-        """The program in parts, with a place in memory for all that is handed on."""
+        """Loops and what is between them, with a place in memory for all that is handed on."""
         found = loops(self.program, self.last_guard + 1, varying, shortest)
         self.sources = {loop: operands(self.program, loop, varying) for loop in found}
         self.late = self._irregular_outputs(found)
@@ -129,8 +129,7 @@ class Rolled:
         """One row of a loop: its operands, the operation, and what is handed on."""
         line, lines = loop.start + place, loop.lines(place)
         row, _ = self.program.code[line]
-        sources = self.sources[loop][place]
-        self._computed(line, row, [self._source(operand) for operand in sources])
+        self._computed(line, row, [self._source(operand) for operand in self.sources[loop][place]])
         if line in self.slots:
             self._keep_at([self.slots[k] * self.lanes for k in lines], line)
         if line in self.outputs and line not in self.late:

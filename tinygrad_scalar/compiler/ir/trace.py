@@ -256,10 +256,10 @@ def written(recording: Recording, row: Primitive, lines: tuple[int, ...]) -> Tra
 
 def _condition(recording: Recording, line: int) -> Any:
     """A line that is 1 or 0: a bool with its guard, or a number of the trace that goes on."""
-    made = None if recording.trusting else recording.going_on()
-    if made is None and not recording.trusting:
-        return recording.guard(line)
-    return Plain(recording, line, bool, made)
+    if recording.trusting:
+        return Plain(recording, line, bool)
+    made = recording.going_on()
+    return recording.guard(line) if made is None else Plain(recording, line, bool, made)
 
 
 class Plain(Traced):
