@@ -301,6 +301,7 @@ AGAIN = {
     "an exception that is handled": (ROWS * [[0.0], [1.0], [0.0]], np.ones(3)),
     "three columns": (np.ones((3, 3)), np.ones(3)),
     "no points": (ROWS[:0], np.ones(0)),
+    "no points beside three": (ROWS[:0], np.ones(3)),
     "another length": (ROWS, np.ones(4)),
     "text": (ROWS, np.array(["a", "b", "c"])),
     "objects": (ROWS.astype(object), np.ones(3)),
@@ -335,9 +336,8 @@ def test_backward_once_more_is_as_for_the_first_time(engine):
             return type(error), str(error), [leaf.grad for leaf in leaves]
         return pytest.approx([loss, *[leaf.grad for leaf in leaves]], rel=1e-12, nan_ok=True)
 
-    again, its_leaves = made()
-    again.backward(*AGAIN["the same"])
     for name, args in AGAIN.items():
+        again, its_leaves = made()
         expected = done(*made(), args)
         for _ in range(2):
             again.backward(*AGAIN["the same"])

@@ -173,6 +173,20 @@ def test_gradients_of_leaves_in_tables_that_are_computed(engine):
 
 
 @EVERY
+@pytest.mark.parametrize("width", [1, 2])
+def test_gradients_of_what_many_points_look_up(engine, width):
+    table = [[Value(k + j + 1.0) for j in range(width)] for k in range(COUNT)]
+    rng = np.random.default_rng(6)
+    x, i = rng.normal(size=40_000), rng.integers(0, COUNT, 40_000)
+    f = compiled(lambda x, i: x * tg.sum(w * w for w in take(table, i)), engine=engine)
+    f.backward(x, i)
+    slopes = np.bincount(i, x) / len(x)  # of Σ x·w² where the row is read, without its 2·w
+    expected = [2 * w.data * slopes[k] for k, row in enumerate(table) for w in row]
+    # sums of 40,000 numbers of about one, rounded once each
+    np.testing.assert_allclose([w.grad for row in table for w in row], expected, atol=1e-11)
+
+
+@EVERY
 @EACH
 def test_files_hold_them(engine, function, tmp_path):
     f = compiled(lambda t, i: function(t, i), engine=engine)

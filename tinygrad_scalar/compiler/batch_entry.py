@@ -73,7 +73,7 @@ class BatchEntry:
             if arg.__class__ is not np.ndarray or arg.dtype.kind not in "biuf":
                 return 0
             count, *rest = arg.shape or (0,)
-            if tuple(rest) != shape or count != (size or count):
+            if not count or tuple(rest) != shape or size not in (0, count):
                 return 0
             size = count
             columns.extend(arg.T if shape else (arg,))

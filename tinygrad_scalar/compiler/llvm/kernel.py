@@ -112,7 +112,8 @@ class Workspace:
         blocks, apart, lanes = self._blocks.shape
         each = self._none
         if apart:
-            each = self._blocks.swapaxes(0, 1).reshape(apart, blocks * lanes)[:, : self.size]
+            moved = self._blocks.swapaxes(0, 1).copy()  # the next call writes over the blocks
+            each = moved.reshape(apart, blocks * lanes)[:, : self.size]
         return self._added(), each
 
     def _added(self) -> Any:
