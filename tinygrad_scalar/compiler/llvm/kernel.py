@@ -34,6 +34,7 @@ from tinygrad_scalar.compiler.machine.jit import (
 
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
 VECTORS = 2  # of points worked on side by side, where there are as many
+MANY = 2**12  # points for which long code is worth as much time to be made
 # Numbers from which on BLAS adds up in several threads, which beside other busy ones wait for each
 # other a thousand times as long as the sum takes.
 THREADED = 9_000
@@ -129,6 +130,14 @@ class Workspace:
         return all_finite(self._checked)
 
 
+def _compiled(writer: RollingWriter, vectors: int) -> Made:
+    writer.use(vectors)
+    module = Module(writer.module(), writer.size)
+    signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)
+    run = module.function("run", signature)
+    return Made(module, run, writer.slot_count, writer.target.lanes, writer.lanes, [])
+
+
 class Kernel:
     """A program as machine code: for one point (`varying` None), or for batches."""
 
@@ -146,7 +155,8 @@ class Kernel:
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program, native)
         self.guards = self.program.guards
-        self.modules: dict[tuple[str, bool], Made] = {}  # whether several vectors are side by side
+        self.modules: dict[tuple[str, int], Made] = {}  # by the number of vectors side by side
+        self.chosen: dict[tuple[str, int], Made] = {}  # by the lines for which these are several
         self.rooms: list[Any] = []
         self.workspaces: list[Workspace] = []  # for sums, when nobody is at work in them
         if varying is None:
@@ -227,23 +237,19 @@ class Kernel:
     def _made(self, how: str, size: int) -> Made:
         """The code for so many points."""
         several = size >= VECTORS * self._lanes()
+        most = 0 if not several else SMALL if size < MANY else 4 * SMALL
         with LOCK:
-            if (how, several) not in self.modules:
+            made = self.chosen.get((how, most))
+            if made is None:
                 host = machine()
                 kind = "double" if self.dtype == "float64" else "float"
                 callbacks = self.callbacks.addresses
                 target = Target(kind, self._lanes(), host.vector, callbacks, host.address)
                 writer = RollingWriter(self.program, target, how, self.varying or ())
-                short = writer.size - self.program.markers <= SMALL
-                if several and short:
-                    writer.use(VECTORS)
-                module = Module(writer.module(), writer.size)
-                signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)
-                run = module.function("run", signature)
-                made = Made(module, run, writer.slot_count, target.lanes, writer.lanes, [])
-                for each in (several,) if short else (True, False):
-                    self.modules[how, each] = made
-            return self.modules[how, several]
+                vectors = VECTORS if writer.size - self.program.markers <= most else 1
+                made = self.modules.get((how, vectors)) or _compiled(writer, vectors)
+                self.modules[how, vectors] = self.chosen[how, most] = made
+            return made
 
     def _lanes(self) -> int:
         """How many numbers a vector of the machine holds."""

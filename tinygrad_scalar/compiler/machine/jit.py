@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-SMALL, MEDIUM = 2_000, 8_000  # lines up to which more is spent on the machine code
+SMALL, MEDIUM = 500, 8_000  # lines up to which more is spent on the machine code
 LOCK = threading.RLock()
 Made = TypeVar("Made")
 _BUILDING = threading.Lock()
