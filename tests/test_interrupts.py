@@ -142,8 +142,12 @@ def line_of(frame):
     return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
 
 
-def at_line(action, number):
-    """Run it, with KeyboardInterrupt at the given line of the package; whether that was reached."""
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def at_line(action, number, handler=interrupt):
+    """Run it, with a handler at the given line of the package; whether that was reached."""
     count = 0
 
     def trace(frame, event, _):
@@ -158,7 +162,7 @@ def at_line(action, number):
         if event == "line" and not jump and not line_of(frame).startswith(("with ", "try:")):
             count += 1
             if count == number:
-                raise KeyboardInterrupt
+                handler()
         return trace
 
     before = sys.gettrace()
@@ -169,7 +173,7 @@ def at_line(action, number):
         return True
     finally:
         sys.settrace(before)
-    return False
+    return count >= number
 
 
 def test_an_interrupt_at_any_line_of_a_backward():
@@ -186,6 +190,38 @@ def test_an_interrupt_at_any_line_of_a_backward():
         z.zero_grad()
         number += 1
     assert number > 20  # lines of Python; with the node compiled the sweep has none
+
+
+def going_back(w):
+    """Ways to add 2 and 1 to the gradients of two leaves."""
+
+    def f(x):
+        return w[0] * x + w[1]
+
+    plain, batch = compile(f, engine="python"), compile(f)
+    return {
+        "eager": lambda: f(2.0).backward(),
+        "policy": lambda: f(2.0).backward(undefined="nan"),
+        "inputs": lambda: f(2.0).backward(inputs=w),
+        "point": lambda: plain.backward(2.0),
+        "batch": lambda: batch.backward(np.full(3, 2.0)),
+    }
+
+
+@pytest.mark.parametrize("way", going_back([]))
+def test_what_a_handler_adds_at_any_line_of_a_backward_is_not_lost(way):
+    w = [Value(0.3), Value(0.7)]
+    action = going_back(w)[way]
+    handler = compile(lambda x: w[0] * x + w[1] * x * x)
+    for _ in range(3):
+        action(), handler.backward(10.0)
+    number, more = 1, True
+    while more:
+        w[0].zero_grad(), w[1].zero_grad()
+        more = at_line(action, number, lambda: handler.backward(10.0))
+        assert [leaf.grad for leaf in w] == ([12.0, 101.0] if more else [2.0, 1.0])
+        number += 1
+    assert number > 5
 
 
 @pytest.mark.parametrize("name", ACTIONS)

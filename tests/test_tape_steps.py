@@ -166,16 +166,28 @@ def test_leaves_that_are_read_are_never_frozen_in_another_trace():
     assert (f(2.0), f.grad(2.0), g(1.0)) == (16.0, 16.0, 16.0)
 
 
-def test_steps_of_several_threads_all_count():
-    w = [Value(0.0) for _ in range(50)]
+def with_and_without(count):
+    """The same step eagerly, at a point, and twice in a batch; and the leaves it adds 1 to."""
+    w = [Value(0.0) for _ in range(count)]
     f = compile(lambda x: sum(a * x for a in w))
-    f.backward(1.0), f.backward(1.0)
-    before, times = sys.getswitchinterval(), 2000
+    return w, [
+        lambda: sum(a * 1.0 for a in w).backward(),
+        lambda: f.backward(1.0),
+        lambda: f.backward(np.ones(4)),
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 5, 50])
+def test_steps_of_several_threads_all_count(count):
+    w, steps = with_and_without(count)
+    for _ in range(3):
+        steps[1](), steps[2]()
+    before, times = sys.getswitchinterval(), 300
     sys.setswitchinterval(1e-6)
     try:
         threads = [
-            threading.Thread(target=lambda: [f.backward(1.0) for _ in range(times)])
-            for _ in range(3)
+            threading.Thread(target=lambda step=step: [step() for _ in range(times)])
+            for step in steps
         ]
         for thread in threads:
             thread.start()
@@ -183,4 +195,24 @@ def test_steps_of_several_threads_all_count():
             thread.join()
     finally:
         sys.setswitchinterval(before)
-    assert [a.grad for a in w] == [2.0 + 3 * times] * 50
+    assert [a.grad for a in w] == [6.0 + 3 * times] * count
+
+
+@EVERY
+@pytest.mark.parametrize("grad", [None, "1", 1, True, Fraction(1, 3), np.float64(0.1)])
+def test_what_else_stands_in_a_gradient_is_added_to_as_eagerly(engine, grad):
+    def outcome(step):
+        w[0].grad, w[1].grad = 0.5, grad
+        try:
+            step()
+        except TypeError as error:
+            assert (w[0].grad, w[1].grad) == (0.5, grad)
+            return str(error)
+        return w[0].grad, w[1].grad, type(w[1].grad)
+
+    w = [Value(2.0), Value(3.0)]
+    f = compile(lambda x: w[0] * w[1] * x, engine=engine)
+    right = outcome(lambda: (w[0] * w[1] * 0.7).backward())
+    for _ in range(4):
+        assert outcome(lambda: f.backward(0.7)) == right
+        assert outcome(lambda: f.backward(np.array([0.7]))) == right

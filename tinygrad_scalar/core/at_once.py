@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
+_GRAD = operator.attrgetter("grad")
+
 
 def assign(things: Iterable[Any], name: str, values: Iterable[Any]) -> None:
     """Set an attribute of all things, or of none: slots, and what has no setter of Python's.
@@ -19,6 +21,18 @@ def assign(things: Iterable[Any], name: str, values: Iterable[Any]) -> None:
     Both are lists, or other iterables that run no code of Python.
     """
     deque(map(setattr, things, repeat(name), values), maxlen=0)
+
+
+def with_added(nodes: Sequence[Any], numbers: Sequence[Any]) -> Iterator[float] | None:
+    """The `.grad` of nodes with numbers added, for `assign`; None unless all are floats.
+
+    It is read as it is used up: in the call of C that writes it, so that nothing is lost that other
+    threads, or a handler of signals, add meanwhile. A node may stand there several times.
+    """
+    for node, number in zip(nodes, numbers, strict=True):
+        if not type(node.grad) is float is type(number):
+            return None
+    return map(operator.add, map(_GRAD, nodes), numbers)
 
 
 def put_back(things: Sequence[Any], name: str) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core import context
@@ -13,12 +14,12 @@ from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.graph import NOTHING, active_nodes, consumers_first, nodes_below
 from tinygrad_scalar.core.reverse import propagate
 from tinygrad_scalar.core.sweep import (
-    added,
     alone,
     check_leaves,
     nodes_in_order,
     running,
     sweep,
+    totals,
 )
 from tinygrad_scalar.core.undefined import Policy, check_policy, plain
 from tinygrad_scalar.core.underflow import larger_sweep, mended
@@ -195,18 +196,20 @@ def _by_the_book(
 
 
 def _write(order: Sequence[Value], found: Sequence[Any], wanted: set[int] | None) -> None:
-    kind, nodes, numbers = type(order[0]) if order else None, [], []
+    kind = type(order[0]) if order else None
+    inner, results, leaves, parts = [], [], [], []
     for node, gradient in zip(order, found, strict=True):
         number = gradient.data if type(gradient) is kind else plain(gradient)
         if type(number) is not float and not is_number(number):
             continue  # of a checkpointed call, which gathers its outputs' ones
         if wanted is None and node.primitive is not None:
-            nodes.append(node)
-            numbers.append(number)
+            inner.append(node)
+            results.append(number)
         elif wanted is None or id(node) in wanted:
-            nodes.append(node)
-            numbers.append(added(node, number))
-    assign(nodes, "grad", numbers)  # once no sum has failed
+            leaves.append(node)
+            parts.append(number)
+    sums = totals(leaves, parts)  # of which none may fail once the first is written
+    assign([*inner, *leaves], "grad", chain(results, sums))
 
 
 def _counted(table: GradTable) -> GradTable:

@@ -13,12 +13,12 @@ import operator
 import os
 import threading
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, count, repeat
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core.at_once import assign, with_added
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.rules import ON_FLOATS, NoFloat, send_by_rules
 from tinygrad_scalar.numbers import flags
@@ -293,12 +293,7 @@ def settle(inner: Sequence[Value], gradients: Any, leaves: Sequence[Value], belo
     if _COMPILED:
         _settle_doubles(inner, gradients, leaves, below)
         return
-    totals = [
-        before + x if type(before := node.grad) is float is type(x) else added(node, x)
-        for node, x in zip(leaves, below, strict=True)
-    ]
-    # as `at_once.assign`, for which one would leave this file
-    deque(map(setattr, chain(inner, leaves), repeat("grad"), chain(gradients, totals)), maxlen=0)
+    assign(chain(inner, leaves), "grad", chain(gradients, totals(leaves, below)))
 
 
 def _settle_doubles(
@@ -316,6 +311,15 @@ def _settle_doubles(
             node.grad = others[i]
         else:
             add_to_grad(node, below.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
+
+
+def totals(nodes: Sequence[Value], gradients: Sequence[Any]) -> Iterable[Any]:
+    """What stands in `.grad` with gradients added; no node twice. Floats: as they are used up.
+
+    See `at_once.with_added`; TypeError where something is no number.
+    """
+    found = with_added(nodes, gradients)
+    return list(map(added, nodes, gradients)) if found is None else found
 
 
 def added(node: Value, gradient: Any) -> Any:

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available, field, item, put
 from tinygrad_scalar.compiler.machine.jit import Module, address, loop, once
-from tinygrad_scalar.core.at_once import assign
+from tinygrad_scalar.core import sweep
+from tinygrad_scalar.core.at_once import assign, with_added
 from tinygrad_scalar.core.value import COMPILED, Value
 
 AHEAD = 64  # leaves
@@ -235,13 +236,17 @@ def add_to_gradients(additions: Sequence[Addition], scale: float) -> None:
             numbers = _joined("d", [one.numbers for one in additions])
         if slots.write("grad", numbers, scale):
             return
-    leaves: dict[int, Value] = {}
-    totals: dict[int, Any] = {}
-    for one in additions:
-        for leaf, number in zip(one.leaves(), one.numbers, strict=True):
-            key = id(leaves.setdefault(id(leaf), leaf))
-            totals[key] = totals.get(key, leaf.grad) + float(number) * scale
-    assign(list(leaves.values()), "grad", totals.values())
+    leaves = [leaf for one in additions for leaf in one.leaves()]
+    numbers = [float(x) * scale for one in additions for x in one.numbers]
+    sums = with_added(leaves, numbers)
+    if sums is not None:
+        assign(leaves, "grad", sums)
+        return
+    parts: dict[Value, float] = {}
+    for leaf, number in zip(leaves, numbers, strict=True):
+        parts[leaf] = parts.get(leaf, 0.0) + number
+    with sweep.running:  # what stands in `.grad` is read and added to
+        assign(parts, "grad", list(map(sweep.added, parts, parts.values())))
 
 
 def running() -> bool:
