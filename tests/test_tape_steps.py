@@ -1,5 +1,6 @@
 """`backward` at one point, again and again: what stands in leaves, tables and lists changes."""
 
+import math
 import sys
 import threading
 from fractions import Fraction
@@ -196,6 +197,54 @@ def test_steps_of_several_threads_all_count(count):
     finally:
         sys.setswitchinterval(before)
     assert [a.grad for a in w] == [6.0 + 3 * times] * count
+
+
+class Told(Value):
+    """A leaf whose class hears of each gradient, and has bounds for its number."""
+
+    least = 1.0
+
+    @property
+    def data(self):
+        return max(Value.data.__get__(self), self.least)
+
+    @data.setter
+    def data(self, x):
+        Value.data.__set__(self, x)
+
+    @property
+    def grad(self):
+        return Value.grad.__get__(self)
+
+    @grad.setter
+    def grad(self, x):
+        Value.grad.__set__(self, min(x, 100.0))
+
+
+class Doubled(Value):
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        return 2.0 * found if name == "data" and Value.grad.__get__(self) else found
+
+
+class Heard(Value):
+    def __setattr__(self, name, x):
+        super().__setattr__(name, min(x, 100.0) if name == "grad" else x)
+
+
+@pytest.mark.parametrize("count", [2, 20])
+@pytest.mark.parametrize("kind", [Told, Doubled, Heard])
+def test_attributes_that_a_class_of_leaves_makes_its_own_are_used(kind, count):
+    w = [kind(0.5 * k + 1.0) for k in range(count)]
+    f = compile(lambda x: sum(leaf * leaf * x for leaf in w))
+    for least in (1.0, 1.0, 1.0, 1.0, 3.0, 3.0):
+        for leaf in w:
+            leaf.least = least
+        data, before = [leaf.data for leaf in w], [leaf.grad for leaf in w]
+        assert f.backward(5.0) == pytest.approx(sum(5.0 * x * x for x in data))
+        sums = [g + 10.0 * x for x, g in zip(data, before, strict=True)]  # (5 x²)′ = 10 x
+        limit = math.inf if kind is Doubled else 100.0
+        assert [leaf.grad for leaf in w] == pytest.approx([min(g, limit) for g in sums])
 
 
 @EVERY
