@@ -7,6 +7,7 @@ of IEEE arithmetic.
 import math
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -260,6 +261,33 @@ def test_float32_is_settled_in_double_precision(engine):
     found = c(np.array([1.0, 100.0]))
     assert found.dtype == np.float32
     assert found == pytest.approx(1e-30 * np.exp([1.0, 100.0]), rel=1e-6)
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("count", [1, 2, 20, 20_000])
+def test_nobody_is_warned_of_numbers_that_are_too_large(engine, dtype, count):
+    large = {"float64": 1e308, "float32": 1e38}[dtype]
+    points, leaf, table = np.full(count, large), Value(1.0), [Value(1.0), Value(2.0)]
+    mean = pytest.approx(large, rel=1e-7)  # or inf, where the sum is
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        f = ts.compile(lambda x: leaf * x, engine=engine, dtype=dtype)
+        for _ in range(2):  # the general way, and the fast one
+            assert f.backward(points) in ([mean] if count == 1 else [mean, np.inf])
+        assert leaf.grad == pytest.approx(2 * large, rel=1e-7) or leaf.grad == np.inf
+        looked_up = ts.compile(lambda i, x: ts.take(table, i) * x, engine=engine, dtype=dtype)
+        for index in (0.0, np.zeros(count)):
+            assert looked_up.backward(index, points) in [mean, np.inf]
+        if count > 1:
+            with ThreadPoolExecutor(1) as pool:
+                f.backward(points, executor=pool, shards=2)
+        too_large = ts.compile(lambda x, y: x * y, engine=engine, dtype=dtype)
+        for x, y in ((1e200, 1e200), (1e300, 1.0), (1.0, 1e300)):
+            found = too_large(np.full(count, x), y)
+            assert found.dtype == dtype
+            inf = dtype == "float32" or x * y == np.inf
+            assert (found == (np.inf if inf else 1e300)).all()
 
 
 @EVERY

@@ -21,6 +21,7 @@ from tinygrad_scalar.compiler.dispatch import Specialisation, whole_tables_at_ne
 from tinygrad_scalar.compiler.machine.jit import all_finite
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
 from tinygrad_scalar.compiler.uncompiled import silently
+from tinygrad_scalar.numbers.precision import quietly
 from tinygrad_scalar.workers import pieces
 
 SMALLEST_SHARE = 1024  # points for which a thread is worth starting
@@ -184,7 +185,7 @@ class Run:
                 known[key] = outputs[:, place].tolist()
                 if self.every or not any(map(math.isnan, point)) or self._raises(point):
                     known[key] = silently(self.own, self.path, self.request, point, known[key])
-            outputs[:, place] = known[key]
+            quietly(outputs.__setitem__, (slice(None), place), known[key])
 
     def _raises(self, point: array[float]) -> bool:
         """Whether a row raises at a point, which the function may handle."""
@@ -233,13 +234,13 @@ def summed(outputs: Any, mask: Any, apart: int) -> tuple[Any, Any]:
     """The sums of outputs over the points, and the last ones as they are for every point."""
     count = len(outputs) - apart
     counted = outputs[:count] if mask is None else outputs[:count, mask]
-    return counted.sum(axis=1), outputs[count:]
+    return quietly(counted.sum, 1), outputs[count:]
 
 
 def _added(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
     """The same for all points from what it is for pieces of them."""
     totals, each = zip(*parts, strict=True)
-    return np.sum(totals, axis=0), np.concatenate(each, axis=1)
+    return quietly(np.sum, totals, 0), np.concatenate(each, axis=1)
 
 
 def _joined(masks: Sequence[tuple[Any, int]]) -> Any:

@@ -49,7 +49,7 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.tree import leaves, nested
 from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.modes.grad import positions
-from tinygrad_scalar.numbers.precision import as_single
+from tinygrad_scalar.numbers.precision import as_single, quietly
 from tinygrad_scalar.workers import check_executor, shards_of, spread
 
 if TYPE_CHECKING:
@@ -458,7 +458,8 @@ class Compiled:
             from tinygrad_scalar.compiler.batches import outputs_of
 
             path, outputs = outputs_of(own, request, call.columns, call.size)
-            outputs = outputs.astype(self.dtype, copy=False)
+            if outputs.dtype != self.dtype:
+                outputs = quietly(outputs.astype, self.dtype)
         if path.closes_over and not context.plain and context.settings().tracer is not None:
             raise TraceError(
                 "a derivative of a compiled function that closes over Values, taken inside another "

@@ -39,7 +39,7 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.tree import is_structure, leaves, like
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.numbers.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number, quietly
 
 
 class Request(NamedTuple):
@@ -234,7 +234,7 @@ class Path:
             index, stop = self._index(one.line, x), start + one.table.count
             part = gradients[start:stop]
             if isinstance(index, float) and getattr(part, "ndim", 1) > 1:
-                part = part.sum(axis=1)
+                part = quietly(part.sum, 1)
             parts.append((index, part if isinstance(index, float) else part.T))
             start = stop
         return parts

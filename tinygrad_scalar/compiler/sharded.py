@@ -25,6 +25,7 @@ from tinygrad_scalar.compiler.paths import Path, leaves_of, places_of
 from tinygrad_scalar.compiler.reading import path_restored
 from tinygrad_scalar.compiler.storage import named_row, path_described, with_numbers
 from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import quietly
 from tinygrad_scalar.workers import Work, perform, tell
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Sharded:
 
     def _together(self, found: Sequence[tuple[float, list[tuple[int, Any]]]]) -> Sums:
         """The sums of all shards added in their order."""
-        total = math.fsum(loss for loss, _ in found)
+        total = sum(loss for loss, _ in found)
         sums = _by_path([part for _, parts in found for part in parts])
         return total, [(self.own.paths[k], gradients, looked) for k, (gradients, looked) in sums]
 
@@ -154,7 +155,10 @@ def _by_path(parts: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:
             continue
         before, rows = found[k]
         pairs = [zip(*each, strict=True) for each in zip(rows, looked, strict=True)]
-        found[k] = before + gradients, [tuple(map(np.concatenate, pair)) for pair in pairs]
+        found[k] = (
+            quietly(np.add, before, gradients),
+            [tuple(map(np.concatenate, pair)) for pair in pairs],
+        )
     return sorted(found.items(), key=lambda item: item[0])
 
 

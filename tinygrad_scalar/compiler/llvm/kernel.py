@@ -11,6 +11,7 @@ import ctypes
 import sys
 from array import array
 from collections.abc import Sequence
+from contextvars import Context
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.lower import lowered
@@ -31,6 +32,7 @@ from tinygrad_scalar.compiler.machine.jit import (
     all_finite,
     machine,
 )
+from tinygrad_scalar.numbers.precision import quietly
 
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
 VECTORS = 2  # of points worked on side by side, where there are as many
@@ -91,6 +93,8 @@ class Workspace:
         self._ones = np.ones(vector, dtype)
         self._scratch = aligned(made.slots * lanes + 1, dtype)
         self._checked = self._scratch[: TURNS * lanes]
+        self._quiet = Context()  # of NumPy, where what overflows is inf without a warning
+        self._quiet.run(np.seterr, all="ignore")
         self._places = array("q", map(address, self.columns))  # kept alive: the code reads it
         self._arguments = (
             size, self._places.buffer_info()[0], address(self.parameters), address(results),
@@ -102,10 +106,7 @@ class Workspace:
 
         `mask` says where they hold.
         """
-        for own, column in zip(self.columns, columns, strict=True):
-            own[...] = column
-        self._spare[...] = self._last
-        self.parameters[:] = parameters
+        self._quiet.run(self._fill, columns, parameters)
         self.totals.fill(0.0)
         self.mask.fill(1)
         self._checked.fill(0.0)
@@ -115,7 +116,13 @@ class Workspace:
         if apart:
             moved = self._blocks.swapaxes(0, 1).copy()  # the next call writes over the blocks
             each = moved.reshape(apart, blocks * lanes)[:, : self.size]
-        return self._added(), each
+        return self._quiet.run(self._added), each
+
+    def _fill(self, columns: Sequence[Any], parameters: Sequence[float]) -> None:
+        for own, column in zip(self.columns, columns, strict=True):
+            own[...] = column
+        self._spare[...] = self._last
+        self.parameters[:] = parameters
 
     def _added(self) -> Any:
         """The sums over the lanes."""
@@ -276,6 +283,14 @@ class Kernel:
     ) -> tuple[Any, Any, bool]:
         """The outputs at every point as an array (m, size), where the guards hold, and whether
         what is checked is finite."""  # noqa: D205, D209
+        given = columns, p, size, into
+        if self.dtype == "float64":
+            return self._batch(*given)
+        return quietly(self._batch, *given)  # type: ignore[no-any-return]
+
+    def _batch(
+        self, columns: Sequence[Any], p: Sequence[float], size: int, into: Any
+    ) -> tuple[Any, Any, bool]:
         import numpy as np
 
         made = self._made("batch", size)
