@@ -286,10 +286,11 @@ def test_holes_are_named_and_no_gradient_changes(hole, message):
     assert p.grad == 7.0
 
 
-@pytest.mark.parametrize(
-    "array", [np.matrix([[1.0, 2.0]]), np.ma.array([[1.0, 2.0]])], ids=["matrix", "nothing masked"]
-)
-def test_arrays_of_another_class_are_read_as_plain_ones(array):
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize("kind", [np.matrix, np.ma.array], ids=["matrix", "nothing masked"])
+def test_arrays_of_another_class_are_read_as_plain_ones(kind):
+    array = kind([[1.0, 2.0]])
+
     def f(x):
         return (x * x).sum() if hasattr(x, "sum") else x[0] * x[0] + x[1] * x[1]
 
