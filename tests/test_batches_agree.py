@@ -208,6 +208,20 @@ def test_threads_add_up_every_branch_on_its_own_points(engine, threads, sign):
     assert w.grad == pytest.approx(np.where(x > 0, x * x, 4.0 * x).mean(), rel=1e-12)
 
 
+@EVERY
+@pytest.mark.parametrize("method", BATCHED)
+@pytest.mark.parametrize("x", [0.5, 0.0, 4.0, math.inf])
+def test_a_first_batch_of_one_is_as_its_point(engine, method, x):
+    def f(x):
+        return handled(lambda: 1.0 / x, lambda: x * 2.0) if x < 3.0 else x * x * x
+
+    c, expected = ts.compile(f, engine=engine), eager(f, method, x, "subgradient")
+    for _ in range(2):
+        (found,) = batched(c, method, [x])
+        found = found if isinstance(found, list) else [found]
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
 def test_the_same_odd_point_is_settled_once():
     calls = []
     c = ts.compile(lambda x: calls.append(x) or x * ts.sqrt(x))
