@@ -248,7 +248,7 @@ def test_attributes_that_a_class_of_leaves_makes_its_own_are_used(kind, count):
 
 
 @EVERY
-@pytest.mark.parametrize("grad", [None, "1", 1, True, Fraction(1, 3), np.float64(0.1)])
+@pytest.mark.parametrize("grad", [None, "1", 0, 1, True, Fraction(1, 3), np.float64(0.1)])
 def test_what_else_stands_in_a_gradient_is_added_to_as_eagerly(engine, grad):
     def outcome(step):
         w[0].grad, w[1].grad = 0.5, grad

@@ -24,15 +24,21 @@ def assign(things: Iterable[Any], name: str, values: Iterable[Any]) -> None:
 
 
 def with_added(nodes: Sequence[Any], numbers: Sequence[Any]) -> Iterator[float] | None:
-    """The `.grad` of nodes with numbers added, for `assign`; None unless all are floats.
+    """The `.grad` of nodes with numbers added, for `assign`; None unless all are floats or 0.
 
     It is read as it is used up: in the call of C that writes it, so that nothing is lost that other
     threads, or a handler of signals, add meanwhile. A node may stand there several times.
     """
     for node, number in zip(nodes, numbers, strict=True):
-        if not type(node.grad) is float is type(number):
+        before = node.grad
+        if type(number) is not float or (type(before) is not float and not _is_nought(before)):
             return None
     return map(operator.add, map(_GRAD, nodes), numbers)
+
+
+def _is_nought(x: Any) -> bool:
+    """Whether it is the whole number that programs set gradients to."""
+    return type(x) is int and x == 0
 
 
 def put_back(things: Sequence[Any], name: str) -> Iterator[None]:

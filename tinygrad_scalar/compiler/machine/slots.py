@@ -5,7 +5,7 @@ time on that than the machine code on the whole batch. The places of the attribu
 not assumed; where anything looks different, `Slots.of` gives None and plain Python does it.
 
 A number that only its slot holds is written over in place; any other is left to its holders, and
-the slot gets a new one.
+the slot gets a new one. Programs set gradients to 0, so that whole number is read as 0.0.
 """
 
 from __future__ import annotations
@@ -46,10 +46,14 @@ def _floats(then: str, *, last: str, k: str = "") -> str:
 {_SLOT}  %something = icmp ne ptr %before, null
   br i1 %something, label %look, label %{done}
 look:
-{field("type", "%before", TYPE, "i64")}  %fine = icmp eq i64 %type, {id(float)}
+{field("type", "%before", TYPE, "i64")}  %is_float = icmp eq i64 %type, {id(float)}
+  %nought = icmp eq ptr %before, inttoptr (i64 {id(0)} to ptr)
+  %fine = or i1 %is_float, %nought
   br i1 %fine, label %float, label %{done}
 float:
-{field("number_there", "%before", NUMBER, "double")}{then}"""
+{field("inside", "%before", NUMBER, "double")}\
+  %number_there = select i1 %nought, double 0.0, double %inside
+{then}"""
     return loop(body if k else f"  %i = sub i64 %last, %k\n{body}", k=k, last=last)
 
 
