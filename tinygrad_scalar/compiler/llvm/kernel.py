@@ -244,7 +244,7 @@ class Kernel:
     def _made(self, how: str, size: int) -> Made:
         """The code for so many points."""
         several = size >= VECTORS * self._lanes()
-        most = 0 if not several else SMALL if size < MANY else 4 * SMALL
+        most = -1 if not several else SMALL if size < MANY else 4 * SMALL
         with LOCK:
             made = self.chosen.get((how, most))
             if made is None:
