@@ -12,6 +12,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 from contextvars import Context
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.lower import lowered
@@ -70,7 +71,13 @@ class Workspace:
     """
 
     def __init__(
-        self, made: Made, program: Program, size: int, varying: Sequence[bool], dtype: str
+        self,
+        made: Made,
+        program: Program,
+        order: Sequence[int],
+        size: int,
+        varying: Sequence[bool],
+        dtype: str,
     ) -> None:
         import numpy as np
 
@@ -86,6 +93,7 @@ class Workspace:
         self.parameters = np.empty(program.parameters, dtype)
         results = aligned(outputs * vector + apart * whole, dtype)
         self.totals = results[: outputs * vector].reshape(outputs, vector)
+        self._order = np.argsort(order[:outputs])  # where the sum of each output stands
         # outputs that are not summed: a block for each time all lanes are through
         self._blocks = results[outputs * vector :].reshape(whole // lanes, apart, lanes)
         self._none = np.empty((0, size), dtype)
@@ -116,7 +124,7 @@ class Workspace:
         if apart:
             moved = self._blocks.swapaxes(0, 1).copy()  # the next call writes over the blocks
             each = moved.reshape(apart, blocks * lanes)[:, : self.size]
-        return self._quiet.run(self._added), each
+        return self._quiet.run(self._added)[self._order], each
 
     def _fill(self, columns: Sequence[Any], parameters: Sequence[float]) -> None:
         for own, column in zip(self.columns, columns, strict=True):
@@ -162,6 +170,11 @@ class Kernel:
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program, native)
         self.guards = self.program.guards
+        # Sums stand in memory as they are worked out. As the parameters stand, those of a column of
+        # a matrix would be a power of two apart, and a cache holds few numbers that are.
+        summed = range(len(program.outputs) - program.apart)
+        apart = range(len(summed), len(program.outputs))
+        self.order = [*sorted(summed, key=self.program.outputs.__getitem__), *apart]
         self.modules: dict[tuple[str, int], Made] = {}  # by the number of vectors side by side
         self.chosen: dict[tuple[str, int], Made] = {}  # by the lines for which these are several
         self.rooms: list[Any] = []
@@ -252,7 +265,10 @@ class Kernel:
                 kind = "double" if self.dtype == "float64" else "float"
                 callbacks = self.callbacks.addresses
                 target = Target(kind, self._lanes(), host.vector, callbacks, host.address)
-                writer = RollingWriter(self.program, target, how, self.varying or ())
+                program = self.program
+                if how == "sums":
+                    program = replace(program, outputs=[program.outputs[k] for k in self.order])
+                writer = RollingWriter(program, target, how, self.varying or ())
                 vectors = VECTORS if writer.size - self.program.markers <= most else 1
                 made = self.modules.get((how, vectors)) or _compiled(writer, vectors)
                 self.modules[how, vectors] = self.chosen[how, most] = made
@@ -344,4 +360,4 @@ class Kernel:
                 if space.size == size:
                     return self.workspaces.pop(place)
         made = self._made("sums", size)
-        return Workspace(made, self.program, size, self.varying or (), self.dtype)
+        return Workspace(made, self.program, self.order, size, self.varying or (), self.dtype)
