@@ -167,6 +167,22 @@ def test_leaves_that_are_read_are_never_frozen_in_another_trace():
     assert (f(2.0), f.grad(2.0), g(1.0)) == (16.0, 16.0, 16.0)
 
 
+shared = Value(3.0)
+
+
+@pytest.mark.parametrize("inside", [lambda x: shared * x, lambda x: x * x], ids=["leaf", "none"])
+@pytest.mark.parametrize("x", [2.0, [2.0], np.array([2.0])], ids=["number", "list", "array"])
+def test_backward_is_refused_in_another_trace_however_often_it_was_called(inside, x):
+    f = compile(lambda x: inside(x[0]) if isinstance(x, list) else inside(x))
+    g = compile(lambda z: f.backward(x) * z)
+    for _ in range(5):
+        before = shared.grad
+        with pytest.raises(TraceError, match="would be run once, while that is traced"):
+            g(1.0)
+        assert shared.grad == before
+        f.backward(x)
+
+
 def with_and_without(count):
     """The same step eagerly, at a point, and twice in a batch; and the leaves it adds 1 to."""
     w = [Value(0.0) for _ in range(count)]

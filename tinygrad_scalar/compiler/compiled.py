@@ -72,6 +72,11 @@ def by_machine_code(method: Method) -> Method:
             result = entry(*args)
             if result is not None:
                 return result
+        entry = self._reading.get(mode) if context.plain and not options else None
+        if entry is not None:
+            result = entry(*args)
+            if result is not None:
+                return result
         return method(self, *args, **options)
 
     return run  # type: ignore[return-value]
@@ -88,8 +93,8 @@ class Compiled:
         self.dtype, self.batch = self.settings["dtype"], self.settings["batch"]
         self._specialisations: dict[Any, Specialisation] = {}
         self._called: Specialisation | None = None  # last
-        self._entries: dict[str, Any] = {}  # machine code for numbers, by mode
-        self._reading: dict[str, Any] = {}  # the same that reads leaves: not inside of a trace
+        self._entries: dict[str, Any] = {}  # machine code for what was called last, by mode
+        self._reading: dict[str, Any] = {}  # the same with leaves: not inside of a trace
         self._sharded: dict[Specialisation, Sharded] = {}  # what workers were sent
         self._lock = threading.RLock()
         if function is not None:
@@ -168,8 +173,14 @@ class Compiled:
         travels once, as its trace, and the numbers of the leaves with each call. Shards of Dask
         arrays are their chunks, computed where they are.
         Errors: what a shard raises; ValueError for more shards than points; BrokenExecutor and
-        ModuleNotFoundError naming an executor that dies, or whose workers lack this package.
+        ModuleNotFoundError naming an executor that dies, or whose workers lack this package;
+        TraceError inside a function that is being compiled.
         """
+        if context.settings().tracer is not None:
+            raise TraceError(
+                "backward of a compiled function inside another one would be run once, while that "
+                "is traced: call it outside"
+            )
         if executor is not None or shards is not None or holds_lazy(args):
             size, (total, parts) = self._spread(args, options, executor, shards)
             add_gradients(parts, 1 / size)
@@ -193,7 +204,7 @@ class Compiled:
         add_gradients(parts, 1 / call.size)
         entry = None if options else BatchEntry.of(own, call)
         if entry is not None:
-            self._entries["backward"] = entry.call
+            self._reading["backward"] = entry.call
         return float(total / call.size)
 
     def _spread(
@@ -376,11 +387,6 @@ class Compiled:
     # ── from a call to its result ─────────────────────────────────────────────────────────────
     def _result(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """What a method gives for arguments; for primals and tangents in modes of `PAIRS`."""
-        entry = self._reading.get(mode) if context.plain and not options else None
-        if entry is not None:
-            result = entry(*args)
-            if result is not None:
-                return result
         pairs = mode in PAIRS
         flat = [*args[0], *args[1]] if pairs else args
         if holds_lazy(flat):
@@ -503,7 +509,8 @@ class Compiled:
             entries[request] = made.entry(arguments, tree, closure)
         entry = entries[request]
         if entry is not None:
-            known = self._entries if closure is None or request is BACKWARD else self._reading
+            outside = closure is not None or request is BACKWARD
+            known = self._reading if outside else self._entries
             known[request.mode] = entry.call
 
     def _uncompiled(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
