@@ -3,6 +3,8 @@
 import ctypes
 import math
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -184,6 +186,25 @@ def test_gradients_of_what_many_points_look_up(engine, width):
     expected = [2 * w.data * slopes[k] for k, row in enumerate(table) for w in row]
     # sums of 40,000 numbers of about one, rounded once each
     np.testing.assert_allclose([w.grad for row in table for w in row], expected, atol=1e-11)
+
+
+@EVERY
+@pytest.mark.parametrize("executor", [None, ThreadPoolExecutor])
+def test_no_point_of_a_batch_takes_a_branch_that_looks_rows_up(engine, executor):
+    left, right = [[Value(k + 1.0) for k in range(COUNT)] for _ in range(2)]
+    f = compiled(lambda x, i: x * take(left if x > 0 else right, i), engine=engine)
+    x, i = np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0, 1.0])
+    means = np.array([1 / 3, 5 / 3] + [0.0] * (COUNT - 2))  # of x where the row is read
+    with executor(1) if executor else nullcontext() as pool:
+        shards = {"executor": pool, "shards": 2} if executor else {}
+        f.backward(np.append(x, -x), np.append(i, i), **shards)
+        same([w.grad for w in left], means / 2)
+        for sign, table in ((1, left), (-1, right)):
+            for leaf in left + right:
+                leaf.grad = 0.0
+            f.backward(sign * x, i, **shards)
+            same([w.grad for w in table], means * sign)
+            assert sum(abs(w.grad) for w in left + right) == pytest.approx(2.0)
 
 
 @EVERY

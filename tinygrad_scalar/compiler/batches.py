@@ -75,6 +75,8 @@ def sums_of(own: Specialisation, columns: Any, size: int) -> tuple[float, list[A
     """
     total, parts = 0.0, []
     for path, given, _, (sums, each), mask in _shares(own, BACKWARD, columns, size):
+        if mask is not None and not mask.any():  # no point takes it
+            continue
         looked_up: Any = ()
         if path.lookups:
             here = slice(None) if mask is None else mask
