@@ -31,12 +31,12 @@ def with_added(nodes: Sequence[Any], numbers: Sequence[Any]) -> Iterator[float] 
     """
     for node, number in zip(nodes, numbers, strict=True):
         before = node.grad
-        if type(number) is not float or (type(before) is not float and not _is_nought(before)):
+        if type(number) is not float or (type(before) is not float and not is_nought(before)):
             return None
     return map(operator.add, map(_GRAD, nodes), numbers)
 
 
-def _is_nought(x: Any) -> bool:
+def is_nought(x: Any) -> bool:
     """Whether it is the whole number that programs set gradients to."""
     return type(x) is int and x == 0
 

@@ -18,7 +18,7 @@ from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core import context, primitives
-from tinygrad_scalar.core.at_once import assign, with_added
+from tinygrad_scalar.core.at_once import assign, is_nought, with_added
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.rules import ON_FLOATS, NoFloat, send_by_rules
 from tinygrad_scalar.numbers import flags
@@ -302,15 +302,17 @@ def _settle_doubles(
     """The same in C, where no interrupt comes."""
     others = {}
     for i, node in enumerate(leaves):
-        if not float_grad(node):  # type: ignore[name-defined]  # noqa: F821 (in value.pxd)
+        if not float_grad(node) and not is_nought(node.grad):  # type: ignore[name-defined]  # noqa: F821 (in value.pxd)
             others[i] = added(node, below[i])
     for i, node in enumerate(inner):
         set_grad(node, gradients.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
     for i, node in enumerate(leaves):
         if i in others:
             node.grad = others[i]
-        else:
+        elif float_grad(node):  # type: ignore[name-defined]  # noqa: F821
             add_to_grad(node, below.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
+        else:
+            set_grad(node, below.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
 
 
 def totals(nodes: Sequence[Value], gradients: Sequence[Any]) -> Iterable[Any]:
