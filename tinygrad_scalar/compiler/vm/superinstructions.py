@@ -150,7 +150,6 @@ class SweepWriter(Writer):
         """The function of that name."""
         self._start()
         self._lines(range(len(self.program.code)))
-        self._note_finite()
         number, place = "%k", list[str]()
         if self.backwards:
             number = "%left"
@@ -160,8 +159,31 @@ class SweepWriter(Writer):
             "  %row = getelementptr i32, ptr %t, i64 %skipped",
         ]
         rooms = "".join(f"{room}\n" for room in self._rooms())
-        body = loop("\n".join([*place, *self.lines, ""]))
-        return function(f"{name}({ARGUMENTS})", rooms, body, linkage="internal ")
+        carried, after = self._finite_sum()
+        body = loop("\n".join([*place, *self.lines, ""]), carried=carried)
+        return function(f"{name}({ARGUMENTS})", rooms, body, after, linkage="internal ")
+
+    def _finite_sum(self) -> tuple[str, str]:
+        """The sum of what must be finite, carried through the iterations and handed on.
+
+        In memory it would go through each of them, and short ones would take twice as long.
+        """
+        terms = self.finite
+        if not terms:
+            return "", ""
+        while len(terms) > 1:
+            pairs = [
+                self.add(f"fadd {self.v} {a}, {b}")
+                for a, b in zip(terms[::2], terms[1::2], strict=False)
+            ]
+            terms = [*pairs, *terms[2 * len(pairs) :]]
+        self.lines.append(f"  %total = fadd {self.v} %sum, {terms[0]}")
+        after = (
+            f"  %before = load {self.v}, ptr %s\n"
+            f"  %after = fadd {self.v} %before, %sum\n"
+            f"  store {self.v} %after, ptr %s\n"
+        )
+        return f"  %sum = phi {self.v} [ 0.0, %entry ], [ %total, %body ]\n", after
 
     # ── cells ─────────────────────────────────────────────────────────────────────────────────
     def _cell(self, position: int, base: str) -> str:
