@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_scalar.compiler.arguments import at, is_array
-from tinygrad_scalar.compiler.dispatch import Specialisation, count_call, whole_tables_at_need
+from tinygrad_scalar.compiler.dispatch import Specialisation, whole_tables_at_need
 from tinygrad_scalar.compiler.machine.jit import all_finite
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
 from tinygrad_scalar.compiler.uncompiled import silently
@@ -61,7 +61,6 @@ def _alone(own: Specialisation, request: Request, columns: Any) -> tuple[Path, A
         except (ArithmeticError, ValueError):
             return None
         if numbers is not None:
-            count_call(path, made)
             fine = all_finite(numbers) and not path.recording.judges
             return (path, np.array(numbers).reshape(-1, 1)) if fine else None
     return None

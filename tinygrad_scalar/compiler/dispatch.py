@@ -223,20 +223,15 @@ class Specialisation:
             raised = True
         judges = path.recording.judges
         if not raised and (not numbers or (all_finite(numbers) and not judges)):
-            count_call(path, made)
+            if getattr(made, "left", None) is not None:
+                made.left -= 1
+                if made.left == 0:  # code written out pays from now on
+                    path.write_out()
             return numbers
         numbers = uncompiled(self, path, request, x)
         if not raised and not judges and getattr(made, "retires", False) and all_finite(numbers):
             path.write_out()
         return numbers
-
-
-def count_call(path: Path, made: Any) -> None:
-    """Have code for points written out line by line where it pays from now on."""
-    if getattr(made, "left", None) is not None:
-        made.left -= 1
-        if made.left == 0:
-            path.write_out()
 
 
 def without_collector(function: Callable[..., Any], *args: Any) -> Any:
