@@ -8,6 +8,7 @@ twin where it is at hand (at most 4 ulps off), else from the C library, lane by 
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 from array import array
 from collections.abc import Sequence
@@ -170,11 +171,6 @@ class Kernel:
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program, native)
         self.guards = self.program.guards
-        # Sums stand in memory as they are worked out. As the parameters stand, those of a column of
-        # a matrix would be a power of two apart, and a cache holds few numbers that are.
-        summed = range(len(program.outputs) - program.apart)
-        apart = range(len(summed), len(program.outputs))
-        self.order = [*sorted(summed, key=self.program.outputs.__getitem__), *apart]
         self.modules: dict[tuple[str, int], Made] = {}  # by the number of vectors side by side
         self.chosen: dict[tuple[str, int], Made] = {}  # by the lines for which these are several
         self.rooms: list[Any] = []
@@ -267,12 +263,23 @@ class Kernel:
                 target = Target(kind, self._lanes(), host.vector, callbacks, host.address)
                 program = self.program
                 if how == "sums":
-                    program = replace(program, outputs=[program.outputs[k] for k in self.order])
+                    program = replace(program, outputs=[program.outputs[k] for k in self._order])
                 writer = RollingWriter(program, target, how, self.varying or ())
                 vectors = VECTORS if writer.size - self.program.markers <= most else 1
                 made = self.modules.get((how, vectors)) or _compiled(writer, vectors)
                 self.modules[how, vectors] = self.chosen[how, most] = made
             return made
+
+    @functools.cached_property
+    def _order(self) -> list[int]:
+        """The outputs as sums of a batch stand in memory: as they are worked out.
+
+        As the parameters stand, those of a column of a matrix would be a power of two apart, and a
+        cache holds few numbers that are.
+        """
+        outputs = self.program.outputs
+        summed = range(len(outputs) - self.program.apart)
+        return [*sorted(summed, key=outputs.__getitem__), *range(len(summed), len(outputs))]
 
     def _lanes(self) -> int:
         """How many numbers a vector of the machine holds."""
@@ -360,4 +367,4 @@ class Kernel:
                 if space.size == size:
                     return self.workspaces.pop(place)
         made = self._made("sums", size)
-        return Workspace(made, self.program, self.order, size, self.varying or (), self.dtype)
+        return Workspace(made, self.program, self._order, size, self.varying or (), self.dtype)

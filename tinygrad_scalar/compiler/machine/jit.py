@@ -239,7 +239,7 @@ def address(numbers: Any) -> int:
 
 
 def all_finite(numbers: Any) -> bool:
-    """Whether no NaN and no ±inf is in a list or a flat array; mostly a sum tells at once."""
+    """Whether no NaN and no ±inf is in a list or a flat array; of a few a sum tells at once."""
     if numbers.__class__ is list or (numbers.__class__ is array and len(numbers) <= SEVERAL):
         return math.isfinite(sum(numbers)) or all(map(math.isfinite, numbers))
     import numpy as np
