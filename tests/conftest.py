@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tinygrad_scalar.compiler.machine import jit
+
+# Machine code that reads what is not there yet is a failure here, not the end of the process.
+jit.verifying = True
+
 # Under names of our own, since hypothesis has a profile "ci" already. No deadline and no check of
 # drawing speed: a busy machine is no failure.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -96,3 +96,17 @@ with ThreadPoolExecutor(6) as pool:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr, done.returncode) == ("32\n", "", 0)
+
+
+def test_wrong_machine_code_is_found_before_it_is_made():
+    """LLVM takes a use in front of its definition as text, and ends the process over it."""
+    pytest.importorskip("llvmlite")
+    from tinygrad_scalar.compiler.machine.jit import Module
+
+    wrong = """define double @wrong(double %x) {
+  %y = fadd double %z, %x
+  %z = fadd double %x, %x
+  ret double %y
+}"""
+    with pytest.raises(RuntimeError, match="does not dominate all uses"):
+        Module(wrong, 1)

@@ -16,6 +16,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 SMALL, MEDIUM = 500, 8_000  # lines up to which more is spent on the machine code
+# Whether LLVM looks at all it is given before it makes code of it, as it does in the tests; wrong
+# text may end the process else, and right text is ready sooner.
+verifying = False
 LOCK = threading.RLock()
 Made = TypeVar("Made")
 _BUILDING = threading.Lock()
@@ -197,6 +200,8 @@ def _build(holder: _Holder, host: Machine, text: str, level: int) -> dict[str, i
     """Make the engine of a text, and say where its functions are."""
     target, nothing = host.target_machine(level), host.llvm.parse_assembly("")
     parsed = host.llvm.parse_assembly(text)
+    if verifying:
+        parsed.verify()
     external = host.llvm.Linkage.external
     names = [f.name for f in parsed.functions if not f.is_declaration and f.linkage is external]
     # given the text, the engine would verify all of it twice: it is given the object
