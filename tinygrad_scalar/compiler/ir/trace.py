@@ -169,17 +169,6 @@ class Traced(Line):
             "there, or f.grad, f.hvp and f.hessian of the compiled function"
         )
 
-    def __getattr__(self, name: str) -> NoReturn:
-        """What else a Value has is refused: `hasattr` is no way to another branch."""
-        if hasattr(Value, name):
-            self.recording.refuse(
-                f"{name} of a traced value (an argument, or computed in the compiled function): "
-                "while a function is traced there are no nodes"
-            )
-        raise AttributeError(
-            f"'Value' object has no attribute {name!r}; traced it is {self._named()}"
-        )
-
     _backward, _children = refused("_backward"), refused("_children")
 
     # ── copies ────────────────────────────────────────────────────────────────────────────────
@@ -331,6 +320,16 @@ def _operators(name: str, row: Primitive) -> None:
         setattr(kind, f"__r{name}__", methods[1])
 
 
+def _absent(name: str) -> None:
+    """What else a Value has is refused: `hasattr` is no way to another branch.
+
+    In properties: with a `__getattr__`, Python 3.11 reads every attribute slower.
+    """
+    what = f"{name} of a traced value (an argument, or computed in the compiled function): "
+    text = f"{what}while a function is traced there are no nodes"
+    setattr(Traced, name, property(lambda traced: traced.recording.refuse(text)))
+
+
 def _comparison(name: str) -> None:
     setattr(Traced, f"__{name}__", lambda self, other: self._compared(name, other))
 
@@ -353,6 +352,8 @@ def _logical(name: str, row: Primitive, lines: Callable[[int, int, Recording], A
 _logical("and", WHERE, lambda a, b, recording: (a, b, recording.line(0.0)))
 _logical("or", WHERE, lambda a, b, recording: (a, recording.line(1.0), b))
 _logical("xor", NE, lambda a, b, recording: (a, b))
+for _name in set(dir(Value)) - set(dir(Traced)) - {"__signature__"}:
+    _absent(_name)
 for _name in COMPARISONS:
     _comparison(_name)
 for _row in (ADD, SUB, MUL, DIV):
@@ -384,6 +385,7 @@ def _bound(name: str, other: Any) -> float:
     return nearest if nearest > other else math.nextafter(nearest, math.inf)
 
 
+Traced.__name__ = Value.__name__  # what Python's own errors call it
 INTEGRAL = frozenset({ABS, *(row for row in TABLE.values() if row.operator)} - {DIV})
 _blank: Callable[[], Traced] = bind(Traced.__new__, Traced)  # a call with no argument is quickest
 
