@@ -324,6 +324,77 @@ def test_an_index_out_of_range_that_is_handled_is_a_branch(engine):
     assert compile(looked_up, engine=engine)(np.array(points)).tolist() == expected
 
 
+def strict(x):
+    y = tg.log(x)
+    if y != y:
+        raise RuntimeError("no number")
+    return y * x
+
+
+def halved(x):
+    y, count = tg.sqrt(x), 0
+    while not y < 1:
+        y, count = y / 2, count + 1
+        if count > 20:
+            raise RuntimeError("does not converge")
+    return y
+
+
+def read_at(x):
+    return x * tg.take([1.0, 2.0], tg.floor(abs(tg.sin(1 / x))))
+
+
+@EVERY
+@pytest.mark.parametrize("before", [(), (2.0,), (2.0, 2.0, 2.0)])
+@pytest.mark.parametrize(
+    ("f", "x", "message"),
+    [(strict, -1.0, r"log\(-1"), (halved, -1.0, r"sqrt\(-1"), (read_at, 0.0, "division by zero")],
+)
+@pytest.mark.parametrize("mode", ["__call__", "grad", "value_and_grad", "hessian", "backward"])
+def test_what_raises_first_is_told_of_and_handled(engine, before, f, x, message, mode):
+    """Not what becomes of its NaN behind it, which no uncompiled run sees."""
+    scale = Value(3.0)
+
+    def handling(x):
+        try:
+            return f(x) * scale
+        except (ArithmeticError, ValueError):
+            return 5 * x * x * scale
+
+    raising, compiled = compile(f, engine=engine), compile(handling, engine=engine)
+    for point in before:
+        getattr(raising, mode)(point)
+        getattr(compiled, mode)(point)
+    scale.grad = 0.0
+    for _ in range(2):
+        with pytest.raises((ArithmeticError, ValueError), match=message):
+            getattr(raising, mode)(x)
+        value, slope, curve = 15 * x * x, 30 * x, [[30.0]]
+        expected = {"grad": slope, "value_and_grad": (value, slope), "hessian": curve}
+        assert getattr(compiled, mode)(x) == expected.get(mode, value)
+    assert scale.grad == (2 * 5 * x * x if mode == "backward" else 0.0)
+
+
+@EVERY
+def test_what_raises_first_is_handled_in_a_batch(engine):
+    ours, theirs = Value(1.0), Value(2.0)
+
+    def f(x):
+        try:
+            return strict(x) * ours
+        except ValueError:
+            return 7 * x * theirs
+
+    compiled = compile(f, engine=engine)
+    x = np.array([-1.0, 2.0, -3.0, -1.0, 4.0])
+    expected = [math.log(v) * v if v > 0 else 14 * v for v in x]
+    assert compiled(x) == pytest.approx(expected, rel=1e-15)
+    assert compiled.grad(x) == pytest.approx([math.log(v) + 1 if v > 0 else 14 for v in x])
+    assert compiled.backward(x) == pytest.approx(np.mean(expected), rel=1e-15)
+    assert ours.grad == pytest.approx((math.log(2) * 2 + math.log(4) * 4) / 5, rel=1e-15)
+    assert theirs.grad == pytest.approx(-7.0, rel=1e-15)
+
+
 @pytest.mark.parametrize(
     "number", [2**53 + 1, 2**53 + 3, 10**400, -(10**400), Fraction(1, 3), Fraction(1, 10), 7]
 )

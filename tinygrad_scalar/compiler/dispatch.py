@@ -15,8 +15,8 @@ from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.machine.jit import all_finite
-from tinygrad_scalar.compiler.paths import VALUE, Path, Request, traced
-from tinygrad_scalar.compiler.uncompiled import check_structure, uncompiled
+from tinygrad_scalar.compiler.paths import VALUE, Path, RaisedBeforeError, Request, traced
+from tinygrad_scalar.compiler.uncompiled import check_structure, path_of_none, uncompiled
 from tinygrad_scalar.core.undefined import Policy, told
 from tinygrad_scalar.modes.grad import positions
 
@@ -114,7 +114,11 @@ class Specialisation:
                 "this compiled function was loaded without its source, and its file holds no "
                 "trace for this structure of arguments or this branch: compile the source"
             )
-        return traced(self.function, self.trees, point, self.options, self.decided)
+        try:
+            return traced(self.function, self.trees, point, self.options, self.decided)
+        except RaisedBeforeError as error:
+            failed = error
+        return path_of_none(self, point, failed)
 
     # ── paths ─────────────────────────────────────────────────────────────────────────────────
     def traced_at(self, x: Sequence[float]) -> Path:

@@ -389,6 +389,27 @@ def add_gradients(parts: Sequence[tuple[Path, Any, Any]], scale: float) -> None:
     add_to_gradients([one for path, *found in parts for one in path.additions(*found)], scale)
 
 
+class RaisedBeforeError(Exception):
+    """The trace failed behind an operation that raises at its point: that is told of, or handled.
+
+    Numbers are those of IEEE arithmetic there, which the function never sees uncompiled. It has
+    the inputs that are class indices, as far as they are known.
+    """
+
+    def __init__(self, classes: set[int]) -> None:
+        super().__init__(classes)
+        self.classes = classes
+
+
+def _raises(recording: Recording) -> bool:
+    """Whether an operation that was traced raises at the point."""
+    try:
+        evaluated(recording.tape.code, recording.point, recording.seen, _pushed)
+    except Exception:  # noqa: BLE001 (an operation of one's own may raise anything)
+        return True
+    return False
+
+
 def traced(
     function: Callable[..., Any],
     trees: Sequence[Any],
@@ -399,7 +420,7 @@ def traced(
     """Run `function` once on Traced arguments at a point. TraceError, TypeError: see `compile`.
 
     Where it looks at a comparison as only a bool can be looked at, it is run again with bools
-    there; these places are added to `decided`.
+    there; these places are added to `decided`. RaisedBeforeError: see there.
     """
     bools = set() if decided is None else set(decided)
     while True:
@@ -408,8 +429,10 @@ def traced(
             path = _path(recording, function, trees, options or {})
         except UnevenError:
             recording.decided.add(WHOLE)
-        except Exception:
+        except Exception as error:
             if recording.settled():
+                if _raises(recording):
+                    raise RaisedBeforeError(recording.classes) from error
                 raise
         else:
             if recording.settled():

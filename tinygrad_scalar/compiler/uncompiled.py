@@ -8,13 +8,14 @@ numbers, warnings and errors are those of the eager mode.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import arguments_like
-from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.paths import VALUE, Path, Request
+from tinygrad_scalar.compiler.ir.recording import Recording
+from tinygrad_scalar.compiler.ir.tape import HOLDS, LT, TraceError
+from tinygrad_scalar.compiler.paths import VALUE, Path, RaisedBeforeError, Request
 from tinygrad_scalar.compiler.python import Kernel
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients, leaves_of
@@ -25,6 +26,7 @@ from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.directional import jvp
 from tinygrad_scalar.modes.grad import grad, jacobian, positions, value_and_grad
 from tinygrad_scalar.modes.second_order import hessian, hvp
+from tinygrad_scalar.numbers.precision import is_number
 
 if TYPE_CHECKING:
     from tinygrad_scalar.compiler.dispatch import Specialisation
@@ -44,26 +46,30 @@ def _flat(own: Specialisation, path: Path, lines: Container[int] | None) -> Flat
     Class indices of `cross_entropy` are whole numbers there, as the function has them uncompiled.
     Without the function the path itself is run, or those of its `lines` that are given.
     """
-    function = own.function
 
     def replayed(numbers: Sequence[Any]) -> Any:
         given = path.complete_values(numbers)
         return like(path.tree, path.replayed(given, path.leaves, lines))
 
-    if function is None or lines is not None:
+    if own.function is None or lines is not None:
         return replayed
 
     def flat(numbers: Sequence[Any]) -> Any:
-        if path.recording.classes:
-            numbers = list(numbers)
-            for place in path.recording.classes:
-                if (number := plain(numbers[place])) % 1 == 0:
-                    numbers[place] = int(number)
-        result = function(*arguments_like(own.trees, iter(numbers)), **own.options)
+        result = _called(own, numbers, path.recording.classes)
         check_structure(path.tree, result)
         return result
 
     return flat
+
+
+def _called(own: Specialisation, numbers: Sequence[Any], classes: Collection[int]) -> Any:
+    """What the function gives for its numbers, class indices among them whole."""
+    assert own.function is not None  # noqa: S101 (asked before)
+    given = list(numbers)
+    for place in classes:
+        if (number := plain(given[place])) % 1 == 0:
+            given[place] = int(number)
+    return own.function(*arguments_like(own.trees, iter(given)), **own.options)
 
 
 def check_structure(tree: Any, other: Any) -> None:
@@ -94,6 +100,30 @@ def uncompiled(
         if request.mode == "value":
             return _numbers(flat(list(map(Value, x))))
         return _numbers(_derivatives(flat, request, list(x), undefined))
+
+
+def path_of_none(own: Specialisation, point: Sequence[float], failed: RaisedBeforeError) -> Path:
+    """A path that no point takes, for one that is given to the function itself and not traced.
+
+    It has the structure and the leaves of what the function returns there, behind a guard that
+    never holds. Raises what the function raises; where it returns no number, why it failed.
+    """
+    context.runs += 1
+    started = context.runs
+    with _as_outside():
+        result = _called(own, list(map(Value, point)), failed.classes)
+    found = leaves(result)
+    if not found or not all(isinstance(x, Value) or is_number(x) for x in found):
+        raise failed.__cause__ or failed
+    recording = Recording(point)
+    recording.classes = failed.classes
+    lines = [recording.tape.input(k) for k in range(len(point))]
+    below = leaves_of([x for x in found if isinstance(x, Value)])
+    lines += [recording.line(leaf) for leaf in below if made_before(leaf, started)]
+    nothing = recording.tape.constant(0.0)
+    some = lines[0] if lines else nothing
+    recording.tape.emit(HOLDS, (recording.tape.emit(LT, (some, some)),))
+    return Path(recording, [nothing] * len(found), like(result, [None] * len(found)), len(point))
 
 
 # In a batch nothing can be raised for one point, and a warning would not tell which.
