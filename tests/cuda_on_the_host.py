@@ -33,7 +33,7 @@ class HostKernel:
     def __init__(self, program, folder, layout=None, real="double", sums=False):
         self.layout = layout or columns(program)
         if sums:
-            self.layout = Layout(self.layout.inputs)
+            self.layout = Layout(self.layout.inputs, (None,) * len(program.outputs))
         self.sums, self.outputs = sums, len(program.outputs)
         self.dtype = np.float64 if real == "double" else np.float32
         source = folder / f"k{next(NUMBERS)}.cpp"

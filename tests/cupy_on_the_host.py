@@ -99,6 +99,7 @@ def module(folder, memory):
     for name in ("asarray", "ones", "zeros", "full", "ascontiguousarray", "stack", "ones_like"):
         setattr(cupy, name, made(getattr(np, name)))
     cupy.reshape, cupy.float64, cupy.float32 = np.reshape, np.float64, np.float32
+    cupy.unique, cupy.add = np.unique, np.add
     cupy.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)
     memories = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
     compilers = types.SimpleNamespace(CompileException=RuntimeError)

@@ -16,6 +16,7 @@ MEMORY = 64_000  # bytes: fewer than the batches below are reckoned to need
 W = [Value(0.5), Value(-0.3)]
 TABLE = [Value(0.1 * k) for k in range(10)]
 X, Y = np.random.default_rng(0).normal(size=(2, 300))
+VECTORS = [[Value(0.1 * i + j), Value(j - 0.3 * i)] for i in range(12) for j in [0.5]]
 ROWS, I = np.stack([X, Y, X * Y], 1), np.arange(300.0) % 10  # noqa: E741 (an index)
 
 
@@ -36,6 +37,14 @@ def branching(x, y):
 
 def looking_up(x, i):
     return tg.sum(a * a for a in x) * tg.take(TABLE, i)
+
+
+def embedding(x, i, j):
+    """Two rows of one table and a number of another, on two paths."""
+    a, b, c = tg.take(VECTORS, i), tg.take(VECTORS, j), tg.take(TABLE, i)
+    if x < 0.0:
+        return a[0] * W[0] - b[1] * x
+    return x * tg.dot(a, b) * c + W[1]
 
 
 def same(found, expected):
@@ -79,15 +88,34 @@ def test_modes_along_tangents_and_no_points_at_all(cupy):
     same(made.hessian(*nothing), host.hessian(X[:0], Y[:0]))
 
 
-@pytest.mark.parametrize(("function", "args"), [(branching, (X, Y)), (looking_up, (ROWS, I))])
-def test_backward_adds_up_on_the_device(function, args, cupy):
-    leaves, found = W + TABLE, []
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [
+        (branching, (X, Y)),
+        (looking_up, (ROWS, I)),
+        (embedding, (X, I, (7 * I) % 12)),
+        (embedding, (X, 3.0, I)),
+    ],
+    ids=["branches", "a number", "rows", "a row for all"],
+)
+def test_backward_adds_up_on_the_device(function, args, cupy, tmp_path):
+    leaves, found = [*W, *TABLE, *(x for row in VECTORS for x in row)], []
     for kind in (np.asarray, cupy.asarray):
         for leaf in leaves:
             leaf.grad = 0.0
-        loss = compile(function).backward(*map(kind, args))
+        loss = compile(function).backward(*[x if np.isscalar(x) else kind(x) for x in args])
         found.append([loss, *(leaf.grad for leaf in leaves)])
     same(found[1], found[0])
+    assert list(tmp_path.glob("*.so"))  # by kernels
+
+
+def test_gradients_of_tables_that_do_not_fit_are_told_too(cupy):
+    many = cupy.asarray(np.ones(10_000))
+    leaves = [*W, *TABLE, *(x for row in VECTORS for x in row)]
+    before = [leaf.grad for leaf in leaves]
+    with pytest.raises(MemoryError, match=r"10,000 points need 640,000 bytes"):
+        compile(embedding).backward(many, many, many)
+    assert [leaf.grad for leaf in leaves] == before
 
 
 def test_results_that_do_not_fit_are_told_with_what_fits(cupy):

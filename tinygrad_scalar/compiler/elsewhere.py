@@ -23,12 +23,15 @@ from tinygrad_scalar.compiler.arrays.namespaces import (
     number,
     unknown,
 )
+from tinygrad_scalar.compiler.backends import engines
 from tinygrad_scalar.compiler.c import cuda
 from tinygrad_scalar.compiler.c.body import NoFormulaError
 from tinygrad_scalar.compiler.c.cuda import Column, Layout, kernel_source
 from tinygrad_scalar.compiler.ir.tape import INPUT
+from tinygrad_scalar.compiler.machine.slots import Slots
 from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
 from tinygrad_scalar.core.arithmetic import Arithmetic
+from tinygrad_scalar.core.value import Value
 
 if TYPE_CHECKING:
     from tinygrad_scalar.compiler.dispatch import Specialisation
@@ -172,6 +175,7 @@ class Batch:
 
         sources = _arrays_of(columns)
         self.size, self.dtype = size, "float32" if is_single(sources, dtype) else "float64"
+        self.itemsize = 8 if self.dtype == "float64" else 4
         self.arrays = [cuda.taken(x, self.dtype) for x in sources]
         number = {id(x): k for k, x in enumerate(sources)}
         alone = [c for c in columns if isinstance(c, float)]
@@ -226,11 +230,11 @@ def _results(own: Specialisation, request: Request, call: Call, batch: Batch) ->
         own.traced_at(batch.point(0))
     axes = _axes(own, request, call, len(own.paths[0].program(request).outputs))
     widths = list(map(math.prod, axes))
-    each = sum(widths) * (8 if batch.dtype == "float64" else 4)
+    each = sum(widths) * batch.itemsize
     results = [cuda.room((batch.size, *behind), batch.dtype, each) for behind in axes]
     outputs = [Column(k, i, width) for k, width in enumerate(widths) for i in range(width)]
     layout = Layout(batch.inputs, tuple(outputs))
-    (path, _), *_ = _runs(own, request, batch, layout, lambda _: results)
+    (path, _), *_ = _runs(own, request, batch, lambda *_: layout, lambda *_: results)
     return path, results
 
 
@@ -241,26 +245,61 @@ def sums(own: Specialisation, call: Call) -> tuple[float, list[tuple[Path, Any, 
     """
     if not on_device(call):
         return None
-    import cupy
-
-    def made(path: Path) -> list[Any]:
-        if path.lookups:
-            raise NoFormulaError("gradients of tables are added up on the host")
-        return [cupy.zeros((cuda.COPIES, 1 + len(path.leaves)))]
-
     total, parts = 0.0, []
     with suppress(NoFormulaError), cuda.beside(_arrays_of(call.columns)[0]):
         batch = Batch(call.columns, call.size or 0, own.dtype)
-        for path, (found,) in _runs(own, BACKWARD, batch, Layout(batch.inputs), made):
+        for path, (*each, found) in _runs(own, BACKWARD, batch, _summed, _zeros):
             numbers = found.sum(axis=0).get()
             total += float(numbers[0])
-            parts.append((path, numbers[1:], ()))
+            parts.append((path, numbers[1:], _scattered(path, *each) if each else ()))
         return total, parts
     return None
 
 
-def _runs(own: Specialisation, request: Request, batch: Batch, layout: Layout, made: Any) -> Any:
-    """Run every path for the points that are left; give it and what `made` made for its results."""
+def _summed(path: Path, batch: Batch) -> Layout:
+    """The loss and the leaves' gradients are summed; others stay as they are, with their places."""
+    fetched, lookups = path.width - path.inputs, len(path.lookups)
+    slopes = [Column(0, k, fetched) for k in range(fetched)]
+    places = [Column(1, k, lookups) for k in range(lookups)]
+    return Layout(batch.inputs, ((None,) * (1 + len(path.leaves)) + (*slopes, *places)))
+
+
+def _zeros(path: Path, batch: Batch) -> list[Any]:
+    """Memory for these: what no point on the path writes adds nothing, nowhere."""
+    import cupy
+
+    sums = cupy.zeros((cuda.COPIES, 1 + len(path.leaves)))
+    if not path.lookups:
+        return [sums]
+    widths = path.width - path.inputs, len(path.lookups)
+    each = sum(widths) * batch.itemsize
+    slopes, places = (cuda.room((batch.size, width), batch.dtype, each) for width in widths)
+    slopes.fill(0.0)
+    places.fill(-1.0)
+    return [slopes, places, sums]
+
+
+def _scattered(path: Path, slopes: Any, places: Any) -> list[tuple[Any, Any]]:
+    """For each lookup the rows that its points reach, and the sums of their gradients."""
+    import cupy
+
+    found, start = [], 0
+    for k, one in enumerate(path.lookups):
+        stop = start + one.table.count
+        rows, row_of = cupy.unique(places[:, k], return_inverse=True)
+        total = cupy.zeros((len(rows), one.table.count))
+        cupy.add.at(total, row_of.ravel(), slopes[:, start:stop].astype("float64"))
+        rows, total = rows.get(), total.get()
+        found.append((rows[rows >= 0.0], total[rows >= 0.0]))
+        start = stop
+    return found
+
+
+def _runs(own: Specialisation, request: Request, batch: Batch, laid_out: Any, made: Any) -> Any:
+    """Run every path for the points that are left; give it and what `made` made for its results.
+
+    `laid_out` gives the layout of a path.
+    """
     import cupy
 
     left: Any = None
@@ -276,10 +315,10 @@ def _runs(own: Specialisation, request: Request, batch: Batch, layout: Layout, m
             left = cupy.ones(batch.size, "uint8")
         if left is not None:
             first = cupy.full(1, NOWHERE, "uint64")
-        numbers = _numbers(path)
-        parameters = cupy.asarray(numbers, batch.dtype) if numbers else None
-        results = made(path)
-        key = (request, layout, batch.dtype)
+        numbers = _numbers(own, path)
+        parameters = cupy.asarray(numbers, batch.dtype) if len(numbers) else None
+        results = made(path, batch)
+        key = (request, laid_out(path, batch), batch.dtype)
         run = own.once(path, key, _made, path, *key)
         cuda.launch(run, batch.size, [*batch.arrays, parameters, point, left, first, *results])
         yield path, results
@@ -290,11 +329,18 @@ def _runs(own: Specialisation, request: Request, batch: Batch, layout: Layout, m
             return
 
 
-def _numbers(path: Path) -> list[float]:
+def _numbers(own: Specialisation, path: Path) -> Any:
     """What the kernel reads as parameters."""
     if not path.lookups:
-        return list(path.parameters())
-    return [float(leaf.data) for leaf in path.all_leaves()]
+        return path.parameters()
+    leaves, reached = own.once(path, ("leaves", "cuda"), _all_leaves, path)
+    numbers = None if reached is None else reached.read("data")
+    return [float(leaf.data) for leaf in leaves] if numbers is None else numbers
+
+
+def _all_leaves(path: Path) -> tuple[list[Value], Slots | None]:
+    leaves = path.all_leaves()
+    return leaves, Slots.of(leaves) if "llvm" in engines() else None
 
 
 def _made(path: Path, request: Request, layout: Layout, dtype: str) -> Any:

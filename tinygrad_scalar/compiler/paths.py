@@ -318,10 +318,13 @@ class Path:
     ) -> Program:
         """The program that fetches what it looks up.
 
-        `places` are those of leaves, by their id: of all in their order, unless given.
+        `places` are those of leaves, by their id: of all in their order, unless given. Behind all
+        that `BACKWARD` asks for it gives the indices, for gradients to be added there.
         """
         places = places_of(self.all_leaves()) if places is None else places
         recording, lines, inputs = self._written(request)
+        if request is BACKWARD:
+            lines = [*lines, *(one.line for one in self.lookups)]
         own = [places[id(leaf)] for leaf in self.leaves]
         code = recording.tape.code
         tape, lines = in_memory(code, lines, self.lookups, self.inputs, own, places)

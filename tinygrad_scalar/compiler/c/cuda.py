@@ -27,10 +27,10 @@ class Column(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Where inputs and outputs stand; without outputs their sums over the points are wanted."""
+    """Where inputs and outputs stand; None for the first outputs asks for sums over the points."""
 
     inputs: tuple[Column, ...]
-    outputs: tuple[Column, ...] = ()
+    outputs: tuple[Column | None, ...]
 
 
 def columns(program: Program) -> Layout:
@@ -40,14 +40,13 @@ def columns(program: Program) -> Layout:
 
 
 _START, _STEP = "blockIdx.x * (long long)blockDim.x", "(long long)blockDim.x * gridDim.x"
-_POINTS = f"for (long long k = {_START} + threadIdx.x; k < n; k += {_STEP}) {{"
-_WARPS = f"for (long long base = {_START}; base < n; base += {_STEP}) {{"
 _HEAD = """/* One path of a compiled function. Written by tinygrad_scalar. */
 #ifndef INFINITY
 #define INFINITY __longlong_as_double(0x7ff0000000000000LL)
 #define NAN __longlong_as_double(0x7ff8000000000000LL)
 #endif
 static __device__ bool same(REAL a, REAL b) { return a == b || (a != a && b != b); }
+static __device__ long long least(long long a, long long b) { return a < b ? a : b; }
 """
 _SUM = """static __device__ void add(double *sum, bool live, REAL value) {
   double total = live ? (double)value : 0.0;
@@ -64,31 +63,48 @@ class _Kernel(Places):
 
     def __init__(self, layout: Layout, real: str) -> None:
         self.layout, self.real = layout, real
+        self.sums = None in layout.outputs  # then all threads of a warp go through all lines
+        self.ahead = range(len(layout.inputs) if len(layout.inputs) <= AHEAD else 0)
 
     def read(self, position: int) -> str:
-        return _at("x", self.layout.inputs[position], str(self.layout.inputs[position].column))
+        return f"x_{position}" if position in self.ahead else self.loaded(position, "k")
+
+    def loaded(self, position: int, point: str) -> str:
+        """An input of a point, from memory."""
+        column = self.layout.inputs[position]
+        return _at("x", column, str(column.column), point)
+
+    def read_ahead(self, kind: str) -> list[str]:
+        """Statements that have the inputs of the point `next` brought."""
+        return [f"{kind}next_{i} = {self.loaded(i, 'next')};" for i in self.ahead]
 
     def read_at(self, positions: Sequence[int], index: str) -> str | None:
         return self._indexed("x", self.layout.inputs, positions, index)
 
     def written(self, position: int, value: str) -> str:
-        if not self.layout.outputs:
-            return f"add(sums + {position}, live, {value});"
         column = self.layout.outputs[position]
-        return f"{_at('y', column, str(column.column))} = {value};"
+        if column is None:
+            return f"add(sums + {position}, live, {value});"
+        return f"{self.alive()}{_at('y', column, str(column.column))} = {value};"
 
     def written_at(self, positions: Sequence[int], index: str, value: str) -> str | None:
-        if not self.layout.outputs:
+        if all(self.layout.outputs[k] is None for k in positions):
             return f"add(sums + ({index}), live, {value});"
         place = self._indexed("y", self.layout.outputs, positions, index)
-        return None if place is None else f"{place} = {value};"
+        return None if place is None else f"{self.alive()}{place} = {value};"
+
+    def alive(self) -> str:
+        """What goes before a statement that only a point on the path makes."""
+        return "if (live) " if self.sums else ""
 
     @staticmethod
     def _indexed(
-        name: str, found: Sequence[Column], positions: Sequence[int], index: str
+        name: str, found: Sequence[Column | None], positions: Sequence[int], index: str
     ) -> str | None:
         """Positions that go with the columns of one array; None for others."""
         first = found[positions[0]]
+        if first is None:
+            return None
         offset = first.column - positions[0]
         for k in positions:
             if found[k] != (first.array, k + offset, first.width):
@@ -96,9 +112,8 @@ class _Kernel(Places):
         return _at(name, first, f"{offset} + ({index})" if offset else index)
 
     def guarded(self, fails: str) -> str:
-        alone = bool(self.layout.outputs)
-        condition = fails if alone else f"live && {fails}"
-        ending = "continue;" if alone else "live = false;"
+        condition = f"live && {fails}" if self.sums else fails
+        ending = "live = false;" if self.sums else "continue;"
         return (
             f"if ({condition}) if (!ALIKE) {{ atomicMin(first, (unsigned long long)k); {ending} }}"
         )
@@ -107,55 +122,67 @@ class _Kernel(Places):
         return ["#pragma unroll 1"]  # registers are worth more than what unrolling saves
 
     def settled(self) -> list[str]:
-        return [f"if ({'' if self.layout.outputs else 'live && '}left) left[k] = 0;"]
+        return [f"{self.alive()}if (left) left[k] = 0;"]
 
 
-def _at(name: str, column: Column, index: str) -> str:
+def _at(name: str, column: Column, index: str, point: str = "k") -> str:
     if column.width == 0:
         return f"{name}{column.array}[{index}]"
-    row = "k" if column.width == 1 else f"k * {column.width}"
+    row = point if column.width == 1 else f"{point} * {column.width}"
     return (
         f"{name}{column.array}[{row}]" if index == "0" else f"{name}{column.array}[{row} + {index}]"
     )
 
 
 def kernel_source(program: Program, layout: Layout, real: str = "double") -> str:
-    """The kernel `run(n, x0 …, p, point, left, first, y0 … or sums)`.
+    """The kernel `run(n, x0 …, p, point, left, first, y0 …, sums)`, without sums if there are none.
 
     `left` (or null) tells the points that are still wanted; where all guards hold it is made 0,
-    and elsewhere `first` becomes the least such k. A point alike to `point` is on the path.
+    and elsewhere `first` becomes the least such k. A point alike to `point` is on the path. What
+    a thread reads for its next point is on its way while it works on this one.
     """
     places = _Kernel(layout, real)
     body = Body(program, places)
-    sums = not layout.outputs
     pointers = [f"const {real} *__restrict__ x{i}" for i in _arrays(layout.inputs)]
     pointers += [f"const {real} *__restrict__ p", f"const {real} *__restrict__ point"]
     pointers += ["unsigned char *left", "unsigned long long *first"]
-    results = [f"{real} *__restrict__ y{i}" for i in _arrays(layout.outputs)]
-    pointers += ["double *sums"] if sums else results
+    pointers += [f"{real} *__restrict__ y{i}" for i in _arrays(layout.outputs)]
+    pointers += ["double *sums"] if places.sums else []
     alike = " && ".join(
         ["point", *(f"same({places.read(k)}, point[{k}])" for k in range(len(layout.inputs)))]
     )
-    start = [_WARPS, "  long long k = base + threadIdx.x;", "  bool live = k < n;",
-             "  if (!live) k = n - 1;", "  if (left && !left[k]) live = false;"]  # fmt: skip
-    if not sums:
-        start = [_POINTS, "  if (left && !left[k]) continue;"]
-    head = (_HEAD + (_SUM if sums else "")).replace("REAL", real)
+    head = (_HEAD + (_SUM if places.sums else "")).replace("REAL", real)
     tables = "".join(f"{line}\n" for line in body.declared_tables())
-    lines = "\n".join([*start, *(f"  {line}" for line in body.lines), "}"])
-    offset = f"sums += (blockIdx.x % COPIES) * {len(program.outputs)};\n" if sums else ""
+    lines = "\n".join([*_loop(places), *(f"  {line}" for line in body.lines), "}"])
     return (
-        f"{head}#define COPIES {COPIES}\n#define ALIKE ({alike})\n{tables}"
-        f'extern "C" __global__ void run(long long n, {", ".join(pointers)}) {{\n'
-        f"{offset}{lines}\n}}\n"
+        f"{head}#define ALIKE ({alike})\n{tables}"
+        f'extern "C" __global__ void run(long long n, {", ".join(pointers)}) {{\n{lines}\n}}\n'
     )
 
 
+def _loop(places: _Kernel) -> list[str]:
+    """The beginning of the loop over the points of a thread."""
+    summed = places.layout.outputs.count(None)
+    return [
+        *([f"sums += (blockIdx.x % {COPIES}) * {summed};"] if places.sums else []),
+        f"long long next = least({_START} + threadIdx.x, n - 1);",
+        *places.read_ahead(f"{places.real} "),
+        f"for (long long base = {_START}; base < n; base += {_STEP}) {{",
+        "  const long long k = least(base + threadIdx.x, n - 1);",
+        "  bool live = base + threadIdx.x < n && !(left && !left[k]);",
+        *(f"  const {places.real} x_{i} = next_{i};" for i in places.ahead),
+        f"  next = least(k + {_STEP}, n - 1);",
+        *(f"  {line}" for line in places.read_ahead("")),
+        *([] if places.sums else ["  if (!live) continue;"]),
+    ]
+
+
+AHEAD = 16  # inputs at most that are read a point ahead: each takes registers
 COPIES = 64  # of the sums, so that not all blocks add to the same ones
 
 
-def _arrays(places: Sequence[Column]) -> list[int]:
-    return sorted({column.array for column in places})
+def _arrays(places: Sequence[Column | None]) -> list[int]:
+    return sorted({column.array for column in places if column is not None})
 
 
 CUDA = 2  # DLPack's number for memory of a CUDA device
