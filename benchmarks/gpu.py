@@ -2,8 +2,9 @@
 
 `python benchmarks/gpu.py` holds every row, random programs, guards and all modes in float64 and
 float32 against the CPU, and times Black and Scholes's formula, the Lorenz system and the gradients
-of the spiral's network, beside a copy of the same bytes and beside PyTorch and JAX where they are
-installed. What is missing is named as skipped. Results go to benchmarks/results/gpu.json.
+of the spiral's network and of an embedding, beside a copy of the same bytes and beside PyTorch and
+JAX where they are installed. `ready` is the time to a first result: trace, kernel and NVRTC, kept
+on no disk. What is missing is named as skipped. Results go to benchmarks/results/gpu.json.
 """
 
 import importlib
@@ -159,9 +160,9 @@ def programs(cp):
         check(f"program {' '.join(chosen)}", run)
 
 
-def network():
-    """The spiral's network, 603 parameters, and its loss."""
-    model = nn.MLP(2, [100, 3], seed=0)
+def network(width=100):
+    """The spiral's network, with 100 neurons 603 parameters, and its loss."""
+    model = nn.MLP(2, [width, 3], seed=0)
 
     def loss(x, y, t):
         s = model([x, y])
@@ -170,9 +171,21 @@ def network():
     return model, compile(loss)
 
 
+def vectors(rows, width=16):
+    """An embedding and a neuron over it, and the loss of what an index looks up."""
+    rng = np.random.default_rng(0)
+    table = [[tg.Value(x) for x in row] for row in rng.normal(size=(rows, width)).tolist()]
+    weights = [tg.Value(0.1 * k) for k in range(width)]
+
+    def loss(i, y):
+        return (tg.tanh(tg.dot(tg.take(table, i), weights)) - y) ** 2
+
+    return [*weights, *(x for row in table for x in row)], compile(loss)
+
+
 def backward(cp):
-    """Gradients of parameters, summed on the device, against the CPU; guards too."""
-    model, f = network()
+    """Gradients of parameters, summed on the device, against the CPU; guards and tables too."""
+    model, f = network(width=99)
     rng = np.random.default_rng(2)
     X, Y, T = rng.normal(size=3001), rng.normal(size=3001), rng.integers(0, 3, 3001).astype(float)
 
@@ -196,6 +209,18 @@ def backward(cp):
         close(np.array(found[1]), np.array(found[0]), 1e-10)
 
     check("backward with guards", guarded)
+    leaves, h = vectors(200)
+
+    def looked_up():
+        found = []
+        index = rng.integers(0, 100, X.size).astype(float)
+        for given in ((index, X), (cp.asarray(index), cp.asarray(X))):
+            for leaf in leaves:
+                leaf.grad = 0.0
+            found.append([h.backward(*given), *(leaf.grad for leaf in leaves)])
+        close(np.array(found[1]), np.array(found[0]), 1e-10)
+
+    check("backward with a table", looked_up)
 
 
 def libraries(torch, jax):
@@ -368,12 +393,8 @@ def prices(cp, torch, jax, dtype, size=10_000_000):
         def by_jax():
             jax.block_until_ready(g(*J))
 
-        record(
-            work,
-            "jax.jit(vmap(value_and_grad))",
-            ready_s=first(cp, by_jax),
-            ms=timed(cp, by_jax, 5),
-        )
+        numbers = {"ready_s": first(cp, by_jax), "ms": timed(cp, by_jax, 5)}
+        record(work, "jax.jit(vmap(value_and_grad))", **numbers)
 
 
 def _flat(result):
@@ -402,7 +423,7 @@ def lorenz(x, y, z):
     return state[0] * state[0] + state[1] + state[2]
 
 
-def orbits(cp, size=1_000_000):
+def orbits(cp, jax, size=1_000_000):
     """The Lorenz system: value and gradient."""
     work, rng = f"Lorenz, 20 steps, {size:,} points, float64", cp.random.default_rng(0)
     X = [rng.random(size) for _ in range(3)]
@@ -411,6 +432,15 @@ def orbits(cp, size=1_000_000):
     record(work, "tinygrad_scalar", ms=timed(cp, lambda: f.value_and_grad(*X)), ready_s=ready)
     host = compile(lorenz).value_and_grad(*[x[:100].get() for x in X])
     check(work, lambda: close([y[:100] for y in _flat(f.value_and_grad(*X))], _flat(host), 1e-9))
+    if jax:
+        J = [jax.dlpack.from_dlpack(x) for x in X]
+        g = jax.jit(jax.vmap(jax.value_and_grad(lorenz, argnums=(0, 1, 2))))
+
+        def by_jax():
+            jax.block_until_ready(g(*J))
+
+        numbers = {"ready_s": first(cp, by_jax), "ms": timed(cp, by_jax, 5)}
+        record(work, "jax.jit(vmap(value_and_grad))", **numbers)
 
 
 def spiral(cp, torch, size=1_000_000):
@@ -434,9 +464,33 @@ def spiral(cp, torch, size=1_000_000):
         record(work, "PyTorch, eager", ms=timed(cp, by_torch, 5, 3))
 
 
+def embedding(cp, torch, size=1_000_000, rows=50_000):
+    """Mean loss, gradients of a neuron and of the rows of a table that the points look up."""
+    work = f"embedding of {rows:,} rows of 16, {size:,} points, float64"
+    rng = cp.random.default_rng(0)
+    leaves, f = vectors(rows)
+    index, Y = rng.integers(0, rows, size), rng.random(size)
+    I = index.astype("float64")  # noqa: E741 (an index)
+    ready = first(cp, lambda: f.backward(I, Y))
+    record(work, "tinygrad_scalar", ms=timed(cp, lambda: f.backward(I, Y), 5, 2), ready_s=ready)
+    if torch:
+        table = torch.tensor([leaf.data for leaf in leaves[16:]], device="cuda")
+        table = table.double().reshape(rows, 16).requires_grad_()
+        weights = torch.tensor([leaf.data for leaf in leaves[:16]], device="cuda").double()
+        weights.requires_grad_()
+        i, y = torch.from_dlpack(index), torch.from_dlpack(Y)
+
+        def by_torch():
+            table.grad = weights.grad = None
+            ((torch.tanh(table[i] @ weights) - y) ** 2).mean().backward()
+
+        record(work, "PyTorch, eager", ms=timed(cp, by_torch, 5, 3))
+
+
 def main():
     """All of it."""
     start = time.perf_counter()
+    os.environ["CUPY_CACHE_IN_MEMORY"] = "1"  # so that kernels are made each time
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the card is shared here
     cp = optional("cupy")
     if cp is None or "cuda" not in engines():
@@ -446,10 +500,11 @@ def main():
         lambda: rows(cp), lambda: modes(cp, "float64"), lambda: modes(cp, "float32"),
         lambda: programs(cp), lambda: backward(cp), lambda: libraries(torch, jax),
         lambda: memory(cp), lambda: prices(cp, torch, jax, "float64"),
-        lambda: prices(cp, torch, jax, "float32"), lambda: orbits(cp), lambda: spiral(cp, torch),
+        lambda: prices(cp, torch, jax, "float32"), lambda: orbits(cp, jax),
+        lambda: spiral(cp, torch), lambda: embedding(cp, torch),
     ]  # fmt: skip
     names = "rows float64 float32 programs backward libraries memory prices prices32 orbits"
-    for name, work in zip([*names.split(), "spiral"], works, strict=True):
+    for name, work in zip([*names.split(), "spiral", "embedding"], works, strict=True):
         note(f"{name} … {time.perf_counter() - start:.0f} s")
         check(name, work)
     for work, found in RESULTS.items():

@@ -29,7 +29,7 @@ from tinygrad_scalar.compiler.c.body import NoFormulaError
 from tinygrad_scalar.compiler.c.cuda import Column, Layout, kernel_source
 from tinygrad_scalar.compiler.ir.tape import INPUT
 from tinygrad_scalar.compiler.machine.slots import Slots
-from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
+from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request, places_of
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.value import Value
 
@@ -315,11 +315,13 @@ def _runs(own: Specialisation, request: Request, batch: Batch, laid_out: Any, ma
             left = cupy.ones(batch.size, "uint8")
         if left is not None:
             first = cupy.full(1, NOWHERE, "uint64")
-        numbers = _numbers(own, path)
-        parameters = cupy.asarray(numbers, batch.dtype) if len(numbers) else None
+        leaves, slots = own.once(path, ("leaves", "cuda"), _all_leaves, path)
+        numbers = None if slots is None else slots.read("data")
+        numbers = [float(leaf.data) for leaf in leaves] if numbers is None else numbers
+        parameters = cupy.asarray(numbers, batch.dtype) if leaves else None
         results = made(path, batch)
         key = (request, laid_out(path, batch), batch.dtype)
-        run = own.once(path, key, _made, path, *key)
+        run = own.once(path, key, _made, path, leaves, *key)
         cuda.launch(run, batch.size, [*batch.arrays, parameters, point, left, first, *results])
         yield path, results
         if left is None:
@@ -329,23 +331,16 @@ def _runs(own: Specialisation, request: Request, batch: Batch, laid_out: Any, ma
             return
 
 
-def _numbers(own: Specialisation, path: Path) -> Any:
-    """What the kernel reads as parameters."""
-    if not path.lookups:
-        return path.parameters()
-    leaves, reached = own.once(path, ("leaves", "cuda"), _all_leaves, path)
-    numbers = None if reached is None else reached.read("data")
-    return [float(leaf.data) for leaf in leaves] if numbers is None else numbers
-
-
 def _all_leaves(path: Path) -> tuple[list[Value], Slots | None]:
     leaves = path.all_leaves()
     return leaves, Slots.of(leaves) if "llvm" in engines() else None
 
 
-def _made(path: Path, request: Request, layout: Layout, dtype: str) -> Any:
-    real = "double" if dtype == "float64" else "float"
-    return cuda.compiled(kernel_source(path.program_in_memory(request), layout, real))
+def _made(path: Path, leaves: Sequence[Value], request: Request, layout: Layout, dtype: str) -> Any:
+    program = path.program_in_memory(request, places_of(leaves))
+    return cuda.compiled(
+        kernel_source(program, layout, "double" if dtype == "float64" else "float")
+    )
 
 
 def host_batch(own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:

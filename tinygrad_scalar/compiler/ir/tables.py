@@ -240,17 +240,19 @@ def in_memory(
     """
     loads = {one.position + k: (one, k) for one in lookups for k in range(one.table.count)}
     tape, at = Tape(), list[int]()
-    made: dict[tuple[int, int], tuple[int, ...]] = {}
+    made: dict[int, list[tuple[int, ...]]] = {}
     for row, operands in code:
         if row is INPUT and operands[0] not in loads:  # behind them stand the tangents
             position = operands[0]
             at.append(tape.input(position if position < inputs else position - len(loads)))
         elif row is INPUT:
             one, k = loads[operands[0]]
-            key = id(one.table), k
-            if key not in made:
-                made[key] = _column(tape, one.table, k, place_of)
-            column = made[key]
+            if id(one.table) not in made:
+                rows = map(one.table.entries, range(len(one.table)))
+                made[id(one.table)] = [
+                    _column(tape, each, place_of) for each in zip(*rows, strict=True)
+                ]
+            column = made[id(one.table)][k]
             strided = len(column) == 2
             at.append(tape.line((LOAD if strided else TAKE, (at[one.line], *column))))
         elif row is PARAMETER:
@@ -264,9 +266,8 @@ def in_memory(
     return tape, [at[line] for line in lines]
 
 
-def _column(tape: Tape, table: Table, k: int, place_of: Mapping[int, int]) -> tuple[int, ...]:
-    """The lines of its first entry and of the distance between entries, or that of a table."""
-    entries = [table.entries(i)[k] for i in range(len(table))]
+def _column(tape: Tape, entries: Sequence[Any], place_of: Mapping[int, int]) -> tuple[int, ...]:
+    """The lines of the first entry and of the distance between entries, or that of a table."""
     places = [place_of[id(x)] if isinstance(x, Value) else -1 for x in entries]
     first, step = places[0], places[1] - places[0]
     if min(places) >= 0 and places == [first + step * i for i in range(len(places))]:
