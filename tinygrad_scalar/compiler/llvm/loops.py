@@ -71,6 +71,7 @@ class RollingWriter(Memory, Rolled):
             phis.append(f"  {name} = phi {self.v} {ways}")
         body = [*entry, "  br label %loop", "loop:"]
         body += ["  %k = phi i64 [ 0, %entry ], [ %next, %loop ]", *phis, *self.lines]
+        body += [writer.FENCE] * self.quick
         body += ["  %next = add i64 %k, 1", f"  %more = icmp ult i64 %next, {loop.iterations}"]
         return [*body, "  br i1 %more, label %loop, label %done", "done:"]
 

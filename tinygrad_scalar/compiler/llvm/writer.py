@@ -28,6 +28,10 @@ CHUNK = 2000  # lines of a function
 TURNS = 8  # sums of what must be finite, for every lane: blocks of points add to them in turn
 # inputs, parameters, outputs, scratch and the mask of guards
 _ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
+# Machine code that is to be ready soon is selected from the end of a block by a quick way, which
+# fuses nothing, up to what it does not know. At this it gives up at once: so sums are rounded alike
+# however much is spent on the code. It is no instruction of the machine.
+FENCE = '  fence syncscope("singlethread") seq_cst'
 _GIVEN = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
 
 
@@ -43,6 +47,7 @@ class Writer(Assembly):
         self.wanted: set[int] = set()  # lines that are more than an operand of others
         self.tables: list[str] = []
         self.size = 0  # lines written
+        self.quick = False  # whether it is made into machine code for lanes in a short time
         self.slots: dict[int, int] = {}
         # sums of what must be finite: for lanes several, or each would wait for those before it
         self.slot_count = 1 if how == "point" else TURNS
@@ -65,7 +70,7 @@ class Writer(Assembly):
 
     def _defined(self, number: int, lines: Sequence[str]) -> str:
         index = "" if self.how == "point" else "i64 %i, i64 %n, "
-        body = "\n".join(["entry:", *self._rooms(), *lines])
+        body = "\n".join(["entry:", *self._rooms(), *lines, *[FENCE] * self.quick])
         return (
             f"define internal void @chunk{number}({index}{_ARGUMENTS}) nounwind {{\n"
             f"{body}\n  ret void\n}}"

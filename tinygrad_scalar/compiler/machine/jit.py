@@ -217,10 +217,10 @@ def _build(holder: _Holder, host: Machine, text: str, level: int) -> dict[str, i
 class Module:
     """Machine code of one program, kept alive as long as it is called."""
 
-    def __init__(self, text: str, lines: int) -> None:
+    def __init__(self, text: str, lines: int, most: int = 2) -> None:
         self.held: Any = None  # what the code reads besides
         self.code = _Code()
-        level = 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0
+        level = min(most, 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0)
         with LOCK:
             # of its functions, by their names
             self.addresses: dict[str, int] = _aside(
