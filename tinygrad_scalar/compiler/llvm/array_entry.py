@@ -9,7 +9,7 @@ from itertools import count, islice
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine import cpython
-from tinygrad_scalar.compiler.machine.entry import Entry
+from tinygrad_scalar.compiler.machine.entry import Entry, Plan
 from tinygrad_scalar.core.tree import array_in
 
 
@@ -120,7 +120,9 @@ def _room(
     """What runs the kernel, where the numbers of a call stand; it gives None where it cannot."""
     import numpy as np
 
-    entry = Entry(kernel, [[0]], closure)  # of a single number, which is not looked at
+    nothing, number = Plan.of([], ()), Plan.of([None], ())
+    assert nothing is not None is not number  # noqa: S101 (of other kinds there is nothing)
+    entry = Entry(kernel, 0, nothing, number, closure)  # the number is not looked at
     numbers, program = np.frombuffer(entry.room[0]), kernel.program
     outputs = numbers[program.inputs + program.parameters :]
     given = [one.within(numbers) for one in arguments if one.__class__ is Block]

@@ -11,22 +11,22 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine import slots
-from tinygrad_scalar.compiler.machine.cpython import item, words
-from tinygrad_scalar.compiler.machine.jit import address, loop
+from tinygrad_scalar.compiler.machine.jit import address
+from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.core.value import COMPILED, Value
 
 
 class _Told(NamedTuple):
     """What the code is told in front of the lookups: offsets, addresses, numbers of leaves."""
 
-    data: int
-    grad: int
-    places: int  # of the leaves, room for those that are looked up, and for a number of each
-    leaves: int
-    looked_up: int
-    inputs: int  # behind them stands what is looked up
-    added_to: int  # how many leaves gradients are added to: all or none
-    lookups: int  # how many
+    data: Any  # whole numbers, or the registers that hold them
+    grad: Any
+    places: Any  # of the leaves, room for those that are looked up, and for a number of each
+    leaves: Any
+    looked_up: Any
+    inputs: Any  # behind them stands what is looked up
+    added_to: Any  # how many leaves gradients are added to: all or none
+    lookups: Any  # how many
 
 
 class _Lookup(NamedTuple):
@@ -35,74 +35,67 @@ class _Lookup(NamedTuple):
     They are 0 for a row that nothing has pointed to so far.
     """
 
-    place: int
-    rows: int
-    width: int
-    addresses: int
+    place: Any
+    rows: Any
+    width: Any
+    addresses: Any
 
 
-def text() -> str:
+def functions() -> str:
     """`fetched` reads the numbers of leaves, `added` adds to their gradients.
 
     They give false, with no gradient changed, where one is no float; and `fetched` for an index
     that points to no row, or to one that is not known yet.
     """
-    told = f"""{words(_Told._fields, "%closure")}\
-  %first = getelementptr inbounds i64, ptr %closure, i64 {len(_Told._fields)}
-  %own = inttoptr i64 %places to ptr
-  %reached = getelementptr inbounds ptr, ptr %own, i64 %leaves
-"""
-    copy = f"""{item("leaf", "%row", "%j")}\
-  %there = getelementptr inbounds ptr, ptr %to, i64 %j
-  store ptr %leaf, ptr %there
-"""
-    size = len(_Lookup._fields)
-    look = f"""  %lookup = getelementptr inbounds [{size} x i64], ptr %first, i64 %k
-{words(_Lookup._fields, "%lookup")}{item("number", "%x", "%place", "double")}\
-  %end = sitofp i64 %rows to double
-  %high = fcmp olt double %number, %end
-  %low = fcmp oge double %number, 0.0
-  %inside = and i1 %low, %high
-  br i1 %inside, label %within, label %fail
-within:
-  %whole = fptosi double %number to i64
-  %back = sitofp i64 %whole to double
-  %same = fcmp oeq double %back, %number
-  %skipped = mul i64 %whole, %width
-  %table = inttoptr i64 %addresses to ptr
-  %row = getelementptr inbounds ptr, ptr %table, i64 %skipped
-  %address = load ptr, ptr %row
-  %seen = icmp ne ptr %address, null
-  %known = and i1 %same, %seen
-  br i1 %known, label %copy, label %fail
-copy:
-{loop(copy, k="j", n="%width", before="copy", last="j.body")}\
-  %following = getelementptr inbounds ptr, ptr %to, i64 %width
-"""
-    carried = "  %to = phi ptr [ %reached, %entry ], [ %following, %j.done ]\n"
-    return f"""define internal i1 @fetched(ptr %closure, ptr %x, ptr %p) nounwind {{
-entry:
-{told}{loop(look, n="%lookups", carried=carried, last="j.done")}\
-  %behind = getelementptr inbounds double, ptr %x, i64 %inputs
-  %a = call i64 @gather(ptr %own, i64 %leaves, i64 %data, ptr %p)
-  %b = call i64 @gather(ptr %reached, i64 %looked_up, i64 %data, ptr %behind)
-  %found = add i64 %a, %b
-  %asked = add i64 %leaves, %looked_up
-  %all = icmp eq i64 %found, %asked
-  ret i1 %all
-fail:
-  ret i1 false
-}}
-define internal i1 @added(ptr %closure, ptr %gradients) nounwind {{
-{words(_Told._fields, "%closure")}  %own = inttoptr i64 %places to ptr
-  %n = add i64 %leaves, %looked_up
-  %room = getelementptr inbounds ptr, ptr %own, i64 %n
-  %written = call i64 \
-@set(ptr %own, i64 %added_to, i64 %grad, ptr %gradients, double 1.0, ptr %room)
-  %all = icmp eq i64 %written, %added_to
-  ret i1 %all
-}}
-{slots.text()}"""
+    return f"{_fetched()}\n{_added()}\n{slots.functions()}"
+
+
+def _fetched() -> str:
+    text, arguments = Text(), "ptr %closure, ptr %x, ptr %p"
+    closure, x, p = text.arguments(arguments)
+    told = _Told(*(closure.item(k, "i64") for k in range(len(_Told._fields))))
+    own = told.places.to("inttoptr", "ptr")
+    reached, lookups = own.at(told.leaves, "ptr"), closure.at(len(_Told._fields), "i64")
+    with text.loop(told.lookups) as loop:
+        to = loop.carry(reached)
+        lookup = lookups.at(loop.k, f"[{len(_Lookup._fields)} x i64]")
+        each = _Lookup(*(lookup.item(k, "i64") for k in range(len(_Lookup._fields))))
+        row = _row(each, x.item(each.place, "double"))
+        with text.loop(each.width) as inner:
+            to.at(inner.k, "ptr").store(row.item(inner.k, "ptr"))
+        to.next = to.at(each.width, "ptr")
+    behind = x.at(told.inputs, "double")
+    found = _gathered(own, told.leaves, told.data, p)
+    found += _gathered(reached, told.looked_up, told.data, behind)
+    text.give(found == told.leaves + told.looked_up)
+    text.begin("fail")
+    text.give("i1 false")
+    return text.defined(f"internal i1 @fetched({arguments})")
+
+
+def _row(lookup: _Lookup, number: Register) -> Register:
+    """The addresses of the leaves that a number points to."""
+    text = number.text
+    text.need((number >= 0.0) & (number < lookup.rows.to("sitofp", "double")))
+    whole = number.to("fptosi", "i64")
+    row: Register = lookup.addresses.to("inttoptr", "ptr").at(whole * lookup.width, "ptr")
+    text.need((whole.to("sitofp", "double") == number) & (row.load() != "null"))
+    return row
+
+
+def _gathered(*given: Register) -> Register:
+    return given[0].text.call("@gather", *given, gives="i64")
+
+
+def _added() -> str:
+    text, arguments = Text(), "ptr %closure, ptr %gradients"
+    closure, gradients = text.arguments(arguments)
+    told = _Told(*(closure.item(k, "i64") for k in range(len(_Told._fields))))
+    own = told.places.to("inttoptr", "ptr")
+    room = own.at(told.leaves + told.looked_up, "ptr")
+    given = own, told.added_to, told.grad, gradients, "double 1.0", room
+    text.give(text.call("@set", *given, gives="i64") == told.added_to)
+    return text.defined(f"internal i1 @added({arguments})")
 
 
 class Closure:

@@ -9,7 +9,8 @@ import ctypes
 import functools
 import sys
 from array import array
-from collections.abc import Sequence
+
+from tinygrad_scalar.compiler.machine.text import Register
 
 # Offsets in an object: its type; the number of a float, the length of a list or tuple; where the
 # items of a list or an array stand, the items of a tuple.
@@ -46,39 +47,36 @@ def function_of_python(name: str) -> str:
     return f"inttoptr (i64 {address} to ptr)"
 
 
-def field(name: str, thing: str, offset: int | str, kind: str = "ptr", unit: str = "i8") -> str:
-    """Instructions that load what stands at an offset of an object, in bytes or another unit."""
-    return f"""  %{name}.place = getelementptr inbounds {unit}, ptr {thing}, i64 {offset}
-  %{name} = load {kind}, ptr %{name}.place
-"""
+def fresh(number: Register) -> Register:
+    """A new float."""
+    return number.text.call(function_of_python("PyFloat_FromDouble"), number)
 
 
-def item(name: str, row: str, index: str, kind: str = "ptr") -> str:
-    """Instructions that load an item of a row."""
-    return field(name, row, index, kind, kind)
+def hold(thing: Register) -> Register:
+    """It with one more who holds it."""
+    thing.text.call(function_of_python("Py_IncRef"), thing, gives="void")
+    return thing
 
 
-def words(names: Sequence[str], base: str, first: int = 0, kind: str = "i64") -> str:
-    """Instructions that load whole numbers, or addresses, that stand side by side."""
-    return "".join(field(name, base, 8 * k, kind) for k, name in enumerate(names, first))
+def let_go(thing: Register) -> None:
+    """One who holds it less."""
+    thing.text.call(function_of_python("Py_DecRef"), thing, gives="void")
 
 
-def put() -> str:
-    """Instructions that put %number in the place of the float %before, which was loaded from it.
+def is_a(thing: Register, kind: type) -> Register:
+    """Whether it is of exactly this type."""
+    return thing.at(TYPE).load("i64") == id(kind)
 
-    It is written over where nobody else holds it, and else left to its holders. They end in %end.
+
+def put(number: Register, place: Register, before: Register) -> None:
+    """Put a number in the place of a float, which was loaded from there.
+
+    It is written over where nobody else holds it, and else left to its holders.
     """
-    return f"""  %number_place = getelementptr inbounds i8, ptr %before, i64 {NUMBER}
-  %references = load i64, ptr %before
-  %own = icmp eq i64 %references, 1
-  br i1 %own, label %again, label %fresh
-again:
-  store double %number, ptr %number_place
-  br label %end
-fresh:
-  %after = call ptr {function_of_python("PyFloat_FromDouble")}(double %number)
-  store ptr %after, ptr %before.place
-  call void {function_of_python("Py_DecRef")}(ptr %before)
-  br label %end
-end:
-"""
+
+    def another() -> None:
+        place.store(fresh(number))
+        let_go(before)
+
+    alone = before.load("i64") == 1
+    number.text.choose(alone, lambda: before.at(NUMBER).store(number), another)

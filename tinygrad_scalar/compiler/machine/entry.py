@@ -3,8 +3,8 @@
 The code takes floats and lists apart and puts results together itself, so that a call costs little
 more than the arithmetic. It does so only for the layout of objects that is probed; for anything
 else, and wherever a guard fails or a result is not finite, it gives None, and the call goes the
-general way. It is the same for all functions: what it is told of one is a row of whole numbers, a
-plan of the structures among them.
+general way. It is the same for all functions: what it is told of one is a row of whole numbers, the
+plans of the structures among them.
 
 Making and freeing a float takes several times as long as writing a number into it. So the latest
 results are kept, and one that nobody else holds any more, nor any list or tuple in it, is given
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine import closure, cpython
@@ -25,13 +25,15 @@ from tinygrad_scalar.compiler.machine.cpython import (
     LENGTH,
     NUMBER,
     TYPE,
-    field,
+    fresh,
     function_of_python,
-    item,
+    hold,
+    is_a,
+    let_go,
     put,
-    words,
 )
-from tinygrad_scalar.compiler.machine.jit import Module, loop, once
+from tinygrad_scalar.compiler.machine.jit import Module, once
+from tinygrad_scalar.compiler.machine.text import Register, Text
 
 FOREVER = 2**62  # calls
 LANES = 8  # numbers that are looked at together
@@ -39,309 +41,223 @@ _FASTCALL = 0x80
 
 
 class Told(NamedTuple):
-    """What the code is told in front of the plans of the arguments: numbers, and addresses."""
+    """What the code is told in front of the plans: whole numbers, or the registers that hold them.
 
-    arguments: int
-    left: int  # calls, until the entry gives up
-    results: int  # how many
-    tree: int  # where the plan of the result begins
-    closure: int  # what `closure` is told, 0 if nothing is closed over
-    run: int  # the program, and where it finds its numbers
-    x: int
-    p: int
-    out: int
-    s: int  # 0 where all is finite
-    m: int  # 1 where the guards hold
-
-
-NUMBERS = Told._fields.index("closure")  # that stand in front of the addresses
-
-
-def plan(tree: Any, kinds: Sequence[type] = (list, tuple)) -> list[int] | None:
-    """The plan of a structure of numbers, which are None there; None for one of other kinds.
-
-    That of a number is 0. That of a list or tuple is its type, its length, whether all its items
-    are numbers, and the plans of the items: one for all where they are numbers.
+    Where plans and rows begin is told in words, all else by addresses.
     """
-    if tree is None:
-        return [0]
-    if tree.__class__ not in kinds:
-        return None
-    head = [id(tree.__class__), len(tree)]
-    if tree and all(branch is None for branch in tree):  # as most, so at once
-        return [*head, 1, 0]
-    inner = [plan(branch, kinds) for branch in tree]
-    if None in inner:
-        return None
-    return [*head, 0, *(word for each in inner for word in each or ())]
+
+    arguments: Any
+    left: Any  # calls, until the entry gives up
+    results: Any  # how many
+    tree: Any  # the plan of the result
+    rows: Any  # room for the addresses of the rows of a structure
+    closure: Any  # what `closure` is told, 0 if nothing is closed over
+    run: Any  # the program, and where it finds its numbers
+    x: Any
+    p: Any
+    out: Any
+    s: Any  # 0 where all is finite
+    m: Any  # 1 where the guards hold
+
+
+class _Container(NamedTuple):
+    """A list or tuple of a structure: in which row of objects it is, where there, what it is."""
+
+    row: Any
+    index: Any
+    kind: Any
+    length: Any
+
+
+class _Run(NamedTuple):
+    """Numbers that stand side by side: in which row of objects, from where on, how many."""
+
+    row: Any
+    start: Any
+    count: Any
+
+
+class Plan(NamedTuple):
+    """Where the numbers of a structure stand, in order: in the row that is given, or further ones.
+
+    These are the items of the containers; each container comes behind the one that it is in.
+    """
+
+    containers: list[_Container]
+    runs: list[_Run]
+
+    def words(self) -> list[int]:
+        """What the code is told of it."""
+        each = [word for one in (*self.containers, *self.runs) for word in one]
+        return [len(self.containers), len(self.runs), *each]
+
+    @classmethod
+    def of(cls, trees: Sequence[Any], kinds: Sequence[type]) -> Plan | None:
+        """That of structures side by side, with None for a number; None where a kind is another."""
+        plan = cls([], [])
+        return plan if plan._add(trees, kinds, 0) else None
+
+    def _add(self, trees: Sequence[Any], kinds: Sequence[type], row: int) -> bool:
+        others, start = [i for i, tree in enumerate(trees) if tree is not None], 0
+        for i in [*others, len(trees)]:
+            if i > start:
+                self.runs.append(_Run(row, start, i - start))
+            start = i + 1
+            if i == len(trees):
+                return True
+            if trees[i].__class__ not in kinds:
+                return False
+            self.containers.append(_Container(row, i, id(trees[i].__class__), len(trees[i])))
+            if not self._add(trees[i], kinds, len(self.containers)):
+                return False
+        return True
 
 
 # ── the machine code ──────────────────────────────────────────────────────────────────────────
-def _items() -> str:
-    """Where the items of %thing stand, whose type is %type."""
-    return f"""{field("listed", "%thing", ITEMS)}  %is_list = icmp eq i64 %type, {id(list)}
-  %items = select i1 %is_list, ptr %listed, ptr %listed.place
-"""
+def _told(kind: Any, place: Register) -> Any:
+    """Whole numbers that stand side by side, by their names."""
+    return kind(*(place.item(k, "i64") for k in range(len(kind._fields))))
 
 
-# What is to be done with the numbers of a structure, or whether it may be given others.
-READ, CHECK, WRITE = range(3)
+def _containers(plan: Register, rows: Register, found: Callable[..., Register]) -> None:
+    """Note the rows of all lists and tuples, which are found at their places."""
+    text = plan.text
+    with text.loop(plan.load("i64")) as loop:
+        one = _told(_Container, plan.at(2, "i64").at(loop.k, "[4 x i64]"))
+        thing = found(one, rows.item(one.row, "ptr").at(one.index, "ptr"))
+        items = thing.at(ITEMS)
+        row = text.select(one.kind == id(list), items.load(), items)
+        rows.at(loop.k + 1, "ptr").store(row)
 
 
-def _walk() -> str:
-    """`walk`: the numbers of what stands at a place, as a plan says, read to a row or written.
-
-    It gives where the plan ends, null for what is not as it says, and moves on in the row. To
-    `CHECK` reads them too, and wants that nobody else holds any list or tuple.
-    """
-    read = f"""{item("float", "%from", "%i")}{field("kind", "%float", TYPE, "i64")}\
-  %fine = icmp eq i64 %kind, {id(float)}
-  br i1 %fine, label %copy, label %fail
-copy:
-{field("found", "%float", NUMBER, "double")}\
-  %to = getelementptr inbounds double, ptr %row, i64 %i
-  store double %found, ptr %to
-"""
-    write = item("before", "%from", "%k") + item("number", "%row", "%k", "double") + put()
-    return f"""define internal ptr @walk(ptr %where, ptr %plan, ptr %at, i64 %how) nounwind {{
-entry:
-  %writing = icmp eq i64 %how, {WRITE}
-  %type = load i64, ptr %plan
-  %single = icmp eq i64 %type, 0
-  %behind = getelementptr inbounds i64, ptr %plan, i64 1
-  br i1 %single, label %numbers, label %container
-container:
-{words(("length", "flat"), "%plan", 1)}  %thing = load ptr, ptr %where
-{field("own_type", "%thing", TYPE, "i64")}  %same = icmp eq i64 %own_type, %type
-  br i1 %same, label %alike, label %fail
-alike:
-{field("size", "%thing", LENGTH, "i64")}  %long = icmp eq i64 %size, %length
-  %held = load i64, ptr %thing
-  %alone = icmp eq i64 %held, 1
-  %careless = icmp ne i64 %how, {CHECK}
-  %free = or i1 %alone, %careless
-  %right = and i1 %long, %free
-  br i1 %right, label %fitted, label %fail
-fitted:
-{_items()}  %nested = icmp eq i64 %flat, 0
-  %inner = getelementptr inbounds i64, ptr %plan, i64 3
-  %end_of_plan = getelementptr inbounds i64, ptr %plan, i64 4
-  br i1 %nested, label %branches, label %numbers
-branches:
-  %through = call ptr @each(ptr %items, i64 %length, ptr %inner, ptr %at, i64 %how)
-  ret ptr %through
-numbers:
-  %from = phi ptr [ %where, %entry ], [ %items, %fitted ]
-  %n = phi i64 [ 1, %entry ], [ %length, %fitted ]
-  %result = phi ptr [ %behind, %entry ], [ %end_of_plan, %fitted ]
-  %row = load ptr, ptr %at
-  %moved = getelementptr inbounds double, ptr %row, i64 %n
-  store ptr %moved, ptr %at
-  br i1 %writing, label %write, label %read
-read:
-{loop(read, k="i", before="read", last="copy")}  ret ptr %result
-write:
-{loop(write, before="write", last="end")}  ret ptr %result
-fail:
-  ret ptr null
-}}"""
+def _numbers(plan: Register, rows: Register, numbers: Register, do: Callable[..., None]) -> None:
+    """Do something for every place of a number, and where it stands among `numbers`."""
+    text = plan.text
+    runs = plan.at(2, "i64").at(plan.load("i64"), "[4 x i64]")
+    with text.loop(plan.item(1, "i64")) as loop:
+        to = loop.carry(numbers)
+        one = _told(_Run, runs.at(loop.k, "[3 x i64]"))
+        places = rows.item(one.row, "ptr").at(one.start, "ptr")
+        with text.loop(one.count) as inner:
+            do(places.at(inner.k, "ptr"), to.at(inner.k, "double"))
+        to.next = to.at(one.count, "double")
 
 
-def _each() -> str:
-    """`each`: `walk` for things side by side, whose plans are."""
-    body = """  %thing = getelementptr inbounds ptr, ptr %things, i64 %k
-  %following = call ptr @walk(ptr %thing, ptr %plan, ptr %at, i64 %how)
-  %fits = icmp ne ptr %following, null
-  br i1 %fits, label %fitting, label %fail
-fitting:
-"""
-    carried = "  %plan = phi ptr [ %plans, %entry ], [ %following, %fitting ]\n"
-    return f"""define internal ptr @each(\
-ptr %things, i64 %n, ptr %plans, ptr %at, i64 %how) nounwind {{
-entry:
-{loop(body, carried=carried, last="fitting")}  ret ptr %plan
-fail:
-  ret ptr null
-}}"""
+def _walk(given: Sequence[Register], holders: int, do: Callable[..., None], other: str) -> None:
+    """Do something for the floats of a structure that so many hold at most; go on at a label where
+    it is not as its plan says.
+    """  # noqa: D205
+    plan, rows, numbers = given
+
+    def found(one: Any, place: Register) -> Register:
+        thing = place.load()
+        plan.text.need(thing.at(TYPE).load("i64") == one.kind, other)
+        fits = thing.at(LENGTH).load("i64") == one.length
+        plan.text.need(fits & (thing.load("i64") < holders + 1), other)
+        return thing
+
+    def each(place: Register, number: Register) -> None:
+        there = place.load()
+        plan.text.need(is_a(there, float), other)
+        do(place, there, number)
+
+    _containers(plan, rows, found)
+    _numbers(plan, rows, numbers, each)
 
 
-def _made() -> str:
-    """`made`: a new structure as a plan says, with any numbers; where the plan ends is stored."""
-    children = """  %item = getelementptr inbounds ptr, ptr %items, i64 %k
-  %part = call ptr @made(ptr %child, ptr %behind)
-  store ptr %part, ptr %item
-  %following = load ptr, ptr %behind
-  %other = select i1 %alike, ptr %child, ptr %following
-"""
-    carried = "  %child = phi ptr [ %inner, %container ], [ %other, %body ]\n"
-    return f"""define internal ptr @made(ptr %plan, ptr %behind) nounwind {{
-entry:
-  %type = load i64, ptr %plan
-  %single = icmp eq i64 %type, 0
-  br i1 %single, label %number, label %container
-number:
-  %after = getelementptr inbounds i64, ptr %plan, i64 1
-  store ptr %after, ptr %behind
-  %float = call ptr {function_of_python("PyFloat_FromDouble")}(double 0.0)
-  ret ptr %float
-container:
-{words(("n", "flat"), "%plan", 1)}  %inner = getelementptr inbounds i64, ptr %plan, i64 3
-  store ptr %inner, ptr %behind
-  %alike = icmp ne i64 %flat, 0
-  %listing = icmp eq i64 %type, {id(list)}
-  %make = select i1 %listing, ptr {function_of_python("PyList_New")}, \
-ptr {function_of_python("PyTuple_New")}
-  %thing = call ptr %make(i64 %n)
-{_items()}{loop(children, before="container", carried=carried)}  ret ptr %thing
-}}"""
+def _read(_: Register, there: Register, number: Register) -> None:
+    number.store(there.at(NUMBER).load("double"))
 
 
-def _result() -> str:
-    """`result`: a kept one that nobody else holds, or a new one, which is kept; a reference."""
-    return f"""define internal ptr @result(ptr %kept, ptr %tree, ptr %outputs) nounwind {{
-entry:
-  %at = alloca ptr
-  %second = getelementptr inbounds ptr, ptr %kept, i64 1
-  br label %look
-look:
-  %place = phi ptr [ %kept, %entry ], [ %second, %other ]
-  store ptr %outputs, ptr %at
-  %fits = call ptr @walk(ptr %place, ptr %tree, ptr %at, i64 {CHECK})
-  %free = icmp ne ptr %fits, null
-  br i1 %free, label %again, label %other
-again:
-  %thing = load ptr, ptr %place
-  call void {function_of_python("Py_IncRef")}(ptr %thing)
-  ret ptr %thing
-other:
-  %first = icmp eq ptr %place, %kept
-  br i1 %first, label %look, label %fresh
-fresh:
-  %new = call ptr @made(ptr %tree, ptr %at)
-  call void {function_of_python("Py_IncRef")}(ptr %new)
-  %before = load ptr, ptr %kept
-  %last = load ptr, ptr %second
-  store ptr %before, ptr %second
-  store ptr %new, ptr %kept
-  call void {function_of_python("Py_DecRef")}(ptr %last)
-  ret ptr %new
-}}"""
+def _write(place: Register, there: Register, number: Register) -> None:
+    put(number.load("double"), place, there)
 
 
-def _finite() -> str:
-    """`finite`: whether all outputs are: x − x is 0 for these, and NaN for the others."""
+def _made(given: Sequence[Register]) -> None:
+    """A new structure with these numbers. No line of Python runs meanwhile."""
+    (plan, rows, numbers), text = given, given[0].text
+    make = [text.constant("ptr", function_of_python(f"Py{name}_New")) for name in ("List", "Tuple")]
 
-    def summed(k: str, kind: str, before: str, **bounds: Any) -> str:
-        body = f"""  %{k}.place = getelementptr inbounds double, ptr %out, i64 %{k}
-  %{k}.number = load {kind}, ptr %{k}.place, align 8
-  %{k}.nothing = fsub {kind} %{k}.number, %{k}.number
-  %{k}.total = fadd {kind} %{k}.sum, %{k}.nothing
-"""
-        sums = (
-            f"  %{k}.sum = phi {kind} [ zeroinitializer, %{before} ], [ %{k}.total, %{k}.body ]\n"
-        )
-        text = loop(body, k=k, before=before, carried=sums, last=f"{k}.body", **bounds)
-        return f"{text}  %{k}.fine = fcmp ord {kind} %{k}.sum, %{k}.sum\n"
+    def found(one: Any, place: Register) -> Register:
+        thing = text.call(text.select(one.kind == id(list), *make), one.length)
+        place.store(thing)
+        return thing
 
-    return f"""define internal i1 @finite(ptr %out, i64 %results) nounwind {{
-entry:
-  %whole = and i64 %results, {-LANES}
-{summed("v", f"<{LANES} x double>", "entry", n="%whole", step=LANES)}\
-{summed("j", "double", "v.done", n="%results", start="%whole")}\
-  %each = bitcast <{LANES} x i1> %v.fine to i{LANES}
-  %every = icmp eq i{LANES} %each, -1
-  %fine = and i1 %every, %j.fine
-  ret i1 %fine
-}}"""
+    collecting = text.call(function_of_python("PyGC_Disable"), gives="i32")
+    _containers(plan, rows, found)
+    _numbers(plan, rows, numbers, lambda place, number: place.store(fresh(number.load("double"))))
+    with text.when(collecting != 0):
+        text.call(function_of_python("PyGC_Enable"), gives="i32")
+
+
+def _give(kept: Register, given: Sequence[Register]) -> None:
+    """Give a kept result that nobody else holds, or a new one, which is kept."""
+    text, (_, rows, _) = kept.text, given
+    for k, other in enumerate(("second", "neither")):
+        place = kept.at(k, "ptr")
+        rows.store(place)
+        _walk(given, 1, _write, other)
+        text.give(hold(place.load()))
+        text.begin(other)
+    last = place.load()
+    place.store(kept.load())
+    rows.store(kept)
+    _made(given)
+    thing = hold(kept.load())
+    let_go(last)
+    text.give(thing)
+
+
+def _finite(numbers: Register, n: Register) -> Register:
+    """Whether all of so many numbers are: x − x is 0 for these, and NaN for the others."""
+    text, whole, kind = n.text, n & -LANES, f"<{LANES} x double>"
+    with text.loop(whole, step=LANES) as loop:
+        sums = loop.carry(text.constant(kind, "zeroinitializer"))
+        several = numbers.at(loop.k, "double").load(kind)
+        sums.next = sums + (several - several)
+    each = text.new(f"<{LANES} x i1>", f"fcmp ord {sums}, zeroinitializer")
+    every = each.to("bitcast", f"i{LANES}") == -1
+    with text.loop(n, whole) as loop:
+        fine, number = loop.carry(every), numbers.item(loop.k, "double")
+        fine.next = fine & (number - number == 0.0)
+    return fine
 
 
 def _entry() -> str:
-    """`entry`: a built-in function. Its %self begins with the kept results and what it is told.
-
-    Lists are made before the buffers are used: that may run the garbage collector, so that what it
-    finalizes, or another thread meanwhile, calls this very entry.
-    """
-    return f"""define ptr @entry(ptr %self, ptr %args, i64 %n) nounwind {{
-entry:
-  %at = alloca ptr
-  %slot = alloca ptr
-{field("list", "%self", ITEMS)}{field("kept", "%list", ITEMS)}\
-{field("array", "%self", ITEMS + 8)}{field("told", "%array", ITEMS)}\
-{words(Told._fields[:NUMBERS], "%told")}\
-{words(Told._fields[NUMBERS:], "%told", NUMBERS, "ptr")}\
-  %closed = icmp ne ptr %closure, null
-  %plans = getelementptr inbounds i64, ptr %told, i64 {len(Told._fields)}
-  %result_plan = getelementptr inbounds i64, ptr %told, i64 %tree
-  %as_many = icmp eq i64 %n, %arguments
-  br i1 %as_many, label %counted, label %nothing
-counted:
-  %fewer = sub i64 %left, 1
-  store i64 %fewer, ptr %left.place
-  %going = icmp sgt i64 %left, 0
-  br i1 %going, label %begin, label %nothing
-begin:
-  %type = load i64, ptr %result_plan
-  %single = icmp eq i64 %type, 0
-  br i1 %single, label %take, label %structure
-structure:
-  %container = call ptr @result(ptr %kept, ptr %result_plan, ptr %out)
-  br label %take
-take:
-  %result = phi ptr [ null, %begin ], [ %container, %structure ]
-  store ptr %result, ptr %slot
-  store ptr %x, ptr %at
-  %taken = call ptr @each(ptr %args, i64 %n, ptr %plans, ptr %at, i64 {READ})
-  %fits = icmp ne ptr %taken, null
-  br i1 %fits, label %read, label %fail
-read:
-  br i1 %closed, label %fetch, label %compute
-fetch:
-  %fetched = call i1 @fetched(ptr %closure, ptr %x, ptr %p)
-  br i1 %fetched, label %compute, label %fail
-compute:
-  store i8 1, ptr %m
-  store double 0.0, ptr %s
-  call void %run(ptr %x, ptr %p, ptr %out, ptr %s, ptr %m)
-  %flag = load i8, ptr %m
-  %holds = icmp ne i8 %flag, 0
-  %checked = load double, ptr %s
-  %quiet = fcmp oeq double %checked, 0.0
-  %right = and i1 %holds, %quiet
-  br i1 %right, label %computed, label %fail
-computed:
-  %fine = call i1 @finite(ptr %out, i64 %results)
-  br i1 %fine, label %good, label %fail
-good:
-  br i1 %closed, label %add, label %give
-add:
-  %slopes = getelementptr inbounds double, ptr %out, i64 1
-  %added = call i1 @added(ptr %closure, ptr %slopes)
-  br i1 %added, label %give, label %fail
-give:
-  br i1 %single, label %bare, label %filled
-bare:
-  %only = load double, ptr %out
-  %float = call ptr {function_of_python("PyFloat_FromDouble")}(double %only)
-  ret ptr %float
-filled:
-  store ptr %out, ptr %at
-  %ready = call ptr @walk(ptr %slot, ptr %result_plan, ptr %at, i64 {WRITE})
-  ret ptr %result
-fail:
-  call void {function_of_python("Py_DecRef")}(ptr %result)
-  br label %nothing
-nothing:
-  %none = inttoptr i64 {id(None)} to ptr
-  call void {function_of_python("Py_IncRef")}(ptr %none)
-  ret ptr %none
-}}"""
+    """`entry`: a built-in function. Its %self begins with the kept results and what it is told."""
+    text, arguments = Text(), "ptr %self, ptr %args, i64 %n"
+    self, args, n = text.arguments(arguments)
+    kept, words = (self.at(ITEMS + 8 * k).load().at(ITEMS).load() for k in (0, 1))
+    told = _told(Told, words)
+    rows, tree, plan = (words.at(at, "i64") for at in (told.rows, told.tree, len(Told._fields)))
+    x, p, out, s, m, run, closure = (
+        register.to("inttoptr", "ptr")
+        for register in (told.x, told.p, told.out, told.s, told.m, told.run, told.closure)
+    )
+    text.need(n == told.arguments)
+    words.at(Told._fields.index("left"), "i64").store(told.left - 1)
+    text.need(told.left >= 1)
+    rows.store(args)
+    _walk((plan, rows, x), FOREVER, _read, "fail")
+    with text.when(closure != "null"):
+        text.need(text.call("@fetched", closure, x, p, gives="i1"))
+    m.store(text.constant("i8", 1))
+    s.store(text.constant("double", 0.0))
+    text.call(run, x, p, out, s, m, gives="void")
+    text.need((m.load("i8") != 0) & (s.load("double") == 0.0))
+    text.need(_finite(out, told.results))
+    with text.when(closure != "null"):
+        text.need(text.call("@added", closure, out.at(1, "double"), gives="i1"))
+    _give(kept, (tree, rows, out))
+    text.begin("fail")
+    text.give(hold(text.constant("ptr", f"inttoptr (i64 {id(None)} to ptr)")))
+    return text.defined(f"ptr @entry({arguments})")
 
 
 @once
 def _module() -> Module:
     """The code of all entries."""
-    parts = _walk(), _each(), _made(), _result(), _finite(), closure.text(), _entry()
-    return Module("\n".join(parts), 0)
+    return Module(f"{_entry()}\n{closure.functions()}", 0)
 
 
 class _Definition(ctypes.Structure):
@@ -356,22 +272,24 @@ class _Definition(ctypes.Structure):
 class Entry:
     """The built-in function, with all that must live as long as it does.
 
-    `plans` are those of the arguments and of the result, `room` is where the kernel finds its
+    There are plans of so many arguments and of the result; `room` is where the kernel finds its
     numbers. With a `closure`, gradients of what it closes over stand behind the value.
     """
 
     def __init__(
-        self, kernel: Any, plans: Sequence[list[int]], closure: Closure | None = None
+        self, kernel: Any, count: int, given: Plan, tree: Plan, closure: Closure | None
     ) -> None:
-        *arguments, tree = plans
         self.room = room = kernel.buffer()
-        x, p, out, finite, mask = room[2]
         left = FOREVER if kernel.left is None else kernel.left
         over = 0 if closure is None else closure.words.buffer_info()[0]
-        words = [word for each in arguments for word in each]
-        end = len(Told._fields) + len(words)
-        point, outputs = kernel.module.addresses["point"], len(kernel.program.outputs)
-        told = Told(len(arguments), left, outputs, end, over, point, x, p, out, finite, mask)
+        plans = [given.words(), tree.words()]
+        behind = len(Told._fields) + len(plans[0])
+        rows = [0] * (1 + max(len(given.containers), len(tree.containers)))
+        told = Told(
+            count, left, len(kernel.program.outputs), behind, behind + len(plans[1]), over,
+            kernel.module.addresses["point"], *room[2],
+        )  # fmt: skip
+        words = array("q", [*told, *plans[0], *plans[1], *rows])
         self.definition = _Definition(b"replay", _module().addresses["entry"], _FASTCALL, None)
         # read when a built-in function is freed, at the interpreter's very end too: kept for ever
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.definition))
@@ -379,7 +297,7 @@ class Entry:
         make.restype = ctypes.py_object
         make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
         # what is called keeps results, and the machine code alive, whoever made another entry
-        held = ([None, None], array("q", [*told, *words, *tree]), kernel.module, room, closure)
+        held = ([None, None], words, kernel.module, room, closure)
         self.call: Any = make(ctypes.addressof(self.definition), held, None)
 
     @classmethod
@@ -387,7 +305,7 @@ class Entry:
         cls, kernel: Any, arguments: Sequence[Any], tree: Any, closure: Closure | None
     ) -> Entry | None:
         """The entry for structures of numbers; None where objects or structures are others."""
-        plans = [*(plan(each, (list,)) for each in arguments), plan(tree)]
-        if None in plans or not cpython.available():
+        given, result = Plan.of(arguments, (list,)), Plan.of([tree], (list, tuple))
+        if given is None or result is None or not cpython.available():
             return None
-        return cls(kernel, plans, closure)  # type: ignore[arg-type]
+        return cls(kernel, len(arguments), given, result, closure)

@@ -16,8 +16,9 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine.cpython import NUMBER, TYPE, available, field, item, put
-from tinygrad_scalar.compiler.machine.jit import Module, address, loop, once
+from tinygrad_scalar.compiler.machine.cpython import NUMBER, available, is_a, put
+from tinygrad_scalar.compiler.machine.jit import Module, address, once
+from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.core import sweep
 from tinygrad_scalar.core.at_once import assign, with_added
 from tinygrad_scalar.core.value import COMPILED, Value
@@ -27,77 +28,71 @@ _NOTHING = array("d", [0.0])
 # Where numbers are saved while others are written, for all threads: one at a time does that, and
 # fresh memory costs as much as it takes to write them.
 _SAVED = [array("d")]
-# What stands in the slot of leaf %i.
-_SLOT = item("leaf", "%leaves", "%i") + field("before", "%leaf", "%offset")
 
 
-def _floats(then: str, *, last: str, k: str = "") -> str:
-    """A loop of %i, or of %k for %i from the end, over slots; it ends at what is no float.
+def _slot(leaves: Register, index: Register, offset: Register) -> tuple[Register, Register]:
+    """The place of an attribute, and what stands there."""
+    place = leaves.item(index, "ptr").at(offset)
+    return place, place.load()
+
+
+def _float(
+    leaves: Register, n: Register, offset: Register, i: Register, ahead: int, end: str
+) -> tuple[Register, Register, Register]:
+    """The slot of leaf i, what stands in it and its number; on to `end` where that is no float.
 
     Leaves may stand anywhere in memory, so their slots are asked for long before they are read.
     """
-    done = f"{k}.done" if k else "done"
-    body = f"""  %ahead = {"add" if k else "sub"} i64 %i, {AHEAD}
-  %any = icmp ult i64 %ahead, %n
-  %later = select i1 %any, i64 %ahead, i64 %i
-{item("later_leaf", "%leaves", "%later")}\
-  %later_slot = getelementptr inbounds i8, ptr %later_leaf, i64 %offset
-  call void @llvm.prefetch.p0(ptr %later_slot, i32 0, i32 3, i32 1)
-{_SLOT}  %something = icmp ne ptr %before, null
-  br i1 %something, label %look, label %{done}
-look:
-{field("type", "%before", TYPE, "i64")}  %is_float = icmp eq i64 %type, {id(float)}
-  %nought = icmp eq ptr %before, inttoptr (i64 {id(0)} to ptr)
-  %fine = or i1 %is_float, %nought
-  br i1 %fine, label %float, label %{done}
-float:
-{field("inside", "%before", NUMBER, "double")}\
-  %number_there = select i1 %nought, double 0.0, double %inside
-{then}"""
-    return loop(body if k else f"  %i = sub i64 %last, %k\n{body}", k=k, last=last)
+    text, later = leaves.text, i + ahead
+    inside = text.new("i1", f"icmp ult {later}, {n.name}")
+    slot = leaves.item(text.select(inside, later, i), "ptr").at(offset)
+    text.call("@llvm.prefetch.p0", slot, "i32 0, i32 3, i32 1", gives="void")
+    place, before = _slot(leaves, i, offset)
+    text.need(before != "null", end)
+    nought = before == f"inttoptr (i64 {id(0)} to ptr)"
+    text.need(is_a(before, float) | nought, end)
+    number = before.at(NUMBER).load("double")
+    return place, before, text.select(nought, text.constant("double", 0.0), number)
 
 
-def text() -> str:
-    """The functions `gather` and `set`, which give how many are floats, up to one that is none.
+_LEAVES = "ptr %leaves, i64 %n, i64 %offset"
 
-    What was read last is written first, as it is in the cache still. Where one is no float, what
-    was written before is put back: to look at all of them first takes as long as to write them.
+
+def _gather() -> str:
+    text, arguments = Text(), f"{_LEAVES}, ptr %out"
+    leaves, n, offset, out = text.arguments(arguments)
+    with text.loop(n) as loop:
+        *_, number = _float(leaves, n, offset, loop.k, AHEAD, loop.done)
+        out.at(loop.k, "double").store(number)
+    text.give(loop.k)
+    return text.defined(f"i64 @gather({arguments})")
+
+
+def _set() -> str:
+    """What was read last is written first, as it is in the cache still.
+
+    Where one is no float, what was written before is put back: to look at all of them first takes
+    as long as to write them.
     """
-    read = """  %to = getelementptr inbounds double, ptr %out, i64 %i
-  store double %number_there, ptr %to
-"""
-    written = f"""{item("given", "%numbers", "%i", "double")}\
-  %save = getelementptr inbounds double, ptr %saved, i64 %i
-  store double %number_there, ptr %save
-  %scaled = fmul double %given, %scale
-  %sum = fadd double %number_there, %scaled
-  %number = select i1 %adding, double %sum, double %given
-{put()}"""
-    restored = _SLOT + item("number", "%saved", "%i", "double") + put()
-    arguments = "ptr %leaves, i64 %n, i64 %offset"
-    return f"""declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
-define i64 @gather({arguments}, ptr %out) nounwind {{
-entry:
-{_floats(read, k="i", last="float")}  ret i64 %i
-}}
-define i64 @set({arguments}, ptr %numbers, double %scale, ptr %saved) nounwind {{
-entry:
-  %adding = fcmp une double %scale, 0.0
-  %last = sub i64 %n, 1
-{_floats(written, last="end")}  %all = icmp eq i64 %k, %n
-  br i1 %all, label %leave, label %restore
-restore:
-  %first = sub i64 %n, %k
-  call void @restore({arguments}, ptr %saved, i64 %first)
-  br label %leave
-leave:
-  ret i64 %k
-}}
-define internal void @restore({arguments}, ptr %saved, i64 %first) nounwind {{
-entry:
-{loop(restored, k="i", start="%first", last="end")}  ret void
-}}
-"""
+    text, arguments = Text(), f"{_LEAVES}, ptr %numbers, double %scale, ptr %saved"
+    leaves, n, offset, numbers, scale, saved = text.arguments(arguments)
+    adding, last = scale != 0.0, n - 1
+    with text.loop(n) as loop:
+        i = last - loop.k
+        place, before, number = _float(leaves, n, offset, i, -AHEAD, loop.done)
+        saved.at(i, "double").store(number)
+        given = numbers.item(i, "double")
+        put(text.select(adding, number + given * scale, given), place, before)
+    with text.when(loop.k != n), text.loop(n, n - loop.k) as back:
+        place, before = _slot(leaves, back.k, offset)
+        put(saved.item(back.k, "double"), place, before)
+    text.give(loop.k)
+    return text.defined(f"i64 @set({arguments})")
+
+
+def functions() -> str:
+    """The functions `gather` and `set`, which give how many are floats, up to one that is none."""
+    return f"declare void @llvm.prefetch.p0(ptr, i32, i32, i32)\n{_gather()}\n{_set()}"
 
 
 @once
@@ -109,7 +104,7 @@ def _functions() -> tuple[Any, Any, Any] | None:
         return value.gather, value.scatter, value
     if not available():
         return None
-    module = Module(text(), 100)
+    module = Module(functions(), 100)
     word, pointer = ctypes.c_int64, ctypes.c_void_p
     gather = module.function("gather", ctypes.PYFUNCTYPE(word, pointer, word, word, pointer))
     kinds = pointer, word, word, pointer, ctypes.c_double, pointer
