@@ -1,4 +1,4 @@
-"""The CUDA source compiled as C++ for the host: one thread, which is block, warp and grid."""
+"""The CUDA source compiled as C++ for the host, where the threads of a grid run one by one."""
 
 import ctypes
 import itertools
@@ -17,14 +17,27 @@ using namespace std;
 #define __global__
 #define __device__
 #define __restrict__
-static const struct { long long x; } blockIdx = {0}, blockDim = {1}, gridDim = {1};
-static const struct { int x; } threadIdx = {0};
+static struct { unsigned x; } blockIdx, blockDim, gridDim, threadIdx;
+extern "C" void become(unsigned block, unsigned thread, unsigned threads, unsigned blocks) {
+  blockIdx.x = block, threadIdx.x = thread, blockDim.x = threads, gridDim.x = blocks;
+}
 static double __shfl_xor_sync(unsigned, double, int) { return 0.0; }
 static void atomicAdd(double *sum, double x) { *sum += x; }
 typedef unsigned long long index_type;
 static void atomicMin(index_type *least, index_type k) { if (k < *least) *least = k; }
 template <class T> static T normcdf(T x) { return erfc(-x * (T)0.7071067811865476) / 2; }
 """
+
+
+BLOCKS, THREADS = 3, 4
+
+
+def launched(library, arguments, sums):
+    """Run all threads of a grid; where they add up, blocks of one thread: that is its own warp."""
+    threads = 1 if sums else THREADS
+    for block, thread in itertools.product(range(BLOCKS), range(threads)):
+        library.become(block, thread, threads, BLOCKS)
+        library.run(*arguments)
 
 
 class HostKernel:
@@ -41,7 +54,7 @@ class HostKernel:
         target = source.with_suffix(".so")
         command = [COMPILER, "-std=c++17", "-O1", "-w", "-shared", "-fPIC", source, "-o", target]
         subprocess.run(command, check=True)
-        self.run = ctypes.CDLL(str(target)).run
+        self.library = ctypes.CDLL(str(target))
 
     def __call__(self, arrays, p=(), point=None, left=None):
         """The outputs (or their sums), and the first point that is left."""
@@ -57,6 +70,6 @@ class HostKernel:
         point = None if point is None else np.asarray(point, self.dtype)
         given = [*arrays, numbers, point, left, first, *results]
         pointers = [None if x is None else x.ctypes.data_as(ctypes.c_void_p) for x in given]
-        self.run(ctypes.c_longlong(size), *pointers)
+        launched(self.library, [ctypes.c_longlong(size), *pointers], self.sums)
         outputs = results[0].sum(axis=0) if self.sums else np.concatenate(results, axis=1)
         return outputs, int(first[0])
