@@ -31,7 +31,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     TraceError,
     evaluated,
 )
-from tinygrad_scalar.compiler.ir.trace import Traced, tracer
+from tinygrad_scalar.compiler.ir.trace import Traced, tell_of_value, tracer
 from tinygrad_scalar.compiler.machine.closure import Closure
 from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients
 from tinygrad_scalar.core import context
@@ -434,6 +434,7 @@ def traced(
             recording.decided.add(WHOLE)
         except Exception as error:
             if recording.settled():
+                tell_of_value(error)
                 if _raises(recording):
                     raise RaisedBeforeError(recording.classes) from error
                 raise

@@ -385,9 +385,15 @@ def _bound(name: str, other: Any) -> float:
     return nearest if nearest > other else math.nextafter(nearest, math.inf)
 
 
-Traced.__name__ = Value.__name__  # what Python's own errors call it
 INTEGRAL = frozenset({ABS, *(row for row in TABLE.values() if row.operator)} - {DIV})
 _blank: Callable[[], Traced] = bind(Traced.__new__, Traced)  # a call with no argument is quickest
+
+
+def tell_of_value(error: Exception) -> None:
+    """Have an error tell of a Value, where it tells of an attribute that what is traced lacks."""
+    if isinstance(error, AttributeError) and isinstance(error.obj, Traced):
+        lacks = f"'Value' object has no attribute {error.name!r}"
+        error.args = (f"{lacks}; traced it is {error.obj._named()}",)
 
 
 def tracer(recording: Recording) -> Callable[[Any], Traced]:
