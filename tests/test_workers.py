@@ -230,6 +230,8 @@ def test_bad_arguments():
     unchanged(TypeError, "executor is a concurrent.futures.Executor, not str", executor="x")
     with pytest.raises(ValueError, match=r"executor and shards spread a batch, and the arguments"):
         loss.backward([1.0, 2.0], 3.0, shards=1)
+    with Threads(1) as pool, pytest.raises(ValueError, match=r"^backward: the batch is empty"):
+        loss.backward(np.empty((0, 2)), np.empty(0), executor=pool)
     with pytest.raises(ValueError, match=r"^fit: 181 shards of 180 points"):
         trained(shards=181)
     images, labels = digits(10)

@@ -4,9 +4,9 @@
 |---|---|
 | `compiled` | the face, `compile` |
 | `storage`, `reading` | files and pickles; what a file says, checked |
-| `arguments` | what comes in and goes out, for points and batches |
+| `calls`, `entries` | from a call to its result; machine code that is called at once |
+| `arguments` | what comes in, for points and batches |
 | `dispatch`, `batches` | the right path for a point; for every point of a batch |
-| `batch_entry` | a batch of the same kind once more |
 | `uncompiled` | a point given to the function itself |
 | `paths`, `sources` | one trace of the function; what was made of it, to read |
 | `backends` | the engines by name |

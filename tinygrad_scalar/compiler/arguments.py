@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.compiler.arrays.namespaces import (
     NUMBERS,
     RowColumn,
-    converted,
     kind,
     namespace,
     shared_namespace,
@@ -31,7 +30,7 @@ from tinygrad_scalar.compiler.arrays.namespaces import (
 )
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import array_in, holds_array, is_structure, leaves, like, rebuild
-from tinygrad_scalar.numbers.precision import is_number, quietly
+from tinygrad_scalar.numbers.precision import is_number
 
 
 class Constant(NamedTuple):
@@ -393,48 +392,3 @@ def joined(call: Call, along: Call, chosen: Sequence[int], what: str) -> Call:
         raise TypeError(f"primals of {first} and tangents of {second}: give arrays of one library")
     columns, size = [*call.columns, *along.columns], sizes.pop() if sizes else None
     return call._replace(columns=columns, size=size, xp=kinds[0] if kinds else None)
-
-
-# ── results ───────────────────────────────────────────────────────────────────────────────────
-def nothing(call: Call, dtype: str, count: int) -> Any:
-    """So many outputs for no points: arrays of shape (0,)."""
-    if call.xp is None:
-        import numpy as np
-
-        return np.empty((count, 0), dtype)
-    return [converted(call.xp, call.columns, dtype)[1]] * count
-
-
-def matrix(outputs: Any, width: int, size: int | None, xp: Any = None) -> Any:
-    """Rows of numbers, or an array with the batch first."""
-    if xp is not None:
-        return stacked(xp, outputs, len(outputs) // max(width, 1), width)
-    if size is None:
-        numbers = list(outputs)
-        return [numbers[k : k + width] for k in range(0, len(numbers), width)]
-    import numpy as np
-
-    count = len(outputs)
-    return np.ascontiguousarray(outputs.T).reshape(size, count // max(width, 1), width)
-
-
-def returned(tree: Any, outputs: Sequence[Any], call: Call) -> Any:
-    """What the function returned, in its structure; arrays of a batch with the batch first."""
-    if call.size is None:
-        return like(tree, list(outputs))
-
-    def make(columns: list[Any], shape: tuple[int, ...], **_: Any) -> Any:
-        if call.xp is not None:
-            return stacked(call.xp, columns, *shape)
-        import numpy as np
-
-        return np.array(columns).T.reshape(call.size, *shape)
-
-    return rebuild(tree, iter(list(outputs)), make)
-
-
-def singles(numbers: Sequence[float]) -> list[Any]:
-    """Numbers as NumPy's float32."""
-    import numpy as np
-
-    return list(quietly(np.array(numbers, float).astype, np.float32))

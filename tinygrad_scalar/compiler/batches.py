@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_scalar.compiler.arguments import at, is_array
+from tinygrad_scalar.compiler.arguments import Call, at, is_array
 from tinygrad_scalar.compiler.dispatch import Specialisation, whole_tables_at_need
 from tinygrad_scalar.compiler.machine.jit import all_finite
-from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
+from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, add_gradients
 from tinygrad_scalar.compiler.uncompiled import silently
 from tinygrad_scalar.numbers.precision import quietly
 from tinygrad_scalar.workers import pieces
@@ -252,3 +252,51 @@ def _joined(masks: Sequence[tuple[Any, int]]) -> Any:
     if all(mask is None for mask, _ in masks):
         return None
     return np.concatenate([np.ones(n, bool) if mask is None else mask for mask, n in masks])
+
+
+# ── once more ──────────────────────────────────────────────────────────────────────────────────
+class BatchEntry:
+    """Calls the kernel of the only path with floats, and arrays of so many columns."""
+
+    def __init__(self, own: Specialisation, call: Call) -> None:
+        self.own, self.path = own, own.paths[0]
+        # the shape of a point in each array, None for a float
+        self.shapes = [
+            None if isinstance(one.columns[0], float) else (len(one.columns),) * one.rows
+            for one in call.arguments
+        ]
+        varying = tuple([not isinstance(column, float) for column in call.columns])
+        self.kernel = own.kernel(self.path, BACKWARD, varying)
+        self.most = SHORT if own.settings["threads"] == 1 else SMALLEST_SHARE
+
+    def call(self, *args: Any) -> float | None:
+        """The mean loss, with the mean gradient added."""
+        columns: list[Any] = []
+        size = self._size(args, columns) if len(self.own.paths) == 1 else 0
+        if not 0 < size <= self.most:
+            return None
+        (totals, _), mask, finite = self.kernel.sums(columns, self.path.parameters(), size)
+        if mask is not None or not finite or not all_finite(totals):
+            return None
+        add_gradients([(self.path, totals[1:], ())], 1 / size)
+        return float(totals[0]) / size
+
+    def _size(self, args: Sequence[Any], columns: list[Any]) -> int:
+        """How many points there are, 0 for arguments of other kinds; their columns."""
+        size = 0
+        if len(args) != len(self.shapes):
+            return 0
+        for arg, shape in zip(args, self.shapes, strict=True):
+            if shape is None:
+                if arg.__class__ is not float:
+                    return 0
+                columns.append(arg)
+                continue
+            if arg.__class__ is not np.ndarray or arg.dtype.kind not in "biuf":
+                return 0
+            count, *rest = arg.shape or (0,)
+            if not count or tuple(rest) != shape or size not in (0, count):
+                return 0
+            size = count
+            columns.extend(arg.T if shape else (arg,))
+        return size

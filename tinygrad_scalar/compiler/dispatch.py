@@ -17,11 +17,14 @@ from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.machine.jit import all_finite
 from tinygrad_scalar.compiler.paths import VALUE, Path, RaisedBeforeError, Request, traced
 from tinygrad_scalar.compiler.uncompiled import check_structure, path_of_none, uncompiled
-from tinygrad_scalar.core.undefined import Policy, told
+from tinygrad_scalar.core.undefined import Policy, check_policy, told
 from tinygrad_scalar.modes.grad import positions
 
 MANY = 10_000  # objects that take too long to look through
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+DTYPES = ("float64", "float32")
 
 
 class Settings(TypedDict, total=False):
@@ -34,6 +37,23 @@ class Settings(TypedDict, total=False):
     max_paths: int
     undefined: Policy
     batch: bool
+
+
+def checked(settings: Settings) -> Settings:
+    """The settings, the type of numbers by its name. TypeError, ValueError: see `compile`."""
+    batch, dtype = settings["batch"], settings["dtype"]
+    if batch not in (True, False):
+        raise TypeError(f"compile: batch is True or False, not {batch!r}")
+    name = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
+    name = "float64" if dtype is float else name
+    if name not in DTYPES:
+        raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
+    check_policy(settings["undefined"])
+    counts: dict[str, Any] = {what: settings[what] for what in ("threads", "max_paths")}
+    for what, number in counts.items():
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"compile: {what} is a whole number of at least 1, not {number!r}")
+    return {**settings, "dtype": str(name), "batch": bool(batch)}
 
 
 def whole_tables_at_need(method: Method) -> Method:

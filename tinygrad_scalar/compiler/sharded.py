@@ -88,6 +88,12 @@ class Sharded:
         return total, [(self.own.paths[k], gradients, looked) for k, (gradients, looked) in sums]
 
 
+def check_size(size: int) -> None:
+    """ValueError for a batch of no points."""
+    if not size:
+        raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
+
+
 class _UnknownError(Exception):
     """A point is on no path that a worker has."""
 
@@ -185,7 +191,7 @@ def holds_lazy(args: Sequence[Any]) -> bool:
     return "dask.array" in sys.modules and any(map(is_lazy, args))
 
 
-def lazily(compiled: Compiled, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
+def lazily(compiled: Any, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
     """What the mode gives, with a Dask array for every array; nothing is computed yet.
 
     Errors: ValueError for arrays of unknown chunks or other lengths, and without batches.
@@ -306,16 +312,13 @@ def _arrays(tree: Any) -> list[Any]:
 
 
 # ── backward ──────────────────────────────────────────────────────────────────────────────────
-def sums_of_chunks(
-    compiled: Compiled, args: Sequence[Any], options: dict[str, Any]
-) -> tuple[int, Sums]:
+def sums_of_chunks(compiled: Any, args: Sequence[Any], options: dict[str, Any]) -> tuple[int, Sums]:
     """How many points there are, and the sums of losses and gradients, chunk after chunk."""
     import dask
 
     flat = _chunked(args, compiled, "backward")
     size = len(next(filter(is_lazy, flat)))
-    if not size:
-        raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
+    check_size(size)
     constants = compiled._constants(flat)
     _, own = compiled._prepared([_empty(x) for x in flat], options, constants)
 

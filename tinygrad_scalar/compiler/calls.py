@@ -1,0 +1,346 @@
+"""From a call to its result: the arguments taken apart, the paths for them, the outputs shaped."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from tinygrad_scalar.compiler import elsewhere
+from tinygrad_scalar.compiler.arguments import (
+    Call,
+    at,
+    batches,
+    has_carrier,
+    is_constant,
+    joined,
+    known_as,
+    no_slope,
+    taken_apart,
+)
+from tinygrad_scalar.compiler.arrays.namespaces import all_on_host, converted, stacked
+from tinygrad_scalar.compiler.backends import check_engine
+from tinygrad_scalar.compiler.dispatch import Settings, Specialisation, checked
+from tinygrad_scalar.compiler.entries import Entries, keep_batch, keep_point
+from tinygrad_scalar.compiler.ir.tape import TraceError
+from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request, add_gradients
+from tinygrad_scalar.compiler.sharded import (
+    PAIRS,
+    Sharded,
+    Sums,
+    check_size,
+    holds_lazy,
+    lazily,
+    sums_of_chunks,
+)
+from tinygrad_scalar.compiler.uncompiled import MODES, directional
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.tree import leaves, like, nested, rebuild
+from tinygrad_scalar.modes.grad import positions
+from tinygrad_scalar.numbers.precision import as_single, quietly
+from tinygrad_scalar.workers import check_executor, shards_of, spread
+
+WITH_ENTRY = ("value", "grad", "value_and_grad")  # modes that machine code is called for directly
+_TOLD_ANEW = (TypeError, ValueError, IndexError, AttributeError, TraceError)
+
+
+class Calls:
+    """A function that is compiled, and what was made of it for each structure of arguments."""
+
+    def __init__(self, function: Any, settings: Settings) -> None:
+        if function is not None and not callable(function):
+            raise TypeError(f"compile: give a function, not {type(function).__name__}")
+        self.function, self.settings = function, checked(settings)
+        self.engine = check_engine(settings["engine"])
+        self.dtype, self.batch = self.settings["dtype"], self.settings["batch"]
+        self._specialisations: dict[Any, Specialisation] = {}
+        self._called: Specialisation | None = None  # last
+        self._entries = Entries()
+        self._sharded: dict[Specialisation, Sharded] = {}  # what workers were sent
+        self._lock = threading.RLock()
+        if function is not None:
+            functools.update_wrapper(self, function, updated=())  # type: ignore[arg-type]
+
+    def _about(self) -> str:
+        return f"{getattr(self, '__name__', 'function')!s}, compiled"
+
+    def _own(self) -> Specialisation:
+        """The paths for the structure of arguments that was called last."""
+        called = [self._called, *reversed(self._specialisations.values())]
+        own = next((own for own in called if own is not None and own.paths), None)
+        if own is None:
+            raise TraceError("the function has not been traced yet: call it once first")
+        return own
+
+    def _prepared(
+        self,
+        args: Sequence[Any],
+        options: dict[str, Any],
+        constants: Collection[int] | None = None,
+    ) -> tuple[Call, Specialisation]:
+        if constants is None:
+            constants = self._constants(args)
+        name = getattr(self, "__name__", "compile")
+        call = taken_apart(args, name, constants, batch=self.batch)
+        key = (call.key, known_as(tuple(sorted(options.items()))) if options else ())
+        try:
+            own = self._specialisations.get(key)
+        except TypeError:
+            raise TypeError(
+                "compile: keyword arguments are constants of the compiled code and must be "
+                f"hashable, not {', '.join(type(x).__name__ for x in options.values())}; pass "
+                "numbers to differentiate by position"
+            ) from None
+        if own is None:
+            with self._lock:
+                own = self._specialisations.get(key)
+                if own is None:
+                    trees = [one.tree for one in call.arguments]
+                    own = Specialisation(self.function, call.key, trees, options, self.settings)
+                    self._specialisations[key] = own
+        self._called = own
+        return call, own
+
+    def _constants(self, args: Sequence[Any], tangents: Sequence[Any] = ()) -> Collection[int]:
+        """The positions of the arguments that are constants of the compiled code and stay."""
+        if self.settings["argnums"] is None:
+            return ()
+        chosen = positions(self.settings["argnums"], len(args), "compile")
+        found = [i for i, x in enumerate(args) if i not in chosen and is_constant(x)]
+        return [i for i in found if no_slope(tangents[i : i + 1])]
+
+    def _told(
+        self, own: Specialisation, call: Call, compute: Callable[..., Any], *given: Any
+    ) -> Any:
+        """What it gives; an error of the function says what was a batch, and may be a vector."""
+        try:
+            return compute(*given)
+        except Exception as error:
+            told = batches(call)
+            if own.paths or not told:
+                raise
+            hint = f"{told}: for one vector give a list or batch=False"
+            if type(error) in _TOLD_ANEW:
+                raise type(error)(f"{error}; {hint}") from error
+            error.add_note(f"{self._about()}: {hint}")
+            raise
+
+    # ── every mode but backward ───────────────────────────────────────────────────────────────
+    def _result(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """What a method gives for arguments; for primals and tangents in modes of `PAIRS`."""
+        pairs = mode in PAIRS
+        flat = [*args[0], *args[1]] if pairs else args
+        if holds_lazy(flat):
+            return lazily(self, mode, args, options)
+        try:
+            call, own = self._along(mode, *args) if pairs else self._prepared(args, options)
+        except TypeError:
+            if has_carrier(flat):
+                return self._uncompiled(mode, args, options)
+            raise
+        request = own.request(mode)
+        path, outputs = self._outputs(own, request, call)
+        if mode in WITH_ENTRY and path is not None and not options:
+            count = len(outputs)
+            shape = functools.partial(shaped, own, request, call, path, [None] * count)
+            keep_point(self._entries, own, request, call, path, shape)
+        return shaped(own, request, call, path, outputs)
+
+    def _along(
+        self, mode: str, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[Call, Specialisation]:
+        """Primals and what they move along in one call: all arguments for jvp, but constants."""
+        still = self._constants(primals, tangents) if mode == "jvp" else ()
+        tangents = [primals[i] if i in still else t for i, t in enumerate(tangents)]
+        call, own = self._prepared(primals, {}, still if mode == "jvp" else None)
+        along = taken_apart(tangents, mode, still, batch=self.batch)
+        moving = range(len(call.arguments)) if mode == "jvp" else own.chosen
+        what = f"{mode}: {'tangents' if mode == 'jvp' else 'vectors'}"
+        return joined(call, along, moving, what), own
+
+    def _outputs(
+        self, own: Specialisation, request: Request, call: Call
+    ) -> tuple[Path | None, Any]:
+        """Some path, and the outputs; at no point perhaps without one, and then of one value."""
+        if call.size == 0:
+            path = own.paths[0] if own.paths else None
+            count, rows = len(request.inputs), len(path.outputs) if path else 1
+            slopes = {"value": 0, "jvp": rows, "hessian": count**2, "jacobian": rows * count}
+            number = request.values(rows) + slopes.get(request.mode, count)
+            return path, nothing(call, self.dtype, number)
+        return self._told(own, call, self._computed, own, request, call)  # type: ignore[no-any-return]
+
+    def _computed(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
+        outputs: Any
+        if call.xp is not None:
+            path, outputs = elsewhere.evaluated(own, request, call)
+        elif call.size is None:
+            path, outputs = own.point(request, call.columns)
+            if call.single or (self.dtype == "float32" and not self.batch):
+                outputs = singles(outputs)
+            elif self.dtype == "float32":
+                outputs = list(map(as_single, outputs))
+        elif self.engine == "cuda":
+            path, outputs = elsewhere.host_batch(own, request, call)
+        else:
+            from tinygrad_scalar.compiler.batches import outputs_of
+
+            path, outputs = outputs_of(own, request, call.columns, call.size)
+            if outputs.dtype != self.dtype:
+                outputs = quietly(outputs.astype, self.dtype)
+        if path.closes_over and not context.plain and context.settings().tracer is not None:
+            raise TraceError(
+                "a derivative of a compiled function that closes over Values, taken inside another "
+                "compiled function, would freeze their numbers: take grad, jvp or hvp of the plain "
+                "function there"
+            )
+        return path, outputs
+
+    def _uncompiled(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """On Values, Duals or inside another trace: the function itself, in their mode.
+
+        Inside a trace with numbers too, so that what stands in its leaves is not frozen there.
+        """
+        if self.function is None:
+            raise TypeError(
+                "a compiled function loaded from a file takes numbers and arrays, not Values: "
+                "use its .grad, .jvp or .hvp on numbers, or compile the function here"
+            )
+        if mode == "value":
+            return self.function(*args, **options)
+        argnums, undefined = self.settings["argnums"], self.settings["undefined"]
+        if mode in ("jvp", "hvp"):
+            still = self._constants(*args)
+            return directional(mode, self.function, args, argnums, still, undefined)
+        found = MODES[mode](self.function, argnums, undefined=undefined)(*args, **options)
+        if not self.batch or mode not in ("hessian", "jacobian"):
+            return found
+        chosen = positions(argnums, len(args), mode)
+        return matrix(leaves(found), sum(len(leaves(args[i])) for i in chosen), None)
+
+    # ── backward ──────────────────────────────────────────────────────────────────────────────
+    def _mean_loss(
+        self, args: Sequence[Any], options: dict[str, Any], executor: Any, shards: int | None
+    ) -> float:
+        """The mean loss, with the mean gradient added to `.grad` of the leaves closed over."""
+        if context.settings().tracer is not None:
+            raise TraceError(
+                "backward of a compiled function inside another one would be run once, while that "
+                "is traced: call it outside"
+            )
+        if executor is not None or shards is not None or holds_lazy(args):
+            size, (total, parts) = self._spread(args, options, executor, shards)
+            add_gradients(parts, 1 / size)
+            return float(total / size)
+        call, own = self._prepared(args, options)
+        found = elsewhere.sums(own, call) if call.size and call.xp is not None else None
+        if call.xp is not None and found is None:
+            call, own = self._prepared([all_on_host(x) for x in args], options)
+        if call.size is None:
+            path, numbers = own.point(BACKWARD, call.columns)
+            if not options:
+                keep_point(self._entries, own, BACKWARD, call, path, lambda: None)
+            path.add_gradients_at(call.columns, numbers[1:])
+            return float(numbers[0])
+        from tinygrad_scalar.compiler.batches import sums_of
+
+        check_size(call.size)
+        total, parts = found or self._told(own, call, sums_of, own, call.columns, call.size)
+        add_gradients(parts, 1 / call.size)
+        if not options:
+            keep_batch(self._entries, own, call)
+        return float(total / call.size)
+
+    def _spread(
+        self, args: Sequence[Any], options: dict[str, Any], executor: Any, shards: int | None
+    ) -> tuple[int, Sums]:
+        """How many points there are, and what workers or Dask's chunks add up."""
+        check_executor(executor, "backward")
+        if holds_lazy(args):
+            if executor is not None or shards is not None:
+                raise TypeError(
+                    "backward: executor and shards are for arrays in memory; Dask arrays are "
+                    "computed by Dask, in their chunks"
+                )
+            return sums_of_chunks(self, args, options)
+        call, own = self._prepared([all_on_host(x) for x in args], options)
+        if call.size is None:
+            raise ValueError(
+                "backward: executor and shards spread a batch, and the arguments are one point"
+            )
+        check_size(call.size)
+        ends = shards_of(shards, call.size, "backward")
+        cut = [at(call.columns, slice(a, b)) for a, b in ends]
+        run, sums = functools.partial(spread, executor), self._sharded_by(own).sums
+        return call.size, self._told(own, call, sums, run, cut, lambda: at(call.columns, 0))
+
+    def _sharded_by(self, own: Specialisation) -> Sharded:
+        return self._sharded.setdefault(own, Sharded(own, "backward"))
+
+
+# ── results ───────────────────────────────────────────────────────────────────────────────────
+def shaped(
+    own: Specialisation, request: Request, call: Call, path: Path | None, outputs: Any
+) -> Any:
+    """The outputs in the structure that a method promises; at no point there is no path."""
+    mode, count = request.mode, len(request.inputs)
+    tree = None if path is None else path.tree
+    if mode == "value":
+        return returned(tree, outputs, call)
+    if mode == "jvp":
+        half = len(outputs) // 2
+        return returned(tree, outputs[:half], call), returned(tree, outputs[half:], call)
+    if mode in ("hessian", "jacobian"):
+        rows = matrix(outputs, count, call.size, call.xp)
+        if own.settings["batch"]:
+            return rows
+        inside = own.mirrored(call, [0.0] * count)
+        return nested(inside if mode == "hessian" else tree, inside, rows)
+    values = request.values(1)
+    slopes = own.mirrored(call, outputs[values:])
+    return (outputs[0], slopes) if values else slopes
+
+
+def nothing(call: Call, dtype: str, count: int) -> Any:
+    """So many outputs for no points: arrays of shape (0,)."""
+    if call.xp is None:
+        import numpy as np
+
+        return np.empty((count, 0), dtype)
+    return [converted(call.xp, call.columns, dtype)[1]] * count
+
+
+def matrix(outputs: Any, width: int, size: int | None, xp: Any = None) -> Any:
+    """Rows of numbers, or an array with the batch first."""
+    if xp is not None:
+        return stacked(xp, outputs, len(outputs) // max(width, 1), width)
+    if size is None:
+        numbers = list(outputs)
+        return [numbers[k : k + width] for k in range(0, len(numbers), width)]
+    import numpy as np
+
+    count = len(outputs)
+    return np.ascontiguousarray(outputs.T).reshape(size, count // max(width, 1), width)
+
+
+def returned(tree: Any, outputs: Sequence[Any], call: Call) -> Any:
+    """What the function returned, in its structure; arrays of a batch with the batch first."""
+    if call.size is None:
+        return like(tree, list(outputs))
+
+    def make(columns: list[Any], shape: tuple[int, ...], **_: Any) -> Any:
+        if call.xp is not None:
+            return stacked(call.xp, columns, *shape)
+        import numpy as np
+
+        return np.array(columns).T.reshape(call.size, *shape)
+
+    return rebuild(tree, iter(list(outputs)), make)
+
+
+def singles(numbers: Sequence[float]) -> list[Any]:
+    """Numbers as NumPy's float32."""
+    import numpy as np
+
+    return list(quietly(np.array(numbers, float).astype, np.float32))
