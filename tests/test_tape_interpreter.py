@@ -29,8 +29,8 @@ from tinygrad_scalar.compiler.vm.superinstructions import Unsupported
 @pytest.fixture
 def everything(monkeypatch):
     """Have traces of any length interpreted."""
-    monkeypatch.setattr(backends, "MEDIUM", 1)
-    monkeypatch.setattr(backends, "LARGE", 1)
+    monkeypatch.setattr(backends, "AT_FIRST", 1)
+    monkeypatch.setattr(backends, "ANYWAY", 1)
 
 
 def interpreted(path, request):

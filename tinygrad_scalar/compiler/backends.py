@@ -18,7 +18,7 @@ from tinygrad_scalar.compiler.ir.program import Line, Program
 # Lines of a trace: from so many on it is interpreted at first, where it repeats for good, or in any
 # case. The interpreter is ready sooner by 15 to 60 µs a line, and slower by up to 10 ns a line, but
 # faster than so many lines of straight code, which no cache holds.
-MEDIUM, LONG, LARGE = 1_500, 10_000, 100_000
+AT_FIRST, IF_REPEATED, ANYWAY = 1_500, 10_000, 100_000
 STRAIGHT = 40_000
 FIRST_CALLS = 500  # until machine code of its own pays
 ENGINES = ("python", "numpy", "llvm", "cuda")
@@ -113,7 +113,7 @@ def interpreter(engine: str, code: Sequence[Line], sizes: tuple[int, int], asked
 
     `asked` are the lines of values, the line to differentiate, and by what of all that comes in.
     """
-    if engine != "llvm" or len(code) < MEDIUM or asked is None:
+    if engine != "llvm" or len(code) < AT_FIRST or asked is None:
         return None
     from tinygrad_scalar.compiler.vm.bytecode import Stream
     from tinygrad_scalar.compiler.vm.kernel import Interpreter
@@ -122,8 +122,8 @@ def interpreter(engine: str, code: Sequence[Line], sizes: tuple[int, int], asked
     values, loss, wanted = asked
     try:
         stream = Stream(code, [*values] if loss is None else [*values, loss], wanted, sizes)
-        lasting = len(code) >= LARGE or stream.written_out >= STRAIGHT
-        lasting = lasting or (len(code) >= LONG and stream.repeats)
+        lasting = len(code) >= ANYWAY or stream.written_out >= STRAIGHT
+        lasting = lasting or (len(code) >= IF_REPEATED and stream.repeats)
         return Interpreter(stream, sizes, asked, None if lasting else FIRST_CALLS)
     except Unsupported:
         return None

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_scalar.compiler.arguments import Call, at, is_array
+from tinygrad_scalar.compiler.closed_over import add_gradients
 from tinygrad_scalar.compiler.dispatch import Specialisation, whole_tables_at_need
 from tinygrad_scalar.compiler.machine.jit import all_finite
-from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request, add_gradients
+from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
 from tinygrad_scalar.compiler.uncompiled import silently
 from tinygrad_scalar.numbers.precision import quietly
 from tinygrad_scalar.workers import pieces

@@ -21,10 +21,11 @@ from tinygrad_scalar.compiler.arguments import (
 )
 from tinygrad_scalar.compiler.arrays.namespaces import all_on_host, converted, stacked
 from tinygrad_scalar.compiler.backends import check_engine
+from tinygrad_scalar.compiler.closed_over import add_gradients
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation, checked
-from tinygrad_scalar.compiler.entries import Entries, keep_batch, keep_point
+from tinygrad_scalar.compiler.entries import keep_batch, keep_point
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request, add_gradients
+from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
 from tinygrad_scalar.compiler.sharded import (
     PAIRS,
     Sharded,
@@ -56,7 +57,8 @@ class Calls:
         self.dtype, self.batch = self.settings["dtype"], self.settings["batch"]
         self._specialisations: dict[Any, Specialisation] = {}
         self._called: Specialisation | None = None  # last
-        self._entries = Entries()
+        self._entries: dict[str, Any] = {}  # what is called directly, by mode
+        self._within: dict[str, Any] = {}  # the same within a block, as a trace is
         self._sharded: dict[Specialisation, Sharded] = {}  # what workers were sent
         self._lock = threading.RLock()
         if function is not None:
@@ -144,7 +146,7 @@ class Calls:
         if mode in WITH_ENTRY and path is not None and not options:
             count = len(outputs)
             shape = functools.partial(shaped, own, request, call, path, [None] * count)
-            keep_point(self._entries, own, request, call, path, shape)
+            keep_point(self, own, request, call, path, shape)
         return shaped(own, request, call, path, outputs)
 
     def _along(
@@ -240,7 +242,7 @@ class Calls:
         if call.size is None:
             path, numbers = own.point(BACKWARD, call.columns)
             if not options:
-                keep_point(self._entries, own, BACKWARD, call, path, lambda: None)
+                keep_point(self, own, BACKWARD, call, path, lambda: None)
             path.add_gradients_at(call.columns, numbers[1:])
             return float(numbers[0])
         from tinygrad_scalar.compiler.batches import sums_of
@@ -249,7 +251,7 @@ class Calls:
         total, parts = found or self._told(own, call, sums_of, own, call.columns, call.size)
         add_gradients(parts, 1 / call.size)
         if not options:
-            keep_batch(self._entries, own, call)
+            keep_batch(self, own, call)
         return float(total / call.size)
 
     def _spread(

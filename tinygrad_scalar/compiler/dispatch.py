@@ -20,7 +20,7 @@ from tinygrad_scalar.compiler.uncompiled import check_structure, path_of_none, u
 from tinygrad_scalar.core.undefined import Policy, check_policy, told
 from tinygrad_scalar.modes.grad import positions
 
-MANY = 10_000  # objects that take too long to look through
+LONG_TO_SCAN = 10_000  # objects: to look through them takes too long
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -268,7 +268,7 @@ def without_collector(function: Callable[..., Any], *args: Any) -> Any:
     try:
         gc.disable()
         result = function(*args)
-        if enabled and gc.get_count()[0] > MANY and not gc.get_freeze_count():
+        if enabled and gc.get_count()[0] > LONG_TO_SCAN and not gc.get_freeze_count():
             try:
                 gc.freeze()
             finally:

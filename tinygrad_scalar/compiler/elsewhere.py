@@ -27,9 +27,10 @@ from tinygrad_scalar.compiler.backends import engines
 from tinygrad_scalar.compiler.c import cuda
 from tinygrad_scalar.compiler.c.body import NoFormulaError
 from tinygrad_scalar.compiler.c.cuda import Column, Layout, kernel_source
+from tinygrad_scalar.compiler.closed_over import places_of
 from tinygrad_scalar.compiler.ir.tape import INPUT
 from tinygrad_scalar.compiler.machine.slots import Slots
-from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request, places_of
+from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.value import Value
 

@@ -18,24 +18,6 @@ from tinygrad_scalar.core import context
 if TYPE_CHECKING:
     from tinygrad_scalar.compiler.calls import Calls
 
-Entry = Callable[..., Any]  # the result; None, with nothing changed, for what goes the general way
-
-
-class Entries(dict[str, Entry]):
-    """The entries for what was called last, by mode; `within` a block those that read no leaves.
-
-    In a trace, numbers of leaves would be frozen.
-    """
-
-    def __init__(self) -> None:
-        self.within: dict[str, Entry] = {}
-
-    def keep(self, mode: str, entry: Entry, *, reads: bool) -> None:
-        """Call this directly from now on; whether it `reads` leaves."""
-        self[mode] = entry
-        if not reads:
-            self.within[mode] = entry
-
 
 def by_machine_code(method: Method) -> Method:
     """The method; what machine code has an entry for goes there at once."""
@@ -43,7 +25,7 @@ def by_machine_code(method: Method) -> Method:
 
     @functools.wraps(method)
     def run(self: Calls, *args: Any, **options: Any) -> Any:
-        entry = (self._entries if context.plain else self._entries.within).get(mode)
+        entry = (self._entries if context.plain else self._within).get(mode)
         if entry is not None and not options:
             result = entry(*args)
             if result is not None:
@@ -53,8 +35,18 @@ def by_machine_code(method: Method) -> Method:
     return run  # type: ignore[return-value]
 
 
+def _keep(calls: Calls, mode: str, entry: Callable[..., Any], *, reads: bool) -> None:
+    """Call this directly from now on; within a block only if it `reads` no leaves.
+
+    It gives the result, or None, with nothing changed, for what goes the general way.
+    """
+    calls._entries[mode] = entry
+    if not reads:  # in a trace, numbers of leaves would be frozen
+        calls._within[mode] = entry
+
+
 def keep_point(
-    entries: Entries,
+    calls: Calls,
     own: Specialisation,
     request: Request,
     call: Call,
@@ -89,10 +81,10 @@ def keep_point(
         made[request] = own.kernel(path, request, None).entry(arguments, shaped(), closure)
     if made[request] is not None:
         reads = closure is not None or request is BACKWARD
-        entries.keep(request.mode, made[request].call, reads=reads)
+        _keep(calls, request.mode, made[request].call, reads=reads)
 
 
-def keep_batch(entries: Entries, own: Specialisation, call: Call) -> None:
+def keep_batch(calls: Calls, own: Specialisation, call: Call) -> None:
     """Keep an entry for `backward` on arrays of NumPy like these, where there is one path."""
     from tinygrad_scalar.compiler.batches import BatchEntry
 
@@ -103,4 +95,4 @@ def keep_batch(entries: Entries, own: Specialisation, call: Call) -> None:
         return
     made = BatchEntry(own, call)
     if hasattr(made.kernel, "sums"):
-        entries.keep("backward", made.call, reads=True)
+        _keep(calls, "backward", made.call, reads=True)

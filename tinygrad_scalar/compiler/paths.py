@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from array import array
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.arguments import arguments_like
-from tinygrad_scalar.compiler.backends import engines, kernel
+from tinygrad_scalar.compiler.closed_over import ClosedOver, places_of
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
 from tinygrad_scalar.compiler.ir.program import (
     NEVER_RAISES,
@@ -21,25 +20,22 @@ from tinygrad_scalar.compiler.ir.program import (
     pruned,
 )
 from tinygrad_scalar.compiler.ir.recording import Recording
-from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, in_memory, leaves_in_order
+from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, in_memory
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     GUARDS,
     INPUT,
     MEMORY,
-    Tape,
     TraceError,
     evaluated,
 )
 from tinygrad_scalar.compiler.ir.trace import Traced, tell_of_value, tracer
-from tinygrad_scalar.compiler.machine.closure import Closure
-from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.tree import is_structure, leaves, like
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.numbers.precision import is_number, quietly
+from tinygrad_scalar.numbers.precision import is_number
 
 
 class Request(NamedTuple):
@@ -55,26 +51,16 @@ class Request(NamedTuple):
         return int(self.mode in ("value_and_grad", "backward"))
 
 
-FEW = 16  # leaves that Python reads as fast
 VALUE = Request("value")
 BACKWARD = Request("backward")
 
 
-class Path:
+class Path(ClosedOver):
     """One trace: the tape, the lines of the outputs, and their structure."""
 
     def __init__(self, recording: Recording, outputs: list[int], tree: Any, inputs: int) -> None:
-        self.recording, self.outputs, self.tree, self.inputs = recording, outputs, tree, inputs
-        self.leaves = recording.leaves
-        self.lookups = recording.lookups or []
-        self.closes_over = bool(self.leaves or self.lookups)
-        self.width = inputs + sum(one.table.count for one in self.lookups)  # numbers that come in
-        self._indices: dict[int, Any] = {}  # kernels for indices that are computed
-        code = recording.tape.code
-        plain = [code[one.line][1][0] for one in self.lookups if code[one.line][0] is INPUT]
-        every = len(plain) == len(self.lookups) and max(plain, default=-1) < inputs
-        self._plain = plain if every else None  # inputs that index
-        self._last: tuple[Any, Slots | None] = (None, None)  # the last indices, and what they reach
+        super().__init__(recording, inputs)
+        self.outputs, self.tree = outputs, tree
         self.kernels: dict[Any, Any] = {}
         self.entries: dict[Any, Any] = {}  # machine code for plain numbers, of what was called
         self.interpreted = True  # whether a large trace need not be written out line by line
@@ -93,158 +79,6 @@ class Path:
                 for one, two in zip(self.lookups, other.lookups, strict=True)
             )
         )
-
-    def parameters(self) -> Sequence[float]:
-        """What stands in the leaves of the closure now."""
-        if not self.leaves:
-            return ()
-        numbers = self.slots.read("data") if self.slots is not None else None
-        return array("d", [leaf.data for leaf in self.leaves]) if numbers is None else numbers
-
-    # ── what is looked up ─────────────────────────────────────────────────────────────────────
-    def complete(self, x: Sequence[float]) -> Sequence[float]:
-        """The numbers of a point, and behind the inputs what they look up."""
-        if not self.lookups:
-            return x
-        reached = self._reached(x)
-        numbers = None if reached is None else reached.read("data")
-        if numbers is not None:
-            return array("d", x[: self.inputs]) + numbers + array("d", x[self.inputs :])
-        return array("d", self.complete_columns(x))
-
-    def _reached(self, x: Sequence[float]) -> Slots | None:
-        """All leaves that are looked up at a point, where it pays to have them at once."""
-        if self._plain is None or self.width - self.inputs < FEW:
-            return None
-        indices = [x[place] for place in self._plain]
-        last, reached = self._last
-        if indices != last:
-            tables = [one.table for one in self.lookups] if "llvm" in engines() else []
-            found = [t.addresses_at(i) for t, i in zip(tables, indices, strict=False)]
-            known = found and None not in found
-            reached = Slots(array("q", b"".join(found))) if known else None  # type: ignore[arg-type]
-            self._last = indices, reached
-        return reached
-
-    def complete_values(self, x: Sequence[Any]) -> Sequence[Any]:
-        """The same for numbers that something carries: the leaves themselves are looked up."""
-        if not self.lookups:
-            return x
-        found = self.looked_up_at(list(map(_core, x)))
-        return [*x[: self.inputs], *found, *x[self.inputs :]]
-
-    def looked_up_at(self, x: Sequence[float]) -> list[Value]:
-        """The leaves that are looked up at a point."""
-        full = self.complete(x)
-        rows = (one.table.at(self._index(one.line, full)) for one in self.lookups)
-        return [leaf for row in rows for leaf in row]
-
-    def complete_columns(self, columns: Sequence[Any]) -> Sequence[Any]:
-        """The same for columns: a float each, or an array of one number per point."""
-        if not self.lookups:
-            return columns
-        full = list(columns[: self.inputs])
-        for one in self.lookups:
-            index = self._index(one.line, full)
-            if isinstance(index, float):
-                full += [float(leaf.data) for leaf in one.table.at(index)]
-            else:
-                full += list(one.table.columns(index))
-        return [*full, *columns[self.inputs :]]
-
-    def _index(self, line: int, full: Any) -> Any:
-        """An index at a point, or at all points, from the inputs in front of it."""
-        row, operands = self.recording.tape.code[line]
-        if row is INPUT:
-            return full[operands[0]]
-        size = next((len(column) for column in full if not isinstance(column, float)), None)
-        key = line if size is None else ~line
-        if key not in self._indices:
-            varying = None if size is None else ()
-            self._indices[key] = kernel("numpy", self.index_program(line), "float64", varying)
-        if size is None:
-            return self._indices[key].at_limits(full, self.parameters(), guards=False)[0]
-        return self._indices[key].batch(full, self.parameters(), size)[0][0]
-
-    def index_program(self, line: int) -> Program:
-        """The program of a line that a table is looked up by; it decides nothing."""
-        tape = Tape()
-        tape.code = [
-            (CONSTANT, (0.0,)) if row in GUARDS else (row, operands)
-            for row, operands in self.recording.tape.code[: line + 1]
-        ]
-        return pruned(tape, [line], inputs=self.width, parameters=len(self.leaves))
-
-    @functools.cached_property
-    def slots(self) -> Slots | None:
-        """The leaves' numbers at once, where machine code is at hand and it pays."""
-        if len(self.leaves) < FEW or "llvm" not in engines():
-            return None
-        return Slots.of(self.leaves)
-
-    @functools.cached_property
-    def _closures(self) -> dict[bool, Closure | None]:
-        if self._plain is None or "llvm" not in engines():
-            return {}
-        tables = [one.table for one in self.lookups]
-        given = self.leaves, [*zip(self._plain, tables, strict=True)], self.inputs
-        return {adding: Closure.of(*given, adding=adding) for adding in (False, True)}
-
-    def closure_at(self, x: Sequence[float], *, adding: bool) -> Closure | None:
-        """What is closed over, for machine code that reads it, or adds to it too, by itself.
-
-        It knows the rows that have been looked up at points which this was told of.
-        """
-        found, places = self._closures.get(adding), self._plain or ()
-        if found is not None:
-            for one, place in zip(self.lookups, places, strict=True):
-                one.table.reached([one.table.place(x[place])])
-        return found
-
-    def additions(self, gradients: Any, looked_up: Any = ()) -> list[Addition]:
-        """What gradients, one per leaf, add to `.grad`.
-
-        `looked_up` are, for each lookup, its index or the indices of points, and their gradients.
-        """
-        found = [self._for_leaves(gradients)] if self.leaves else []
-        for one, (index, parts) in zip(self.lookups, looked_up, strict=True):
-            found.append(one.table.additions(index, parts))
-        return found
-
-    def add_gradients_at(self, x: Sequence[float], numbers: Any) -> None:
-        """Add the gradients at one point: those of the leaves, then of what is looked up."""
-        reached, own = self._reached(x), self.slots
-        if self.lookups and reached is not None and (own is not None or not self.leaves):
-            both = reached if own is None else Slots(own.addresses + reached.addresses)
-            numbers = numbers if isinstance(numbers, array) else array("d", numbers)
-            every = Addition(both, numbers, lambda: [*self.leaves, *self.looked_up_at(x)])
-            add_to_gradients([every], 1.0)
-            return
-        count = len(self.leaves)
-        parted = self.parted(self.complete(x), numbers[count:]) if self.lookups else ()
-        add_to_gradients(self.additions(numbers[:count], parted), 1.0)
-
-    def parted(self, x: Sequence[Any], gradients: Any) -> list[tuple[Any, Any]]:
-        """Gradients of all that was looked up, one behind the other, by lookups; see above.
-
-        A number each, or for batches an array of one number per point.
-        """
-        parts, start = [], 0
-        for one in self.lookups:
-            index, stop = self._index(one.line, x), start + one.table.count
-            part = gradients[start:stop]
-            if isinstance(index, float) and getattr(part, "ndim", 1) > 1:
-                part = quietly(part.sum, 1)
-            parts.append((index, part if isinstance(index, float) else part.T))
-            start = stop
-        return parts
-
-    def _for_leaves(self, gradients: Any) -> Addition:
-        if self.slots is not None and not isinstance(gradients, array):
-            import numpy as np
-
-            gradients = np.ascontiguousarray(gradients, float)
-        return Addition(self.slots, gradients, lambda: self.leaves)
 
     def scalar(self, what: str) -> int:
         """The line of the single output; TypeError if there are several."""
@@ -331,10 +165,6 @@ class Path:
         fetched = self.width - self.inputs
         return pruned(tape, lines, inputs=inputs - fetched, parameters=len(places))
 
-    def all_leaves(self) -> list[Value]:
-        """The leaves, in the order of their first use; those of tables too, row by row."""
-        return leaves_in_order(self.leaves, self.lookups)
-
     def check_judges_nothing(self) -> None:
         """TraceError where a derivative inside has a policy, which no code without source keeps."""
         if self.recording.judges:
@@ -377,21 +207,6 @@ def _pushed(row: Primitive, operands: list[Any]) -> Any:
     return y[row.index] if row.joint is not None else y
 
 
-def leaves_of(paths: Iterable[Path]) -> list[Value]:
-    """All leaves of several paths, each once."""
-    return list({id(leaf): leaf for path in paths for leaf in path.all_leaves()}.values())
-
-
-def places_of(leaves: Iterable[Value]) -> dict[int, int]:
-    """Where leaves stand, by their id."""
-    return {id(leaf): k for k, leaf in enumerate(leaves)}
-
-
-def add_gradients(parts: Sequence[tuple[Path, Any, Any]], scale: float) -> None:
-    """Add the gradients of paths, as `Path.additions` takes them: all or none."""
-    add_to_gradients([one for path, *found in parts for one in path.additions(*found)], scale)
-
-
 class RaisedBeforeError(Exception):
     """The trace failed behind an operation that raises at its point: that is told of, or handled.
 
@@ -406,6 +221,8 @@ class RaisedBeforeError(Exception):
 
 def _raises(recording: Recording) -> bool:
     """Whether an operation that was traced raises at the point."""
+    if not all(map(is_number, recording.point)):  # unknown ones, of another library's trace
+        return False
     try:
         evaluated(recording.tape.code, recording.point, recording.seen, _pushed)
     except Exception:  # noqa: BLE001 (an operation of one's own may raise anything)
@@ -500,12 +317,6 @@ def _line(recording: Recording, leaf: Any) -> int:
 def _shown(result: Any) -> str:
     text = repr(result)
     return text if len(text) < 40 else type(result).__name__
-
-
-def _core(x: Any) -> float:
-    """The plain number in what carries it."""
-    x = x.detach() if isinstance(x, Carrier) else x
-    return float(x.data if isinstance(x, Value) else x)
 
 
 # ── what is written below the trace ───────────────────────────────────────────────────────────

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.c.body import Body, Places
 from tinygrad_scalar.compiler.c.cuda import columns, kernel_source
+from tinygrad_scalar.compiler.closed_over import leaves_of, places_of
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
-from tinygrad_scalar.compiler.paths import VALUE, Path, Request, leaves_of, places_of
+from tinygrad_scalar.compiler.paths import VALUE, Path, Request
 from tinygrad_scalar.compiler.python import source
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.files import write_together

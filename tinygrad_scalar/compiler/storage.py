@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_scalar.compiler.closed_over import leaves_of, places_of
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
 from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, ROWS
-from tinygrad_scalar.compiler.paths import Path, leaves_of, places_of
+from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.reading import path_restored
 from tinygrad_scalar.core.named import found_by_name, functions_by_value, pickles
 from tinygrad_scalar.core.primitive import Primitive, importable

@@ -120,7 +120,7 @@ class Compiled:
             slice(part.start, part.stop) if isinstance(part, range) else list(part)
             for part in self.shards.parts(batch)
         ]
-        from tinygrad_scalar.compiler.paths import add_gradients
+        from tinygrad_scalar.compiler.closed_over import add_gradients
 
         run = functools.partial(spread, self.shards.executor)
         total, gradients = self._sharded.sums(run, parts, lambda: self._sharded.data[:, batch[0]])

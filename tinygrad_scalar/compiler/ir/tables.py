@@ -213,18 +213,6 @@ def tables_of(lookups: Sequence[Lookup]) -> list[Table]:
 
 
 # ── C and CUDA ────────────────────────────────────────────────────────────────────────────────
-def leaves_in_order(leaves: Sequence[Value], lookups: Sequence[Lookup]) -> list[Value]:
-    """All leaves, each once, in the order of their first use; a table's row by row."""
-    found: list[Value] = []
-    met = 0
-    for table in tables_of(lookups):
-        found += leaves[met : table.after]
-        met = table.after
-        found += [x for i in range(len(table)) for x in table.entries(i) if isinstance(x, Value)]
-    found += leaves[met:]
-    return list({id(leaf): leaf for leaf in found}.values())
-
-
 def in_memory(
     code: Sequence[Any],
     lines: Sequence[int],
