@@ -110,3 +110,27 @@ def test_wrong_machine_code_is_found_before_it_is_made():
 }"""
     with pytest.raises(RuntimeError, match="does not dominate all uses"):
         Module(wrong, 1)
+
+
+def test_where_no_thread_can_be_started_the_other_engine_is_named():
+    """As in an isolated interpreter beside the main one."""
+    program = """
+import _thread
+from {names} import compile
+def none(*given):
+    raise RuntimeError("can't start new thread")
+start, _thread.start_new_thread = _thread.start_new_thread, none
+f = compile(lambda x: x * x, engine="llvm")
+try:
+    f(3.0)
+except RuntimeError as error:
+    print(error)
+print(compile(lambda x: x * x, engine="python").grad(3.0))
+_thread.start_new_thread = start
+print(f.grad(3.0))
+"""
+    done = run([], names="tinygrad_scalar.compiler", program=program)
+    said, *numbers = done.stdout.split("\n")
+    assert "can't start new thread" in said
+    assert 'compile with engine="python"' in said
+    assert numbers == ["6.0", "6.0", ""]

@@ -3,6 +3,8 @@
 import math
 import pickle
 import random
+from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -100,6 +102,51 @@ def test_a_list_of_another_length_is_traced_anew(engine):
     assert f.grad([1.0, 2.0]) == [2.0, 4.0]
     assert f.grad([1.0, 2.0, 3.0]) == [2.0, 4.0, 6.0]
     assert f.grad((1.0, 2.0)) == (2.0, 4.0)
+
+
+@EVERY
+def test_named_tuples_of_one_name_are_told_apart(engine, tmp_path):
+    class Pair(NamedTuple):
+        a: float
+        b: float
+
+    one = Pair
+
+    class Pair(NamedTuple):
+        b: float
+        a: float
+
+    other = Pair
+    f = compile(lambda pair: pair.a - 2 * pair.b, engine=engine)
+    for _ in range(3):
+        assert f(one(3.0, 1.0)) == 1.0
+        assert f(other(3.0, 1.0)) == -5.0
+        assert f.grad(other(3.0, 1.0)) == other(a=1.0, b=-2.0)
+    with pytest.raises(TypeError, match="different classes and one name"):
+        f.save(tmp_path / "pairs")
+    f = compile(lambda pair: pair.a - 2 * pair.b, engine=engine)
+    f(one(3.0, 1.0))
+    f.save(tmp_path / "pairs")
+    assert load_compiled(tmp_path / "pairs").grad(one(5.0, 4.0)) == one(1.0, -2.0)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("x", "error", "words"),
+    [
+        (Decimal("1.5"), TypeError, "not Decimal"),
+        (np.complex128(1 + 1j), TypeError, "not complex128"),
+        (np.array([1.0]), TypeError, "argument 0 is a .* with arrays in it"),
+        (10**400, OverflowError, "argument 0: 1000.* is too large for a float"),
+    ],
+)
+def test_what_is_no_number_is_refused_wherever_it_stands(engine, x, error, words):
+    f = compile(lambda v: v[0] * v[1], engine=engine)
+    for structure in ([x, 2.0], (x, 2.0), {0: x, 1: 2.0}):
+        for _ in range(3):
+            with pytest.raises(error, match=words):
+                f(structure)
+        f.grad([1.0, 2.0])
 
 
 @EVERY

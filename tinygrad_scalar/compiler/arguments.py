@@ -18,6 +18,7 @@ import reprlib
 import sys
 from array import array
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.arrays.namespaces import (
@@ -238,16 +239,14 @@ def argument(arg: Any, what: str, xp: Any = None) -> Argument:
     """One argument taken apart; errors name it as `what`."""
     if arg.__class__ is float:
         return Argument(0, None, (arg,))
-    if arg.__class__ is list and xp is None:
-        try:
+    if arg.__class__ is list and xp is None and all(map(_is_plain, set(map(type, arg)))):
+        with suppress(OverflowError):  # told below
             return Argument(("list", len(arg)), arg, array("d", arg))
-        except (TypeError, ValueError):
-            pass  # nested, or wrong: told below
     if is_array(arg) or namespace(arg):
         return _array(arg, what, xp)
     if isinstance(arg, (list, tuple, dict)):
         if holds_array(arg):
-            raise _arrays_inside(what)
+            raise _arrays_inside(what, arg)
         return Argument(_key(arg), arg, _numbers(leaves(arg), what))
     return Argument(0, None, (_number(arg, what),))
 
@@ -275,9 +274,9 @@ def _numbers(found: list[Any], what: str) -> list[Any]:
 def _number(x: Any, what: str) -> Any:
     """A number as a float; an array without axes of another library as it is."""
     if getattr(x, "ndim", 0) and namespace(x):
-        raise _arrays_inside(what)
+        raise _arrays_inside(what, [x])
     if is_number(x) or (is_array(x) and _is_real(x)):
-        return float(x)
+        return _float(x, what)
     if namespace(x) and _is_real(x):
         return x
     raise TypeError(
@@ -286,11 +285,26 @@ def _number(x: Any, what: str) -> Any:
     )
 
 
-def _arrays_inside(what: str) -> TypeError:
+def _float(x: Any, what: str) -> float:
+    try:
+        return float(x)
+    except OverflowError:
+        raise OverflowError(
+            f"{what}: {reprlib.repr(x)} is too large for a float, and compiled code computes in "
+            "floats"
+        ) from None
+
+
+def _arrays_inside(what: str, arg: Any) -> TypeError:
     return TypeError(
-        f"{what} is a list with arrays in it: give one (N, d) array, or a list of numbers, or let "
-        "batch=False take all of it as one point"
+        f"{what} is a {type(arg).__name__} with arrays in it: give one (N, d) array, or a list of "
+        "numbers, or let batch=False take all of it as one point"
     )
+
+
+def _is_plain(kind: type) -> bool:
+    """Whether things of a type are numbers that go into an array of floats as they are."""
+    return issubclass(kind, (float, int))
 
 
 def _is_real(x: Any) -> bool:
@@ -303,13 +317,22 @@ def _key(tree: Any) -> Key:
     if isinstance(tree, dict):
         return ("dict", *((key, _key(branch)) for key, branch in tree.items()))
     if isinstance(tree, (list, tuple)):
-        name = "list" if isinstance(tree, list) else type(tree).__qualname__
+        name: Any = "list" if isinstance(tree, list) else "tuple"
+        if hasattr(tree, "_fields"):
+            name = type(tree)  # two may have one name
         if NUMBERS.issuperset(map(type, tree)):  # as most lists
             return (name, len(tree))
         inner = [_key(branch) for branch in tree]
         return (name, len(inner)) if not any(inner) else (name, *inner)
     whole = array_in(tree)
     return 0 if whole is None else ("array", *whole.shape)
+
+
+def named(key: Any) -> Any:
+    """The structure with the names of its named tuples, whose classes a file does not hold."""
+    if isinstance(key, tuple):
+        return tuple(map(named, key))
+    return key.__qualname__ if isinstance(key, type) else key
 
 
 def width_of(key: Key) -> int:

@@ -16,6 +16,7 @@ from tinygrad_scalar.compiler.arguments import (
     is_constant,
     joined,
     known_as,
+    named,
     no_slope,
     taken_apart,
 )
@@ -85,7 +86,8 @@ class Calls:
             constants = self._constants(args)
         name = getattr(self, "__name__", "compile")
         call = taken_apart(args, name, constants, batch=self.batch)
-        key = (call.key, known_as(tuple(sorted(options.items()))) if options else ())
+        structure = named(call.key) if self.function is None else call.key
+        key = (structure, known_as(tuple(sorted(options.items()))) if options else ())
         try:
             own = self._specialisations.get(key)
         except TypeError:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_scalar.compiler.arguments import named
 from tinygrad_scalar.compiler.closed_over import leaves_of, places_of
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
 from tinygrad_scalar.compiler.ir.tables import tables_of
@@ -112,9 +113,15 @@ def _described(compiled: Compiled) -> tuple[dict[str, Any], list[Value]]:
     leaves = leaves_of(path for own in kept.values() for path in own.paths)
     numbers = places_of(leaves)
     structures = [
-        {"key": key, "paths": [path_described(path, numbers) for path in own.paths]}
+        {"key": named(key), "paths": [path_described(path, numbers) for path in own.paths]}
         for key, own in kept.items()
     ]
+    keys = [structure["key"] for structure in structures]
+    if len(set(keys)) < len(keys):
+        raise TypeError(
+            "this compiled function was called with named tuples of different classes and one "
+            "name, which a file cannot tell apart: give the classes names of their own"
+        )
     argnums = compiled.settings["argnums"]
     return {
         "name": getattr(compiled, "__name__", "function"),

@@ -50,11 +50,17 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
         finally:
             working.release()
 
-    _thread.start_new_thread(run, ())
+    try:
+        _thread.start_new_thread(run, ())
+    except RuntimeError as error:  # also in an isolated interpreter beside the main one
+        raise RuntimeError(
+            f"machine code is made in a thread of its own, and there is none ({error}): compile "
+            'with engine="python"'
+        ) from error
     working.acquire()
-    result, error = outcome
-    if error is not None:
-        raise error
+    result, raised = outcome
+    if raised is not None:
+        raise raised
     return result
 
 
