@@ -155,6 +155,47 @@ def test_an_index_that_is_none_raises_as_uncompiled(engine, table):
     assert not any(collected(LEAVES))
 
 
+class Weight(Value):
+    """A kind of one's own."""
+
+
+@EVERY
+@pytest.mark.parametrize("before", [[], [2.0, 5.0]], ids=["new", "met at points"])
+@pytest.mark.parametrize("odd", ["none", "tuples", "kinds", "numbers", "longer", "computed"])
+def test_rows_of_all_kinds_are_looked_at_together(engine, odd, before):
+    table = table_of(20, 2)
+    if odd == "tuples":
+        table[5:] = map(tuple, table[5:])
+    if odd == "kinds":
+        table[5][1] = Weight(1.5)
+    if odd == "numbers":
+        table[5] = [2, 0.5]
+    if odd == "longer":
+        table[5] = [*table[5], Value(3.0)]
+    if odd == "computed":
+        table[5] = [table[4][0] * 2.0, table[4][1]]
+    indices = np.array([7.0, 5, 2, 5, 19, 0, 7, 7])
+
+    def read(i, x):
+        row = take(table, i)
+        return row[0] * x + row[1] * row[1]
+
+    f = compiled(read, engine=engine)
+    f(0.0, 1.0)
+    if odd == "longer":
+        with pytest.raises(ValueError, match="rows of 2 and of 3 numbers"):
+            f.backward(indices, 2.0)
+        return
+    for i in before:
+        f.backward(i, 1.0)
+    leaves = [x for row in table for x in row if isinstance(x, Value) and x.primitive is None]
+    collected(leaves)
+    f.backward(indices, 2.0)
+    given = collected(leaves)
+    (sum(read(int(i), 2.0) for i in indices) / len(indices)).backward()
+    np.testing.assert_allclose(given, collected(leaves), **CLOSE)
+
+
 @EVERY
 def test_rows_that_are_computed_are_found_when_they_are_read(engine):
     inner = Value(3.0) * Value(2.0)

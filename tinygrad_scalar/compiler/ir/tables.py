@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -118,8 +118,8 @@ class Table:
 
     def addresses_at(self, index: float) -> bytes | None:
         """The addresses of these leaves, None if they have none."""
-        places = slots.addresses(self.at(index))
-        return None if places is None else array("q", places).tobytes()
+        leaves = self.at(index)
+        return array("q", map(id, leaves)).tobytes() if slots.reachable(leaves) else None
 
     # ── many rows at once ─────────────────────────────────────────────────────────────────────
     def places(self, indices: Any) -> Any:
@@ -141,26 +141,29 @@ class Table:
         import numpy as np
 
         found = self.addresses[rows]
-        unknown = {int(rows[k]) for k in (found[:, 0] == 0).nonzero()[0]}
-        if not unknown:
-            return found
-        self._look_at(unknown)
-        leaves = [leaf for i in unknown for leaf in self.leaves(i)]
-        places = slots.addresses(leaves) if self._reachable else None
-        self._reachable = places is not None
-        if places is None:
+        if not self._reachable or found[:, 0].all():
+            return found if self._reachable else None
+        unknown = np.unique(np.asarray(rows)[found[:, 0] == 0])
+        self._look_at([i for i in unknown.tolist() if i not in self._leaves])
+        rest = unknown[self.addresses[unknown, 0] == 0].tolist()
+        leaves = list(chain.from_iterable(map(self.leaves, rest)))
+        self._reachable = slots.reachable(leaves)
+        if not self._reachable:
             return None
-        self.addresses[list(unknown)] = np.array(places).reshape(-1, self.count)
+        places = np.fromiter(map(id, leaves), np.int64, len(leaves))
+        self.addresses[rest] = places.reshape(-1, self.count)
         return self.addresses[rows]
 
-    def _look_at(self, places: Collection[int]) -> None:
-        """Note the leaves of rows at once that were not met yet, if all they hold are leaves."""
-        places = [i for i in places if i not in self._leaves]
+    def _look_at(self, places: Sequence[int]) -> None:
+        """Note rows that were not met yet, at once if all that they hold are leaves."""
         rows = [self.rows[i] for i in places]
-        if set(map(type, rows)) <= {list, tuple} and set(map(len, rows)) == {self.width}:
-            entries = list(chain.from_iterable(rows))
-            if set(map(type, entries)) == {Value} and not any(map(_primitive, entries)):
-                self._leaves.update(zip(places, map(tuple, rows), strict=True))
+        reached = slots.rows_of_leaves(rows, self.count) if self.width else None
+        if not self.width and rows:
+            reached = slots.rows_of_leaves([rows], len(rows))
+        if reached is not None:
+            given = map(tuple, rows) if self.width else zip(rows, strict=True)
+            self._leaves.update(zip(places, given, strict=True))
+            self.addresses[places] = reached.reshape(-1, self.count)
 
     def numbers(self, rows: Any) -> Any:
         """What stands in rows, an array (rows, count)."""

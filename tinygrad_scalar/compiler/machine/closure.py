@@ -134,5 +134,6 @@ class Closure:
         The `addresses` of a table are those of its leaves, a row each. With `adding`, gradients
         are added to all of them.
         """
-        places = None if COMPILED else slots.addresses(leaves)
-        return None if places is None else cls(leaves, places, lookups, inputs, adding)
+        if COMPILED or not slots.reachable(leaves):
+            return None
+        return cls(leaves, list(map(id, leaves)), lookups, inputs, adding)

@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine.cpython import NUMBER, available, is_a, put
+from tinygrad_scalar.compiler.machine.cpython import ITEMS, LENGTH, NUMBER, available, is_a, put
 from tinygrad_scalar.compiler.machine.jit import Module, address, once
 from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.core import sweep
@@ -95,20 +95,41 @@ def functions() -> str:
     return f"declare void @llvm.prefetch.p0(ptr, i32, i32, i32)\n{_gather()}\n{_set()}"
 
 
+def _reach() -> str:
+    """How many rows, up to one that is none, are of so many leaves, and the addresses of these."""
+    text, arguments = Text(), "ptr %rows, i64 %n, i64 %count, i64 %offset, ptr %out"
+    rows, n, count, offset, out = text.arguments(arguments)
+    with text.loop(n) as loop:
+        row, first = rows.item(loop.k, "ptr"), loop.k * count
+        listed = is_a(row, list)
+        text.need(listed | is_a(row, tuple), loop.done)
+        text.need(row.at(LENGTH).load("i64") == count, loop.done)
+        inside = row.at(ITEMS)
+        items = text.select(listed, inside.load(), inside)
+        with text.loop(count) as inner:
+            leaf = items.item(inner.k, "ptr")
+            text.need(is_a(leaf, Value), loop.done)
+            text.need(leaf.at(offset).load("i64") == id(None), loop.done)
+            out.at(first + inner.k, "ptr").store(leaf)
+    text.give(loop.k)
+    return text.defined(f"i64 @reach({arguments})")
+
+
 @once
-def _functions() -> tuple[Any, Any, Any] | None:
-    """`gather`, `set`, and the module that they live in; the compiled node has its own."""
+def _functions() -> tuple[Any, Any, Any, Any] | None:
+    """`gather`, `set`, `reach`, and the module that they live in; the compiled node has its own."""
     if COMPILED:
         from tinygrad_scalar.core import value
 
-        return value.gather, value.scatter, value
+        return value.gather, value.scatter, None, value
     if not available():
         return None
-    module = Module(functions(), 100)
+    module = Module(f"{functions()}\n{_reach()}", 100)
     word, pointer = ctypes.c_int64, ctypes.c_void_p
     gather = module.function("gather", ctypes.PYFUNCTYPE(word, pointer, word, word, pointer))
     kinds = pointer, word, word, pointer, ctypes.c_double, pointer
-    return gather, module.function("set", ctypes.PYFUNCTYPE(word, *kinds)), module
+    reach = module.function("reach", ctypes.PYFUNCTYPE(word, pointer, word, word, word, pointer))
+    return gather, module.function("set", ctypes.PYFUNCTYPE(word, *kinds)), reach, module
 
 
 @functools.cache
@@ -124,12 +145,26 @@ def offset(name: str) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def addresses(leaves: Sequence[Value]) -> list[int] | None:
-    """Where leaves stand, to be kept alive; None if their slots cannot be reached here."""
+def reachable(leaves: Sequence[Value]) -> bool:
+    """Whether the slots of leaves can be reached here by their ids, which are their addresses."""
     reached = _functions() is not None and None not in map(offset, ("data", "grad"))
-    if not reached or not all(map(_as_value, set(map(type, leaves)))):
+    return reached and all(map(_as_value, set(map(type, leaves))))
+
+
+def rows_of_leaves(rows: Sequence[Any], count: int) -> Any:
+    """The addresses of what stands in rows, an array (rows, count).
+
+    None unless they are lists or tuples of so many leaves, of class Value itself, reached here.
+    """
+    functions, places = _functions(), [*map(offset, ("data", "grad", "primitive"))]
+    if functions is None or functions[2] is None or None in places:
         return None
-    return list(map(id, leaves))
+    import numpy as np
+
+    found = np.empty((len(rows), count), np.int64)
+    given = array("q", map(id, rows))
+    reached = functions[2](_start(given), len(rows), count, places[-1], address(found))
+    return found if reached == len(rows) else None
 
 
 def _as_value(kind: type) -> bool:
@@ -152,8 +187,9 @@ class Slots:
     @classmethod
     def of(cls, leaves: Sequence[Value]) -> Slots | None:
         """The slots of these leaves, None if they cannot be reached here."""
-        places = addresses(leaves) if leaves else None
-        return None if places is None else cls(array("q", places), list(leaves))
+        if not leaves or not reachable(leaves):
+            return None
+        return cls(array("q", map(id, leaves)), list(leaves))
 
     @functools.cached_property
     def zeros(self) -> array[float]:
