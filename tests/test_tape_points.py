@@ -320,6 +320,69 @@ def test_other_shapes_kinds_and_numbers_after_many_calls(engine):
         f.value_and_grad(v, v)
 
 
+def read_only(y):
+    y.flags.writeable = False
+
+
+def in_another_shape(y):
+    y.shape = 2, 2
+
+
+HOLDERS = {
+    "a view": lambda y: y[1:],
+    "a buffer": memoryview,
+    "its numbers in an array of another type": lambda y: y.view(np.int64),
+    "an iterator": iter,
+    "nobody, of one that is read-only": read_only,
+    "nobody, of one in another shape": in_another_shape,
+    "nobody": lambda y: None,
+}
+
+
+@EVERY
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_arrays_are_written_over_only_where_nobody_holds_them(engine, holder):
+    """So that a result costs no fresh memory; numbers of another point would be seen else."""
+    f = compile(lambda v: ([x * x for x in v], v * 3.0), batch=False, engine=engine)
+    held = []
+    for k in range(9):
+        v = np.full(4, float(k))
+        squares, threefold = f(v)
+        assert (squares, threefold.tolist()) == ([k * k] * 4, [3.0 * k] * 4)
+        held.append((HOLDERS[holder](threefold), 3.0 * k))
+        del threefold
+    for holding, number in held:
+        if holding is not None:
+            numbers = holding.view(float) if isinstance(holding, np.ndarray) else holding
+            assert set(map(float, numbers)) == {number}
+
+
+def test_a_result_that_memory_ends_at_is_an_error_and_leaves_the_function_right(monkeypatch):
+    pytest.importorskip("llvmlite")
+    room, left = np.empty, [0]
+
+    def empty(*given, **options):
+        left[0] -= 1
+        if left[0] == 0:
+            raise MemoryError("no room for this array")
+        return room(*given, **options)
+
+    monkeypatch.setattr(np, "empty", empty)
+    f = compile(lambda v: ([v[0]], (v * 2.0, v[1])), batch=False, engine="llvm")
+    for k in range(3):
+        f(np.array([float(k), 1.0]))
+    left[0] = 3
+    kept, errors = [], 0
+    for k in range(6):
+        try:
+            kept.append(f(np.array([float(k), 1.0])))
+        except MemoryError:
+            errors += 1
+    assert errors == 1
+    for (first,), (both, second) in kept:
+        assert (both.tolist(), second) == ([2.0 * first, 2.0], 1.0)
+
+
 @EVERY
 def test_threads_do_not_share_what_they_compute(engine):
     f = compile(lambda v: sum(sin(x) for x in v), batch=False, engine=engine)

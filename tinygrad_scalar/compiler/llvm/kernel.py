@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, guards_first, sines_with_cosines
 from tinygrad_scalar.compiler.ir.schedule import scheduled
-from tinygrad_scalar.compiler.llvm.array_entry import ArrayEntry
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks, functions, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
@@ -199,14 +198,13 @@ class Kernel:
         self.scratch = writer.slot_count
 
     def entry(self, arguments: Sequence[Any], tree: Any, closure: Any = None) -> Any:
-        """What is called with floats and lists, or with arrays; None if it cannot be.
+        """What is called with structures of numbers, None for each here; None if it cannot be.
 
-        Both are structures with None for a number; for the closure see `Entry`.
+        For the closure see `Entry`.
         """
         if self.callbacks.thunks:
             return None
-        given = arguments, tree, closure
-        made = Entry.of(self, *given) or ArrayEntry.of(self, *given)
+        made = Entry.of(self, arguments, tree, closure)
         if made is not None:
             self.left = self.left and 1  # when the entry gives up
         return made

@@ -3,7 +3,7 @@
 | module | what it does |
 |---|---|
 | `text`, `jit` | LLVM's text, an instruction at a time; made into code |
-| `cpython`, `entry` | one point at full speed, floats and lists in and out |
+| `cpython`, `structures`, `entry` | one point at full speed: floats, lists and arrays in and out |
 | `slots` | the leaves of a model at once |
 | `closure` | these at one point, within the code for floats and lists |
 """

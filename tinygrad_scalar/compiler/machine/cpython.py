@@ -15,6 +15,10 @@ from tinygrad_scalar.compiler.machine.text import Register
 # Offsets in an object: its type; the number of a float, the length of a list or tuple; where the
 # items of a list or an array stand, the items of a tuple.
 TYPE, NUMBER, LENGTH, ITEMS = 8, 16, 16, 24
+# In an array of NumPy: where the numbers are, how many axes it has and where their lengths are, the
+# type of the numbers; and two of its flags.
+DATA, DIMENSIONS, SHAPE, NUMBERS, FLAGS = 16, 24, 32, 56, 64
+CONTIGUOUS, WRITEABLE = 0x1, 0x400
 
 
 @functools.cache
@@ -38,6 +42,26 @@ def available() -> bool:
         and word(id(words) + ITEMS).value == words.buffer_info()[0]
         and word(id(pair) + LENGTH).value == 2
         and word(id(pair) + ITEMS).value == id(number)
+    )
+
+
+@functools.cache
+def arrays_available() -> bool:
+    """Whether NumPy lays its arrays out as the code expects."""
+    import numpy as np
+
+    array, word, half = np.zeros((2, 3)), ctypes.c_ssize_t.from_address, ctypes.c_int.from_address
+    constant, columns = np.zeros(3), array[:, ::2]
+    constant.flags.writeable = False
+    given = [id(array), id(columns), id(constant)]
+    shape = word(given[0] + SHAPE).value
+    flags = [half(each + FLAGS).value & (CONTIGUOUS | WRITEABLE) for each in given]
+    return (
+        word(given[0] + DATA).value == array.ctypes.data
+        and half(given[0] + DIMENSIONS).value == 2
+        and (word(shape).value, word(shape + 8).value) == (2, 3)
+        and word(given[0] + NUMBERS).value == id(array.dtype)
+        and flags == [CONTIGUOUS | WRITEABLE, WRITEABLE, CONTIGUOUS]
     )
 
 
