@@ -128,6 +128,27 @@ def test_gradients_are_added_where_the_index_points(engine, function):
 
 
 @EVERY
+@EACH
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_many_points_reach_the_rows_of_a_table_once(engine, function, dtype, monkeypatch):
+    from tinygrad_scalar.compiler.ir import tables
+
+    collected(LEAVES)
+    mean = sum(function(int(i), float(x)) for i, x in zip(INDICES, POINTS, strict=True)) / 10
+    mean.backward()
+    expected, close = (
+        collected(LEAVES),
+        CLOSE if dtype == "float64" else {"rtol": 1e-5, "atol": 1e-6},
+    )
+    monkeypatch.setattr(tables, "AT_ONCE", 1)
+    f = compiled(function, engine=engine, dtype=dtype)
+    many = np.tile(INDICES, 20).astype(dtype), np.tile(POINTS, 20).astype(dtype)
+    np.testing.assert_allclose(f.backward(*many), mean.data, **close)
+    np.testing.assert_allclose(collected(LEAVES), expected, **close)
+    np.testing.assert_allclose(f(*many)[-10:], f(*(x[:10] for x in many)), rtol=0)
+
+
+@EVERY
 def test_what_stands_in_a_table_is_read_anew_at_each_call(engine):
     table = table_of(20, 2)
     f = compiled(lambda i: take(table, i)[0] * 2, engine=engine)

@@ -184,6 +184,10 @@ class Table:
 
         places = self.places(indices)
         found = np.empty((self.count, len(places)))
+        if self._often(places):
+            used, known = self._used(places), np.empty((len(self.rows), self.count))
+            known[used] = self.numbers(used)
+            return np.take(known.T, places, 1, found, "clip")  # which, unlike "raise", copies once
         for start in range(0, len(places), AT_ONCE):
             some = slice(start, start + AT_ONCE)
             found[:, some] = self.numbers(places[some]).T
@@ -193,13 +197,29 @@ class Table:
         """Gradients (n, count) for the leaves that indices point to, or (count,) for one index."""
         if isinstance(index, float):
             return slots.Addition(None, gradients, lambda: self.at(index))
+        import numpy as np
+
         places = self.places(index)
+        if self._often(places):
+            used, size = self._used(places), len(self.rows)
+            sums = [np.bincount(places, part, size)[used] for part in gradients.T]
+            places, gradients = used, np.array(sums).T
         reached = self.reached(places)
         return slots.Addition(
             None if reached is None else slots.Slots(reached),
-            gradients.ravel(),
+            np.ascontiguousarray(gradients, float).ravel(),
             lambda: [leaf for i in places.tolist() for leaf in self.leaves(i)],
         )
+
+    def _often(self, places: Any) -> bool:
+        """Whether so many indices point to so few rows that each is better reached once."""
+        return len(places) > max(len(self.rows), AT_ONCE)
+
+    def _used(self, places: Any) -> Any:
+        """The rows that indices point to."""
+        import numpy as np
+
+        return np.bincount(places, minlength=len(self.rows)).nonzero()[0]
 
 
 class Lookup(NamedTuple):

@@ -246,6 +246,12 @@ class Addition(NamedTuple):
     numbers: Any
     leaves: Callable[[], Sequence[Value]]
 
+    def reached(self) -> Addition:
+        """The same with slots, where there are any."""
+        if self.slots is not None:
+            return self
+        return Addition(Slots.of(self.leaves()), array("d", self.numbers), self.leaves)
+
 
 def _joined(kind: str, parts: Sequence[Any]) -> array[Any]:
     """The numbers of several buffers in one."""
@@ -260,6 +266,8 @@ def add_to_gradients(additions: Sequence[Addition], scale: float) -> None:
 
     A leaf may stand there several times.
     """
+    if any(one.slots is not None for one in additions):
+        additions = [one.reached() for one in additions]
     known = [one.slots for one in additions if one.slots is not None]
     if len(known) == len(additions) > 0:
         slots, numbers = known[0], additions[0].numbers
