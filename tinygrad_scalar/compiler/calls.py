@@ -145,9 +145,8 @@ class Calls:
             raise
         request = own.request(mode)
         path, outputs = self._outputs(own, request, call)
-        if mode in WITH_ENTRY and path is not None and not options:
-            count = len(outputs)
-            shape = functools.partial(shaped, own, request, call, path, [None] * count)
+        if path is not None and call.size is None and mode in WITH_ENTRY and not options:
+            shape = functools.partial(shaped, own, request, call, path, [None] * len(outputs))
             keep_point(self, own, request, call, path, shape)
         return shaped(own, request, call, path, outputs)
 

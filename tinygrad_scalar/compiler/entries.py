@@ -58,8 +58,7 @@ def keep_point(
     At the second call: many a function is called but once.
     """
     if (
-        call.size is not None
-        or call.xp is not None
+        call.xp is not None
         or any(isinstance(one.tree, Constant) for one in call.arguments)
         or own.engine != "llvm"
         or own.dtype != "float64"
