@@ -65,7 +65,7 @@ class ClosedOver:
         indices = [x[place] for place in self._plain]
         last, reached = self._last
         if indices != last:
-            tables = [one.table for one in self.lookups] if "llvm" in engines() else []
+            tables = [one.table for one in self.lookups] if self._at_hand else []
             found = [t.addresses_at(i) for t, i in zip(tables, indices, strict=False)]
             known = found and None not in found
             reached = Slots(array("q", b"".join(found))) if known else None  # type: ignore[arg-type]
@@ -122,15 +122,18 @@ class ClosedOver:
         return pruned(tape, [line], inputs=self.width, parameters=len(self.leaves))
 
     @functools.cached_property
+    def _at_hand(self) -> bool:
+        """Whether there is machine code that reaches leaves."""
+        return "llvm" in engines()  # which takes as long as a call
+
+    @functools.cached_property
     def slots(self) -> Slots | None:
         """The leaves' numbers at once, where machine code is at hand and it pays."""
-        if len(self.leaves) < FEW or "llvm" not in engines():
-            return None
-        return Slots.of(self.leaves)
+        return Slots.of(self.leaves) if self._at_hand and len(self.leaves) >= FEW else None
 
     @functools.cached_property
     def _closures(self) -> dict[bool, Closure | None]:
-        if self._plain is None or "llvm" not in engines():
+        if self._plain is None or not self._at_hand:
             return {}
         tables = [one.table for one in self.lookups]
         given = self.leaves, [*zip(self._plain, tables, strict=True)], self.inputs
