@@ -36,6 +36,8 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
+FEW = 3  # lines that are written as fast as it is asked whether fewer do
+
 
 class Mask(NamedTuple):
     """Where a gradient is not structurally zero: a condition's line, and which side of it."""
@@ -99,6 +101,7 @@ class Derivation:
     def __init__(self, recording: Recording) -> None:
         self.recording, self.tape = recording, recording.tape
         self._rules: dict[Primitive, tuple[Template | None, ...]] = {}
+        self._shorter: dict[Any, Template] = {}  # templates where some operands are constants
         # the line whose partials were pushed last, its result and operands, and its rules
         self._last: tuple[int, Any, list[Traced], Sequence[Any]] | None = None
 
@@ -111,7 +114,17 @@ class Derivation:
         rule = rules[i] if rules else None
         if rule is None:
             return self._pushed(line, row, operands, i)
-        return rule.placed(self.tape, (line, *operands)) if rule.number is None else rule.number
+        return self._placed(rule, (line, *operands)) if rule.number is None else rule.number
+
+    def _placed(self, rule: Template, operands: tuple[int, ...]) -> int:
+        """The line of a template's result: of 50 lines for a power few are left for a square."""
+        constants = self.tape.constants
+        if len(rule.lines) > FEW and not constants.keys().isdisjoint(operands):
+            key = id(rule), tuple([k if k in constants else None for k in operands])
+            if key not in self._shorter:
+                self._shorter[key] = rule.where([constants.get(k) for k in operands])
+            rule = self._shorter[key]
+        return rule.placed(self.tape, operands)
 
     def branches(self, line: int, orders: int) -> None:
         """Push the partials of a line that may branch, to have guards for their branches."""
@@ -186,7 +199,7 @@ class Derivation:
             return self.times(gradient, partial)
         sign, operand = self.tape.code[gradient]
         inner = operand[0] if sign is NEG else gradient
-        product = made.placed(self.tape, (inner, line, *operands))
+        product = self._placed(made, (inner, line, *operands))
         return self.tape.emit(NEG, (product,)) if sign is NEG else product
 
     def times(self, a: int, partial: float) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.program import Program, pruned
+from tinygrad_scalar.compiler.ir.program import Program, needed, pruned
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
@@ -53,6 +53,24 @@ class Template(NamedTuple):
         for row, inner in self.lines:
             place(tape.constant(inner) if row is None else emit(row, tuple(map(at, inner))))
         return places[self.result]
+
+    def where(self, numbers: Sequence[float | None]) -> Template:
+        """The template where some operands are numbers: fewer lines, those that may raise too."""
+        tape = Tape()
+        operands = tuple([
+            tape.input(k) if number is None else tape.constant(number)
+            for k, number in enumerate(numbers)
+        ])  # fmt: skip
+        result = self.placed(tape, operands)
+        place = {line: k for k, line in enumerate(operands)}
+        lines: list[tuple[Primitive | None, Any]] = []
+        for line in needed(tape.code, [result], range(len(tape))):
+            if line not in place:
+                row, inner = tape.code[line]
+                known = line in tape.constants
+                place[line] = len(operands) + len(lines)
+                lines.append((None, inner[0]) if known else (row, tuple(place[k] for k in inner)))
+        return Template(lines, place[result])
 
 
 def template(
