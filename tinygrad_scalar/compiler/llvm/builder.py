@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS, MEMORY
+from tinygrad_scalar.compiler.machine.text import Text
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import as_single
 
@@ -30,18 +31,17 @@ class Target:
     functions: dict[Primitive, int] = field(default_factory=dict)  # row → address of its formula
 
 
-class Assembly:
+class Assembly(Text):
     """Instructions for one kind of numbers and the lanes of some vectors, collected in `lines`."""
 
     def __init__(self, target: Target) -> None:
+        super().__init__()
         self.target, self.t = target, target.type
         self.bytes = 8 if self.t == "double" else 4
         self.align = "" if target.lanes == 1 else f", align {self.bytes}"  # as one number has it
         self.one = f"<{target.lanes} x {self.t}>"  # the type of one vector
         self.use(1)
         self.declared: dict[str, str] = {}
-        self.lines: list[str] = []
-        self.fresh = 0
         self.blocks: set[int] = set()  # lengths of the rooms of calls: operands, or results
 
     def use(self, vectors: int) -> None:
@@ -70,13 +70,6 @@ class Assembly:
     def truth_literal(self, truth: bool) -> str:
         """A truth value, in every lane."""
         return self.everywhere("i1", "true" if truth else "false")
-
-    def add(self, text: str) -> str:
-        """One instruction, and the name of its result."""
-        name = f"%{self.fresh}"  # numbers, in order: LLVM reads them faster than names
-        self.fresh += 1
-        self.lines.append(f"  {name} = {text}")
-        return name
 
     def overloaded(self) -> str:
         """How LLVM's intrinsics name the type."""
@@ -108,13 +101,10 @@ class Assembly:
         return self._spread(self.t, self.add(f"load {self.t}, ptr {place}"), self.lanes)
 
     def _spread(self, one: str, name: str, lanes: int) -> str:
-        """A number in so many lanes."""
-        kind, zeros = f"<{lanes} x {one}>", f"<{lanes} x i32> zeroinitializer"
-        first = self.add(f"insertelement {kind} poison, {one} {name}, i64 0")
-        return self.add(f"shufflevector {kind} {first}, {kind} poison, {zeros}")
+        return self.spread(self.constant(one, name), lanes).name
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────
-    def call(self, symbol: str, kind: str, x: Sequence[str]) -> str:
+    def _symbol_called(self, symbol: str, kind: str, x: Sequence[str]) -> str:
         """A call of a function whose operands and result are of one type."""
         address = self.target.address(symbol)
         if address:  # a name would cost the linker 10 µs at each call
@@ -130,14 +120,14 @@ class Assembly:
         if row.llvm == "llvm.fma":
             a, b, product = x
             negative = self.add(f"fneg {self.v} {product}")
-            return self.call(f"{row.llvm}.{self.overloaded()}", self.v, (a, b, negative))
+            return self._symbol_called(f"{row.llvm}.{self.overloaded()}", self.v, (a, b, negative))
         if row.llvm == "llvm.fabs" and self.v == "double":  # quick selection has none
             bits = self.add(f"bitcast double {x[0]} to i64")
             return self.add(f"bitcast i64 {self.add(f'and i64 {bits}, {2**63 - 1}')} to double")
         if row.llvm.startswith("bits"):
             return self._bits(row.llvm, x[0])
         if row.llvm.startswith("llvm."):
-            return self.call(f"{row.llvm}.{self.overloaded()}", self.v, x)
+            return self._symbol_called(f"{row.llvm}.{self.overloaded()}", self.v, x)
         if row in LIBRARY:
             return self._library(LIBRARY[row], x)
         address = self.target.functions.get(row)
@@ -164,9 +154,9 @@ class Assembly:
         symbol = name if self.t == "double" else f"{name}f"
         vector = self.target.vector(symbol, len(x)) if self.lanes > 1 else None
         if vector is None:
-            return self._each_lane(x, lambda given: self.call(symbol, self.t, given))
+            return self._each_lane(x, lambda given: self._symbol_called(symbol, self.t, given))
         parts = zip(*map(self._vectors, x), strict=True)
-        return self._joined([self.call(vector, self.one, part) for part in parts])
+        return self._joined([self._symbol_called(vector, self.one, part) for part in parts])
 
     def _vectors(self, name: str) -> list[str]:
         """The vectors that something consists of."""

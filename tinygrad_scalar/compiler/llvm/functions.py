@@ -34,10 +34,9 @@ class FunctionWriter(Writer):
         self._lines(range(len(self.program.code)))
         given = ", ".join(f"double %x{k}" for k in range(self.program.inputs))
         result = self.operand(self.program.outputs[0])
-        header = f"define double @formula({given}) nounwind {{\nentry:"
+        self.give(f"double {result}")
         declarations = [f"declare {text}" for text in self.declared.values()]
-        body = [*self._rooms(), *self.lines, f"  ret double {result}\n}}"]
-        return "\n".join([*declarations, header, *body])
+        return "\n".join([*declarations, self._defined(f"double @formula({given})")])
 
     def _input(self, position: int) -> str:
         return f"%x{position}"

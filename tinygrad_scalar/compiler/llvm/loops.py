@@ -47,12 +47,13 @@ class RollingWriter(Memory, Rolled):
     def _function(self, number: int, part: Loop) -> str:
         self._start()
         if part in self.sources:
-            return self._defined(number, self._loop(part))
-        self._lines(range(part.start, part.stop))
-        self._note_finite()
-        return self._defined(number, self.lines)
+            self._loop(part)
+        else:
+            self._lines(range(part.start, part.stop))
+            self._note_finite()
+        return self._chunk(number)
 
-    def _loop(self, loop: Loop) -> list[str]:
+    def _loop(self, loop: Loop) -> None:
         self.carried = {}
         self.indices: dict[tuple[int, ...], str] = {}
         for operand in self._operands(loop):
@@ -61,19 +62,16 @@ class RollingWriter(Memory, Rolled):
                 self.operand(first)  # loaded ahead of the loop
         if self.how == "sums":
             self._counted()
-        entry, self.lines = self.lines, []
-        for place in range(loop.period):
-            self._row(loop, place)
-        self._note_finite()
-        phis = []
-        for (first, line), name in self.carried.items():
-            ways = f"[ {self.operand(first)}, %entry ], [ {self.operand(line)}, %loop ]"
-            phis.append(f"  {name} = phi {self.v} {ways}")
-        body = [*entry, "  br label %loop", "loop:"]
-        body += ["  %k = phi i64 [ 0, %entry ], [ %next, %loop ]", *phis, *self.lines]
-        body += [writer.FENCE] * self.quick
-        body += ["  %next = add i64 %k, 1", f"  %more = icmp ult i64 %next, {loop.iterations}"]
-        return [*body, "  br i1 %more, label %loop, label %done", "done:"]
+        with self.loop(loop.iterations) as here:
+            self.k = here.k.name
+            for place in range(loop.period):
+                self._row(loop, place)
+            self._note_finite()
+            for (first, line), name in self.carried.items():
+                carried = here.carry(self.constant(self.v, self.operand(first)))
+                carried.name = name
+                carried.next = self.constant(self.v, self.operand(line))
+            self.lines += [writer.FENCE] * self.quick
 
     def _row(self, loop: Loop, place: int) -> None:
         super()._row(loop, place)
@@ -92,7 +90,7 @@ class RollingWriter(Memory, Rolled):
             if len(set(map(repr, numbers))) == 1:
                 return self.literal(numbers[0])
             table = self._table(self.t, [self.plain_literal(number) for number in numbers])
-            return self._broadcast(table, "%k")
+            return self._broadcast(table, self.k)
         index = self._indexed(numbers)
         if kind == "line":
             return self._load("%s", index)
@@ -107,10 +105,10 @@ class RollingWriter(Memory, Rolled):
         if name is None:
             step = step_of(key)
             if step is not None:
-                name = self.add(f"add i64 {self.add(f'mul i64 %k, {step}')}, {key[0]}")
+                name = self.add(f"add i64 {self.add(f'mul i64 {self.k}, {step}')}, {key[0]}")
             else:
                 table = self._table("i64", map(str, key))
-                place = self.add(f"getelementptr i64, ptr {table}, i64 %k")
+                place = self.add(f"getelementptr i64, ptr {table}, i64 {self.k}")
                 name = self.add(f"load i64, ptr {place}")
             self.indices[key] = name
         return name
@@ -119,4 +117,4 @@ class RollingWriter(Memory, Rolled):
         self._start()
         for line in sorted(self.late):
             self._write_output(line, self.operand(line))
-        return self._defined(number, self.lines)
+        return self._chunk(number)

@@ -22,6 +22,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     SINES,
 )
 from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target, vector_of
+from tinygrad_scalar.compiler.machine.text import Text
 from tinygrad_scalar.core.primitive import Primitive
 
 CHUNK = 2000  # lines of a function
@@ -32,7 +33,7 @@ _ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, 
 # fuses nothing, up to what it does not know. At this it gives up at once: so sums are rounded alike
 # however much is spent on the code. It is no instruction of the machine.
 FENCE = '  fence syncscope("singlethread") seq_cst'
-_GIVEN = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
+GIVEN = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
 
 
 class Writer(Assembly):
@@ -60,7 +61,8 @@ class Writer(Assembly):
         return self.how == "sums" and line <= self.last_guard
 
     def _start(self) -> None:
-        self.lines, self.fresh, self.blocks = [], 0, set()
+        self.start()
+        self.blocks = set()
         self.names: dict[Any, str] = {}
         self.conditions: dict[Any, str] = {}
         self.counted: list[str] = []  # of each vector, the lanes whose outputs are added up
@@ -68,17 +70,17 @@ class Writer(Assembly):
         self.finite: list[str] = []
         self.sines: dict[Any, str] = {}  # of a sine or cosine and its operand: computed already
 
-    def _defined(self, number: int, lines: Sequence[str]) -> str:
-        index = "" if self.how == "point" else "i64 %i, i64 %n, "
-        body = "\n".join(["entry:", *self._rooms(), *lines, *[FENCE] * self.quick])
-        return (
-            f"define internal void @chunk{number}({index}{_ARGUMENTS}) nounwind {{\n"
-            f"{body}\n  ret void\n}}"
-        )
+    def _defined(self, header: str) -> str:
+        """The function that was begun, with rooms where calls find operands, or leave results."""
+        self.lines[:0] = [
+            f"  %block{size} = alloca [{size} x double]" for size in sorted(self.blocks)
+        ]
+        return self.defined(header)
 
-    def _rooms(self) -> list[str]:
-        """Where calls find operands, or leave results."""
-        return [f"  %block{size} = alloca [{size} x double]" for size in sorted(self.blocks)]
+    def _chunk(self, number: int) -> str:
+        index = "" if self.how == "point" else "i64 %i, i64 %n, "
+        self.lines += [FENCE] * self.quick
+        return self._defined(f"internal void @chunk{number}({index}{_ARGUMENTS})")
 
     def _lines(self, lines: Sequence[int]) -> None:
         code, wanted, computed = self.program.code, self.wanted, self._computed
@@ -311,36 +313,22 @@ class Writer(Assembly):
         self._store(self.add(f"fadd {self.v} {before}, {total}"), "%s", place)
 
     def _driver(self, count: int) -> str:
-        metadata = "!0 = !{}"
+        """What calls all functions, at one point or for all lanes after the other."""
+        text, last = Text(), "!0 = !{}"
         if self.how == "point":
-            calls = "\n".join(f"  call void @chunk{k}({_GIVEN})" for k in range(count))
-            check = (
-                "  %sum = load double, ptr %s\n"
-                "  %zero = fsub double %sum, %sum\n"
-                "  store double %zero, ptr %s\n"
-            )
-            header = f"define void @point({_GIVEN}) nounwind {{"
-            return f"{header}\n{calls}\n{check}  ret void\n}}\n{metadata}"
-        calls = "\n".join(
-            f"  call void @chunk{k}(i64 %i, i64 %rest, {_GIVEN})" for k in range(count)
-        )
-        # the last lanes begin where they are full, points again that were there before: they are
-        # written the same twice; only of sums every point is but once
-        late = "false" if self.how == "sums" else "%late"
-        return f"""define void @run(i64 %n, {_GIVEN}) nounwind {{
-entry:
-  %last = sub i64 %n, {self.lanes}
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %entry ], [ %following, %loop ]
-  %rest = sub i64 %n, %i
-{calls}
-  %next = add i64 %i, {self.lanes}
-  %more = icmp slt i64 %next, %n
-  %late = icmp sgt i64 %next, %last
-  %following = select i1 {late}, i64 %last, i64 %next
-  br i1 %more, label %loop, label %done
-done:
-  ret void
-}}
-{metadata}"""
+            for k in range(count):
+                text.call(f"@chunk{k}", GIVEN, gives="void")
+            s = text.constant("ptr", "%s")
+            total = s.load("double")
+            s.store(total - total)
+            return f"{text.defined(f'void @point({GIVEN})')}\n{last}"
+        n = text.constant("i64", "%n")
+        whole = n - self.lanes
+        with text.loop(n, step=self.lanes) as loop:
+            # the last lanes begin where they are full, points again that were there before: they
+            # are written the same twice; only of sums every point is but once
+            i = loop.k if self.how == "sums" else text.select(loop.k < whole, loop.k, whole)
+            rest = n - i
+            for k in range(count):
+                text.call(f"@chunk{k}", i, rest, GIVEN, gives="void")
+        return f"{text.defined(f'void @run(i64 %n, {GIVEN})')}\n{last}"

@@ -71,40 +71,6 @@ def _finish() -> None:
         pass
 
 
-def loop(
-    body: str,
-    *,
-    k: str = "",
-    n: str = "%n",
-    before: str = "entry",
-    start: int | str = 0,
-    step: int = 1,
-    carried: str = "",
-    last: str = "body",
-) -> str:
-    """The text of a loop of %k from 0 to below %n, behind the block `entry`; `done` begins.
-
-    `carried` are further phis, `last` is the block that the body ends in. A loop in another one has
-    a counter and blocks of a name of its own: %j, `j.body`, `j.done`.
-    """
-    own, counter = (f"{k}.", k) if k else ("", "k")
-    return f"""  br label %{own}loop
-{own}loop:
-  %{counter} = phi i64 [ {start}, %{before} ], [ %{own}next, %{last} ]
-{carried}  %{own}more = icmp slt i64 %{counter}, {n}
-  br i1 %{own}more, label %{own}body, label %{own}done
-{own}body:
-{body}  %{own}next = add i64 %{counter}, {step}
-  br label %{own}loop
-{own}done:
-"""
-
-
-def function(header: str, *text: str, linkage: str = "") -> str:
-    """The text of a function that gives nothing."""
-    return f"define {linkage}void {header} nounwind {{\nentry:\n{''.join(text)}  ret void\n}}"
-
-
 def once(make: Callable[[], Made]) -> functools._lru_cache_wrapper[Made]:
     """A function that gives what `make` gave first, made once though several threads ask together.
 

@@ -26,7 +26,7 @@ class Register:
     __slots__ = ("kind", "name", "next", "text")
 
     def __init__(self, text: Text, kind: str, name: Any) -> None:
-        self.text, self.kind, self.name = text, kind, name
+        self.text, self.kind, self.name = text, kind, str(name)
         self.next: Register | None = None  # of what a loop carries: that of the next iteration
 
     def __str__(self) -> str:
@@ -132,6 +132,12 @@ class Text:
     def select(self, condition: Register, yes: Register, no: Register) -> Register:
         """One of two values that are there already."""
         return self.new(yes.kind, f"select {condition}, {yes}, {no}")
+
+    def spread(self, number: Register, lanes: int) -> Register:
+        """A number in so many lanes."""
+        kind, zeros = f"<{lanes} x {number.kind}>", f"<{lanes} x i32> zeroinitializer"
+        first = self.new(kind, f"insertelement {kind} poison, {number}, i64 0")
+        return self.new(kind, f"shufflevector {first}, {kind} poison, {zeros}")
 
     # ── where it goes on ──────────────────────────────────────────────────────────────────────
     def give(self, what: Any) -> None:

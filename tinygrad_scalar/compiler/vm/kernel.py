@@ -18,63 +18,54 @@ from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks
 from tinygrad_scalar.compiler.llvm.kernel import Kernel
-from tinygrad_scalar.compiler.machine.jit import Module, address, function, loop, machine, once
+from tinygrad_scalar.compiler.llvm.writer import GIVEN
+from tinygrad_scalar.compiler.machine.jit import Module, address, machine, once
+from tinygrad_scalar.compiler.machine.structures import named
+from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream
 from tinygrad_scalar.compiler.vm.operations import Wanted
-from tinygrad_scalar.compiler.vm.reductions import cell
-from tinygrad_scalar.compiler.vm.superinstructions import Superinstruction, SweepWriter
+from tinygrad_scalar.compiler.vm.superinstructions import (
+    ARGUMENTS,
+    Superinstruction,
+    SweepWriter,
+    cell,
+)
 
-_POINT = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
+
+class Plan(NamedTuple):
+    """What `drive` is to do: lengths, and addresses of arrays, or the registers that hold them."""
+
+    inputs: Any
+    parameters: Any
+    constants: Any
+    numbers: Any  # the address of these
+    cells: Any
+    table: Any
+    forward: Any  # the stream
+    forward_length: Any
+    reverse: Any
+    reverse_length: Any
+    loss: Any  # the cell to differentiate, −1 for none
+    outputs: Any  # cells, those of gradients behind those of values
+    outputs_length: Any
 
 
 @once
 def shared() -> Module:
     """The machine code for all traces: `drive`, and the instructions for sums."""
-    run = """  %place = getelementptr [3 x i64], ptr %stream, i64 %k
-  %kind = load i64, ptr %place
-  %second = getelementptr i64, ptr %place, i64 1
-  %iterations = load i64, ptr %second
-  %third = getelementptr i64, ptr %place, i64 2
-  %offset = load i64, ptr %third
-  %slot = getelementptr ptr, ptr %functions, i64 %kind
-  %function = load ptr, ptr %slot
-  %indices = getelementptr i32, ptr %table, i64 %offset
-  call void %function(ptr %indices, i64 %iterations, ptr %v, ptr %a, ptr %s, ptr %m)
-"""
-    copy = f"""{cell("from.place", "%from", "%k")}  %number = load double, ptr %from.place
-  %end = getelementptr double, ptr %to, i64 %k
-  store double %number, ptr %end
-"""
-    texts = [
-        reductions.functions(),
-        function(
-            "@sweep(ptr %stream, i64 %n, ptr %functions, ptr %table, "
-            "ptr %v, ptr %a, ptr %s, ptr %m)",
-            loop(run),
-        ),
-        function("@gather(ptr %t, i64 %n, ptr %from, ptr %to)", loop(copy)),
-        _drive(),
-    ]
-    return Module("\n".join(texts), 0)
+    return Module("\n".join([*reductions.functions(), _sweep(), _drive()]), 0)
 
 
-class Plan(NamedTuple):
-    """What `drive` is to do, as numbers: lengths, and addresses of arrays."""
-
-    inputs: int
-    parameters: int
-    constants: int
-    numbers: int  # the address of these
-    cells: int
-    table: int
-    forward: int  # the stream
-    forward_length: int
-    reverse: int
-    reverse_length: int
-    loss: int  # the cell to differentiate, −1 for none
-    outputs: int  # cells, those of gradients behind those of values
-    outputs_length: int
+def _sweep() -> str:
+    """`sweep`: one instruction after the other."""
+    text, arguments = Text(), f"ptr %stream, i64 %length, ptr %functions, {ARGUMENTS}"
+    stream, length, functions, table, _, *memory = text.arguments(arguments)
+    with text.loop(length) as loop:
+        kind, iterations, start = (stream.at(loop.k, "[3 x i64]").item(k, "i64") for k in range(3))
+        given = table.at(start, "i32"), iterations, *memory
+        text.call(functions.item(kind, "ptr"), *given, gives="void")
+    return text.defined(f"internal void @sweep({arguments})")
 
 
 def _drive() -> str:
@@ -82,53 +73,39 @@ def _drive() -> str:
 
     Where guards hold and gradients are asked for, the stream is gone through backwards too.
     """
-    plan = "".join(
-        f"  %{name}.place = getelementptr i64, ptr %plan, i64 {k}\n"
-        f"  %{name} = load i64, ptr %{name}.place\n"
-        for k, name in enumerate(Plan._fields)
-    )
-    arrays = "ptr %t, ptr %v, ptr %a, ptr %s, ptr %m"
-    return f"""declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
-define void @drive(ptr %plan, ptr %forwards, ptr %backwards, {_POINT}) nounwind {{
-{plan}  %v = getelementptr double, ptr %s, i64 1
-  %a = getelementptr double, ptr %v, i64 %cells
-  %to.p = getelementptr double, ptr %v, i64 %inputs
-  %to.c = getelementptr double, ptr %to.p, i64 %parameters
-  %size.x = shl i64 %inputs, 3
-  %size.p = shl i64 %parameters, 3
-  %size.c = shl i64 %constants, 3
-  %from.c = inttoptr i64 %numbers to ptr
-  call void @llvm.memcpy.p0.p0.i64(ptr %v, ptr %x, i64 %size.x, i1 false)
-  call void @llvm.memcpy.p0.p0.i64(ptr %to.p, ptr %p, i64 %size.p, i1 false)
-  call void @llvm.memcpy.p0.p0.i64(ptr %to.c, ptr %from.c, i64 %size.c, i1 false)
-  %t = inttoptr i64 %table to ptr
-  %there = inttoptr i64 %forward to ptr
-  call void @sweep(ptr %there, i64 %forward_length, ptr %forwards, {arrays})
-  %sum = load double, ptr %s
-  %zero = fsub double %sum, %sum
-  store double %zero, ptr %s
-  %flag = load i8, ptr %m
-  %holds = icmp ne i8 %flag, 0
-  br i1 %holds, label %on, label %done
-on:
-  %asked = icmp sge i64 %loss, 0
-  br i1 %asked, label %differentiate, label %leave
-differentiate:
-  %size.a = shl i64 %cells, 3
-  call void @llvm.memset.p0.i64(ptr %a, i8 0, i64 %size.a, i1 false)
-  %seed = getelementptr double, ptr %a, i64 %loss
-  store double 1.0, ptr %seed
-  %back = inttoptr i64 %reverse to ptr
-  call void @sweep(ptr %back, i64 %reverse_length, ptr %backwards, {arrays})
-  br label %leave
-leave:
-  %which = inttoptr i64 %outputs to ptr
-  call void @gather(ptr %which, i64 %outputs_length, ptr %v, ptr %out)
-  br label %done
-done:
-  ret void
-}}"""
+    text, arguments = Text(), f"ptr %plan, ptr %forwards, ptr %backwards, {GIVEN}"
+    plan, forwards, backwards, x, p, out, s, m = text.arguments(arguments)
+    told = named(Plan, plan)
+    to = v = s.at(1, "double")
+    a = v.at(told.cells, "double")
+    inputs = (x, told.inputs), (p, told.parameters), (_address(told.numbers), told.constants)
+    for source, length in inputs:
+        given = to, source, length * 8, "i1 false"
+        text.call("@llvm.memcpy.p0.p0.i64", *given, gives="void")
+        to = to.at(length, "double")
+    memory = _address(told.table), "i64 0", v, a, s, m
+    stream = _address(told.forward), told.forward_length
+    text.call("@sweep", *stream, forwards, *memory, gives="void")
+    total = s.load("double")
+    s.store(total - total)
+    text.need(m.load("i8") != 0, "done")
+    with text.when(told.loss >= 0):
+        size = told.cells * 8
+        text.call("@llvm.memset.p0.i64", a, "i8 0", size, "i1 false", gives="void")
+        a.at(told.loss, "double").store(text.constant("double", 1.0))
+        stream = _address(told.reverse), told.reverse_length
+        text.call("@sweep", *stream, backwards, *memory, gives="void")
+    with text.loop(told.outputs_length) as loop:
+        number = cell(v, _address(told.outputs), loop.k).load("double")
+        out.at(loop.k, "double").store(number)
+    text.begin("done")
+    copy = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+    fill = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
+    return f"{copy}\n{fill}\n{text.defined(f'void @drive({arguments})')}"
+
+
+def _address(number: Register) -> Register:
+    return number.to("inttoptr", "ptr")
 
 
 class Interpreter(Kernel):
@@ -204,13 +181,17 @@ class Interpreter(Kernel):
             -1 if self.loss is None else self.loss, address(self.outputs), len(self.outputs),
         )  # fmt: skip
         told = np.array(plan)
-        given = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
-        text = (
-            f"define void @point({given}) nounwind {{\n  call void {_at(shared(), 'drive')}("
-            f"ptr inttoptr (i64 {address(told)} to ptr), ptr @forwards, ptr @backwards, {given})\n"
-            "  ret void\n}"
-        )
-        return text, [told, stream.table, self.outputs, forward, reverse, numbers]
+        text, own = Text(), f"ptr inttoptr (i64 {address(told)} to ptr)"
+        given = own, "ptr @forwards", "ptr @backwards", GIVEN
+        text.call(_at(shared(), "drive"), *given, gives="void")
+        return text.defined(f"void @point({GIVEN})"), [
+            told,
+            stream.table,
+            self.outputs,
+            forward,
+            reverse,
+            numbers,
+        ]
 
 
 def _at(module: Module, name: str) -> str:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_scalar.compiler.ir.tape import ADD, MUL
-from tinygrad_scalar.compiler.machine.jit import function, loop
+from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.compiler.vm.operations import Array, Operations
-from tinygrad_scalar.compiler.vm.superinstructions import ARGUMENTS
+from tinygrad_scalar.compiler.vm.superinstructions import ARGUMENTS, add_to, cell, index
 
 FEWEST = 3  # terms
 
@@ -120,161 +120,105 @@ def dots(some: Dots) -> Iterator[tuple[int, int, Array]]:
             yield int(some.last[a]), b - a, np.append(head, rows)
 
 
-def functions() -> str:
-    """The machine code."""
-    return "\n".join([
-        function(  # the indices of the terms, and then of the result
-            f"@sum_forward({ARGUMENTS})",
-            loop(
-                f"{cell('place', '%v', '%k')}  %term = load double, ptr %place\n"
-                "  %total = fadd double %sum, %term\n",
-                carried="  %sum = phi double [ -0.0, %entry ], [ %total, %body ]\n",
-            ),
-            cell("result", "%v", "%n"),
-            "  store double %sum, ptr %result\n",
-        ),
-        function(
-            f"@sum_reverse({ARGUMENTS})",
-            cell("result", "%a", "%n"),
-            "  %slope = load double, ptr %result\n",
-            loop(cell("place", "%a", "%k") + _add_to("%place", "double", "%slope")),
-        ),
-        function(f"@dot_forward({ARGUMENTS})", _HEAD, _values()),
-        function(f"@dot_reverse({ARGUMENTS})", _HEAD, _gradients()),
-    ])  # fmt: skip
+# ── the machine code ──────────────────────────────────────────────────────────────────────────
+def functions() -> list[str]:
+    """Of sums and of dot products, forwards and backwards."""
+    return [_sums(), _slopes(), _Dots("dot_forward").values(), _Dots("dot_reverse").gradients()]
 
 
-def cell(name: str, base: str, k: int | str, indices: str = "%t") -> str:
-    """The place of a number whose index stands in an array of indices."""
-    index = _index(f"{name}.index", k, indices)
-    return f"{index}  %{name} = getelementptr double, ptr {base}, i64 %{name}.index\n"
+def _sums() -> str:
+    """A sum; the indices are those of its terms, and then of the result."""
+    text = Text()
+    t, n, v, *_ = text.arguments(ARGUMENTS)
+    with text.loop(n) as loop:
+        total = loop.carry(text.constant("double", -0.0))
+        total.next = total + cell(v, t, loop.k).load("double")
+    cell(v, t, n).store(total)
+    return text.defined(f"void @sum_forward({ARGUMENTS})")
 
 
-def _index(name: str, k: int | str, indices: str = "%t") -> str:
-    return f"""  %{name}.at = getelementptr i32, ptr {indices}, i64 {k}
-  %{name}.short = load i32, ptr %{name}.at
-  %{name} = zext i32 %{name}.short to i64
-"""
+def _slopes() -> str:
+    text = Text()
+    t, n, _, a, *_ = text.arguments(ARGUMENTS)
+    slope = cell(a, t, n).load("double")
+    with text.loop(n) as loop:
+        add_to(cell(a, t, loop.k), slope)
+    return text.defined(f"void @sum_reverse({ARGUMENTS})")
 
 
-def _add_to(place: str, kind: str, term: str) -> str:
-    return f"""  {place}.before = load {kind}, ptr {place}, align 8
-  {place}.after = fadd {kind} {place}.before, {term}
-  store {kind} {place}.after, ptr {place}, align 8
-"""
+class _Dots:
+    """The text of a function for dot products that share an operand; see `dots` for the indices."""
 
+    def __init__(self, name: str) -> None:
+        self.text, self.header = Text(), f"void @{name}({ARGUMENTS})"
+        self.t, self.n, self.v, self.a, *_ = self.text.arguments(ARGUMENTS)
+        self.parts = index(self.t, 0)
+        self.first, self.stride = self.t.at(self.parts * 2 + 1, "i32"), self.parts + 2
 
-# Of dot products: the number of parts, where the rows begin, and how many indices one has.
-_HEAD = f"""{_index("parts", 0)}  %told = mul i64 %parts, 2
-  %head = add i64 %told, 1
-  %first = getelementptr i32, ptr %t, i64 %head
-  %stride = add i64 %parts, 2
-"""
-_ROW = """  %{0}.skipped = mul i64 {1}, %stride
-  %{0}.row = getelementptr i32, ptr %first, i64 %{0}.skipped
-"""
+    def _row(self, k: Register) -> Register:
+        return self.first.at(k * self.stride, "i32")
 
+    def _part(self, k: Register) -> tuple[Register, Register]:
+        """The length of a part, and where the shared operand begins."""
+        part = self.t.at(k, "[2 x i32]")
+        return index(part, 1), index(part, 2)
 
-def _part(name: str, p: str) -> str:
-    """The length of a part, and where the shared operand begins."""
-    place = f"  %{name}.part = getelementptr [2 x i32], ptr %t, i64 %{p}\n"
-    length = _index(f"{name}.length", 1, f"%{name}.part")
-    return f"{place}{length}{_index(f'{name}.shared', 2, f'%{name}.part')}"
+    def values(self) -> str:
+        """Several rows at once while there are as many, each from left to right."""
+        groups = self.n & -ROWS
+        self._rows(0, groups, ROWS)
+        self._rows(groups, self.n, 1)
+        return self.text.defined(self.header)
 
+    def _rows(self, start: Any, end: Register, count: int) -> None:
+        """A loop over rows, so many in an iteration."""
+        text, v = self.text, self.v
+        with text.loop(end, start, count) as group:
+            rows = [self._row(group.k + i) for i in range(count)]
+            firsts = [cell(v, row, 1).load("double") for row in rows]
+            with text.loop(self.parts) as part:
+                totals = [part.carry(first) for first in firsts]
+                length, shared = self._part(part.k)
+                own = [v.at(index(row, part.k + 2), "double") for row in rows]
+                y = v.at(shared, "double")
+                with text.loop(length) as loop:
+                    number = y.item(loop.k, "double")
+                    sums = [loop.carry(total) for total in totals]
+                    for total, x in zip(sums, own, strict=True):
+                        total.next = total + x.item(loop.k, "double") * number
+                for total, after in zip(totals, sums, strict=True):
+                    total.next = after
+            for row, total in zip(rows, totals, strict=True):
+                cell(v, row, 0).store(total)
 
-def _own(name: str, p: str) -> str:
-    """Where the other operand of a row begins there."""
-    return f"  %{name}.at = add i64 %{p}, 2\n" + _index(
-        f"{name}.own", f"%{name}.at", f"%{name}.row"
-    )
+    def gradients(self) -> str:
+        """Column by column, several at once: those of the shared operand are added up over rows."""
+        text, last = self.text, self.n - 1
+        with text.loop(self.n) as loop:
+            row = self._row(last - loop.k)
+            add_to(cell(self.a, row, 1), cell(self.a, row, 0).load("double"))
+        with text.loop(self.parts) as part:
+            length, shared = self._part(part.k)
+            start: Any = 0
+            for lanes in LANES:
+                whole = length & -lanes
+                with text.loop(whole, start, lanes) as column:
+                    self._columns(lanes, last, part.k, column.k, shared)
+                start = whole
+        return text.defined(self.header)
 
-
-def _values() -> str:
-    """Several rows at once while there are as many, each from left to right."""
-    several = _rows("r", ROWS, n="%groups", before="entry", start=0)
-    alone = _rows("q", 1, n="%n", before="r.done", start="%groups")
-    return f"  %groups = and i64 %n, {-ROWS}\n{several}{alone}"
-
-
-def _rows(r: str, count: int, *, n: str, before: str, start: int | str) -> str:
-    """A loop over rows, so many in an iteration."""
-    p, j, each = f"{r}.p", f"{r}.j", range(count)
-    row, part, term, parts, terms, results = "", "", "", "", "", ""
-    for i in each:
-        name = f"{r}{i}"
-        row += f"  %{name} = add i64 %{r}, {i}\n{_ROW.format(name, f'%{name}')}"
-        part += f"{_own(name, p)}  %{name}.x = getelementptr double, ptr %v, i64 %{name}.own\n"
-        term += f"""  %{name}.place = getelementptr double, ptr %{name}.x, i64 %{j}
-  %{name}.number = load double, ptr %{name}.place
-  %{name}.product = fmul double %{name}.number, %{r}.number
-  %{name}.total = fadd double %{name}.sum, %{name}.product
-"""
-        row += f"{cell(f'{name}.start', '%v', 1, f'%{name}.row')}"
-        row += f"  %{name}.first = load double, ptr %{name}.start\n"
-        parts += (
-            f"  %{name}.before = phi double [ %{name}.first, %{r}.body ], "
-            f"[ %{name}.sum, %{j}.done ]\n"
-        )
-        terms += (
-            f"  %{name}.sum = phi double [ %{name}.before, %{p}.body ], "
-            f"[ %{name}.total, %{j}.body ]\n"
-        )
-        results += cell(f"{name}.result", "%v", 0, f"%{name}.row")
-        results += f"  store double %{name}.before, ptr %{name}.result\n"
-    shared = f"""  %{r}.place = getelementptr double, ptr %{r}.y, i64 %{j}
-  %{r}.number = load double, ptr %{r}.place
-"""
-    inner = loop(
-        shared + term,
-        k=j, n=f"%{r}.length", before=f"{p}.body", carried=terms, last=f"{j}.body",
-    )  # fmt: skip
-    begin = f"{_part(r, p)}{part}  %{r}.y = getelementptr double, ptr %v, i64 %{r}.shared\n"
-    middle = loop(
-        begin + inner, k=p, n="%parts", before=f"{r}.body", carried=parts, last=f"{j}.done"
-    )
-    return loop(
-        row + middle + results, k=r, n=n, before=before, start=start, step=count, last=f"{p}.done"
-    )
-
-
-def _gradients() -> str:
-    """Column by column, several at once: those of the shared operand are added up over the rows."""
-    part, before, start = _part("p", "p"), "p.body", "0"
-    for lanes in LANES:
-        j = f"j{lanes}"
-        part += f"  %{j}.whole = and i64 %p.length, {-lanes}\n" + loop(
-            _column(lanes, j), k=j, n=f"%{j}.whole", before=before, start=start, step=lanes,
-            last=f"{j}.r.done",
-        )  # fmt: skip
-        before, start = f"{j}.done", f"%{j}.whole"
-    given = f"""  %s.k = sub i64 %end, %k
-{_ROW.format("s", "%s.k")}{cell("s.result", "%a", 0, "%s.row")}{cell("s.start", "%a", 1, "%s.row")}\
-  %s.slope = load double, ptr %s.result
-{_add_to("%s.start", "double", "%s.slope")}"""
-    columns = loop(part, k="p", n="%parts", before="done", last=before)
-    return f"  %end = sub i64 %n, 1\n{loop(given)}{columns}"
-
-
-def _column(lanes: int, j: str) -> str:
-    """The columns of a part from one on; the rows in reverse, as their operations are."""
-    kind, r = f"<{lanes} x double>", f"{j}.r"
-    row = f"""  %{r}.k = sub i64 %end, %{r}
-{_ROW.format(r, f"%{r}.k")}{cell(f"{r}.result", "%a", 0, f"%{r}.row")}{_own(r, "p")}\
-  %{r}.slope = load double, ptr %{r}.result
-  %{r}.one = insertelement {kind} poison, double %{r}.slope, i64 0
-  %{r}.slopes = shufflevector {kind} %{r}.one, {kind} poison, <{lanes} x i32> zeroinitializer
-  %{r}.place = add i64 %{r}.own, %{j}
-  %{r}.x = getelementptr double, ptr %v, i64 %{r}.place
-  %{r}.number = load {kind}, ptr %{r}.x, align 8
-  %{r}.term = fmul {kind} %{r}.number, %{r}.slopes
-  %{r}.total = fadd {kind} %{r}.sum, %{r}.term
-  %{r}.other = fmul {kind} %{j}.number, %{r}.slopes
-  %{r}.dx = getelementptr double, ptr %a, i64 %{r}.place
-{_add_to(f"%{r}.dx", kind, f"%{r}.other")}"""
-    sums = f"  %{r}.sum = phi {kind} [ zeroinitializer, %{j}.body ], [ %{r}.total, %{r}.body ]\n"
-    return f"""  %{j}.place = add i64 %p.shared, %{j}
-  %{j}.y = getelementptr double, ptr %v, i64 %{j}.place
-  %{j}.number = load {kind}, ptr %{j}.y, align 8
-{loop(row, k=r, before=f"{j}.body", carried=sums, last=f"{r}.body")}\
-  %{j}.dy = getelementptr double, ptr %a, i64 %{j}.place
-{_add_to(f"%{j}.dy", kind, f"%{r}.sum")}"""
+    def _columns(
+        self, lanes: int, last: Register, part: Register, column: Register, shared: Register
+    ) -> None:
+        """Some columns of a part; the rows in reverse, as their operations are."""
+        text, kind = self.text, f"<{lanes} x double>"
+        place = shared + column
+        number = self.v.at(place, "double").load(kind)
+        with text.loop(self.n) as loop:
+            total = loop.carry(text.constant(kind, "zeroinitializer"))
+            row = self._row(last - loop.k)
+            slopes = text.spread(cell(self.a, row, 0).load("double"), lanes)
+            own = index(row, part + 2) + column
+            total.next = total + self.v.at(own, "double").load(kind) * slopes
+            add_to(self.a.at(own, "double"), number * slopes)
+        add_to(self.a.at(place, "double"), total)

@@ -30,7 +30,7 @@ from tinygrad_scalar.compiler.ir.tape import (
 )
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.writer import Writer
-from tinygrad_scalar.compiler.machine.jit import function, loop
+from tinygrad_scalar.compiler.machine.text import Loop, Register
 from tinygrad_scalar.compiler.vm.operations import quick
 from tinygrad_scalar.core.primitive import Primitive
 
@@ -132,6 +132,21 @@ def _program(tape: Tape, lines: Sequence[int], inputs: int, raising: int = 0) ->
 
 
 # ── as machine code ───────────────────────────────────────────────────────────────────────────
+def index(indices: Register, k: Any) -> Register:
+    """What stands in an array of indices."""
+    return indices.item(k, "i32").to("zext", "i64")
+
+
+def cell(base: Register, indices: Register, k: Any) -> Register:
+    """The place of a number whose index stands in an array of indices."""
+    return base.at(index(indices, k), "double")
+
+
+def add_to(place: Register, term: Register) -> None:
+    """Add to what stands there."""
+    place.store(place.load(term.kind) + term)
+
+
 class SweepWriter(Writer):
     """Writes a superinstruction as a function that goes through its iterations."""
 
@@ -149,49 +164,33 @@ class SweepWriter(Writer):
     def function(self, name: str) -> str:
         """The function of that name."""
         self._start()
-        self._lines(range(len(self.program.code)))
-        number, place = "%k", list[str]()
-        if self.backwards:
-            number = "%left"
-            place = ["  %passed = add i64 %k, 1", "  %left = sub i64 %n, %passed"]
-        place += [
-            f"  %skipped = mul i64 {number}, {self.body.width}",
-            "  %row = getelementptr i32, ptr %t, i64 %skipped",
-        ]
-        rooms = "".join(f"{room}\n" for room in self._rooms())
-        carried, after = self._finite_sum()
-        body = loop("\n".join([*place, *self.lines, ""]), carried=carried)
-        return function(f"{name}({ARGUMENTS})", rooms, body, after, linkage="internal ")
+        t, n, *_, s, _ = self.arguments(ARGUMENTS)
+        last = n - 1
+        with self.loop(n) as loop:
+            k = last - loop.k if self.backwards else loop.k
+            self.row = t.at(k * self.body.width, "i32")
+            self._lines(range(len(self.program.code)))
+            total = self._finite_sum(loop)
+        if total is not None:
+            s.store(s.load("double") + total)
+        return self._defined(f"internal void {name}({ARGUMENTS})")
 
-    def _finite_sum(self) -> tuple[str, str]:
-        """The sum of what must be finite, carried through the iterations and handed on.
+    def _finite_sum(self, loop: Loop) -> Register | None:
+        """The sum of what must be finite, carried through the iterations.
 
         In memory it would go through each of them, and short ones would take twice as long.
         """
-        terms = self.finite
+        terms = [self.constant("double", name) for name in self.finite]
         if not terms:
-            return "", ""
+            return None
         while len(terms) > 1:
-            pairs = [
-                self.add(f"fadd {self.v} {a}, {b}")
-                for a, b in zip(terms[::2], terms[1::2], strict=False)
-            ]
+            pairs = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)]
             terms = [*pairs, *terms[2 * len(pairs) :]]
-        self.lines.append(f"  %total = fadd {self.v} %sum, {terms[0]}")
-        after = (
-            f"  %before = load {self.v}, ptr %s\n"
-            f"  %after = fadd {self.v} %before, %sum\n"
-            f"  store {self.v} %after, ptr %s\n"
-        )
-        return f"  %sum = phi {self.v} [ 0.0, %entry ], [ %total, %body ]\n", after
+        total = loop.carry(self.constant("double", 0.0))
+        total.next = total + terms[0]
+        return total
 
     # ── cells ─────────────────────────────────────────────────────────────────────────────────
-    def _cell(self, position: int, base: str) -> str:
-        place = self.add(f"getelementptr i32, ptr %row, i64 {position}")
-        index = self.add(f"load i32, ptr {place}")
-        wide = self.add(f"zext i32 {index} to i64")
-        return self.add(f"getelementptr double, ptr {base}, i64 {wide}")
-
     def _input(self, position: int) -> str:
         """An operand, the gradient of a result, or a result."""
         base, results = "%v", self.body.results
@@ -199,35 +198,29 @@ class SweepWriter(Writer):
             position -= results
         elif position >= self.body.operands:
             base = "%a"
-        return self.add(f"load double, ptr {self._cell(position, base)}")
+        return self._cell(position, base).load("double").name
+
+    def _cell(self, position: int, base: str) -> Register:
+        return cell(self.constant("ptr", base), self.row, position)
 
     def _memory(self, line: int, row: Primitive, operands: Sequence[Any]) -> str:
         if row is TAKE:
             index, table = operands
-            cell = self._entry(index, self.program.code[table][1][0], "%v")
-            return self.add(f"load double, ptr {cell}")
+            entry = self._entry(index, self.program.code[table][1][0], "%v")
+            return entry.load("double").name
         for index, term in pairs_of(operands):
             for position in self.outputs[line]:
-                cell = self._entry(index, self.body.active[position], "%a")
-                self._add_to(cell, self.operand(term))
+                entry = self._entry(index, self.body.active[position], "%a")
+                add_to(entry, self.constant("double", self.operand(term)))
         return ""
 
-    def _entry(self, index: int, position: int, base: str) -> str:
+    def _entry(self, line: int, position: int, base: str) -> Register:
         """The cell of an entry, the first for what is no index; a table is told by its distance."""
-        here = self.add(f"getelementptr i32, ptr %row, i64 {position}")
-        distance = self.add(f"load i32, ptr {here}")
-        listing = self.add(f"getelementptr i32, ptr {here}, i32 {distance}")
-        length = self.add(f"sitofp i32 {self.add(f'load i32, ptr {listing}')} to double")
-        whole = self._index(index, length, "i64")
-        place = self.add(f"getelementptr i32, ptr {listing}, i64 {self.add(f'add i64 {whole}, 1')}")
-        wide = self.add(f"zext i32 {self.add(f'load i32, ptr {place}')} to i64")
-        return self.add(f"getelementptr double, ptr {base}, i64 {wide}")
-
-    def _add_to(self, place: str, name: str) -> None:
-        before = self.add(f"load double, ptr {place}")
-        self.lines.append(
-            f"  store double {self.add(f'fadd double {before}, {name}')}, ptr {place}"
-        )
+        here = self.row.at(position, "i32")
+        listing = here.at(here.load("i32").to("sext", "i64"), "i32")
+        length = listing.load("i32").to("sitofp", "double")
+        place = self.constant("i64", self._index(line, length.name, "i64"))
+        return cell(self.constant("ptr", base), listing, place + 1)
 
     def _write_output(self, line: int, name: str) -> None:
         row, operands = self.program.code[line]
@@ -239,7 +232,7 @@ class SweepWriter(Writer):
         del apart  # nothing is summed over points
         assert isinstance(position, int)  # noqa: S101 (straight lines of code)
         if self.backwards:
-            self._add_to(self._cell(self.body.active[position], "%a"), name)
+            add_to(self._cell(self.body.active[position], "%a"), self.constant("double", name))
         else:
             place = self._cell(self.body.operands + position, "%v")
-            self.lines.append(f"  store double {name}, ptr {place}")
+            place.store(self.constant("double", name))
