@@ -1,8 +1,10 @@
 """`compile`: every engine gives what the function gives, on every branch, or says why not."""
 
+import copy
 import math
 import pickle
 import random
+import sys
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -734,6 +736,63 @@ def test_a_compiled_method_belongs_to_its_instance():
     b.loss.backward(np.array([1.0, 2.0]))
     assert (a.weight.grad, b.weight.grad) == (0.0, 2.5)
     assert a.loss is a.loss
+
+
+class Shifted(Squared):
+    @compile
+    def loss(self, x):
+        return super().loss(x) + 1
+
+    def plain(self, x):
+        return self.weight * x
+
+    fast = compile(plain)
+    doubled, tripled = compile(lambda self, x: 2 * x), compile(lambda self, x: 3 * x)
+
+
+class Tenfold(Shifted):
+    def plain(self, x):
+        return 10 * self.weight * x
+
+
+def test_compiled_methods_are_those_of_their_class():
+    """With super(), under another name, and beside another one of the same name."""
+    a = Tenfold(2.0)
+    for _ in range(3):
+        assert (a.loss(3.0), a.loss.grad(3.0)) == (19.0, 12.0)
+        assert (a.fast(3.0), a.plain(3.0)) == (6.0, 60.0)
+        assert (a.doubled(3.0), a.tripled(3.0)) == (6.0, 9.0)
+    assert a.doubled is a.doubled
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="a classmethod wraps functions only")
+def test_a_compiled_function_under_classmethod():
+    class Ten:
+        factor = 10.0
+
+        @classmethod
+        @compile
+        def scaled(cls, x):
+            return cls.factor * x * x
+
+    class Hundred(Ten):
+        factor = 100.0
+
+    assert (Ten.scaled(3.0), Hundred.scaled(3.0), Hundred().scaled(1.0)) == (90.0, 900.0, 100.0)
+    assert Hundred.scaled is Hundred.scaled is not Ten.scaled
+    assert Hundred.scaled.grad(2.0) == 400.0
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+def test_a_compiled_method_of_a_copy_is_its_own(copied):
+    one = Squared(2.0)
+    assert one.loss(3.0) == one.loss(3.0) == 18.0
+    other = copied(one)
+    other.weight = Value(5.0)
+    assert (one.loss(3.0), other.loss(3.0), one.loss.backward(1.0)) == (18.0, 45.0, 2.0)
+    assert (one.weight.grad, other.weight.grad) == (1.0, 0.0)
 
 
 @EVERY

@@ -26,14 +26,26 @@ class Compiled(Calls):
     def __repr__(self) -> str:
         return f"<compiled {getattr(self, '__name__', 'function')} by {self.engine}>"
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._place = f"{owner.__module__}.{owner.__qualname__}.{name}"
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """A compiled function in a class body is a method there."""
+        """A compiled function in a class body is a method there.
+
+        What is made for an instance, or a class, is kept in its `__dict__`, under a name that no
+        attribute has. That of a copy may be the one made for the original.
+        """
         if instance is None or self.function is None:
             return self
-        bound = Compiled(functools.partial(self.function, instance), self.settings)
-        name = getattr(self, "__name__", None)
-        if name is not None and hasattr(instance, "__dict__"):
-            instance.__dict__[name] = bound  # found first from now on, with its traces
+        kept = getattr(instance, "__dict__", {})
+        bound = kept.get(self._place)
+        method = None if bound is None else bound.function
+        if method is None or method.func is not self.function or method.args[0] is not instance:
+            bound = Compiled(functools.partial(self.function, instance), self.settings)
+            if isinstance(instance, type):
+                setattr(instance, self._place, bound)
+            else:
+                kept[self._place] = bound
         return bound
 
     # ── the face ──────────────────────────────────────────────────────────────────────────────
@@ -247,10 +259,11 @@ def compile(
     A comparison is a bool and becomes a guard: points for which it turns out otherwise are traced
     on their own path, up to `max_paths`. Written as an operand itself, as in `where(x > 0, a, b)`
     and `x * (x > 0)`, it is no branch. Numbers read from `.data` or `.grad` of a leaf closed over
-    are frozen: what they are changed to later is not seen. The text of a traced number, as `print`
-    shows it, is that of the Value at this point, and a branch on its number. `isinstance(x, Value)`
-    holds for it, `type(x) is Value` does not. `dtype` is "float64" or "float32" (or NumPy's type),
-    `threads` share a batch.
+    are frozen: what they are changed to later is not seen, and neither is another Value that takes
+    the place of a leaf: write to its `.data`. The text of a traced number, as `print` shows it, is
+    that of the Value at this point, and a branch on its number. `isinstance(x, Value)` holds for
+    it, `type(x) is Value` does not. `dtype` is "float64" or "float32" (or NumPy's type), `threads`
+    share a batch.
 
     With `batch=False` nothing is a batch: an array of NumPy's is one point, in f an array of its
     shape, and results have the shapes of `tinygrad_scalar.grad`, `jacobian`, `hessian`:
