@@ -3,7 +3,7 @@
 | room | what it does |
 |---|---|
 | `compiled` | the face, `compile` |
-| `storage`, `reading` | files and pickles; what a file says, checked |
+| `storage`, `description` | files and pickles; a trace in plain lists, and back |
 | `calls`, `entries` | from a call to its result; machine code that is called at once |
 | `arguments` | what comes in, for points and batches |
 | `dispatch`, `batches` | the right path for a point; for every point of a batch |

@@ -103,6 +103,7 @@ class Argument(NamedTuple):
     key: Key
     tree: Any  # the structure to mirror, with anything in the places
     columns: Any  # a sequence of floats, or of arrays of one number per point
+    size: int | None = None  # points, of an array that is a batch
     rows: bool = False  # an (N, d) array, whose results are (N, d) too
     single: bool = False  # float32, at a point whose results keep that
 
@@ -155,19 +156,18 @@ def taken_apart(
         if i in constants:
             arguments.append(Argument(("constant", known_as(arg)), Constant(arg), ()))
             continue
-        arguments.append(argument(arg, what, xp) if batch else point(arg, what))
-        length = _length(arg) if batch else None
-        if length is None:
+        one = argument(arg, what, xp) if batch else point(arg, what)
+        arguments.append(one)
+        if one.size is None:
             continue
-        if size is not None and length != size:
+        if size is not None and one.size != size:
             raise ValueError(
-                f"{what} has a batch of {length} points, one before it of {size}; "
+                f"{what} has a batch of {one.size} points, one before it of {size}; "
                 "the first axes of all arrays must agree"
             )
-        size = length
+        size = one.size
     key, columns = tuple([one.key for one in arguments]), _side_by_side(arguments)
-    single = not batch and any(one.single for one in arguments)
-    return Call(arguments, key, columns, size, xp, single)
+    return Call(arguments, key, columns, size, xp, any(one.single for one in arguments))
 
 
 def _side_by_side(arguments: Sequence[Argument]) -> Sequence[Any]:
@@ -184,25 +184,6 @@ def _plain(args: Sequence[Any]) -> bool:
     """Whether all are floats and arrays of NumPy's own, as in most batches."""
     np = sys.modules.get("numpy")
     return np is not None and {float, np.ndarray}.issuperset(map(type, args))
-
-
-def batches(call: Call) -> str:
-    """What was taken as a batch, in words; empty if nothing was."""
-    told = []
-    for i, one in enumerate(call.arguments):
-        first = one.columns[0] if len(one.columns) else None
-        shape = getattr(first.array if isinstance(first, RowColumn) else first, "shape", ())
-        if not shape:
-            continue
-        count, width = shape[0], len(one.columns)
-        whole = f"({count}, {width})" if one.rows else f"({count},)"
-        points = f"lists of {width} numbers" if one.rows else "numbers"
-        told.append(f"argument {i}, of shape {whole}, was taken as a batch of {count} {points}")
-    return "; ".join(told)
-
-
-def _length(arg: Any) -> int | None:
-    return int(arg.shape[0]) if getattr(arg, "ndim", 0) and namespace(arg) else None
 
 
 def has_carrier(args: Sequence[Any]) -> bool:
@@ -374,8 +355,9 @@ def _array(arg: Any, what: str, xp: Any) -> Argument:
         raise TypeError(f"{what} is an array of {kind(arg)}: give real numbers{_hole(arg)}")
     if arg.ndim == 0:
         return Argument(0, None, (arg if xp else float(arg),))
+    size = int(arg.shape[0])
     if arg.ndim == 1:
-        return Argument(0, None, (arg,))
+        return Argument(0, None, (arg,), size)
     if arg.ndim > 2:
         raise ValueError(
             f"{what} has {arg.ndim} axes: give (N,), a batch of numbers, or (N, d), a batch of "
@@ -384,11 +366,11 @@ def _array(arg: Any, what: str, xp: Any) -> Argument:
     width = arg.shape[1]
     key, tree = ("list", width), [0.0] * width
     if xp:
-        return Argument(key, tree, [RowColumn(arg, k) for k in range(width)], rows=True)
+        return Argument(key, tree, [RowColumn(arg, k) for k in range(width)], size, rows=True)
     import numpy as np
 
     columns = np.ascontiguousarray(arg.T, dtype=float)  # one pass over memory for all columns
-    return Argument(key, tree, columns, rows=True)
+    return Argument(key, tree, columns, size, rows=True)
 
 
 # ── primals and tangents ──────────────────────────────────────────────────────────────────────

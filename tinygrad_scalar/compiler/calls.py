@@ -11,7 +11,6 @@ from tinygrad_scalar.compiler import elsewhere
 from tinygrad_scalar.compiler.arguments import (
     Call,
     at,
-    batches,
     has_carrier,
     is_constant,
     joined,
@@ -124,7 +123,7 @@ class Calls:
         try:
             return compute(*given)
         except Exception as error:
-            told = batches(call)
+            told = _batches(call)
             if own.paths or not told:
                 raise
             hint = f"{told}: for one vector give a list or batch=False"
@@ -283,6 +282,19 @@ class Calls:
 
     def _sharded_by(self, own: Specialisation) -> Sharded:
         return self._sharded.setdefault(own, Sharded(own, "backward"))
+
+
+def _batches(call: Call) -> str:
+    """What was taken as a batch, in words; empty if nothing was."""
+    told = []
+    for i, one in enumerate(call.arguments):
+        if one.size is None:
+            continue
+        count, width = one.size, len(one.columns)
+        whole = f"({count}, {width})" if one.rows else f"({count},)"
+        points = f"lists of {width} numbers" if one.rows else "numbers"
+        told.append(f"argument {i}, of shape {whole}, was taken as a batch of {count} {points}")
+    return "; ".join(told)
 
 
 # ── results ───────────────────────────────────────────────────────────────────────────────────

@@ -5,21 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import named
 from tinygrad_scalar.compiler.closed_over import leaves_of, places_of
+from tinygrad_scalar.compiler.description import path_described, path_restored
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
-from tinygrad_scalar.compiler.ir.tables import tables_of
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, ROWS
-from tinygrad_scalar.compiler.paths import Path
-from tinygrad_scalar.compiler.reading import path_restored
 from tinygrad_scalar.core.named import found_by_name, functions_by_value, pickles
-from tinygrad_scalar.core.primitive import Primitive, importable
 from tinygrad_scalar.core.printable import reason
-from tinygrad_scalar.core.tree import array_in
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.files import DEFECTS, read_regular, write_atomically
 
@@ -132,72 +127,10 @@ def _described(compiled: Compiled) -> tuple[dict[str, Any], list[Value]]:
     }, leaves
 
 
-def path_described(
-    path: Path, numbers: dict[int, int], name: Callable[[Primitive], Any] | None = None
-) -> dict[str, Any]:
-    """A path in plain lists; `numbers` are those of leaves by their id, `name` writes a row."""
-    path.check_judges_nothing()
-    name = name or _row_name
-    code = [
-        [name(row), [float(operands[0]).hex()] if row is CONSTANT else list(operands)]
-        for row, operands in path.recording.tape.code
-    ]
-    return {
-        "code": code,
-        "outputs": path.outputs,
-        "tree": _tree_described(path.tree),
-        "inputs": path.inputs,
-        "point": [x.hex() for x in map(float, path.recording.point[: path.inputs])],
-        "leaves": [numbers[id(leaf)] for leaf in path.leaves],
-        **_lookups_described(path, numbers),
-    }
-
-
-def _lookups_described(path: Path, numbers: dict[int, int]) -> dict[str, Any]:
-    """The tables, an entry the number of a leaf or a text; and which line looks up which table."""
-    tables = tables_of(path.lookups)
-    place = {id(table): k for k, table in enumerate(tables)}
-
-    def entry(x: Any) -> Any:
-        return numbers[id(x)] if isinstance(x, Value) else float(x).hex()
-
-    return {
-        "tables": [
-            [
-                table.width,
-                table.after,
-                [list(map(entry, table.entries(i))) for i in range(len(table))],
-            ]
-            for table in tables
-        ],
-        "lookups": [[place[id(one.table)], one.line] for one in path.lookups],
-    }
-
-
-def _row_name(row: Primitive) -> Any:
-    name = named_row(row)
-    return list(importable(row)[1]) if name is row else name
-
-
-def named_row(row: Primitive) -> Any:
-    """The name of a row of the library's, another row as it is."""
-    return row.name if ROWS.get(row.name) is row else row
-
-
 def _leaf(x: Any) -> Value:
     if not isinstance(x, float):
         raise TypeError(f"{x!r} stands where the number of a leaf should")
     return Value(x)
-
-
-def _tree_described(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {"dict": [[key, _tree_described(branch)] for key, branch in tree.items()]}
-    if isinstance(tree, (list, tuple)):
-        kind = "list" if isinstance(tree, list) else "tuple"
-        return {kind: [_tree_described(branch) for branch in tree]}
-    whole = array_in(tree)
-    return None if whole is None else {"array": list(whole.shape)}
 
 
 def _tupled(key: Any) -> Any:
