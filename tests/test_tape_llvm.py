@@ -280,9 +280,9 @@ def test_long_programs_call_their_formulas(name, monkeypatch):
 
 
 def test_without_the_expected_layout_of_objects_all_is_as_before(monkeypatch):
-    from tinygrad_scalar.compiler.machine import cpython, slots
+    from tinygrad_scalar.compiler.machine import objects, slots
 
-    monkeypatch.setattr(cpython, "available", lambda: False)
+    monkeypatch.setattr(objects, "available", lambda: False)
     monkeypatch.setattr(slots, "_functions", lambda: None)
     leaves = [Value(0.1 * k) for k in range(30)]
     f = compile(lambda x: tg.sum(w * x for w in leaves))

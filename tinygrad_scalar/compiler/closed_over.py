@@ -12,7 +12,7 @@ from tinygrad_scalar.compiler.ir.program import Program, pruned
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, Tape
-from tinygrad_scalar.compiler.machine.closure import Closure
+from tinygrad_scalar.compiler.machine.entry import Closure
 from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.value import Value

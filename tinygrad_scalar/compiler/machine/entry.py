@@ -17,14 +17,20 @@ import ctypes
 from array import array
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from tinygrad_scalar.compiler.machine import closure, cpython
-from tinygrad_scalar.compiler.machine.closure import Closure
-from tinygrad_scalar.compiler.machine.cpython import ITEMS, function_of_python, hold, let_go
-from tinygrad_scalar.compiler.machine.jit import Module, once
-from tinygrad_scalar.compiler.machine.structures import Plan, Structure, named
+from tinygrad_scalar.compiler.machine import objects, slots
+from tinygrad_scalar.compiler.machine.jit import Module, address, once
+from tinygrad_scalar.compiler.machine.objects import (
+    ITEMS,
+    Plan,
+    Structure,
+    function_of_python,
+    hold,
+    let_go,
+)
 from tinygrad_scalar.compiler.machine.text import Register, Text
+from tinygrad_scalar.core.value import COMPILED, Value
 
 FOREVER = 2**62  # calls
 LANES = 8  # numbers that are looked at together
@@ -32,24 +38,20 @@ LARGEST = 2**26  # bytes of arrays that are kept
 _FASTCALL = 0x80
 
 
-class Told(NamedTuple):
-    """What the code is told in front of the plans: whole numbers, or the registers that hold them.
-
-    Where plans and rows begin is told in words, all else by addresses.
-    """
-
-    arguments: Any
-    left: Any  # calls, until the entry gives up
-    results: Any  # how many
-    tree: Any  # the plan of the result
-    rows: Any  # room for the addresses of the rows of a structure
-    closure: Any  # what `closure` is told, 0 if nothing is closed over
-    run: Any  # the program, and where it finds its numbers
-    x: Any
-    p: Any
-    out: Any
-    s: Any  # 0 where all is finite
-    m: Any  # 1 where the guards hold
+# What the code is told: whole numbers, or the registers that hold them. In front of the plans: how
+# many arguments; the calls until it gives up; how many outputs; where the plan of the result and
+# the room for rows of objects begin, in words; addresses, of what is told of the closure (0 where
+# nothing is closed over), of the program, and of where it finds its numbers; `s` is 0 where all is
+# finite, `m` is 1 where the guards hold.
+_TOLD = "arguments", "left", "outputs", "tree", "rows", "closure", "run", "x", "p", "out", "s", "m"
+# Of the closure, in front of the lookups: where the numbers of a leaf are in it; the addresses of
+# the leaves, with room for those that are looked up and for a number of each; how many there are;
+# behind how many inputs the numbers go of what is looked up; to how many leaves gradients are
+# added, all or none; how many lookups.
+_CLOSED = "data", "grad", "places", "leaves", "looked_up", "inputs", "added_to", "lookups"
+# Of a lookup: the input that is the index, the leaves of all rows by their addresses, which are 0
+# for a row that nothing has pointed to so far.
+_LOOKUP = "place", "rows", "width", "addresses"
 
 
 def _give(kept: Register, plan: Register, rows: Register, numbers: Register) -> None:
@@ -117,14 +119,14 @@ def _entry() -> str:
     text, arguments = Text(), "ptr %self, ptr %args, i64 %n"
     self, args, n = text.arguments(arguments)
     kept, words = (self.at(ITEMS + 8 * k).load().at(ITEMS).load() for k in (0, 1))
-    told = named(Told, words)
-    rows, tree, plan = (words.at(at, "i64") for at in (told.rows, told.tree, len(Told._fields)))
+    told = words.named(_TOLD)
+    rows, tree, plan = (words.at(at, "i64") for at in (told.rows, told.tree, len(_TOLD)))
     x, p, out, s, m, run, closure = (
         register.to("inttoptr", "ptr")
         for register in (told.x, told.p, told.out, told.s, told.m, told.run, told.closure)
     )
     text.need(n == told.arguments)
-    words.at(Told._fields.index("left"), "i64").store(told.left - 1)
+    words.at(_TOLD.index("left"), "i64").store(told.left - 1)
     text.need(told.left >= 1)
     rows.store(args)
     Structure(plan, rows, x).read("fail")
@@ -134,7 +136,7 @@ def _entry() -> str:
     s.store(text.constant("double", 0.0))
     text.call(run, x, p, out, s, m, gives="void")
     text.need((m.load("i8") != 0) & (s.load("double") == 0.0))
-    text.need(_finite(out, told.results))
+    text.need(_finite(out, told.outputs))
     with text.when(closure != "null"):
         text.need(text.call("@added", closure, out.at(1, "double"), gives="i1"))
     _give(kept, tree, rows, out)
@@ -144,11 +146,109 @@ def _entry() -> str:
     return text.defined(f"ptr @entry({arguments})")
 
 
+# ── what is closed over ───────────────────────────────────────────────────────────────────────
+def _closed_over() -> str:
+    """`fetched` reads the numbers of leaves, `added` adds to their gradients.
+
+    They give false, with no gradient changed, where one is no float; and `fetched` for an index
+    that points to no row, or to one that is not known yet.
+    """
+    return f"{_fetched()}\n{_added()}\n{slots.functions()}"
+
+
+def _fetched() -> str:
+    text, arguments = Text(), "ptr %closure, ptr %x, ptr %p"
+    closure, x, p = text.arguments(arguments)
+    told = closure.named(_CLOSED)
+    own = told.places.to("inttoptr", "ptr")
+    reached, lookups = own.at(told.leaves, "ptr"), closure.at(len(_CLOSED), "i64")
+    with text.loop(told.lookups) as loop:
+        to = loop.carry(reached)
+        each = lookups.at(loop.k, f"[{len(_LOOKUP)} x i64]").named(_LOOKUP)
+        row = _row(each, x.item(each.place, "double"))
+        with text.loop(each.width) as inner:
+            to.at(inner.k, "ptr").store(row.item(inner.k, "ptr"))
+        to.next = to.at(each.width, "ptr")
+    behind = x.at(told.inputs, "double")
+    found = _gathered(own, told.leaves, told.data, p)
+    found += _gathered(reached, told.looked_up, told.data, behind)
+    text.give(found == told.leaves + told.looked_up)
+    text.begin("fail")
+    text.give("i1 false")
+    return text.defined(f"internal i1 @fetched({arguments})")
+
+
+def _row(lookup: Any, number: Register) -> Register:
+    """The addresses of the leaves that a number points to."""
+    text = number.text
+    text.need((number >= 0.0) & (number < lookup.rows.to("sitofp", "double")))
+    whole = number.to("fptosi", "i64")
+    row: Register = lookup.addresses.to("inttoptr", "ptr").at(whole * lookup.width, "ptr")
+    text.need((whole.to("sitofp", "double") == number) & (row.load() != "null"))
+    return row
+
+
+def _gathered(*given: Register) -> Register:
+    return given[0].text.call("@gather", *given, gives="i64")
+
+
+def _added() -> str:
+    text, arguments = Text(), "ptr %closure, ptr %gradients"
+    closure, gradients = text.arguments(arguments)
+    told = closure.named(_CLOSED)
+    own = told.places.to("inttoptr", "ptr")
+    room = own.at(told.leaves + told.looked_up, "ptr")
+    given = own, told.added_to, told.grad, gradients, "double 1.0", room
+    text.give(text.call("@set", *given, gives="i64") == told.added_to)
+    return text.defined(f"internal i1 @added({arguments})")
+
+
 @once
 def _module() -> Module:
     """The code of all entries."""
     copy = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
-    return Module(f"{copy}\n{_entry()}\n{closure.functions()}", 0)
+    return Module(f"{copy}\n{_entry()}\n{_closed_over()}", 0)
+
+
+class Closure:
+    """Leaves that are read, and tables in which inputs look others up; see `text`."""
+
+    def __init__(
+        self,
+        leaves: Sequence[Value],
+        places: Sequence[int],
+        lookups: Sequence[tuple[int, Any]],
+        inputs: int,
+        adding: bool,
+    ) -> None:
+        known = [(place, table.addresses) for place, table in lookups]
+        looked_up = sum(rows.shape[1] for _, rows in known)
+        own = array("q", [*places, *[0] * (len(places) + 2 * looked_up)])
+        data, grad, start = slots.offset("data"), slots.offset("grad"), own.buffer_info()[0]
+        assert data is not None is not grad  # noqa: S101 (the leaves have addresses)
+        added_to = adding * (len(places) + looked_up)
+        told = data, grad, start, len(places), looked_up, inputs, added_to, len(lookups)
+        rest = [(place, len(rows), rows.shape[1], address(rows)) for place, rows in known]
+        self.words = array("q", [*told, *(word for each in rest for word in each)])
+        self.held = [*leaves], own, known, lookups  # their addresses are used
+
+    @classmethod
+    def of(
+        cls,
+        leaves: Sequence[Value],
+        lookups: Sequence[tuple[int, Any]],
+        inputs: int,
+        *,
+        adding: bool,
+    ) -> Closure | None:
+        """The leaves, and the inputs that look up rows of tables; None if they cannot be reached.
+
+        The `addresses` of a table are those of its leaves, a row each. With `adding`, gradients
+        are added to all of them.
+        """
+        if COMPILED or not slots.reachable(leaves):
+            return None
+        return cls(leaves, list(map(id, leaves)), lookups, inputs, adding)
 
 
 class _Definition(ctypes.Structure):
@@ -174,9 +274,9 @@ class Entry:
         left = FOREVER if kernel.left is None else kernel.left
         over = 0 if closure is None else closure.words.buffer_info()[0]
         plans = [given.words(), tree.words()]
-        behind = len(Told._fields) + len(plans[0])
+        behind = len(_TOLD) + len(plans[0])
         rows = [0] * (1 + max(len(given.containers), len(tree.containers)))
-        told = Told(
+        told = (
             count, left, len(kernel.program.outputs), behind, behind + len(plans[1]), over,
             kernel.module.addresses["point"], *room[2],
         )  # fmt: skip
@@ -197,9 +297,9 @@ class Entry:
     ) -> Entry | None:
         """The entry for structures of numbers; None where objects or structures are others."""
         given, result = Plan.of(arguments, (list,)), Plan.of([tree], (list, tuple))
-        if given is None or result is None or not cpython.available():
+        if given is None or result is None or not objects.available():
             return None
         arrays = given.arrays or result.arrays
-        if arrays and not (cpython.arrays_available() and result.size * 8 <= LARGEST):
+        if arrays and not (objects.arrays_available() and result.size * 8 <= LARGEST):
             return None
         return cls(kernel, len(arguments), given, result, closure)

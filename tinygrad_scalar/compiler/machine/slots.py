@@ -16,8 +16,8 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine.cpython import ITEMS, LENGTH, NUMBER, available, is_a, put
 from tinygrad_scalar.compiler.machine.jit import Module, address, once
+from tinygrad_scalar.compiler.machine.objects import LENGTH, NUMBER, available, is_a, items, put
 from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.core import sweep
 from tinygrad_scalar.core.at_once import assign, with_added
@@ -104,10 +104,9 @@ def _reach() -> str:
         listed = is_a(row, list)
         text.need(listed | is_a(row, tuple), loop.done)
         text.need(row.at(LENGTH).load("i64") == count, loop.done)
-        inside = row.at(ITEMS)
-        items = text.select(listed, inside.load(), inside)
+        leaves = items(row, listed)
         with text.loop(count) as inner:
-            leaf = items.item(inner.k, "ptr")
+            leaf = leaves.item(inner.k, "ptr")
             text.need(is_a(leaf, Value), loop.done)
             text.need(leaf.at(offset).load("i64") == id(None), loop.done)
             out.at(first + inner.k, "ptr").store(leaf)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -60,6 +61,10 @@ class Register:
     def item(self, index: Any, kind: str) -> Register:
         """An item of the row that begins there."""
         return self.at(index, kind).load(kind)
+
+    def named(self, names: Sequence[str]) -> Any:
+        """Whole numbers that stand there side by side, by their names."""
+        return SimpleNamespace(**{name: self.item(k, "i64") for k, name in enumerate(names)})
 
     def store(self, what: Register) -> None:
         """Have it stand there."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from tinygrad_scalar.compiler.llvm.functions import Callbacks
 from tinygrad_scalar.compiler.llvm.kernel import Kernel
 from tinygrad_scalar.compiler.llvm.writer import GIVEN
 from tinygrad_scalar.compiler.machine.jit import Module, address, machine, once
-from tinygrad_scalar.compiler.machine.structures import named
 from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream
@@ -32,23 +31,13 @@ from tinygrad_scalar.compiler.vm.superinstructions import (
     cell,
 )
 
-
-class Plan(NamedTuple):
-    """What `drive` is to do: lengths, and addresses of arrays, or the registers that hold them."""
-
-    inputs: Any
-    parameters: Any
-    constants: Any
-    numbers: Any  # the address of these
-    cells: Any
-    table: Any
-    forward: Any  # the stream
-    forward_length: Any
-    reverse: Any
-    reverse_length: Any
-    loss: Any  # the cell to differentiate, −1 for none
-    outputs: Any  # cells, those of gradients behind those of values
-    outputs_length: Any
+# What `drive` is to do: lengths and addresses, of what comes in, of the table of indices, of the
+# stream in both directions; how many cells there are; the cell to differentiate, −1 for none; the
+# cells that go out, those of gradients behind those of values.
+_PLAN = (
+    "inputs", "parameters", "constants", "numbers", "cells", "table", "forward", "forward_length",
+    "reverse", "reverse_length", "loss", "outputs", "outputs_length",
+)  # fmt: skip
 
 
 @once
@@ -75,7 +64,7 @@ def _drive() -> str:
     """
     text, arguments = Text(), f"ptr %plan, ptr %forwards, ptr %backwards, {GIVEN}"
     plan, forwards, backwards, x, p, out, s, m = text.arguments(arguments)
-    told = named(Plan, plan)
+    told = plan.named(_PLAN)
     to = v = s.at(1, "double")
     a = v.at(told.cells, "double")
     inputs = (x, told.inputs), (p, told.parameters), (_address(told.numbers), told.constants)
@@ -175,12 +164,11 @@ class Interpreter(Kernel):
         reverse = np.ascontiguousarray(forward[reversible[forward[:, 0]]][::-1])
         numbers = np.ascontiguousarray(stream.cells.constants)
         program = self.program
-        plan = Plan(
+        told = np.array([
             program.inputs, program.parameters, len(numbers), address(numbers), stream.cells.count,
             address(stream.table), address(forward), len(forward), address(reverse), len(reverse),
             -1 if self.loss is None else self.loss, address(self.outputs), len(self.outputs),
-        )  # fmt: skip
-        told = np.array(plan)
+        ])  # fmt: skip
         text, own = Text(), f"ptr inttoptr (i64 {address(told)} to ptr)"
         given = own, "ptr @forwards", "ptr @backwards", GIVEN
         text.call(_at(shared(), "drive"), *given, gives="void")

@@ -1,74 +1,132 @@
-"""Structures of numbers as machine code takes them apart, and puts them together.
+"""How CPython lays out floats, lists and tuples, and NumPy its arrays: code that takes them apart.
 
-Floats stand in lists and tuples, or numbers in NumPy's arrays. A plan says where, as rows of whole
-numbers; the code is the same for all structures.
+Structures of numbers are read, written and made. A plan says where the numbers are, as rows of
+whole numbers; the code is the same for all structures. It runs only where the layout is the one
+that is probed here.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
-from tinygrad_scalar.compiler.machine.cpython import (
-    CONTIGUOUS,
-    DATA,
-    DIMENSIONS,
-    FLAGS,
-    ITEMS,
-    LENGTH,
-    NUMBER,
-    NUMBERS,
-    SHAPE,
-    TYPE,
-    WRITEABLE,
-    fresh,
-    function_of_python,
-    hold,
-    is_a,
-    let_go,
-    put,
-)
 from tinygrad_scalar.compiler.machine.text import Register
 from tinygrad_scalar.core.tree import array_in
 
-
-class _Container(NamedTuple):
-    """A list or tuple: in which row of objects it is, where there, and what it is."""
-
-    row: Any  # whole numbers, or the registers that hold them
-    index: Any
-    kind: Any
-    length: Any
-
-
-class _Run(NamedTuple):
-    """Floats side by side: in which row of objects, from where on, how many; where as numbers."""
-
-    row: Any
-    start: Any
-    count: Any
-    position: Any
+# Offsets in an object: its type; the number of a float, the length of a list or tuple; where the
+# items of a list or an array stand, the items of a tuple.
+TYPE, NUMBER, LENGTH, ITEMS = 8, 16, 16, 24
+# In an array of NumPy: where the numbers are, how many axes it has and where their lengths are, the
+# type of the numbers; and two of its flags.
+DATA, AXES, SHAPE, NUMBERS, FLAGS = 16, 24, 32, 56, 64
+CONTIGUOUS, WRITEABLE = 0x1, 0x400
 
 
-class _Array(NamedTuple):
-    """An array: in which row of objects it is, where there, and what it is; where as numbers.
+@functools.cache
+def available() -> bool:
+    """Whether this interpreter lays its objects out as the code expects."""
+    if sys.implementation.name != "cpython" or ctypes.sizeof(ctypes.c_void_p) != 8:
+        return False
+    if object.__basicsize__ != 16 or sys.flags.debug or hasattr(sys, "getobjects"):
+        return False
+    number, items, words = 1.2345, [6.5, 7.5], array("q", [1, 2])
+    pair = (number, number)
+    word = ctypes.c_ssize_t.from_address
+    references = word(id(items)).value
+    another = items
+    return (
+        word(id(number) + TYPE).value == id(float)
+        and ctypes.c_double.from_address(id(number) + NUMBER).value == number
+        and word(id(another)).value == references + 1
+        and word(id(items) + LENGTH).value == 2
+        and word(word(id(items) + ITEMS).value + 8).value == id(items[1])
+        and word(id(words) + ITEMS).value == words.buffer_info()[0]
+        and word(id(pair) + LENGTH).value == 2
+        and word(id(pair) + ITEMS).value == id(number)
+    )
 
-    Two functions of Python's make one, and another in the order of its numbers.
+
+@functools.cache
+def arrays_available() -> bool:
+    """Whether NumPy lays its arrays out as the code expects."""
+    import numpy as np
+
+    array, word, half = np.zeros((2, 3)), ctypes.c_ssize_t.from_address, ctypes.c_int.from_address
+    constant, columns = np.zeros(3), array[:, ::2]
+    constant.flags.writeable = False
+    given = [id(array), id(columns), id(constant)]
+    shape = word(given[0] + SHAPE).value
+    flags = [half(each + FLAGS).value & (CONTIGUOUS | WRITEABLE) for each in given]
+    return (
+        word(given[0] + DATA).value == array.ctypes.data
+        and half(given[0] + AXES).value == 2
+        and (word(shape).value, word(shape + 8).value) == (2, 3)
+        and word(given[0] + NUMBERS).value == id(array.dtype)
+        and flags == [CONTIGUOUS | WRITEABLE, WRITEABLE, CONTIGUOUS]
+    )
+
+
+def function_of_python(name: str) -> str:
+    """The address of a function of Python's, as an operand."""
+    address = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+    return f"inttoptr (i64 {address} to ptr)"
+
+
+def fresh(number: Register) -> Register:
+    """A new float."""
+    return number.text.call(function_of_python("PyFloat_FromDouble"), number)
+
+
+def hold(thing: Register) -> Register:
+    """It with one more who holds it."""
+    thing.text.call(function_of_python("Py_IncRef"), thing, gives="void")
+    return thing
+
+
+def let_go(thing: Register) -> None:
+    """One who holds it less."""
+    thing.text.call(function_of_python("Py_DecRef"), thing, gives="void")
+
+
+def is_a(thing: Register, kind: type) -> Register:
+    """Whether it is of exactly this type."""
+    return thing.at(TYPE).load("i64") == id(kind)
+
+
+def put(number: Register, place: Register, before: Register) -> None:
+    """Put a number in the place of a float, which was loaded from there.
+
+    It is written over where nobody else holds it, and else left to its holders.
     """
 
-    row: Any
-    index: Any
-    position: Any
-    size: Any
-    dimensions: Any
-    shape: Any  # the address
-    kind: Any
-    type: Any  # of the numbers
-    made: Any
-    in_order: Any
+    def another() -> None:
+        place.store(fresh(number))
+        let_go(before)
+
+    alone = before.load("i64") == 1
+    number.text.choose(alone, lambda: before.at(NUMBER).store(number), another)
+
+
+def items(thing: Register, listed: Register) -> Register:
+    """Where the items of a list stand, or of a tuple."""
+    inside = thing.at(ITEMS)
+    return thing.text.select(listed, inside.load(), inside)
+
+
+# ── plans ─────────────────────────────────────────────────────────────────────────────────────
+# Of whole numbers, or the registers that hold them. A list or tuple: in which row of objects it is
+# and where there, and what it is. Floats side by side: in which row, from where on, how many; where
+# they stand among the numbers. An array: also the address of its shape, and functions of Python's
+# that make such an array, and another in the order of its numbers.
+_CONTAINER = "row", "index", "kind", "length"
+_RUN = "row", "start", "count", "position"
+_ARRAY = "row", "index", "position", "size", "axes", "shape", "kind", "type", "made", "in_order"
 
 
 class Plan:
@@ -79,9 +137,9 @@ class Plan:
 
     def __init__(self) -> None:
         self.size = 0  # numbers
-        self.containers: list[_Container] = []
-        self.runs: list[_Run] = []
-        self.arrays: list[_Array] = []
+        self.containers: list[tuple[int, ...]] = []
+        self.runs: list[tuple[int, ...]] = []
+        self.arrays: list[tuple[int, ...]] = []
         self.held: list[Any] = []  # by the addresses
 
     @classmethod
@@ -94,7 +152,7 @@ class Plan:
         others, start = [i for i, tree in enumerate(trees) if tree is not None], 0
         for i in [*others, len(trees)]:
             if i > start:
-                self.runs.append(_Run(row, start, i - start, self.size))
+                self.runs.append((row, start, i - start, self.size))
                 self.size += i - start
             start = i + 1
             if i < len(trees) and not self._added(trees[i], kinds, row, i):
@@ -107,14 +165,14 @@ class Plan:
         if array is not None:
             self._add_array(array.shape, row, index)
         elif tree.__class__ in kinds:
-            self.containers.append(_Container(row, index, id(tree.__class__), len(tree)))
+            self.containers.append((row, index, id(tree.__class__), len(tree)))
             return self._add(tree, kinds, len(self.containers))
         return array is not None
 
     def _add_array(self, shape: tuple[int, ...], row: int, index: int) -> None:
         import numpy as np
 
-        own, made = np.array(shape), partial(np.empty, shape)
+        own, made = np.array(shape), functools.partial(np.empty, shape)
         told = (
             own.ctypes.data,
             id(np.ndarray),
@@ -122,7 +180,7 @@ class Plan:
             id(made),
             id(np.ascontiguousarray),
         )
-        self.arrays.append(_Array(row, index, self.size, prod(shape), len(shape), *told))
+        self.arrays.append((row, index, self.size, prod(shape), len(shape), *told))
         self.held += own, made
         self.size += prod(shape)
 
@@ -134,21 +192,15 @@ class Plan:
 
 
 # ── the machine code ──────────────────────────────────────────────────────────────────────────
-def named(kind: Any, place: Register) -> Any:
-    """Whole numbers that stand side by side, by their names."""
-    return kind(*(place.item(k, "i64") for k in range(len(kind._fields))))
-
-
 @contextmanager
 def _each(plan: Register, kind: Any) -> Iterator[tuple[Register, Any]]:
     """A loop over one part of a plan, with its counter and the one at hand."""
     place = plan.at(3, "i64")
-    parts: Sequence[Any] = _Container, _Run, _Array
-    for k, part in enumerate(parts):
-        record, count = f"[{len(part._fields)} x i64]", plan.item(k, "i64")
+    for k, part in enumerate((_CONTAINER, _RUN, _ARRAY)):
+        record, count = f"[{len(part)} x i64]", plan.item(k, "i64")
         if part is kind:
             with plan.text.loop(count) as loop:
-                yield loop.k, named(kind, place.at(loop.k, record))
+                yield loop.k, place.at(loop.k, record).named(kind)
             return
         place = place.at(count, record)
 
@@ -164,14 +216,12 @@ class Structure:
 
     def _enter(self, k: Register, kind: Register, thing: Register) -> None:
         """Note where the items of a list or tuple stand."""
-        items = thing.at(ITEMS)
-        row = self.text.select(kind == id(list), items.load(), items)
-        self.rows.at(k + 1, "ptr").store(row)
+        self.rows.at(k + 1, "ptr").store(items(thing, kind == id(list)))
 
     @contextmanager
     def _numbers(self) -> Iterator[tuple[Register, Register]]:
         """A loop over all places of floats, and where each is among the numbers."""
-        with _each(self.plan, _Run) as (_, one):
+        with _each(self.plan, _RUN) as (_, one):
             row = self.rows.item(one.row, "ptr").at(one.start, "ptr")
             numbers = self.numbers.at(one.position, "double")
             with self.text.loop(one.count) as loop:
@@ -184,12 +234,9 @@ class Structure:
             there = place.load()
             self.text.need(is_a(there, float), other)
             number.store(there.at(NUMBER).load("double"))
-        with _each(self.plan, _Array) as (_, one):
+        with _each(self.plan, _ARRAY) as (_, one):
             thing = self._array(one, other)
-            straight = (thing.at(FLAGS).load("i32") & CONTIGUOUS) != 0
-            thing = self.text.choose(
-                straight, lambda: hold(thing), lambda: self._in_order(one, thing)
-            )
+            thing = self._in_order(one, thing)
             self.text.need(thing != "null", other)
             self._copy(one, self.numbers.at(one.position, "double"), thing.at(DATA).load())
             let_go(thing)
@@ -201,7 +248,7 @@ class Structure:
             there = place.load()
             self.text.need(is_a(there, float), other)
             put(number.load("double"), place, there)
-        with _each(self.plan, _Array) as (_, one):
+        with _each(self.plan, _ARRAY) as (_, one):
             thing, fit = self._array(one, other), CONTIGUOUS | WRITEABLE
             self.text.need(thing.load("i64") == 1, other)
             self.text.need((thing.at(FLAGS).load("i32") & fit) == fit, other)
@@ -212,7 +259,7 @@ class Structure:
         text = self.text
         names = (f"Py{name}_New" for name in ("List", "Tuple"))
         make = [text.constant("ptr", function_of_python(name)) for name in names]
-        with _each(self.plan, _Container) as (k, one):
+        with _each(self.plan, _CONTAINER) as (k, one):
             new = text.call(text.select(one.kind == id(list), *make), one.length)
             self._place(one).store(new)
             text.need(new != "null", other)
@@ -221,7 +268,7 @@ class Structure:
             new = fresh(number.load("double"))
             place.store(new)
             text.need(new != "null", other)
-        with _each(self.plan, _Array) as (_, one):
+        with _each(self.plan, _ARRAY) as (_, one):
             made = one.made.to("inttoptr", "ptr")
             new = text.call(function_of_python("PyObject_CallNoArgs"), made)
             self._place(one).store(new)
@@ -230,7 +277,7 @@ class Structure:
 
     def _found(self, other: str, *, alone: bool = False) -> None:
         """Note the rows of all lists and tuples that are as planned, and that nobody else holds."""
-        with _each(self.plan, _Container) as (k, one):
+        with _each(self.plan, _CONTAINER) as (k, one):
             thing = self._place(one).load()
             self.text.need(thing.at(TYPE).load("i64") == one.kind, other)
             self.text.need(thing.at(LENGTH).load("i64") == one.length, other)
@@ -239,22 +286,24 @@ class Structure:
             self._enter(k, one.kind, thing)
 
     # ── arrays ────────────────────────────────────────────────────────────────────────────────
-    def _array(self, one: _Array, other: str) -> Register:
+    def _array(self, one: Any, other: str) -> Register:
         """One of the planned type and shape."""
         thing = self._place(one).load()
         self.text.need(thing.at(TYPE).load("i64") == one.kind, other)
         self.text.need(thing.at(NUMBERS).load("i64") == one.type, other)
-        self.text.need(thing.at(DIMENSIONS).load("i32").to("zext", "i64") == one.dimensions, other)
+        self.text.need(thing.at(AXES).load("i32").to("zext", "i64") == one.axes, other)
         shape, planned = thing.at(SHAPE).load(), one.shape.to("inttoptr", "ptr")
-        with self.text.loop(one.dimensions) as loop:
+        with self.text.loop(one.axes) as loop:
             self.text.need(shape.item(loop.k, "i64") == planned.item(loop.k, "i64"), other)
         return thing
 
-    def _in_order(self, one: _Array, thing: Register) -> Register:
-        """Another one with the same numbers in order."""
-        copy = one.in_order.to("inttoptr", "ptr")
-        return self.text.call(function_of_python("PyObject_CallOneArg"), copy, thing)
+    def _in_order(self, one: Any, thing: Register) -> Register:
+        """It, or another one with the same numbers in order; null where memory ends."""
+        copy = function_of_python("PyObject_CallOneArg"), one.in_order.to("inttoptr", "ptr"), thing
+        straight = (thing.at(FLAGS).load("i32") & CONTIGUOUS) != 0
+        text = self.text
+        return text.choose(straight, lambda: hold(thing), lambda: text.call(*copy))  # type: ignore[no-any-return]
 
-    def _copy(self, one: _Array, to: Register, numbers: Register) -> None:
+    def _copy(self, one: Any, to: Register, numbers: Register) -> None:
         given = to, numbers, one.size * 8, "i1 false"
         self.text.call("@llvm.memcpy.p0.p0.i64", *given, gives="void")
