@@ -33,7 +33,7 @@ import tinygrad_scalar as tg
 from tinygrad_scalar import take, value_and_grad
 from tinygrad_scalar.bench import opponents
 from tinygrad_scalar.bench.works import scalar_spiral
-from tinygrad_scalar.compiler.backends import FIRST_CALLS
+from tinygrad_scalar.compiler.backends import first_calls
 from tinygrad_scalar.core.tree import leaves
 
 ROUNDS = 7
@@ -70,7 +70,7 @@ def point(function, arguments):
     expected = value_and_grad(function)(*arguments)
     flat = [float(getattr(x, "data", x)) for x in leaves(expected)]
     error = agree(function.__name__, list(leaves(call(f))), flat, 1e-8)
-    for _ in range(FIRST_CALLS + 3):  # whatever it settles on
+    for _ in range(first_calls(len(f.tape)) + 3):  # whatever it settles on
         call(f)
     eager = best(lambda: value_and_grad(function)(*arguments), rounds=2, seconds=0)
     return len(f.tape), spent, best(lambda: call(f)), eager, error
@@ -95,7 +95,7 @@ def step(make):
         pairs = zip(*(x.tolist() for x in arguments), strict=True)
         (sum(function(*pair) for pair in pairs) / len(arguments[0])).backward()
 
-    for _ in range(FIRST_CALLS if "shape" not in dir(arguments[0]) else 3):
+    for _ in range(3 if hasattr(arguments[0], "shape") else first_calls(len(f.tape))):
         call(f)
     error = agree("step", gradients(lambda: call(f)), gradients(eagerly))
     eager = best(eagerly, rounds=2, seconds=0)
@@ -151,7 +151,8 @@ def beside_casadi(chosen):
         function, arguments = POINTS[name]
         f, on_arrays = tg.compile(function), tg.compile(function, batch=False)
         arrays = [np.array(a) if isinstance(a, list) else a for a in arguments]
-        for _ in range(FIRST_CALLS + 3):
+        f.value_and_grad(*arguments)
+        for _ in range(first_calls(len(f.tape)) + 3):
             found = f.value_and_grad(*arguments)
             on_arrays.value_and_grad(*arrays)
         x = [float(a) for a in leaves(list(arguments))]

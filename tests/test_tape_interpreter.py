@@ -3,7 +3,7 @@
 import math
 import pickle
 import random
-from itertools import chain, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -224,7 +224,6 @@ def test_a_loop_is_one_superinstruction():
     stream, _ = interpreted(path, Request("grad", range(500)))
     assert stream.instructions[:, 1].tolist() == [499, 499]  # the terms and their sum
     assert stream.cells.count == 500 + 3 + 499 + 1  # numbers inside an iteration have no cell
-    assert stream.repeats
 
 
 def test_a_loop_begins_where_least_goes_over():
@@ -510,42 +509,37 @@ def test_three_hundred_thousand_lines():
     assert {type(kernel) for kernel in own.paths[0].kernels.values()} == {Interpreter}
 
 
-def test_what_repeats_is_interpreted_from_a_smaller_size_on():
-    f, x = compile(neighbours, engine="llvm"), points(1000)
-    close(f.grad(x), value_and_grad(neighbours)(x)[1])
-    rng = random.Random(0)
-    rows = [rng.choice((tg.sin, tg.cos, tg.tanh)) for _ in range(6000)]
-
-    def irregular(y):
-        for row in rows:
-            y = row(y)
-        return y
-
-    g = compile(irregular, engine="llvm")
-    for _ in range(backends.FIRST_CALLS + 3):  # then code of its own has paid
-        g(0.5)
-    kinds = [
-        isinstance(kernel, Interpreter)
-        for compiled in (f, g)
-        for own in compiled._specialisations.values()
-        for kernel in own.paths[0].kernels.values()
-    ]
-    assert kinds == [True, False]
+def irregular(x):
+    rng, seen = random.Random(0), list(x)
+    for _ in range(2000):
+        seen.append(rng.choice((tg.sin, tg.cos))(rng.choice(seen[-9:]) * rng.choice(seen[-9:])))
+    return tg.sum(seen[-9:])
 
 
-def test_many_products_are_interpreted_for_good():
-    """As straight code they are so long that it is read more slowly than it is run."""
+def layered(x):
+    """What is read of this as code is more than any cache holds."""
+    rng, layer = random.Random(0), x
+    for _ in range(24):
+        sums = [tg.dot(rng.sample(x, len(x)), layer) for _ in x]
+        layer = [rng.choice((tg.tanh, tg.sin, tg.sigmoid))(y) for y in sums]
+    return tg.sum(layer)
 
-    def products(rows):
-        return sum(tg.dot(a, b) ** 2 for k, a in enumerate(rows) for b in rows[:k])
 
-    f, rows = compile(products, engine="llvm"), [points(10, seed=k) for k in range(40)]
-    for _ in range(backends.FIRST_CALLS + 3):
-        value, slopes = f.value_and_grad(rows)
-    expected, exact = value_and_grad(products)(rows)
-    close([value, *chain(*slopes)], [expected, *chain(*exact)])
-    kernels = next(iter(f._specialisations.values())).paths[0].kernels.values()
-    assert all(isinstance(kernel, Interpreter) for kernel in kernels)
+@pytest.mark.parametrize(
+    ("function", "size", "pays"),
+    [(neighbours, 1000, True), (irregular, 9, True), (layered, 40, False)],
+)
+def test_code_of_its_own_takes_over_where_it_pays(function, size, pays):
+    f, x = compile(function, engine="llvm"), points(size)
+    expected = value_and_grad(function)(x)
+    value, slopes = f.value_and_grad(x)
+    for _ in range(backends.first_calls(len(f.tape)) + 5):
+        value, slopes = f.value_and_grad(x)
+    close([value, *slopes], [expected[0], *expected[1]])
+    (own,) = f._specialisations.values()
+    (kernel,) = own.paths[0].kernels.values()
+    assert isinstance(kernel, Interpreter) is not pays
+    assert kernel.left is None
 
 
 def test_files_and_listings(everything, tmp_path):
@@ -576,7 +570,7 @@ def test_machine_code_takes_over_from_the_interpreter(nested):
     for x in (first, other):
         given = [x] if nested else x
         expected[tuple(x)] = value_and_grad(long)(given)
-    for k in range(backends.FIRST_CALLS + 5):
+    for k in range(backends.first_calls(3000) + 5):
         x = other if k % 50 == 7 else first
         value, slopes = f.value_and_grad([x] if nested else x)
         y, exact = expected[tuple(x)]

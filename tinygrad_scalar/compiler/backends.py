@@ -15,12 +15,12 @@ from typing import Any
 
 from tinygrad_scalar.compiler.ir.program import Line, Program
 
-# Lines of a trace: from so many on it is interpreted at first, where it repeats for good, or in any
-# case. The interpreter is ready sooner by 15 to 60 µs a line, and slower by up to 10 ns a line, but
-# faster than so many lines of straight code, which no cache holds.
-AT_FIRST, IF_REPEATED, ANYWAY = 1_500, 10_000, 100_000
-STRAIGHT = 40_000
-FIRST_CALLS = 500  # until machine code of its own pays
+# Lines of a trace: from so many on it is interpreted at first, or for good. The interpreter is
+# ready sooner by 15 to 60 µs a line, and mostly slower, by up to 10 ns a line.
+AT_FIRST, ANYWAY = 1_500, 100_000
+# Operands in code that no cache holds; there an instruction of the interpreter that takes as many
+# of them is faster.
+STRAIGHT, TAKEN = 10_000, 6
 ENGINES = ("python", "numpy", "llvm", "cuda")
 _NEEDS = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy"), "cuda": ("cupy",)}
 
@@ -122,8 +122,19 @@ def interpreter(engine: str, code: Sequence[Line], sizes: tuple[int, int], asked
     values, loss, wanted = asked
     try:
         stream = Stream(code, [*values] if loss is None else [*values, loss], wanted, sizes)
-        lasting = len(code) >= ANYWAY or stream.written_out >= STRAIGHT
-        lasting = lasting or (len(code) >= IF_REPEATED and stream.repeats)
-        return Interpreter(stream, sizes, asked, None if lasting else FIRST_CALLS)
+        calls = None if len(code) >= ANYWAY else first_calls(len(code))
+        return Interpreter(stream, sizes, asked, calls)
     except Unsupported:
         return None
+
+
+def first_calls(lines: int) -> int:
+    """After how many calls machine code of its own is made: that takes the time of very many."""
+    return max(500, lines // 20)
+
+
+def code_pays(program: Program, instructions: int) -> bool:
+    """Whether machine code of its own runs a program sooner than so many of the interpreter's."""
+    from tinygrad_scalar.compiler.ir.reroll import operands_written
+
+    return operands_written(program) < max(STRAIGHT, TAKEN * instructions)

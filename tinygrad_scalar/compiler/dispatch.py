@@ -10,7 +10,7 @@ from itertools import accumulate, count
 from typing import Any, TypedDict, TypeVar
 
 from tinygrad_scalar.compiler.arguments import Call, Key, width_of
-from tinygrad_scalar.compiler.backends import host_engine, interpreter, kernel
+from tinygrad_scalar.compiler.backends import code_pays, host_engine, interpreter, kernel
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
@@ -249,8 +249,10 @@ class Specialisation:
         if not raised and (not numbers or (all_finite(numbers) and not judges)):
             if getattr(made, "left", None) is not None:
                 made.left -= 1
-                if made.left == 0:  # code written out pays from now on
+                if made.left == 0 and code_pays(path.program(VALUE), made.instructions):
                     path.write_out()
+                elif made.left == 0:
+                    made.left, path.entries = None, {}
             return numbers
         numbers = uncompiled(self, path, request, x)
         if not raised and not judges and getattr(made, "retires", False) and all_finite(numbers):

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.program import Line, Program
+from tinygrad_scalar.compiler.ir.program import Line, Program, last_guard
 from tinygrad_scalar.compiler.ir.tape import HELD, INPUT, MARKERS
 
 FEWEST, SHORTEST = 8, 256  # iterations and lines that are worth a loop
@@ -58,6 +58,14 @@ def loops(
     kinds = patterns(program.code, program.markers, varying)
     found = stretches(kinds, max(first, program.markers), shortest)
     return [part for loop in found for part in _alike_throughout(program.code, loop, shortest)]
+
+
+def operands_written(program: Program) -> int:
+    """How many operands its lines have where those of a loop are written once. O(edges)."""
+    counts = [len(operands) for _, operands in program.code]
+    rolled = loops(program, last_guard(program) + 1)
+    again = (sum(counts[loop.start + loop.period : loop.stop]) for loop in rolled)
+    return sum(counts) - sum(again)
 
 
 def _alike_throughout(code: Sequence[Line], loop: Loop, shortest: int) -> list[Loop]:

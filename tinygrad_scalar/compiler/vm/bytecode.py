@@ -43,7 +43,6 @@ from tinygrad_scalar.core.primitive import Primitive
 
 LONGEST = 2048  # operations of a superinstruction
 LARGEST = 1024  # operands of a row that is neither a sum nor a product
-FEW = 20  # operands to an instruction that make a stream as fast as lines written out
 
 
 class Stream:
@@ -89,27 +88,11 @@ class Stream:
         order = np.argsort(np.concatenate(self._starts), kind="stable")
         self.instructions = np.ascontiguousarray(np.concatenate(self._instructions)[order])
         self.table = np.concatenate(self._tables)
-        self.written_out = self._written_out(runs)
-
-    def _written_out(self, runs: Sequence[Loop]) -> float:
-        """About how many lines it takes with its derivative, an iteration of each run."""
-        trace = self.trace
-        lines = 1.5 * np.diff(trace.start)
-        if tape.DOT in trace.rows:  # a product and a sum, twice as many in the derivative
-            lines[trace.row == trace.rows.index(tape.DOT)] *= 2
-        for run in runs:
-            lines[run.start + run.period : run.stop] = 0
-        return float(lines.sum())
 
     @property
     def guarded(self) -> bool:
         """Whether the trace holds for some points only."""
         return not GUARDS.isdisjoint(self.trace.rows)
-
-    @property
-    def repeats(self) -> bool:
-        """Whether it is short: long superinstructions, or many iterations of each instruction."""
-        return len(self.instructions) * FEW <= len(self.trace.operands)
 
     def _chained(self, outputs: Sequence[int]) -> list[Loop]:
         """The runs, and besides sums of products: long ones in any case, others outside of runs."""

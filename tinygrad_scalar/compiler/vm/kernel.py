@@ -113,7 +113,8 @@ class Interpreter(Kernel):
         left: int | None = None,
     ) -> None:
         (inputs, parameters), (values, loss, wanted) = sizes, asked
-        self.left = left  # calls until code written out takes its place, None for never
+        self.left = left  # calls until code written out may take its place, None for never
+        self.instructions = len(stream.instructions)
         cells = stream.cells
         slopes = cells.count + np.asarray(wanted, int)
         outputs = [cells.of_line[np.asarray(values, int)], slopes]
