@@ -334,6 +334,17 @@ def test_dropout_drops_in_training_only():
     assert nn.Dropout(0.0)(ones) is ones
 
 
+@pytest.mark.parametrize("seed", [None, 0])
+def test_dropout_in_training_is_not_compiled(seed):
+    """It draws anew at each call, and compiled code would repeat one mask."""
+    model = nn.Sequential(nn.Dropout(0.5, seed=seed))
+    loss = tinygrad_scalar.compile(lambda x: tinygrad_scalar.sum(model([x] * 5)))
+    with pytest.raises(tinygrad_scalar.TraceError, match=r"Dropout draws anew .* model\.eval\(\)"):
+        loss(1.0)
+    model.eval()
+    assert loss(1.0) == 5.0
+
+
 def test_dropout_passes_the_gradient_where_it_did_not_drop():
     xs = [Value(1.0) for _ in range(20)]
     ys = nn.Dropout(0.5, seed=0)(xs)

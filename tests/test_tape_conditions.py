@@ -6,7 +6,9 @@ import itertools
 import math
 import operator
 import pickle
+import random
 import re
+import threading
 import weakref
 from contextlib import suppress
 from fractions import Fraction
@@ -290,6 +292,43 @@ def suppressed(x):
 def test_a_refusal_ends_the_trace_also_where_the_function_handles_it(f):
     with pytest.raises(TraceError):
         compile(f)(2.0)
+
+
+def masked(x):
+    return tg.sum(2 * v if random.random() < 0.5 else 0.0 for v in [x] * 20)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * random.random(),
+        lambda x: x * np.random.rand(),  # noqa: NPY002
+        lambda x: x + Value(random.gauss(0, 1)),
+        masked,
+    ],
+)
+def test_random_numbers_are_not_frozen(engine, f):
+    for argument in (2.0, np.array([2.0, 3.0])):
+        with pytest.raises(TraceError, match="the function draws random numbers"):
+            compile(f, engine=engine)(argument)
+
+
+def test_random_numbers_that_do_not_matter():
+    def seeded(x):
+        noise = random.Random(0)
+        random.seed(1)
+        return x * noise.random() + random.random()
+
+    def elsewhere(x):
+        other = threading.Thread(target=random.random)  # meanwhile, as in another thread
+        other.start()
+        other.join()
+        return x * tg.custom(lambda a: a * a, lambda y, a: (2 * a,))(x) * Value(3.0)
+
+    expected = 2 * random.Random(0).random() + random.Random(1).random()
+    assert compile(seeded)(2.0) == expected
+    assert compile(elsewhere)(2.0) == 24.0
 
 
 def test_what_no_value_has_is_an_attribute_error():

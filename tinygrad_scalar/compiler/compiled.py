@@ -290,10 +290,10 @@ def compile(
     "nan", for which all points are given to the function. Arrays of other libraries, and on a
     device, have no policy: they hold NaN or ±inf as IEEE arithmetic does.
 
-    Errors: TraceError for `.data` or float() of what is computed while tracing, more than
-    `max_paths` paths, or a trace of ten million operations; TypeError and ValueError for arguments
-    of other kinds or lengths; ValueError for another `undefined`; ImportError for a named engine
-    that is not installed.
+    Errors: TraceError for `.data` or float() of what is computed while tracing, random numbers that
+    Python's `random` or NumPy's shared generator gives, more than `max_paths` paths, or a trace of
+    ten million operations; TypeError and ValueError for arguments of other kinds or lengths;
+    ValueError for another `undefined`; ImportError for a named engine that is not installed.
     Source: *Deep Learning*, Algorithms 6.1 and 6.2.
 
     >>> import tinygrad_scalar

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.compiler import drawn
 from tinygrad_scalar.compiler.arguments import arguments_like
 from tinygrad_scalar.compiler.closed_over import ClosedOver, places_of
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
@@ -51,6 +52,7 @@ class Request(NamedTuple):
         return int(self.mode in ("value_and_grad", "backward"))
 
 
+AGAIN = 4  # traces of a function that seems to draw random numbers, to see them differ
 VALUE = Request("value")
 BACKWARD = Request("backward")
 
@@ -79,6 +81,15 @@ class Path(ClosedOver):
                 for one, two in zip(self.lookups, other.lookups, strict=True)
             )
         )
+
+    def repeated_by(self, other: Path) -> bool:
+        """Whether another trace has the same lines and numbers, whatever objects it made."""
+        mine, theirs = (
+            [(row.name, operands) for row, operands in path.recording.tape.code]
+            for path in (self, other)
+        )
+        same = self.outputs == other.outputs and self.recording.seen == other.recording.seen
+        return same and mine == theirs
 
     def scalar(self, what: str) -> int:
         """The line of the single output; TypeError if there are several."""
@@ -237,7 +248,30 @@ def traced(
     options: Any = None,
     decided: set[Any] | None = None,
 ) -> Path:
-    """Run `function` once on Traced arguments at a point. TraceError, TypeError: see `compile`.
+    """Run `function` on Traced arguments at a point. TraceError, TypeError: see `compile`.
+
+    Once, unless random numbers were drawn meanwhile: it is run again then, to see whether they
+    matter, for another thread may have drawn them.
+    """
+    before = drawn.state()
+    path = _settled(function, trees, point, options, decided)
+    for _ in range(AGAIN if drawn.state() != before else 0):
+        if not path.repeated_by(_settled(function, trees, point, options, decided)):
+            raise TraceError(
+                "the function draws random numbers, which compiled code would repeat for ever: "
+                "draw them outside and pass them as arguments"
+            )
+    return path
+
+
+def _settled(
+    function: Callable[..., Any],
+    trees: Sequence[Any],
+    point: Sequence[float],
+    options: Any,
+    decided: set[Any] | None,
+) -> Path:
+    """Run `function` once on Traced arguments.
 
     Where it looks at a comparison as only a bool can be looked at, it is run again with bools
     there; these places are added to `decided`. RaisedBeforeError: see there.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar.checks import whole
+from tinygrad_scalar.core import context
 from tinygrad_scalar.functions import dot
 from tinygrad_scalar.nn.initializers import Initializer, initializer
 from tinygrad_scalar.nn.module import Module
@@ -110,7 +111,8 @@ class Dropout(Module):
     The mask is drawn from Python's `random`, or with `seed` from a generator of its own, whose
     state belongs to the checkpoints of `nn.fit`.
 
-    Domain: 0 ≤ p < 1. Cost O(numbers). Errors: ValueError for another p.
+    Domain: 0 ≤ p < 1. Cost O(numbers). Errors: ValueError for another p; TraceError in training in
+    a function that is compiled.
     Source: *Deep Learning*, section 7.12; scaled in training (inverted dropout).
 
     >>> dropout = Dropout(0.5, seed=1)
@@ -132,6 +134,13 @@ class Dropout(Module):
             return x
         if is_list(x):
             return [self.forward(item) for item in x]
+        if context.settings().tracer is not None:
+            from tinygrad_scalar.compiler import TraceError
+
+            raise TraceError(
+                "Dropout draws anew at each call in training, which compiled code cannot: call "
+                "model.eval() to use the model, or train it by nn.fit or uncompiled"
+            )
         source = generator(self.random)
         return x * 0.0 if source.random() < self.p else x * (1.0 / (1.0 - self.p))
 
