@@ -8,12 +8,10 @@ twin where it is at hand (at most 4 ulps off), else from the C library, lane by 
 from __future__ import annotations
 
 import ctypes
-import functools
 import sys
 from array import array
 from collections.abc import Sequence
 from contextvars import Context
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.lower import lowered
@@ -41,9 +39,6 @@ LONGEST = 2_000  # lines that are worth being written for several vectors
 # Points, of one call and of all so far, on which code is run that is worth more time to be made.
 # It is ready in half the time without, and takes up to a third longer to run.
 AT_ONCE, IN_ALL = 2**12, 2**16
-# Numbers from which on BLAS adds up in several threads, which beside other busy ones wait for each
-# other a thousand times as long as the sum takes.
-THREADED = 9_000
 NOBODY = next(sys.getrefcount(room) for room in [object()])  # references to what a list holds
 
 
@@ -59,6 +54,7 @@ def aligned(size: int, dtype: str) -> Any:
 class Made(NamedTuple):
     """The machine code for batches, and how many numbers it has room for in `scratch`."""
 
+    key: tuple[str, int, int]  # for what, how much was spent on it, vectors side by side
     module: Module  # kept alive
     run: Any
     slots: int  # of `lanes` numbers each
@@ -77,7 +73,6 @@ class Workspace:
         self,
         made: Made,
         program: Program,
-        order: Sequence[int],
         size: int,
         varying: Sequence[bool],
         dtype: str,
@@ -94,14 +89,13 @@ class Workspace:
         # lanes that no point is in have the numbers of the last one
         self._spare, self._last = rows[:, size:], rows[:, size - 1 : size]
         self.parameters = np.empty(program.parameters, dtype)
-        results = aligned(outputs * vector + apart * whole, dtype)
-        self.totals = results[: outputs * vector].reshape(outputs, vector)
-        self._order = np.argsort(order[:outputs])  # where the sum of each output stands
+        results = aligned(outputs * vector + apart * whole + outputs, dtype)
+        self._lanes, rest = results[: outputs * vector], results[outputs * vector :]
         # outputs that are not summed: a block for each time all lanes are through
-        self._blocks = results[outputs * vector :].reshape(whole // lanes, apart, lanes)
+        self._blocks = rest[: apart * whole].reshape(whole // lanes, apart, lanes)
+        self._sums = rest[apart * whole :]
         self._none = np.empty((0, size), dtype)
         self.mask = np.empty(whole, np.uint8)
-        self._ones = np.ones(vector, dtype)
         self._scratch = aligned(made.slots * lanes + 1, dtype)
         self._checked = self._scratch[: TURNS * lanes]
         self._quiet = Context()  # of NumPy, where what overflows is inf without a warning
@@ -118,7 +112,7 @@ class Workspace:
         `mask` says where they hold.
         """
         self._quiet.run(self._fill, columns, parameters)
-        self.totals.fill(0.0)
+        self._lanes.fill(0.0)
         self.mask.fill(1)
         self._checked.fill(0.0)
         self.run(*self._arguments)
@@ -127,7 +121,7 @@ class Workspace:
         if apart:
             moved = self._blocks.swapaxes(0, 1).copy()  # the next call writes over the blocks
             each = moved.reshape(apart, blocks * lanes)[:, : self.size]
-        return self._quiet.run(self._added)[self._order], each
+        return self._sums.copy(), each
 
     def _fill(self, columns: Sequence[Any], parameters: Sequence[float]) -> None:
         for own, column in zip(self.columns, columns, strict=True):
@@ -135,26 +129,9 @@ class Workspace:
         self._spare[...] = self._last
         self.parameters[:] = parameters
 
-    def _added(self) -> Any:
-        """The sums over the lanes."""
-        if self.totals.size < THREADED:
-            return self.totals.dot(self._ones)
-        import numpy as np
-
-        return np.einsum("ij->i", self.totals)
-
     def finite(self) -> bool:
         """Whether all that was checked was finite."""
         return all_finite(self._checked)
-
-
-def _compiled(writer: RollingWriter, level: int, vectors: int) -> Made:
-    writer.use(vectors)
-    writer.quick = level == 0
-    module = Module(writer.module(), writer.size, level)
-    signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)
-    run = module.function("run", signature)
-    return Made(module, run, writer.slot_count, writer.target.lanes, writer.lanes, [])
 
 
 class Kernel:
@@ -175,9 +152,8 @@ class Kernel:
         self.callbacks = Callbacks(self.program, native)
         self.guards = self.program.guards
         self.points = 0  # of batches that it was run on
-        # by what is spent on it, and by the number of vectors side by side or whether to have more
-        self.modules: dict[tuple[str, int, int], Made] = {}
-        self.chosen: dict[tuple[str, int, bool], Made] = {}
+        # for what, how much is spent on it, and whether there are points for several vectors
+        self.made: dict[tuple[str, int, bool], Made] = {}
         self.rooms: list[Any] = []
         self.workspaces: list[Workspace] = []  # for sums, when nobody is at work in them
         if varying is None:
@@ -260,9 +236,9 @@ class Kernel:
         level = int(size >= AT_ONCE or self.points >= IN_ALL)
         several = bool(level) and size >= VECTORS * self._lanes()
         with LOCK:
-            made = self.chosen.get((how, level, several))
+            made = self.made.get((how, level, several))
             if made is None:
-                made = self.chosen[how, level, several] = self._compiled(how, level, several)
+                made = self.made[how, level, several] = self._compiled(how, level, several)
             return made
 
     def _compiled(self, how: str, level: int, several: bool) -> Made:
@@ -271,25 +247,17 @@ class Kernel:
         kind = "double" if self.dtype == "float64" else "float"
         callbacks = self.callbacks.addresses
         target = Target(kind, self._lanes(), host.vector, callbacks, host.address)
-        if how == "sums":
-            program = replace(program, outputs=[program.outputs[k] for k in self._order])
         writer = RollingWriter(program, target, how, self.varying or ())
-        short = writer.size - program.markers <= LONGEST
-        key = how, level if writer.size <= MEDIUM else 0, VECTORS if several and short else 1
-        if key not in self.modules:
-            self.modules[key] = _compiled(writer, *key[1:])
-        return self.modules[key]
-
-    @functools.cached_property
-    def _order(self) -> list[int]:
-        """The outputs as sums of a batch stand in memory: as they are worked out.
-
-        As the parameters stand, those of a column of a matrix would be a power of two apart, and a
-        cache holds few numbers that are.
-        """
-        outputs = self.program.outputs
-        summed = range(len(outputs) - self.program.apart)
-        return [*sorted(summed, key=outputs.__getitem__), *range(len(summed), len(outputs))]
+        short, level = writer.size - program.markers <= LONGEST, level * (writer.size <= MEDIUM)
+        key = how, level, VECTORS if several and short else 1
+        for made in self.made.values():
+            if made.key == key:
+                return made
+        writer.use(key[2])
+        writer.quick = level == 0
+        module = Module(writer.module(), writer.size, level)
+        run = module.function("run", ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5))
+        return Made(key, module, run, writer.slot_count, target.lanes, writer.lanes, [])
 
     def _lanes(self) -> int:
         """How many numbers a vector of the machine holds."""
@@ -377,4 +345,4 @@ class Kernel:
             for place, space in enumerate(self.workspaces):
                 if space.size == size and space.made is made:
                     return self.workspaces.pop(place)
-        return Workspace(made, self.program, self._order, size, self.varying or (), self.dtype)
+        return Workspace(made, self.program, size, self.varying or (), self.dtype)

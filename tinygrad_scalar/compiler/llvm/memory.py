@@ -6,7 +6,7 @@ computed have places in scratch; where these are not in step, a table says where
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.reroll import kind_of
@@ -86,15 +86,6 @@ class Memory(Writer):
         for index, term in pairs_of(operands):
             self._add_at(self._position(index, here), self.operand(term))
         return None
-
-    def _table(self, kind: str, entries: Iterable[str]) -> str:
-        """Numbers that belong to the code, one per iteration."""
-        texts = [f"{kind} {entry}" for entry in entries]
-        name = f"@table{len(self.tables)}"
-        self.tables.append(
-            f"{name} = internal constant [{len(texts)} x {kind}] [{', '.join(texts)}]"
-        )
-        return name
 
     # ── indices ───────────────────────────────────────────────────────────────────────────────
     def _position(self, index: Any, held: Held) -> int | str:

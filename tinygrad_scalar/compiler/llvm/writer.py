@@ -7,7 +7,8 @@ fast-math flag is `contract`, which allows a·b + c in one rounding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.program import Program, last_guard, telling
@@ -22,7 +23,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     SINES,
 )
 from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target, vector_of
-from tinygrad_scalar.compiler.machine.text import Text
+from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.core.primitive import Primitive
 
 CHUNK = 2000  # lines of a function
@@ -41,6 +42,8 @@ class Writer(Assembly):
 
     def __init__(self, program: Program, target: Target, how: str, varying: Sequence[bool]) -> None:
         super().__init__(target)
+        if how == "sums":
+            program = self._in_order(program)
         self.program, self.how, self.varying = program, how, varying
         self.last_guard = last_guard(program)
         # a guard must not turn by the rounding that a fused operation leaves out
@@ -54,6 +57,17 @@ class Writer(Assembly):
         self.slot_count = 1 if how == "point" else TURNS
         self.checked = telling(program)
         self.outputs = program.positions
+
+    def _in_order(self, program: Program) -> Program:
+        """The outputs as their sums in lanes stand in memory: as they are worked out.
+
+        As the parameters stand, those of a column of a matrix would be a power of two apart, and a
+        cache holds few numbers that are.
+        """
+        outputs, summed = program.outputs, range(len(program.outputs) - program.apart)
+        self.order = sorted(summed, key=outputs.__getitem__)
+        sums = [outputs[k] for k in self.order]
+        return replace(program, outputs=[*sums, *outputs[len(summed) :]])
 
     # ── functions ─────────────────────────────────────────────────────────────────────────────
     def _waits(self, line: int) -> bool:
@@ -312,6 +326,15 @@ class Writer(Assembly):
             )
         self._store(self.add(f"fadd {self.v} {before}, {total}"), "%s", place)
 
+    def _table(self, kind: str, entries: Iterable[str]) -> str:
+        """Numbers that belong to the code, one per iteration."""
+        texts = [f"{kind} {entry}" for entry in entries]
+        name = f"@table{len(self.tables)}"
+        self.tables.append(
+            f"{name} = internal constant [{len(texts)} x {kind}] [{', '.join(texts)}]"
+        )
+        return name
+
     def _driver(self, count: int) -> str:
         """What calls all functions, at one point or for all lanes after the other."""
         text, last = Text(), "!0 = !{}"
@@ -331,4 +354,19 @@ class Writer(Assembly):
             rest = n - i
             for k in range(count):
                 text.call(f"@chunk{k}", i, rest, GIVEN, gives="void")
+        if self.how == "sums":
+            self._add_lanes(text, loop.k)
         return f"{text.defined(f'void @run(i64 %n, {GIVEN})')}\n{last}"
+
+    def _add_lanes(self, text: Text, points: Register) -> None:
+        """Behind all else the sums over the lanes, in the order of the outputs."""
+        lanes, summed = self.target.lanes, len(self.order)
+        out, zero = text.constant("ptr", "%out"), text.constant(self.t, -0.0)
+        order = text.constant("ptr", self._table("i32", map(str, self.order)))
+        sums = out.at(points * self.program.apart + summed * lanes, self.t)
+        name = f"llvm.vector.reduce.fadd.v{lanes}{'f64' if self.t == 'double' else 'f32'}"
+        self.declared[name] = f"{self.t} @{name}({self.t}, {self.one})"
+        with text.loop(summed) as loop:
+            several = out.at(loop.k, self.one).load(self.one)
+            total = text.new(self.t, f"call reassoc {self.t} @{name}({zero}, {several})")
+            sums.at(order.item(loop.k, "i32").to("zext", "i64"), self.t).store(total)
