@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 # gradbench.py is run by GradBench
-OTHERS = {"__main__.py", "harness.py", "gradbench.py", "programs.py"}
+OTHERS = {"__main__.py", "harness.py", "gradbench.py", "programs.py", "networks.py"}
 
 
 def main():

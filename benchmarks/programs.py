@@ -1,10 +1,10 @@
-"""Programs that nothing was tuned for, as one finds them: see `unseen.py`, which measures them."""
+"""Programs of plain arguments that nothing was tuned for: see `unseen.py`, which measures them."""
 
 import itertools
 import random
 
 import tinygrad_scalar as tg
-from tinygrad_scalar import Value, take
+from tinygrad_scalar.bench.works import black_scholes
 
 
 def numbers(count, low=-1.0, high=1.0, seed=0):
@@ -12,13 +12,6 @@ def numbers(count, low=-1.0, high=1.0, seed=0):
     return [draw(low, high) for _ in range(count)]
 
 
-def weights(rows, columns, seed, scale=None):
-    draw = random.Random(seed).gauss
-    scale = columns**-0.5 if scale is None else scale
-    return [[Value(draw(0.0, scale)) for _ in range(columns)] for _ in range(rows)]
-
-
-# ── of plain arguments ────────────────────────────────────────────────────────────────────────
 def binomial_tree(spot, strike, rate, volatility, years, steps=80):
     """An American put on a tree of prices."""
     dt = years / steps
@@ -145,103 +138,57 @@ def heat_equation(start, conductivity, steps=60):
     return tg.sum(a * a for a in u)
 
 
-# ── networks ──────────────────────────────────────────────────────────────────────────────────
-def affine(matrix, x):
-    return [sum(w * a for w, a in zip(row, x, strict=True)) for row in matrix]
+def pendulum(angle, speed, length, gravity, friction, steps=400, h=0.01):
+    """A pendulum by the method of Euler and Cromer, and the squares of its angles."""
+    total = 0.0
+    for _ in range(steps):
+        speed = speed + h * (-gravity / length * tg.sin(angle) - friction * speed)
+        angle = angle + h * speed
+        total = total + angle * angle * h
+    return total
 
 
-def affine_by_dot(matrix, x):
-    return [tg.dot(row, x) for row in matrix]
+def oscillators(phases, couplings):
+    """The order of Kuramoto's oscillators: how far every pair is apart."""
+    total = 0.0
+    for i in range(len(phases)):
+        for j in range(i):
+            total = total + couplings[i] * couplings[j] * tg.cos(phases[i] - phases[j])
+    return total
 
 
-def lstm(size=8, steps=10, product=affine):
-    gates = [weights(size, 2 * size + 1, seed) for seed in range(4)]
-    readout = weights(1, size, 9)
-
-    def step(inputs, targets):
-        h = c = [0.0] * size
-        loss = 0.0
-        for t in range(steps):
-            x = [*inputs[t * size : (t + 1) * size], *h, 1.0]
-            forget, enter, leave, fresh = (product(gate, x) for gate in gates)
-            c = [
-                tg.sigmoid(f) * old + tg.sigmoid(i) * tg.tanh(g)
-                for f, i, g, old in zip(forget, enter, fresh, c, strict=True)
-            ]
-            h = [tg.sigmoid(o) * tg.tanh(s) for o, s in zip(leave, c, strict=True)]
-            loss = loss + (product(readout, h)[0] - targets[t]) ** 2
-        return loss
-
-    return step, (numbers(size * steps), numbers(steps, seed=1)), [*gates, readout]
+def thomas(lower, diagonal, upper, right):
+    """Thomas's algorithm again, eliminating in place: each division waits for the one before."""
+    n, diagonal, right = len(diagonal), list(diagonal), list(right)
+    for k in range(1, n):
+        factor = lower[k] / diagonal[k - 1]
+        diagonal[k] = diagonal[k] - factor * upper[k - 1]
+        right[k] = right[k] - factor * right[k - 1]
+    x = [0.0] * n
+    x[-1] = right[-1] / diagonal[-1]
+    for k in reversed(range(n - 1)):
+        x[k] = (right[k] - upper[k] * x[k + 1]) / diagonal[k]
+    return sum(a * a for a in x)
 
 
-def normalised(x):
-    scale = (sum(a * a for a in x) / len(x) + 1e-5) ** -0.5
-    return [a * scale for a in x]
+def lstm_of_one_unit(inputs, inner, outer, biases):
+    """An LSTM with a state of one number, which tells its input."""
+    h = c = loss = 0.0
+    for x in inputs:
+        sums = [v * x + u * h + b for v, u, b in zip(inner, outer, biases, strict=True)]
+        forget, enter, leave = map(tg.sigmoid, sums[:3])
+        c = forget * c + enter * tg.tanh(sums[3])
+        h = leave * tg.tanh(c)
+        loss = loss + (h - x) ** 2
+    return loss
 
 
-def softmax_by_hand(scores):
-    exponentials = [tg.exp(score) for score in scores]
-    total = sum(exponentials)
-    return [e / total for e in exponentials]
-
-
-def gpt(vocabulary=27, dim=16, heads=4, length=8, product=affine, softmax=softmax_by_hand):
-    """microgpt: one layer, a step over a name; the tokens are arguments."""
-    tokens, positions = weights(vocabulary, dim, 0, 0.1), weights(length, dim, 1, 0.1)
-    q, k, v, o = (weights(dim, dim, seed, 0.1) for seed in range(2, 6))
-    inner, outer = weights(4 * dim, dim, 6, 0.1), weights(dim, 4 * dim, 7, 0.1)
-    head, size = weights(vocabulary, dim, 8, 0.1), dim // heads
-
-    def logits_of(x, keys, values):
-        residual, x = x, normalised(x)
-        keys.append(product(k, x))
-        values.append(product(v, x))
-        query, attended = product(q, x), []
-        for start in range(0, dim, size):
-            part = slice(start, start + size)
-            shares = softmax([
-                sum(a * b for a, b in zip(query[part], key[part], strict=True)) / size**0.5
-                for key in keys
-            ])  # fmt: skip
-            attended += [
-                sum(s * value[start + j] for s, value in zip(shares, values, strict=True))
-                for j in range(size)
-            ]
-        x = [a + b for a, b in zip(product(o, attended), residual, strict=True)]
-        hidden = [tg.relu(a) for a in product(inner, normalised(x))]
-        return product(head, [a + b for a, b in zip(product(outer, hidden), x, strict=True)])
-
-    def step(name):
-        keys, values, losses = [], [], []
-        for place in range(length):
-            x = [a + b for a, b in zip(take(tokens, name[place]), positions[place], strict=True)]
-            logits = logits_of(normalised(x), keys, values)
-            losses.append(-tg.log(take(softmax(logits), name[place + 1])))
-        return sum(losses) / length
-
-    name = [float(random.Random(3).randrange(vocabulary)) for _ in range(length + 1)]
-    return step, (name,), [tokens, positions, q, k, v, o, inner, outer, head]
-
-
-def spiral(loss, examples=96, sizes=(2, 24, 16, 3)):
-    """A network of three classes, a step over a batch."""
-    layers = [
-        (weights(m, n, seed), weights(m, 1, seed + 9))
-        for seed, (n, m) in enumerate(itertools.pairwise(sizes))
-    ]
-
-    def step(x, target):
-        for k, (matrix, biases) in enumerate(layers):
-            sums = [a + b[0] for a, b in zip(affine(matrix, x), biases, strict=True)]
-            x = [tg.tanh(a) for a in sums] if k < len(layers) - 1 else sums
-        return loss(x, target)
-
-    import numpy as np
-
-    draw = np.random.default_rng(0)
-    batch = draw.uniform(-1, 1, (examples, 2)), draw.integers(0, 3, examples)
-    return step, batch, [part for layer in layers for part in layer]
+def logistic_regression(weights, bias, samples, labels):
+    """Its loss over samples of two classes, 1 and -1; they are numbers like others."""
+    return sum(
+        tg.softplus(-y * (sum(w * a for w, a in zip(weights, x, strict=True)) + bias))
+        for x, y in zip(samples, labels, strict=True)
+    )
 
 
 def trajectory(count, seed):
@@ -249,7 +196,7 @@ def trajectory(count, seed):
 
 
 SYMBOLS = [random.Random(5).randrange(6) for _ in range(60)]
-POINTS = {  # functions of their arguments
+POINTS = {
     "binomial tree": (binomial_tree, (100.0, 105.0, 0.03, 0.2, 1.0)),
     "ODE": (ordinary_differential_equation, (1.0, 1.0, 1.0, 10.0, 28.0, 8 / 3)),
     "Kalman filter": (kalman_filter, (trajectory(150, 1), 0.1, 0.3)),
@@ -271,16 +218,20 @@ POINTS = {  # functions of their arguments
     ),
     "Cholesky": (cholesky, ([numbers(24, seed=k) for k in range(24)],)),
     "heat equation": (heat_equation, (numbers(60), 0.2)),
-}  # fmt: skip
-STEPS = {  # networks: a step with `backward`
-    "LSTM": lstm,
-    "LSTM, dot": lambda: lstm(product=affine_by_dot),
-    "GPT": gpt,
-    "GPT, dot": lambda: gpt(product=affine_by_dot),
-    "GPT, softmax": lambda: gpt(softmax=tg.softmax),
-    "spiral, logsumexp(s) - take(s, t)": lambda: spiral(lambda s, t: tg.logsumexp(s) - take(s, t)),
-    "spiral, cross_entropy": lambda: spiral(tg.cross_entropy),
-    "spiral, -log(take(softmax(s), t))": lambda: spiral(
-        lambda s, t: -tg.log(take(tg.softmax(s), t))
+    "pendulum": (pendulum, (1.0, 0.0, 1.0, 9.8, 0.1)),
+    "oscillators": (oscillators, (numbers(30, -3, 3), numbers(30, seed=1))),
+    "Thomas, 60": (
+        thomas, (numbers(60), numbers(60, 3, 4), numbers(60, seed=1), numbers(60, seed=2))
     ),
-}
+    "Thomas, 500": (
+        thomas, (numbers(500), numbers(500, 3, 4), numbers(500, seed=1), numbers(500, seed=2))
+    ),
+    "LSTM of one unit": (
+        lstm_of_one_unit, (numbers(120), numbers(4), numbers(4, seed=1), numbers(4, seed=2))
+    ),
+    "logistic regression": (
+        logistic_regression,
+        (numbers(12), 0.1, [numbers(12, seed=k) for k in range(60)], [1.0, -1.0] * 30),
+    ),
+    "Black–Scholes": (black_scholes, (100.0, 105.0, 1.0, 0.03, 0.2)),
+}  # fmt: skip
