@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.program import Line, Program, last_guard
+from tinygrad_scalar.compiler.ir.program import Line, Program
 from tinygrad_scalar.compiler.ir.tape import HELD, INPUT, MARKERS
 
 FEWEST, SHORTEST = 8, 256  # iterations and lines that are worth a loop
@@ -63,7 +63,7 @@ def loops(
 def operands_written(program: Program) -> int:
     """How many operands its lines have where those of a loop are written once. O(edges)."""
     counts = [len(operands) for _, operands in program.code]
-    rolled = loops(program, last_guard(program) + 1)
+    rolled = loops(program, 0)  # guards among them or not
     again = (sum(counts[loop.start + loop.period : loop.stop]) for loop in rolled)
     return sum(counts) - sum(again)
 

@@ -145,7 +145,7 @@ class Kernel:
         native = (native_rows(dtype) if varying else NATIVE) | self.functions.keys()
         program = lowered(program, native)
         if varying is None:
-            self.program = sines_with_cosines(program)
+            self.program = guards_first(sines_with_cosines(program))
         else:
             self.program = scheduled(guards_first(program), varying)
         self.dtype, self.varying = dtype, varying
