@@ -63,9 +63,8 @@ class Calls:
         self._lock = threading.RLock()
         if function is not None:
             functools.update_wrapper(self, function, updated=())  # type: ignore[arg-type]
-        self._place = getattr(
-            self, "__qualname__", "compiled"
-        )  # in the class that it is a method of
+        # in the class that it is a method of
+        self._place = getattr(self, "__qualname__", "compiled")
 
     def _about(self) -> str:
         return f"{getattr(self, '__name__', 'function')!s}, compiled"

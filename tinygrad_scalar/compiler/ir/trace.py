@@ -352,8 +352,9 @@ def _logical(name: str, row: Primitive, lines: Callable[[int, int, Recording], A
 _logical("and", WHERE, lambda a, b, recording: (a, b, recording.line(0.0)))
 _logical("or", WHERE, lambda a, b, recording: (a, recording.line(1.0), b))
 _logical("xor", NE, lambda a, b, recording: (a, b))
-for _name in set(dir(Value)) - set(dir(Traced)) - {"__signature__"}:
-    _absent(_name)
+for _name in set(dir(Value)) - set(dir(Traced)):
+    if not _name.startswith("__"):
+        _absent(_name)
 for _name in COMPARISONS:
     _comparison(_name)
 for _row in (ADD, SUB, MUL, DIV):
