@@ -65,11 +65,6 @@ def _hosts() -> list[str]:
     return [name for name in ENGINES if name != "cuda" and all(map(find_spec, _NEEDS[name]))]
 
 
-def host_engine(name: str | None) -> str:
-    """The engine for numbers and lists: "cuda" is for arrays, and leaves these to the fastest."""
-    return check_engine(None if name == "cuda" else name)
-
-
 def check_engine(name: str | None) -> str:
     """The engine to use: the fastest installed, or the one named.
 

@@ -172,7 +172,11 @@ class Calls:
             count, rows = len(request.inputs), len(path.outputs) if path else 1
             slopes = {"value": 0, "jvp": rows, "hessian": count**2, "jacobian": rows * count}
             number = request.values(rows) + slopes.get(request.mode, count)
-            return path, nothing(call, self.dtype, number)
+            if call.xp is not None:
+                return path, [converted(call.xp, call.columns, self.dtype)[1]] * number
+            import numpy as np
+
+            return path, np.empty((number, 0), self.dtype)
         return self._told(own, call, self._computed, own, request, call)  # type: ignore[no-any-return]
 
     def _computed(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
@@ -182,7 +186,9 @@ class Calls:
         elif call.size is None:
             path, outputs = own.point(request, call.columns)
             if call.single or (self.dtype == "float32" and not self.batch):
-                outputs = singles(outputs)
+                import numpy as np
+
+                outputs = list(quietly(np.array(outputs, float).astype, np.float32))
             elif self.dtype == "float32":
                 outputs = list(map(as_single, outputs))
         elif self.engine == "cuda":
@@ -319,15 +325,6 @@ def shaped(
     return (outputs[0], slopes) if values else slopes
 
 
-def nothing(call: Call, dtype: str, count: int) -> Any:
-    """So many outputs for no points: arrays of shape (0,)."""
-    if call.xp is None:
-        import numpy as np
-
-        return np.empty((count, 0), dtype)
-    return [converted(call.xp, call.columns, dtype)[1]] * count
-
-
 def matrix(outputs: Any, width: int, size: int | None, xp: Any = None) -> Any:
     """Rows of numbers, or an array with the batch first."""
     if xp is not None:
@@ -354,10 +351,3 @@ def returned(tree: Any, outputs: Sequence[Any], call: Call) -> Any:
         return np.array(columns).T.reshape(call.size, *shape)
 
     return rebuild(tree, iter(list(outputs)), make)
-
-
-def singles(numbers: Sequence[float]) -> list[Any]:
-    """Numbers as NumPy's float32."""
-    import numpy as np
-
-    return list(quietly(np.array(numbers, float).astype, np.float32))

@@ -155,7 +155,11 @@ class ClosedOver:
 
         `looked_up` are, for each lookup, its index or the indices of points, and their gradients.
         """
-        found = [self._for_leaves(gradients)] if self.leaves else []
+        if self.slots is not None and not isinstance(gradients, array):
+            import numpy as np
+
+            gradients = np.ascontiguousarray(gradients, float)
+        found = [Addition(self.slots, gradients, lambda: self.leaves)] if self.leaves else []
         for one, (index, parts) in zip(self.lookups, looked_up, strict=True):
             found.append(one.table.additions(index, parts))
         return found
@@ -187,13 +191,6 @@ class ClosedOver:
             parts.append((index, part if isinstance(index, float) else part.T))
             start = stop
         return parts
-
-    def _for_leaves(self, gradients: Any) -> Addition:
-        if self.slots is not None and not isinstance(gradients, array):
-            import numpy as np
-
-            gradients = np.ascontiguousarray(gradients, float)
-        return Addition(self.slots, gradients, lambda: self.leaves)
 
     def all_leaves(self) -> list[Value]:
         """The leaves, each once, in the order of their first use; a table's row by row."""

@@ -10,7 +10,7 @@ from itertools import accumulate, count
 from typing import Any, TypedDict, TypeVar
 
 from tinygrad_scalar.compiler.arguments import Call, Key, width_of
-from tinygrad_scalar.compiler.backends import code_pays, host_engine, interpreter, kernel
+from tinygrad_scalar.compiler.backends import check_engine, code_pays, interpreter, kernel
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
@@ -85,7 +85,8 @@ class Specialisation:
         settings: Settings,
     ) -> None:
         self.function, self.options = function, options
-        self.settings, self.engine = settings, host_engine(settings["engine"])
+        self.settings, engine = settings, settings["engine"]
+        self.engine = check_engine(None if engine == "cuda" else engine)  # for numbers and lists
         self.dtype, self.undefined = settings["dtype"], settings["undefined"]
         self.trees = trees
         self.widths = list(map(width_of, key))  # how many numbers each argument holds

@@ -65,7 +65,8 @@ def _rules(row: Primitive) -> tuple[Template | None, ...]:
 def _rule(row: Primitive, rule: Any, count: int) -> Template | None:
     if not callable(rule):
         return Template([], 0, float(rule))
-    return kept_template(row, rule, count, prepared=_without_branches, trusting=row in LIBRARY)
+    prepared = functools.partial(inner_grads_on, orders=0)
+    return kept_template(row, rule, count, prepared=prepared, trusting=row in LIBRARY)
 
 
 def _branchless(rule: Template | None) -> bool:
@@ -79,20 +80,14 @@ def inner_grads_on(recording: Recording, orders: int = 2) -> None:
     What the partials of an own row branch on becomes a guard of the trace, up to so many orders.
     """
     recording.reverse = _reversed
-    recording.branches = functools.partial(_branched, orders) if orders else None
-
-
-def _without_branches(recording: Recording) -> None:
-    inner_grads_on(recording, orders=0)
+    recording.branches = None
+    if orders:
+        recording.branches = lambda recording, line: Derivation(recording).branches(line, orders)
 
 
 def _reversed(recording: Recording, output: int, wanted: Sequence[int], seed: int) -> list[int]:
     derivation = Derivation(recording)
     return derivation.judged(derivation.reverse(output, wanted, seed))
-
-
-def _branched(orders: int, recording: Recording, line: int) -> None:
-    Derivation(recording).branches(line, orders)
 
 
 class Derivation:

@@ -151,20 +151,18 @@ class Lowering(Tape):
         line = None
         if row is POW and operands[1] in self.constants:
             line = self._power(operands[0], self.constants[operands[1]])
-        elif row not in self.native and self._has_formula(row, operands):
+        elif row not in self.native:
             line = self._formula(row, operands)
         return super().written(instruction) if line is None else line
 
-    def _has_formula(self, row: Primitive, operands: tuple[int, ...]) -> bool:
-        known = all(operands[i] in self.constants for i in row.whole)
-        return row.formula is not None and known
-
-    def _formula(self, row: Primitive, operands: tuple[int, ...]) -> int:
+    def _formula(self, row: Primitive, operands: tuple[int, ...]) -> int | None:
+        """The line of a row's formula; None without one, or where a whole number is computed."""
+        if row.formula is None or not all(operands[i] in self.constants for i in row.whole):
+            return None
         if row.arity is not None and not row.whole:
             return template_of(row, len(operands)).placed(self, operands)
         recording = Recording()
         recording.tape, recording.trusting = self, True
-        assert row.formula is not None  # noqa: S101 (else it is not asked for)
         given = [
             self.constants[k] if i in row.whole else Traced(recording, k)
             for i, k in enumerate(operands)

@@ -48,12 +48,6 @@ def caller() -> FrameType:
     return frame
 
 
-def site(frame: FrameType) -> Site:
-    """The instruction that a frame is at."""
-    code = frame.f_code
-    return Site(code, frame.f_lasti, id(frame), _taker(code, frame.f_lasti))
-
-
 def reached(frame: FrameType, made: Site) -> bool:
     """Whether a frame is at the call or operator that takes the result of `made`."""
     at = _instructions(frame.f_code)[_place(frame.f_code, frame.f_lasti)]
@@ -108,7 +102,9 @@ class Comparisons:
 
     def going_on(self) -> Site | None:
         """Where the comparison stands that is made now; None if it is a bool."""
-        made = site(caller())
+        frame = caller()
+        code, offset = frame.f_code, frame.f_lasti
+        made = Site(code, offset, id(frame), _taker(code, offset))
         if made.goes_to is None or made[:2] in self.decided:
             return None
         if made in self._open:  # passed once more, and never taken
