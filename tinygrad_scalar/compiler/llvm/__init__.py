@@ -2,6 +2,6 @@
 
 | module | what it does |
 |---|---|
-| `builder`, `writer`, `loops` | a program as LLVM assembly, its loops as loops |
+| `builder`, `writer`, `loops` | a program as LLVM assembly, its loops as loops, its memory |
 | `functions`, `kernel` | what programs call; the kernel |
 """

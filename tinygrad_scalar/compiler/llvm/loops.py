@@ -1,22 +1,39 @@
-"""A program with its loops as LLVM assembly: one copy of the lines, and a counter."""
+"""A program with loops and memory as LLVM assembly.
+
+Of a loop there is one copy of the lines, and a counter. What is held in memory is read and added to
+at an index, in lanes too. Entries that stand in order as inputs, parameters or constants are read
+there. Those that are computed have places in scratch; where these are not in step, a table says
+where each of them is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.program import Program
-from tinygrad_scalar.compiler.ir.reroll import Loop
+from tinygrad_scalar.compiler.ir.reroll import Loop, kind_of
 from tinygrad_scalar.compiler.ir.rolled import Rolled, step_of
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, HELD, TABLE, TAKE, length_of, pairs_of
 from tinygrad_scalar.compiler.llvm import writer
-from tinygrad_scalar.compiler.llvm.builder import Target
-from tinygrad_scalar.compiler.llvm.memory import Memory
+from tinygrad_scalar.compiler.llvm.builder import Target, vector_of
+from tinygrad_scalar.compiler.llvm.writer import Writer
+from tinygrad_scalar.core.primitive import Primitive
 
 
-class RollingWriter(Memory, Rolled):
+class Held(NamedTuple):
+    """Where entries are: of what kind, and their positions there."""
+
+    kind: str  # "input", "column" (an input of each point), "parameter", "constant" or "line"
+    positions: Sequence[int]
+    table: str = ""  # its name, where the positions are not in step, or the numbers are in it
+
+
+class RollingWriter(Writer, Rolled):
     """Writes a program: loops where it has any, straight lines elsewhere."""
 
     carrier = "%c"
+    held: dict[int, Held]
 
     def __init__(self, program: Program, target: Target, how: str, varying: Sequence[bool]) -> None:
         super().__init__(program, target, how, varying)
@@ -118,3 +135,146 @@ class RollingWriter(Memory, Rolled):
         for line in sorted(self.late):
             self._write_output(line, self.operand(line))
         return self._chunk(number)
+
+    # ── memory ────────────────────────────────────────────────────────────────────────────────
+    def _hold(self) -> None:
+        """Say where everything is that is held."""
+        self.held = {}
+        for line, (row, operands) in enumerate(self.program.code):
+            if row is TABLE:
+                self.held[line] = self._entries(operands)
+            elif row in HELD:
+                first, length = self.slot_count, length_of(self.program.code, line)
+                self.slot_count += length
+                self.held[line] = Held("line", range(first, first + length))
+
+    def _entries(self, entries: Sequence[int]) -> Held:
+        code = self.program.code
+        kinds = {kind_of(code[k], self.varying) for k in entries}
+        kind = kinds.pop() if len(kinds) == 1 else "line"
+        if kind == "constant":
+            numbers = [self.plain_literal(code[k][1][0]) for k in entries]
+            return Held(kind, range(len(entries)), self._table(self.t, numbers))
+        if kind != "line":
+            positions = [code[k][1][0] for k in entries]
+        else:
+            positions = []
+            for k in entries:
+                positions.append(self.slots.get(k, self.slot_count))
+                self.slot_count += k not in self.slots  # what comes in is copied there
+        in_step = len(positions) == 1 or step_of(positions) is not None
+        return Held(kind, positions, "" if in_step else self._table("i32", map(str, positions)))
+
+    def _memory(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
+        """One operation: the name of what is read, None where nothing is."""
+        if row is TAKE:
+            index, held = operands
+            return self._read(self.held[held], self._position(index, self.held[held]))
+        here = self.held[line]
+        if row is TABLE:
+            if here.kind == "line":
+                for k, position in zip(operands, here.positions, strict=True):
+                    if self.slots.get(k) != position:
+                        self._store(self.operand(k), "%s", position * self.lanes)
+            return None
+        start = self.add(f"getelementptr {self.t}, ptr %s, i64 {here.positions[0] * self.lanes}")
+        size = len(here.positions) * self.lanes * self.bytes
+        self.declared["memset"] = "void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
+        self.lines.append(
+            f"  call void @llvm.memset.p0.i64(ptr {start}, i8 0, i64 {size}, i1 false)"
+        )
+        for index, term in pairs_of(operands):
+            self._add_at(self._position(index, here), self.operand(term))
+        return None
+
+    def _position(self, index: Any, held: Held) -> int | str:
+        """The position that an index stands for; that of entry 0 for what is no index."""
+        code, positions = self.program.code, held.positions
+        if isinstance(index, int) and code[index][0] is CONSTANT:
+            return positions[int(code[index][1][0])]
+        kind = self.kind("i32")
+        place = self._index(index, self.literal(float(len(positions))), kind)
+        if held.table and held.kind != "constant":
+            return self._gathered("i32", held.table, place)
+        step = positions[1] - positions[0] if len(positions) > 1 else 1
+        if step != 1:
+            place = self.add(f"mul {kind} {place}, {self.everywhere('i32', step)}")
+        if not positions[0]:
+            return place
+        return self.add(f"add {kind} {place}, {self.everywhere('i32', positions[0])}")
+
+    def _read(self, held: Held, position: int | str) -> str:
+        alike = self.lanes == 1 or isinstance(position, int)
+        if held.kind == "line":
+            if alike:
+                return self._load("%s", self._wide(position, self.lanes))
+            return self._gathered(self.t, "%s", self._in_lanes(str(position)))
+        if held.kind in ("constant", "parameter"):
+            base = held.table if held.kind == "constant" else "%p"
+            if alike:
+                return self._broadcast(base, self._wide(position))
+            return self._gathered(self.t, base, str(position))
+        if alike:
+            return self._input_at(self._wide(position), held.kind == "column")
+        columns = self._gathered("ptr", "%x", str(position))
+        if held.kind == "column":
+            columns = self._moved(columns)
+        return self._gather(self.t, columns)
+
+    def _add_at(self, position: int | str, term: str) -> None:
+        if self.lanes == 1 or isinstance(position, int):
+            place = self._wide(position, self.lanes)
+            before = self._load("%s", place)
+            self._store(self.add(f"fadd {self.v} {before}, {term}"), "%s", place)
+            return
+        places = self._pointers(self.t, "%s", self._in_lanes(position))
+        after = self.add(f"fadd {self.v} {self._gather(self.t, places)}, {term}")
+        short, count = self.overloaded(), self.lanes
+        kinds = f"{self.v}, <{count} x ptr>, i32, <{count} x i1>"
+        name = f"llvm.masked.scatter.{short}.v{count}p0"
+        self.declared[name] = f"void @{name}({kinds})"
+        self.lines.append(
+            f"  call void @{name}({self.v} {after}, <{count} x ptr> {places}, i32 {self.bytes}, "
+            f"{self._every_lane()})"
+        )
+
+    def _wide(self, position: int | str, count: int = 1) -> int | str:
+        """A position as memory is indexed, in 64 bits; of so many numbers each."""
+        if isinstance(position, int):
+            return position * count
+        return self.add(f"zext i32 {position} to i64")
+
+    def _in_lanes(self, position: str) -> str:
+        """The positions of numbers that stand in lanes side by side."""
+        kind = self.kind("i32")
+        first = self.add(f"mul {kind} {position}, {self.everywhere('i32', self.lanes)}")
+        return self.add(f"add {kind} {first}, {vector_of('i32', range(self.lanes))}")
+
+    def _pointers(self, kind: str, base: str, index: str) -> str:
+        return self.add(f"getelementptr {kind}, ptr {base}, {self.kind('i32')} {index}")
+
+    def _gathered(self, kind: str, base: str, index: str) -> str:
+        """What stands at the indices of all lanes, or at one."""
+        if self.lanes > 1:
+            return self._gather(kind, self._pointers(kind, base, index))
+        return self.add(f"load {kind}, ptr {self._pointers(kind, base, index)}")
+
+    def _gather(self, kind: str, pointers: str) -> str:
+        count, size = self.lanes, {"ptr": 8, "i32": 4}.get(kind, self.bytes)
+        short = {"ptr": "p0", "i32": "i32", "double": "f64", "float": "f32"}[kind]
+        whole, name = f"<{count} x {kind}>", f"llvm.masked.gather.v{count}{short}.v{count}p0"
+        self.declared[name] = f"{whole} @{name}(<{count} x ptr>, i32, <{count} x i1>, {whole})"
+        return self.add(
+            f"call {whole} @{name}(<{count} x ptr> {pointers}, i32 {size}, {self._every_lane()}, "
+            f"{whole} poison)"
+        )
+
+    def _every_lane(self) -> str:
+        return f"{self.b} {self.truth_literal(True)}"
+
+    def _moved(self, columns: str) -> str:
+        """The numbers of these points in columns, one in each lane."""
+        kind = self.kind("i64")
+        lanes = vector_of("i64", range(self.lanes))
+        points = self.add(f"add {kind} {self._spread('i64', '%i', self.lanes)}, {lanes}")
+        return self.add(f"getelementptr {self.t}, {self.kind('ptr')} {columns}, {kind} {points}")

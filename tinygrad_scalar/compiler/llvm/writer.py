@@ -303,21 +303,26 @@ class Writer(Assembly):
         after = self.add(f"and {kind} {before}, {flag}")
         self.lines.append(f"  store {kind} {after}, ptr {place}, align 1")
 
-    def _note_finite(self) -> None:
-        """The first slots of scratch sum the checked lines: inf or NaN once one is not finite."""
+    def _finite_sum(self) -> str | None:
+        """The sum of the checked lines here, None where none is."""
         # computed numbers, and constants by their bits: NaN and inf
         terms = [name for name in self.finite if name[0] == "%" or name[2:5] in ("7FF", "FFF")]
-        if not terms:
+        sums = terms[:3]
+        for k, name in enumerate(terms[3:]):  # chains, for the latency of an addition
+            sums[k % 3] = self.add(f"fadd {self.v} {sums[k % 3]}, {name}")
+        while len(sums) > 1:
+            sums[:2] = [self.add(f"fadd {self.v} {sums[0]}, {sums[1]}")]
+        return sums[0] if sums else None
+
+    def _note_finite(self) -> None:
+        """The first slots of scratch sum the checked lines: inf or NaN once one is not finite."""
+        total = self._finite_sum()
+        if total is None:
             return
         place: Any = 0
         if self.how != "point":
             place = self.add(f"and i64 %i, {(TURNS - 1) * self.lanes}")
-        before, sums = self._load("%s", place), terms[:3]
-        for k, name in enumerate(terms[3:]):  # chains, for the latency of an addition
-            sums[k % 3] = self.add(f"fadd {self.v} {sums[k % 3]}, {name}")
-        total = sums[0]
-        for term in sums[1:]:
-            total = self.add(f"fadd {self.v} {total}, {term}")
+        before = self._load("%s", place)
         if self.how != "point" and self.last_guard >= 0:  # what guards keep out is none of it
             mask = self._mask(0, self.lanes)
             held = self.add(f"icmp ne <{self.lanes} x i8> {mask}, zeroinitializer")

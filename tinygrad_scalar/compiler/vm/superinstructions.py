@@ -30,7 +30,7 @@ from tinygrad_scalar.compiler.ir.tape import (
 )
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.writer import Writer
-from tinygrad_scalar.compiler.machine.text import Loop, Register
+from tinygrad_scalar.compiler.machine.text import Register
 from tinygrad_scalar.compiler.vm.operations import quick
 from tinygrad_scalar.core.primitive import Primitive
 
@@ -170,25 +170,13 @@ class SweepWriter(Writer):
             k = last - loop.k if self.backwards else loop.k
             self.row = t.at(k * self.body.width, "i32")
             self._lines(range(len(self.program.code)))
-            total = self._finite_sum(loop)
-        if total is not None:
+            here = self._finite_sum()
+            if here is not None:  # in memory it would go through each iteration
+                total = loop.carry(self.constant("double", 0.0))
+                total.next = total + self.constant("double", here)
+        if here is not None:
             s.store(s.load("double") + total)
         return self._defined(f"internal void {name}({ARGUMENTS})")
-
-    def _finite_sum(self, loop: Loop) -> Register | None:
-        """The sum of what must be finite, carried through the iterations.
-
-        In memory it would go through each of them, and short ones would take twice as long.
-        """
-        terms = [self.constant("double", name) for name in self.finite]
-        if not terms:
-            return None
-        while len(terms) > 1:
-            pairs = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)]
-            terms = [*pairs, *terms[2 * len(pairs) :]]
-        total = loop.carry(self.constant("double", 0.0))
-        total.next = total + terms[0]
-        return total
 
     # ── cells ─────────────────────────────────────────────────────────────────────────────────
     def _input(self, position: int) -> str:
