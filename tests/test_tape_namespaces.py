@@ -333,6 +333,23 @@ def test_own_primitives_run_on_the_host(xp):
     same(f.value_and_grad(xp.asarray(X)), f.value_and_grad(X))
 
 
+def test_a_point_that_only_the_function_itself_knows_is_nan(xp):
+    """It raises before a branch that raises again, and handles it: no trace has that."""
+
+    def f(x):
+        try:
+            y = tg.log(x)
+        except ValueError:
+            return 3 * x
+        if not y == y:
+            raise RuntimeError
+        return y
+
+    value, slope = compile(f).value_and_grad(xp.asarray([-1.0, 1.0, -1.0, 4.0]))
+    same(value, np.array([math.nan, 0.0, math.nan, math.log(4.0)]))
+    same(slope[xp.asarray([1, 3])], np.array([1.0, 0.25]))
+
+
 # ── what is wrong ─────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize(
     ("args", "error", "words"),

@@ -1,5 +1,6 @@
 """Batches spread over executors: the same bits whoever computes them, and clear errors."""
 
+import math
 import os
 import pickle
 import subprocess
@@ -8,6 +9,7 @@ import threading
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from concurrent.futures import ThreadPoolExecutor as Threads
 
+import dask.array as dask_array
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from tinygrad_scalar import (
     Value,
     compile,
     data,
+    log,
     nn,
     optim,
     primitive,
@@ -134,6 +137,39 @@ def test_nan_at_a_point_ends_as_it_does_here():
         assert np.isnan(f.backward(X, Y, executor=threads))
     for leaf in W:
         leaf.grad = 0.0
+
+
+SCALE = Value(2.0)
+
+
+def caught(x):
+    """log x, and 3 x where that is undefined."""
+    try:
+        return log(x) * SCALE
+    except ValueError:
+        return 3 * x * SCALE
+
+
+def stricter(x):
+    """The same by way of a branch that raises for what is no number."""
+    try:
+        y = log(x)
+    except ValueError:
+        return 3 * x * SCALE
+    if not y == y:
+        raise RuntimeError
+    return y * SCALE
+
+
+@pytest.mark.parametrize("f", [caught, stricter])
+def test_errors_that_the_function_handles_are_handled_in_shards(processes, f):
+    x = np.array([2.0, -1.0, 3.0, 4.0, 5.0, -6.0])
+    expected = np.mean([math.log(v) if v > 0 else 3 * v for v in x])
+    chunks = dask_array.from_array(x, chunks=2)
+    for args, options in (((x,), {"shards": 3, "executor": processes}), ((chunks,), {})):
+        SCALE.grad = 0.0
+        assert compile(f).backward(*args, **options) == pytest.approx(2 * expected, rel=1e-14)
+        assert SCALE.grad == pytest.approx(expected, rel=1e-14)
 
 
 def test_numbers_of_leaves_are_read_anew_and_the_function_travels_once():

@@ -3,7 +3,8 @@
 What travels for `backward` is the trace, not the function, and with every batch the numbers of the
 leaves closed over. A worker that meets a point on no path known so far says so; the point is traced
 here, where the function is. So all workers have the same paths in the same order, and the sums of a
-shard do not depend, to the bit, on who computes them. On Dask arrays a mode is lazy: one task a
+shard do not depend, to the bit, on who computes them. A shard that is not finite is computed here
+again: the function may handle what raises there. On Dask arrays a mode is lazy: one task a
 chunk of the first axis.
 """
 
@@ -47,10 +48,17 @@ class Sharded:
         self.own, self.what, self.data = own, what, data
         self._sent: tuple[list[Path], Work] | None = None
 
-    def sums(self, run: Run, shards: Sequence[Any], first: Callable[[], Sequence[float]]) -> Sums:
+    def sums(
+        self,
+        run: Run,
+        shards: Sequence[Any],
+        first: Callable[[], Sequence[float]],
+        columns: Callable[[Any], Sequence[Any]] = list,
+    ) -> Sums:
         """The sum of the losses, and of the gradients for each path, shard after shard.
 
-        `first` gives the point to trace where nothing is traced yet; `run` has workers do a work.
+        `first` gives the point to trace where nothing is traced yet; `run` has workers do a work;
+        `columns` are those of a shard.
         """
         if not self.own.paths:
             self.own.traced_at(first())
@@ -63,6 +71,8 @@ class Sharded:
             calls = [(numbers, shards[k], settled) for k in left]
             for k, (sums, point) in zip(left, run(work, calls), strict=True):
                 found[k] = sums
+                if sums is not None and not _finite(sums) and self.own.function is not None:
+                    found[k] = _sums(self.own, columns(shards[k]))
                 if sums is None:  # on the same points, whoever meets them
                     path = self.own.traced_at(point)
                     path.scalar("backward")
@@ -128,21 +138,41 @@ class Shard:
         self, numbers: Sequence[float], shard: Any, settled: dict[bytes, int]
     ) -> tuple[Any, Any]:
         """(sums, None) of the points of a shard; (None, the point) where a path is missing."""
-        import numpy as np
-
-        from tinygrad_scalar.compiler.batches import sums_of
-
         for leaf, number in zip(self.leaves, numbers, strict=True):
             leaf.data = number
         self.own.known = settled
-        columns = shard if self.data is None else np.ascontiguousarray(self.data[:, shard])
-        size = max(len(column) for column in columns if not isinstance(column, float))
         try:
-            total, parts = sums_of(self.own, columns, size)
+            return _sums(
+                self.own, shard if self.data is None else columns_of(self.data, shard)
+            ), None
         except _UnknownError as unknown:
             return None, unknown.args[0]
-        place = {id(path): k for k, path in enumerate(self.own.paths)}
-        return (total, _by_path([(place[id(path)], part) for path, *part in parts])), None
+
+
+def columns_of(data: Any, shard: Any) -> Any:
+    """The columns of some examples."""
+    import numpy as np
+
+    return np.ascontiguousarray(data[:, shard])
+
+
+def _sums(own: Specialisation, columns: Any) -> tuple[float, list[tuple[int, Any]]]:
+    """The sum of the losses, and for each path, by its place, gradients and what it looks up."""
+    from tinygrad_scalar.compiler.batches import sums_of
+
+    size = max(len(column) for column in columns if not isinstance(column, float))
+    total, parts = sums_of(own, columns, size)
+    place = {id(path): k for k, path in enumerate(own.paths)}
+    return total, _by_path([(place[id(path)], part) for path, *part in parts])
+
+
+def _finite(sums: tuple[float, list[tuple[int, Any]]]) -> bool:
+    """Whether a loss and its gradients are."""
+    import numpy as np
+
+    total, parts = sums
+    numbers = [x for _, (gradients, rows) in parts for x in (gradients, *(row[1] for row in rows))]
+    return math.isfinite(total) and all(np.isfinite(x).all() for x in numbers)
 
 
 def _known_as(point: Sequence[float]) -> bytes:
@@ -336,7 +366,10 @@ def sums_of_chunks(compiled: Any, args: Sequence[Any], options: dict[str, Any]) 
         rows = dask.compute(*[x[:1] if is_lazy(x) else x for x in flat])
         return at(taken_apart(rows, "backward", constants).columns, 0)
 
-    return size, compiled._sharded_by(own).sums(run, _blocks(flat), first)
+    def columns(block: Any) -> Sequence[Any]:
+        return list(taken_apart(dask.compute(*block), "backward", constants).columns)
+
+    return size, compiled._sharded_by(own).sums(run, _blocks(flat), first, columns)
 
 
 def _summed(

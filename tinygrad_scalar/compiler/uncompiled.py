@@ -105,8 +105,8 @@ def uncompiled(
 def path_of_none(own: Specialisation, point: Sequence[float], failed: RaisedBeforeError) -> Path:
     """A path that no point takes, for one that is given to the function itself and not traced.
 
-    It has the structure and the leaves of what the function returns there, behind a guard that
-    never holds. Raises what the function raises; where it returns no number, why it failed.
+    It has the structure and the leaves of what the function returns there, for NaN, behind a guard
+    that never holds. Raises what the function raises; where it returns no number, why it failed.
     """
     context.runs += 1
     started = context.runs
@@ -120,7 +120,7 @@ def path_of_none(own: Specialisation, point: Sequence[float], failed: RaisedBefo
     lines = [recording.tape.input(k) for k in range(len(point))]
     below = leaves_of([x for x in found if isinstance(x, Value)])
     lines += [recording.line(leaf) for leaf in below if made_before(leaf, started)]
-    nothing = recording.tape.constant(0.0)
+    nothing = recording.tape.constant(math.nan)
     some = lines[0] if lines else nothing
     recording.tape.emit(HOLDS, (recording.tape.emit(LT, (some, some)),))
     return Path(recording, [nothing] * len(found), like(result, [None] * len(found)), len(point))
