@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import platform
 import random
 from itertools import pairwise
 
@@ -532,10 +533,12 @@ def layered(x):
 def test_code_of_its_own_takes_over_where_it_pays(function, size, pays):
     f, x = compile(function, engine="llvm"), points(size)
     expected = value_and_grad(function)(x)
-    value, slopes = f.value_and_grad(x)
+    at_first = f.value_and_grad(x)
     for _ in range(backends.first_calls(len(f.tape)) + 5):
         value, slopes = f.value_and_grad(x)
     close([value, *slopes], [expected[0], *expected[1]])
+    if not pays and platform.machine() in ("x86_64", "AMD64"):
+        assert (value, slopes) == at_first  # better machine code, and all is rounded as before
     (own,) = f._specialisations.values()
     (kernel,) = own.paths[0].kernels.values()
     assert isinstance(kernel, Interpreter) is not pays

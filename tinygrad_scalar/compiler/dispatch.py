@@ -253,7 +253,8 @@ class Specialisation:
                 if made.left == 0 and code_pays(path.program(VALUE), made.instructions):
                     path.write_out()
                 elif made.left == 0:
-                    made.left, path.entries = None, {}
+                    made.stay()
+                    path.entries = {}
             return numbers
         numbers = uncompiled(self, path, request, x)
         if not raised and not judges and getattr(made, "retires", False) and all_finite(numbers):

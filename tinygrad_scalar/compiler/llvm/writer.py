@@ -51,7 +51,7 @@ class Writer(Assembly):
         self.wanted: set[int] = set()  # lines that are more than an operand of others
         self.tables: list[str] = []
         self.size = 0  # lines written
-        self.quick = False  # whether it is made into machine code for lanes in a short time
+        self.quick = False  # whether it is made into machine code in a short time
         self.slots: dict[int, int] = {}
         # sums of what must be finite: for lanes several, or each would wait for those before it
         self.slot_count = 1 if how == "point" else TURNS

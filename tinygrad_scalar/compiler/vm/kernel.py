@@ -19,14 +19,13 @@ from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks
 from tinygrad_scalar.compiler.llvm.kernel import Kernel
 from tinygrad_scalar.compiler.llvm.writer import GIVEN
-from tinygrad_scalar.compiler.machine.jit import Module, address, machine, once
+from tinygrad_scalar.compiler.machine.jit import LOCK, Module, address, machine, once
 from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream
 from tinygrad_scalar.compiler.vm.operations import Wanted
 from tinygrad_scalar.compiler.vm.superinstructions import (
     ARGUMENTS,
-    Superinstruction,
     SweepWriter,
     cell,
 )
@@ -123,19 +122,33 @@ class Interpreter(Kernel):
         self.program = Program([], [0] * len(self.outputs), inputs, parameters)
         self.pool: list[Any] = []
         self.scratch = 1 + 2 * cells.count
-        bodies = [made() for made in stream.bodies if made is not None]
-        programs = [p for body in bodies for p in (body.forward, body.reverse) if p is not None]
-        lines = [line for program in programs for line in program.code]
-        self.callbacks = Callbacks(Program(lines, [], 0, 0), NATIVE)
-        functions, reversible = self._functions(bodies, fused=not stream.guarded)
-        point, tables = self._point(stream, reversible)
-        self.module = Module("\n".join([*functions, point]), len(lines))
-        self.module.held = tables
-        self.run = self.module.function("point", ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5))
+        self.stream = stream
+        self.bodies = [made() for made in stream.bodies if made is not None]
+        programs = [p for body in self.bodies for p in (body.forward, body.reverse)]
+        self.lines = [line for p in programs if p is not None for line in p.code]
+        self.callbacks = Callbacks(Program(self.lines, [], 0, 0), NATIVE)
+        self.module: Any = None
+        self._make(quick=left is not None)
 
-    def _functions(
-        self, bodies: Sequence[Superinstruction], *, fused: bool
-    ) -> tuple[list[str], Any]:
+    def stay(self) -> None:
+        """Have no code take its place any more, but machine code that is worth more time."""
+        with LOCK:
+            if self.left is not None:
+                self.left = None
+                self._make(quick=False)
+
+    def _make(self, *, quick: bool) -> None:
+        """Make the machine code: it is ready in a third of the time where that is to be quick."""
+        functions, reversible = self._functions(quick)
+        point, tables = self._point(self.stream, reversible)
+        module = Module("\n".join([*functions, point]), len(self.lines), 0 if quick else 2)
+        module.held = tables, self.module  # another thread may be in what was made before
+        self.module = module
+        self.run = module.function("point", ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5))
+        if not quick:
+            del self.stream, self.bodies, self.lines  # nothing is made of them any more
+
+    def _functions(self, quick: bool) -> tuple[list[str], Any]:
         """Every superinstruction both ways, with lists of them, and which go backwards at all."""
         host = machine()
         target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
@@ -144,12 +157,14 @@ class Interpreter(Kernel):
             backwards: [_at(shared(), pair[backwards]) for pair in reductions.NAMES]
             for backwards in (False, True)
         }
-        for number, body in enumerate(bodies, start=len(reductions.NAMES)):
+        fused = not self.stream.guarded
+        for number, body in enumerate(self.bodies, start=len(reductions.NAMES)):
             for backwards, known in names.items():
                 if backwards and (body.reverse is None or self.loss is None):
                     known.append("null")
                     continue
                 writer = SweepWriter(body, target, backwards=backwards, fused=fused)
+                writer.quick = quick
                 known.append(f"@{'reverse' if backwards else 'forward'}{number}")
                 texts.append(writer.function(known[-1]))
                 declared |= writer.declared

@@ -29,7 +29,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     pairs_of,
 )
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
-from tinygrad_scalar.compiler.llvm.writer import Writer
+from tinygrad_scalar.compiler.llvm.writer import FENCE, Writer
 from tinygrad_scalar.compiler.machine.text import Register
 from tinygrad_scalar.compiler.vm.operations import quick
 from tinygrad_scalar.core.primitive import Primitive
@@ -174,6 +174,7 @@ class SweepWriter(Writer):
             if here is not None:  # in memory it would go through each iteration
                 total = loop.carry(self.constant("double", 0.0))
                 total.next = total + self.constant("double", here)
+            self.lines += [FENCE] * self.quick
         if here is not None:
             s.store(s.load("double") + total)
         return self._defined(f"internal void {name}({ARGUMENTS})")
