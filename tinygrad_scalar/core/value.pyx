@@ -525,13 +525,8 @@ def gather(size_t places, Py_ssize_t count, Py_ssize_t gradients, size_t out):
     return count
 
 
-def scatter(
-    size_t places, Py_ssize_t count, Py_ssize_t gradients, size_t given, double scale, size_t saved
-):
-    """Set these floats, or add what is given times `scale`; nothing unless all are floats.
-
-    What was `saved` before is not needed here.
-    """
+def scatter(size_t places, Py_ssize_t count, Py_ssize_t gradients, size_t given, double scale):
+    """Set these floats, or add what is given times `scale`; nothing unless all are floats."""
     cdef PyObject **nodes = <PyObject **>places
     cdef double *numbers = <double *>given
     cdef double number

@@ -121,14 +121,21 @@ def _entry() -> str:
     kept, words = (self.at(ITEMS + 8 * k).load().at(ITEMS).load() for k in (0, 1))
     told = words.named(_TOLD)
     rows, tree, plan = (words.at(at, "i64") for at in (told.rows, told.tree, len(_TOLD)))
-    x, p, out, s, m, run, closure = (
-        register.to("inttoptr", "ptr")
-        for register in (told.x, told.p, told.out, told.s, told.m, told.run, told.closure)
-    )
     text.need(n == told.arguments)
     words.at(_TOLD.index("left"), "i64").store(told.left - 1)
     text.need(told.left >= 1)
     rows.store(args)
+    _give(kept, tree, rows, _computed(told, plan, rows))
+    text.begin("fail")
+    text.call(function_of_python("PyErr_Clear"), gives="void")  # of an array that could not be read
+    text.give(_none(text))
+    return text.defined(f"ptr @entry({arguments})")
+
+
+def _computed(told: Any, plan: Register, rows: Register) -> Register:
+    """Where the outputs stand, after all is read, the program has run, and gradients are added."""
+    text, numbers = plan.text, (told.x, told.p, told.out, told.s, told.m, told.run, told.closure)
+    x, p, out, s, m, run, closure = (number.to("inttoptr", "ptr") for number in numbers)
     Structure(plan, rows, x).read("fail")
     with text.when(closure != "null"):
         text.need(text.call("@fetched", closure, x, p, gives="i1"))
@@ -139,11 +146,7 @@ def _entry() -> str:
     text.need(_finite(out, told.outputs))
     with text.when(closure != "null"):
         text.need(text.call("@added", closure, out.at(1, "double"), gives="i1"))
-    _give(kept, tree, rows, out)
-    text.begin("fail")
-    text.call(function_of_python("PyErr_Clear"), gives="void")  # of an array that could not be read
-    text.give(_none(text))
-    return text.defined(f"ptr @entry({arguments})")
+    return out  # type: ignore[no-any-return]
 
 
 # ── what is closed over ───────────────────────────────────────────────────────────────────────

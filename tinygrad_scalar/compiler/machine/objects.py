@@ -193,16 +193,15 @@ class Plan:
 
 # ── the machine code ──────────────────────────────────────────────────────────────────────────
 @contextmanager
-def _each(plan: Register, kind: Any) -> Iterator[tuple[Register, Any]]:
+def _each(plan: Register, kind: Sequence[str]) -> Iterator[tuple[Register, Any]]:
     """A loop over one part of a plan, with its counter and the one at hand."""
-    place = plan.at(3, "i64")
-    for k, part in enumerate((_CONTAINER, _RUN, _ARRAY)):
-        record, count = f"[{len(part)} x i64]", plan.item(k, "i64")
-        if part is kind:
-            with plan.text.loop(count) as loop:
-                yield loop.k, place.at(loop.k, record).named(kind)
-            return
-        place = place.at(count, record)
+    parts = _CONTAINER, _RUN, _ARRAY
+    own = [part is kind for part in parts].index(True)
+    with plan.text.loop(plan.item(own, "i64")) as loop:
+        place = plan.at(3, "i64")  # found here, since most parts are empty
+        for k, part in enumerate(parts[:own]):
+            place = place.at(plan.item(k, "i64"), f"[{len(part)} x i64]")
+        yield loop.k, place.at(loop.k, f"[{len(kind)} x i64]").named(kind)
 
 
 class Structure:

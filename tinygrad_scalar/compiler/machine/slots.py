@@ -216,13 +216,14 @@ class Slots:
 
         It gives how many are, up to one that is none; `numbers` must live until then.
         """
+        functions: Any = _functions()
+        given: Any = self.start, self.count, offset(name), _start(numbers), add
+        if COMPILED:  # its own function looks at all numbers before it writes
+            return functools.partial(functions[1], *given)
         if len(_SAVED[0]) < self.count:
             _SAVED[0] = _NOTHING * self.count
-        functions: Any = _functions()
-        saved, there = _SAVED[0], offset(name)
-        call = functools.partial(
-            functions[1], self.start, self.count, there, _start(numbers), add, _start(saved)
-        )
+        saved = _SAVED[0]
+        call = functools.partial(functions[1], *given, _start(saved))
         call.saved = saved  # type: ignore[attr-defined]  # kept alive with it
         return call
 

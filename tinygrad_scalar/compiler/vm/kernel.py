@@ -42,7 +42,9 @@ _PLAN = (
 @once
 def shared() -> Module:
     """The machine code for all traces: `drive`, and the instructions for sums."""
-    return Module("\n".join([*reductions.functions(), _sweep(), _drive()]), 0)
+    copy = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+    fill = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
+    return Module("\n".join([copy, fill, *reductions.functions(), _sweep(), _drive()]), 0)
 
 
 def _sweep() -> str:
@@ -64,32 +66,33 @@ def _drive() -> str:
     text, arguments = Text(), f"ptr %plan, ptr %forwards, ptr %backwards, {GIVEN}"
     plan, forwards, backwards, x, p, out, s, m = text.arguments(arguments)
     told = plan.named(_PLAN)
-    to = v = s.at(1, "double")
+    v = s.at(1, "double")
     a = v.at(told.cells, "double")
-    inputs = (x, told.inputs), (p, told.parameters), (_address(told.numbers), told.constants)
-    for source, length in inputs:
-        given = to, source, length * 8, "i1 false"
-        text.call("@llvm.memcpy.p0.p0.i64", *given, gives="void")
-        to = to.at(length, "double")
+    _enter(v, (x, told.inputs), (p, told.parameters), (_address(told.numbers), told.constants))
     memory = _address(told.table), "i64 0", v, a, s, m
-    stream = _address(told.forward), told.forward_length
-    text.call("@sweep", *stream, forwards, *memory, gives="void")
+    stream = _address(told.forward), told.forward_length, forwards
+    text.call("@sweep", *stream, *memory, gives="void")
     total = s.load("double")
     s.store(total - total)
     text.need(m.load("i8") != 0, "done")
     with text.when(told.loss >= 0):
-        size = told.cells * 8
-        text.call("@llvm.memset.p0.i64", a, "i8 0", size, "i1 false", gives="void")
+        text.call("@llvm.memset.p0.i64", a, "i8 0", told.cells * 8, "i1 false", gives="void")
         a.at(told.loss, "double").store(text.constant("double", 1.0))
-        stream = _address(told.reverse), told.reverse_length
-        text.call("@sweep", *stream, backwards, *memory, gives="void")
+        stream = _address(told.reverse), told.reverse_length, backwards
+        text.call("@sweep", *stream, *memory, gives="void")
     with text.loop(told.outputs_length) as loop:
         number = cell(v, _address(told.outputs), loop.k).load("double")
         out.at(loop.k, "double").store(number)
     text.begin("done")
-    copy = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
-    fill = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
-    return f"{copy}\n{fill}\n{text.defined(f'void @drive({arguments})')}"
+    return text.defined(f"void @drive({arguments})")
+
+
+def _enter(to: Register, *rows: tuple[Register, Register]) -> None:
+    """Copy rows of numbers of these lengths, one behind the other."""
+    for row, length in rows:
+        given = to, row, length * 8, "i1 false"
+        to.text.call("@llvm.memcpy.p0.p0.i64", *given, gives="void")
+        to = to.at(length, "double")
 
 
 def _address(number: Register) -> Register:
