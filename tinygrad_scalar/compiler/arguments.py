@@ -18,7 +18,6 @@ import reprlib
 import sys
 from array import array
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.arrays.namespaces import (
@@ -220,9 +219,11 @@ def argument(arg: Any, what: str, xp: Any = None) -> Argument:
     """One argument taken apart; errors name it as `what`."""
     if arg.__class__ is float:
         return Argument(0, None, (arg,))
-    if arg.__class__ is list and xp is None and all(map(_is_plain, set(map(type, arg)))):
-        with suppress(OverflowError):  # told below
+    if arg.__class__ is list and xp is None and _all_plain(arg):
+        try:
             return Argument(("list", len(arg)), arg, array("d", arg))
+        except OverflowError:  # told below
+            pass
     if is_array(arg) or namespace(arg):
         return _array(arg, what, xp)
     if isinstance(arg, (list, tuple, dict)):
@@ -283,9 +284,11 @@ def _arrays_inside(what: str, arg: Any) -> TypeError:
     )
 
 
-def _is_plain(kind: type) -> bool:
-    """Whether things of a type are numbers that go into an array of floats as they are."""
-    return issubclass(kind, (float, int))
+def _all_plain(numbers: list[Any]) -> bool:
+    """Whether numbers go into an array of floats as they are."""
+    if NUMBERS.issuperset(map(type, numbers)):
+        return True
+    return all(issubclass(kind, (float, int)) for kind in set(map(type, numbers)))
 
 
 def _is_real(x: Any) -> bool:

@@ -146,10 +146,10 @@ class Calls:
             raise
         request = own.request(mode)
         path, outputs = self._outputs(own, request, call)
-        if path is not None and call.size is None and mode in WITH_ENTRY and not options:
-            shape = functools.partial(shaped, own, request, call, path, [None] * len(outputs))
-            keep_point(self, own, request, call, path, shape)
-        return shaped(own, request, call, path, outputs)
+        if own.engine == "llvm" and call.size is None and mode in WITH_ENTRY and not options:
+            assert path is not None  # noqa: S101 (there is a point)
+            keep_point(self, own, request, call, path, len(outputs))
+        return self._shaped(own, request, call, path, outputs)
 
     def _along(
         self, mode: str, primals: Sequence[Any], tangents: Sequence[Any]
@@ -162,6 +162,27 @@ class Calls:
         moving = range(len(call.arguments)) if mode == "jvp" else own.chosen
         what = f"{mode}: {'tangents' if mode == 'jvp' else 'vectors'}"
         return joined(call, along, moving, what), own
+
+    def _shaped(
+        self, own: Specialisation, request: Request, call: Call, path: Path | None, outputs: Any
+    ) -> Any:
+        """The outputs in the structure that a method promises; at no point there is no path."""
+        mode, count = request.mode, len(request.inputs)
+        tree = None if path is None else path.tree
+        if mode == "value":
+            return returned(tree, outputs, call)
+        if mode == "jvp":
+            half = len(outputs) // 2
+            return returned(tree, outputs[:half], call), returned(tree, outputs[half:], call)
+        if mode in ("hessian", "jacobian"):
+            rows = matrix(outputs, count, call.size, call.xp)
+            if self.batch:
+                return rows
+            inside = own.mirrored(call, [0.0] * count)
+            return nested(inside if mode == "hessian" else tree, inside, rows)
+        values = request.values(1)
+        slopes = own.mirrored(call, outputs[values:])
+        return (outputs[0], slopes) if values else slopes
 
     def _outputs(
         self, own: Specialisation, request: Request, call: Call
@@ -249,8 +270,8 @@ class Calls:
             call, own = self._prepared([all_on_host(x) for x in args], options)
         if call.size is None:
             path, numbers = own.point(BACKWARD, call.columns)
-            if not options:
-                keep_point(self, own, BACKWARD, call, path, lambda: None)
+            if own.engine == "llvm" and not options:
+                keep_point(self, own, BACKWARD, call, path, 1)
             path.add_gradients_at(call.columns, numbers[1:])
             return float(numbers[0])
         from tinygrad_scalar.compiler.batches import sums_of
@@ -303,28 +324,6 @@ def _batches(call: Call) -> str:
 
 
 # ── results ───────────────────────────────────────────────────────────────────────────────────
-def shaped(
-    own: Specialisation, request: Request, call: Call, path: Path | None, outputs: Any
-) -> Any:
-    """The outputs in the structure that a method promises; at no point there is no path."""
-    mode, count = request.mode, len(request.inputs)
-    tree = None if path is None else path.tree
-    if mode == "value":
-        return returned(tree, outputs, call)
-    if mode == "jvp":
-        half = len(outputs) // 2
-        return returned(tree, outputs[:half], call), returned(tree, outputs[half:], call)
-    if mode in ("hessian", "jacobian"):
-        rows = matrix(outputs, count, call.size, call.xp)
-        if own.settings["batch"]:
-            return rows
-        inside = own.mirrored(call, [0.0] * count)
-        return nested(inside if mode == "hessian" else tree, inside, rows)
-    values = request.values(1)
-    slopes = own.mirrored(call, outputs[values:])
-    return (outputs[0], slopes) if values else slopes
-
-
 def matrix(outputs: Any, width: int, size: int | None, xp: Any = None) -> Any:
     """Rows of numbers, or an array with the batch first."""
     if xp is not None:

@@ -46,29 +46,17 @@ def _keep(calls: Calls, mode: str, entry: Callable[..., Any], *, reads: bool) ->
 
 
 def keep_point(
-    calls: Calls,
-    own: Specialisation,
-    request: Request,
-    call: Call,
-    path: Path,
-    shaped: Callable[[], Any],
+    calls: Calls, own: Specialisation, request: Request, call: Call, path: Path, count: int
 ) -> None:
-    """Keep an entry for one point of this structure; the result is to be like what `shaped` gives.
+    """Keep an entry for one point of this structure, which gives `count` outputs.
 
     At the second call: many a function is called but once.
     """
-    if (
-        call.xp is not None
-        or any(isinstance(one.tree, Constant) for one in call.arguments)
-        or own.engine != "llvm"
-        or own.dtype != "float64"
-        or path.recording.judges
-        or (request is not VALUE and own.undefined != "subgradient")
-    ):
-        return
     made = path.entries  # these, although another thread may have the path written out
     if request not in made:
-        made[request] = ()  # called once
+        made[request] = () if _may_have_one(own, request, call, path) else None
+        return
+    if made[request] is None or call.xp is not None:
         return
     closure = None
     if path.closes_over:
@@ -77,10 +65,23 @@ def keep_point(
             return
     if made[request] == ():
         arguments = [one.mirrored([None] * len(one.columns)) for one in call.arguments]
-        made[request] = own.kernel(path, request, None).entry(arguments, shaped(), closure)
+        tree = None
+        if request is not BACKWARD:
+            tree = calls._shaped(own, request, call, path, [None] * count)
+        made[request] = own.kernel(path, request, None).entry(arguments, tree, closure)
     if made[request] is not None:
         reads = closure is not None or request is BACKWARD
         _keep(calls, request.mode, made[request].call, reads=reads)
+
+
+def _may_have_one(own: Specialisation, request: Request, call: Call, path: Path) -> bool:
+    """Whether machine code gives all that the function does, for floats and lists of them."""
+    return (
+        own.dtype == "float64"
+        and not path.recording.judges
+        and (request is VALUE or own.undefined == "subgradient")
+        and not any(isinstance(one.tree, Constant) for one in call.arguments)
+    )
 
 
 def keep_batch(calls: Calls, own: Specialisation, call: Call) -> None:
