@@ -16,7 +16,8 @@ from tape_reference import close, points
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value, compile, engines, primitive, value_and_grad
 from tinygrad_scalar.compiler import backends, load_compiled
-from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Request, traced
+from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Request
+from tinygrad_scalar.compiler.tracing import traced
 
 if "llvm" not in engines():
     pytest.skip("llvmlite is not installed", allow_module_level=True)

@@ -8,7 +8,8 @@
 | `arguments` | what comes in, for points and batches |
 | `dispatch`, `batches` | the right path for a point; for every point of a batch |
 | `uncompiled` | a point given to the function itself |
-| `paths`, `closed_over` | one trace of the function; the leaves and tables that it reads |
+| `tracing`, `paths` | the function run on traced numbers; one trace, and the programs made of it |
+| `closed_over` | the leaves and tables that it reads |
 | `sources` | what was made of it, to read |
 | `backends` | the engines by name |
 | `elsewhere`, `sharded` | arrays of other libraries, and of a GPU; workers and Dask |

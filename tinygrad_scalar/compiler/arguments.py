@@ -50,17 +50,14 @@ def is_constant(x: Any) -> bool:
     parts = leaves(x)
     if any(isinstance(part, Carrier) or namespace(part) for part in parts):
         return False
-    if all(map(is_number, parts)) and not all(map(_is_whole, parts)):
+    whole = (isinstance(x, numbers.Integral) or type(x).__name__ == "bool_" for x in parts)
+    if all(map(is_number, parts)) and not all(whole):  # bool_: a truth value of NumPy
         return False
     try:
         hash(x)
     except TypeError:
         return False
     return True
-
-
-def _is_whole(x: Any) -> bool:
-    return isinstance(x, numbers.Integral) or type(x).__name__ == "bool_"  # a truth value of NumPy
 
 
 def known_as(x: Any) -> Any:

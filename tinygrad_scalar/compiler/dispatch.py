@@ -15,7 +15,8 @@ from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.machine.jit import all_finite
-from tinygrad_scalar.compiler.paths import VALUE, Path, RaisedBeforeError, Request, traced
+from tinygrad_scalar.compiler.paths import VALUE, Path, Request
+from tinygrad_scalar.compiler.tracing import RaisedBeforeError, traced
 from tinygrad_scalar.compiler.uncompiled import check_structure, path_of_none, uncompiled
 from tinygrad_scalar.core.undefined import Policy, check_policy, told
 from tinygrad_scalar.modes.grad import positions

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import functools
-import itertools
-import math
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler import drawn
-from tinygrad_scalar.compiler.arguments import arguments_like
 from tinygrad_scalar.compiler.closed_over import ClosedOver, places_of
 from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
 from tinygrad_scalar.compiler.ir.program import (
@@ -21,22 +17,16 @@ from tinygrad_scalar.compiler.ir.program import (
     pruned,
 )
 from tinygrad_scalar.compiler.ir.recording import Recording
-from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, in_memory
+from tinygrad_scalar.compiler.ir.tables import in_memory
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     GUARDS,
-    INPUT,
     MEMORY,
     TraceError,
     evaluated,
 )
-from tinygrad_scalar.compiler.ir.trace import Traced, tell_of_value, tracer
-from tinygrad_scalar.core import context
-from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.core.tree import is_structure, leaves, like
-from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.numbers.precision import is_number
+from tinygrad_scalar.core.tree import is_structure
 
 
 class Request(NamedTuple):
@@ -52,7 +42,6 @@ class Request(NamedTuple):
         return int(self.mode in ("value_and_grad", "backward"))
 
 
-AGAIN = 4  # traces of a function that seems to draw random numbers, to see them differ
 VALUE = Request("value")
 BACKWARD = Request("backward")
 
@@ -205,152 +194,18 @@ class Path(ClosedOver):
         code = self.recording.tape.code
         if lines is not None:
             code = [each if k in lines else (CONSTANT, (0.0,)) for k, each in enumerate(code)]
-        values = evaluated(code, x, p, _pushed)
+        values = evaluated(code, x, p, pushed)
         return [values[k] for k in self.outputs]
 
 
-def _pushed(row: Primitive, operands: list[Any]) -> Any:
+def pushed(row: Primitive, operands: list[Any]) -> Any:
+    """The row on anything; guards decide nothing."""
     if row in GUARDS:
         return 0.0
     if row in MEMORY:
         return row.forward(*operands)
     y = (row.joint or row)(*operands)
     return y[row.index] if row.joint is not None else y
-
-
-class RaisedBeforeError(Exception):
-    """The trace failed behind an operation that raises at its point: that is told of, or handled.
-
-    Numbers are those of IEEE arithmetic there, which the function never sees uncompiled. It has
-    the inputs that are class indices, as far as they are known.
-    """
-
-    def __init__(self, classes: set[int]) -> None:
-        super().__init__(classes)
-        self.classes = classes
-
-
-def _raises(recording: Recording) -> bool:
-    """Whether an operation that was traced raises at the point."""
-    if not all(map(is_number, recording.point)):  # unknown ones, of another library's trace
-        return False
-    try:
-        evaluated(recording.tape.code, recording.point, recording.seen, _pushed)
-    except Exception:  # noqa: BLE001 (an operation of one's own may raise anything)
-        return True
-    return False
-
-
-def traced(
-    function: Callable[..., Any],
-    trees: Sequence[Any],
-    point: Sequence[float],
-    options: Any = None,
-    decided: set[Any] | None = None,
-) -> Path:
-    """Run `function` on Traced arguments at a point. TraceError, TypeError: see `compile`.
-
-    Once, unless random numbers were drawn meanwhile: it is run again then, to see whether they
-    matter, for another thread may have drawn them.
-    """
-    before = drawn.state()
-    path = _settled(function, trees, point, options, decided)
-    for _ in range(AGAIN if drawn.state() != before else 0):
-        if not path.repeated_by(_settled(function, trees, point, options, decided)):
-            raise TraceError(
-                "the function draws random numbers, which compiled code would repeat for ever: "
-                "draw them outside and pass them as arguments"
-            )
-    return path
-
-
-def _settled(
-    function: Callable[..., Any],
-    trees: Sequence[Any],
-    point: Sequence[float],
-    options: Any,
-    decided: set[Any] | None,
-) -> Path:
-    """Run `function` once on Traced arguments.
-
-    Where it looks at a comparison as only a bool can be looked at, it is run again with bools
-    there; these places are added to `decided`. RaisedBeforeError: see there.
-    """
-    bools = set() if decided is None else set(decided)
-    while True:
-        recording = Recording(point, bools)
-        try:
-            path = _path(recording, function, trees, options or {})
-        except UnevenError:
-            recording.decided.add(WHOLE)
-        except Exception as error:
-            if recording.settled():
-                tell_of_value(error)
-                if _raises(recording):
-                    raise RaisedBeforeError(recording.classes) from error
-                raise
-        else:
-            if recording.settled():
-                if decided is not None:
-                    decided.update(bools)
-                return path
-        bools = recording.decided
-
-
-def _path(
-    recording: Recording, function: Callable[..., Any], trees: Sequence[Any], options: Any
-) -> Path:
-    inner_grads_on(recording)
-    recording.lookups = []
-    inputs = _inputs(recording)
-    args = arguments_like(trees, inputs)
-    count = recording.tape.inputs = len(recording.tape)
-    with context.override(tracer=tracer(recording), recording=True):
-        result = function(*args, **options)
-    context.settings()  # lets go of the block, which holds the recording
-    if recording.refused is not None:
-        raise recording.refused
-    for leaf, seen in zip(recording.leaves, recording.seen, strict=True):
-        if float(leaf.data) != seen and not math.isnan(seen):
-            raise TraceError(
-                f"the function wrote to the data of {leaf!r} while it was traced: "
-                "compiled code repeats no side effects; do that outside"
-            )
-    lines = [_line(recording, leaf) for leaf in leaves(result)]
-    known = any(isinstance(leaf, (Traced, Value)) for leaf in leaves(result))
-    if not known and GUARDS.isdisjoint(row for row, _ in recording.tape.code):
-        raise TypeError(
-            f"compile: the function returned {_shown(result)}, which no Value went into; "
-            "return what is computed from the arguments (those by keyword are constants)"
-        )
-    tree = like(result, [None] * len(lines))
-    return Path(recording, lines, tree, count)
-
-
-def _inputs(recording: Recording) -> Iterator[Traced]:
-    """The inputs, as many as are asked for: the first lines of an empty tape."""
-    write = recording.tape.line
-    for k in itertools.count():
-        yield Traced(recording, write((INPUT, (k,))))
-
-
-def _line(recording: Recording, leaf: Any) -> int:
-    if isinstance(leaf, Carrier) and not isinstance(leaf, (Traced, Value)):
-        raise TypeError(
-            f"compile: the function closes over a {type(leaf).__name__}, a number of jvp, taylor "
-            "or derivative, and compiled code gives plain numbers: pass it as an argument"
-        )
-    if not isinstance(leaf, (Traced, Value)) and not is_number(leaf):
-        raise TypeError(
-            f"compile: the function returned {type(leaf).__name__}; return a Value, or a list, "
-            "tuple or dict of Values"
-        )
-    return recording.line(leaf)
-
-
-def _shown(result: Any) -> str:
-    text = repr(result)
-    return text if len(text) < 40 else type(result).__name__
 
 
 # ── what is written below the trace ───────────────────────────────────────────────────────────

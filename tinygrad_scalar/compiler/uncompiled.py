@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_scalar.compiler.arguments import arguments_like
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tape import HOLDS, LT, TraceError
-from tinygrad_scalar.compiler.paths import VALUE, Path, RaisedBeforeError, Request
+from tinygrad_scalar.compiler.paths import VALUE, Path, Request
 from tinygrad_scalar.compiler.python import Kernel
+from tinygrad_scalar.compiler.tracing import RaisedBeforeError
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.origin import made_before

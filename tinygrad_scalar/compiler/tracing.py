@@ -1,0 +1,169 @@
+"""Tracing a function: it is run on numbers that write down what is done with them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pickle
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tinygrad_scalar.compiler.arguments import arguments_like
+from tinygrad_scalar.compiler.ir.differentiate import inner_grads_on
+from tinygrad_scalar.compiler.ir.recording import Recording
+from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError
+from tinygrad_scalar.compiler.ir.tape import GUARDS, INPUT, TraceError, evaluated
+from tinygrad_scalar.compiler.ir.trace import Traced, tell_of_value, tracer
+from tinygrad_scalar.compiler.paths import Path, pushed
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.tree import leaves, like
+from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import is_number
+
+AGAIN = 4  # traces of a function that seems to draw random numbers, to see them differ
+
+
+class RaisedBeforeError(Exception):
+    """The trace failed behind an operation that raises at its point: that is told of, or handled.
+
+    Numbers are those of IEEE arithmetic there, which the function never sees uncompiled. It has
+    the inputs that are class indices, as far as they are known.
+    """
+
+    def __init__(self, classes: set[int]) -> None:
+        super().__init__(classes)
+        self.classes = classes
+
+
+def _raises(recording: Recording) -> bool:
+    """Whether an operation that was traced raises at the point."""
+    if not all(map(is_number, recording.point)):  # unknown ones, of another library's trace
+        return False
+    try:
+        evaluated(recording.tape.code, recording.point, recording.seen, pushed)
+    except Exception:  # noqa: BLE001 (an operation of one's own may raise anything)
+        return True
+    return False
+
+
+def traced(
+    function: Callable[..., Any],
+    trees: Sequence[Any],
+    point: Sequence[float],
+    options: Any = None,
+    decided: set[Any] | None = None,
+) -> Path:
+    """Run `function` on Traced arguments at a point. TraceError, TypeError: see `compile`.
+
+    Once, unless random numbers were drawn meanwhile: it is run again then, to see whether they
+    matter, for another thread may have drawn them.
+    """
+    before = _generators()
+    path = _settled(function, trees, point, options, decided)
+    for _ in range(AGAIN if _generators() != before else 0):
+        if not path.repeated_by(_settled(function, trees, point, options, decided)):
+            raise TraceError(
+                "the function draws random numbers, which compiled code would repeat for ever: "
+                "draw them outside and pass them as arguments"
+            )
+    return path
+
+
+def _settled(
+    function: Callable[..., Any],
+    trees: Sequence[Any],
+    point: Sequence[float],
+    options: Any,
+    decided: set[Any] | None,
+) -> Path:
+    """Run `function` once on Traced arguments.
+
+    Where it looks at a comparison as only a bool can be looked at, it is run again with bools
+    there; these places are added to `decided`. RaisedBeforeError: see there.
+    """
+    bools = set() if decided is None else set(decided)
+    while True:
+        recording = Recording(point, bools)
+        try:
+            path = _path(recording, function, trees, options or {})
+        except UnevenError:
+            recording.decided.add(WHOLE)
+        except Exception as error:
+            if recording.settled():
+                tell_of_value(error)
+                if _raises(recording):
+                    raise RaisedBeforeError(recording.classes) from error
+                raise
+        else:
+            if recording.settled():
+                if decided is not None:
+                    decided.update(bools)
+                return path
+        bools = recording.decided
+
+
+def _path(
+    recording: Recording, function: Callable[..., Any], trees: Sequence[Any], options: Any
+) -> Path:
+    inner_grads_on(recording)
+    recording.lookups = []
+    inputs = _inputs(recording)
+    args = arguments_like(trees, inputs)
+    count = recording.tape.inputs = len(recording.tape)
+    with context.override(tracer=tracer(recording), recording=True):
+        result = function(*args, **options)
+    context.settings()  # lets go of the block, which holds the recording
+    if recording.refused is not None:
+        raise recording.refused
+    for leaf, seen in zip(recording.leaves, recording.seen, strict=True):
+        if float(leaf.data) != seen and not math.isnan(seen):
+            raise TraceError(
+                f"the function wrote to the data of {leaf!r} while it was traced: "
+                "compiled code repeats no side effects; do that outside"
+            )
+    lines = [_line(recording, leaf) for leaf in leaves(result)]
+    known = any(isinstance(leaf, (Traced, Value)) for leaf in leaves(result))
+    if not known and GUARDS.isdisjoint(row for row, _ in recording.tape.code):
+        raise TypeError(
+            f"compile: the function returned {_shown(result)}, which no Value went into; "
+            "return what is computed from the arguments (those by keyword are constants)"
+        )
+    tree = like(result, [None] * len(lines))
+    return Path(recording, lines, tree, count)
+
+
+def _inputs(recording: Recording) -> Iterator[Traced]:
+    """The inputs, as many as are asked for: the first lines of an empty tape."""
+    write = recording.tape.line
+    for k in itertools.count():
+        yield Traced(recording, write((INPUT, (k,))))
+
+
+def _line(recording: Recording, leaf: Any) -> int:
+    if isinstance(leaf, Carrier) and not isinstance(leaf, (Traced, Value)):
+        raise TypeError(
+            f"compile: the function closes over a {type(leaf).__name__}, a number of jvp, taylor "
+            "or derivative, and compiled code gives plain numbers: pass it as an argument"
+        )
+    if not isinstance(leaf, (Traced, Value)) and not is_number(leaf):
+        raise TypeError(
+            f"compile: the function returned {type(leaf).__name__}; return a Value, or a list, "
+            "tuple or dict of Values"
+        )
+    return recording.line(leaf)
+
+
+def _shown(result: Any) -> str:
+    text = repr(result)
+    return text if len(text) < 40 else type(result).__name__
+
+
+def _generators() -> Any:
+    """What Python's and NumPy's shared generators are about to draw from; others are not known."""
+    python, numpy = sys.modules.get("random"), sys.modules.get("numpy.random")
+    return (
+        None if python is None else python.getstate(),
+        None if numpy is None else pickle.dumps(numpy.get_state(legacy=False)),
+    )
