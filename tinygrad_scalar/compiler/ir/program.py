@@ -181,12 +181,19 @@ def last_guard(program: Program) -> int:
 
 def reordered(program: Program, order: Sequence[int]) -> Program:
     """The lines of an order in which each stands behind its operands, as a program."""
-    places, code = [0] * len(program.code), list[Line]()
+    before, code = program.code, list[Line]()
+    places, put = [0] * len(before), code.append
     at = places.__getitem__
     for place, line in enumerate(order):
         places[line] = place
-        row, operands = program.code[line]
-        code.append((row, operands if row in MARKERS else tuple(map(at, operands))))
+        row, operands = before[line]
+        if row in MARKERS:
+            put(before[line])
+        elif len(operands) == 2:  # most lines, so at once
+            a, b = operands
+            put((row, (places[a], places[b])))
+        else:
+            put((row, tuple(map(at, operands))))
     return replace(
         program,
         code=code,
