@@ -142,6 +142,9 @@ class Specialisation:
             failed = error
         return path_of_none(self, point, failed)
 
+    def raised(self) -> None:
+        """An operation raised at a point of a batch; the function may have handled that."""
+
     # ── paths ─────────────────────────────────────────────────────────────────────────────────
     def traced_at(self, x: Sequence[float]) -> Path:
         """The path that a point takes, kept if it is a new one; tangents may stand behind."""

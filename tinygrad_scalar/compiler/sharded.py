@@ -3,9 +3,9 @@
 What travels for `backward` is the trace, not the function, and with every batch the numbers of the
 leaves closed over. A worker that meets a point on no path known so far says so; the point is traced
 here, where the function is. So all workers have the same paths in the same order, and the sums of a
-shard do not depend, to the bit, on who computes them. A shard that is not finite is computed here
-again: the function may handle what raises there. On Dask arrays a mode is lazy: one task a
-chunk of the first axis.
+shard do not depend, to the bit, on who computes them. A shard in which an operation raises, or that
+is not finite, is computed here: the function may handle that. On Dask arrays a mode is lazy: one
+task a chunk of the first axis.
 """
 
 from __future__ import annotations
@@ -71,9 +71,10 @@ class Sharded:
             calls = [(numbers, shards[k], settled) for k in left]
             for k, (sums, point) in zip(left, run(work, calls), strict=True):
                 found[k] = sums
-                if sums is not None and not _finite(sums) and self.own.function is not None:
+                known = self.own.function is not None
+                if point is None and (sums is None or (known and not _finite(sums))):
                     found[k] = _sums(self.own, columns(shards[k]))
-                if sums is None:  # on the same points, whoever meets them
+                elif sums is None:  # on the same points, whoever meets them
                     path = self.own.traced_at(point)
                     path.scalar("backward")
                     settled[_known_as(point)] = self.own.paths.index(path)
@@ -109,6 +110,10 @@ class _UnknownError(Exception):
     """A point is on no path that a worker has."""
 
 
+class _RaisedError(Exception):
+    """An operation raised, which a worker does not know whether the function handles."""
+
+
 class _Known(Specialisation):
     """The paths that came along, and which of them some points are on."""
 
@@ -120,6 +125,10 @@ class _Known(Specialisation):
         if k is None:
             raise _UnknownError(list(point))
         return self.paths[k]
+
+    def raised(self) -> None:
+        """The shard is to be computed where the function is."""
+        raise _RaisedError
 
 
 class Shard:
@@ -137,7 +146,10 @@ class Shard:
     def __call__(
         self, numbers: Sequence[float], shard: Any, settled: dict[bytes, int]
     ) -> tuple[Any, Any]:
-        """(sums, None) of the points of a shard; (None, the point) where a path is missing."""
+        """(sums, None) of the points of a shard; (None, the point) where a path is missing.
+
+        (None, None) where an operation raises.
+        """
         for leaf, number in zip(self.leaves, numbers, strict=True):
             leaf.data = number
         self.own.known = settled
@@ -147,6 +159,8 @@ class Shard:
             ), None
         except _UnknownError as unknown:
             return None, unknown.args[0]
+        except _RaisedError:
+            return None, None
 
 
 def columns_of(data: Any, shard: Any) -> Any:

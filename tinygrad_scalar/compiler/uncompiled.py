@@ -148,6 +148,7 @@ def silently(
     with told():
         with suppress(ArithmeticError, ValueError):
             return uncompiled(own, path, request, x, undefined)
+        own.raised()
         if path.raises_unused:
             with suppress(ArithmeticError, ValueError):
                 return uncompiled(own, path, request, x, undefined, path.used)
