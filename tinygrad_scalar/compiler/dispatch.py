@@ -254,16 +254,21 @@ class Specialisation:
         if not raised and (not numbers or (all_finite(numbers) and not judges)):
             if getattr(made, "left", None) is not None:
                 made.left -= 1
-                if made.left == 0 and code_pays(path.program(VALUE), made.instructions):
-                    path.write_out()
-                elif made.left == 0:
-                    made.stay()
-                    path.entries = {}
+                if made.left == 0:
+                    self._settle(path, made)
             return numbers
         numbers = uncompiled(self, path, request, x)
         if not raised and not judges and getattr(made, "retires", False) and all_finite(numbers):
             path.write_out()
         return numbers
+
+    def _settle(self, path: Path, made: Any) -> None:
+        """Have code of its own for a path that was interpreted, or have that go on for good."""
+        if code_pays(path.program(VALUE), made.instructions):
+            path.write_out()
+        else:
+            made.stay()
+            path.entries = {}
 
 
 def without_collector(function: Callable[..., Any], *args: Any) -> Any:
