@@ -42,10 +42,7 @@ class ClosedOver:
 
     def parameters(self) -> Sequence[float]:
         """What stands in the leaves of the closure now."""
-        if not self.leaves:
-            return ()
-        numbers = self.slots.read("data") if self.slots is not None else None
-        return array("d", [leaf.data for leaf in self.leaves]) if numbers is None else numbers
+        return numbers_in(self.leaves, self.slots) if self.leaves else ()
 
     # ── what is looked up ─────────────────────────────────────────────────────────────────────
     def complete(self, x: Sequence[float]) -> Sequence[float]:
@@ -126,10 +123,14 @@ class ClosedOver:
         """Whether there is machine code that reaches leaves."""
         return "llvm" in engines()  # which takes as long as a call
 
+    def slots_of(self, leaves: Sequence[Value]) -> Slots | None:
+        """The numbers of leaves at once, where machine code is at hand and it pays."""
+        return Slots.of(leaves) if self._at_hand and len(leaves) >= FEW else None
+
     @functools.cached_property
     def slots(self) -> Slots | None:
-        """The leaves' numbers at once, where machine code is at hand and it pays."""
-        return Slots.of(self.leaves) if self._at_hand and len(self.leaves) >= FEW else None
+        """Those of the leaves that are read."""
+        return self.slots_of(self.leaves)
 
     @functools.cached_property
     def _closures(self) -> dict[bool, Closure | None]:
@@ -182,14 +183,13 @@ class ClosedOver:
 
         A number each, or for batches an array of one number per point.
         """
-        parts, start = [], 0
+        parts = []
         for one in self.lookups:
-            index, stop = self._index(one.line, x), start + one.table.count
-            part = gradients[start:stop]
+            index, start = self._index(one.line, x), one.position - self.inputs
+            part = gradients[start : start + one.table.count]
             if isinstance(index, float) and getattr(part, "ndim", 1) > 1:
                 part = quietly(part.sum, 1)
             parts.append((index, part if isinstance(index, float) else part.T))
-            start = stop
         return parts
 
     def all_leaves(self) -> list[Value]:
@@ -203,6 +203,12 @@ class ClosedOver:
             found += [x for row in rows for x in row if isinstance(x, Value)]
         found += self.leaves[met:]
         return list({id(leaf): leaf for leaf in found}.values())
+
+
+def numbers_in(leaves: Sequence[Value], slots: Slots | None) -> array[float]:
+    """What stands in leaves now, read from their slots where they have any."""
+    numbers = None if slots is None else slots.read("data")
+    return array("d", [leaf.data for leaf in leaves]) if numbers is None else numbers
 
 
 def leaves_of(paths: Iterable[ClosedOver]) -> list[Value]:

@@ -23,11 +23,10 @@ from tinygrad_scalar.compiler.arrays.namespaces import (
     number,
     unknown,
 )
-from tinygrad_scalar.compiler.backends import engines
 from tinygrad_scalar.compiler.c import cuda
 from tinygrad_scalar.compiler.c.body import NoFormulaError
 from tinygrad_scalar.compiler.c.cuda import Column, Layout, kernel_source
-from tinygrad_scalar.compiler.closed_over import places_of
+from tinygrad_scalar.compiler.closed_over import numbers_in, places_of
 from tinygrad_scalar.compiler.ir.tape import INPUT
 from tinygrad_scalar.compiler.machine.slots import Slots
 from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
@@ -284,15 +283,15 @@ def _scattered(path: Path, slopes: Any, places: Any) -> list[tuple[Any, Any]]:
     """For each lookup the rows that its points reach, and the sums of their gradients."""
     import cupy
 
-    found, start = [], 0
+    found = []
     for k, one in enumerate(path.lookups):
-        stop = start + one.table.count
+        start = one.position - path.inputs
+        slope = slopes[:, start : start + one.table.count]
         rows, row_of = cupy.unique(places[:, k], return_inverse=True)
         total = cupy.zeros((len(rows), one.table.count))
-        cupy.add.at(total, row_of.ravel(), slopes[:, start:stop].astype("float64"))
+        cupy.add.at(total, row_of.ravel(), slope.astype("float64"))
         rows, total = rows.get(), total.get()
         found.append((rows[rows >= 0.0], total[rows >= 0.0]))
-        start = stop
     return found
 
 
@@ -317,8 +316,7 @@ def _runs(own: Specialisation, request: Request, batch: Batch, laid_out: Any, ma
         if left is not None:
             first = cupy.full(1, NOWHERE, "uint64")
         leaves, slots = own.once(path, ("leaves", "cuda"), _all_leaves, path)
-        numbers = None if slots is None else slots.read("data")
-        numbers = [float(leaf.data) for leaf in leaves] if numbers is None else numbers
+        numbers = numbers_in(leaves, slots)
         parameters = cupy.asarray(numbers, batch.dtype) if leaves else None
         results = made(path, batch)
         key = (request, laid_out(path, batch), batch.dtype)
@@ -334,7 +332,7 @@ def _runs(own: Specialisation, request: Request, batch: Batch, laid_out: Any, ma
 
 def _all_leaves(path: Path) -> tuple[list[Value], Slots | None]:
     leaves = path.all_leaves()
-    return leaves, Slots.of(leaves) if "llvm" in engines() else None
+    return leaves, path.slots_of(leaves)
 
 
 def _made(path: Path, leaves: Sequence[Value], request: Request, layout: Layout, dtype: str) -> Any:
