@@ -135,7 +135,7 @@ class Run:
     ) -> None:
         self.own, self.path, self.request = own, path, request
         self.columns, self.size, self.threads = columns, size, own.settings["threads"]
-        self.given = path.complete_columns(columns)  # with what is looked up
+        self.given = path.complete(columns)  # with what is looked up
         self.parameters = path.parameters()
         self.varying = tuple([not isinstance(column, float) for column in self.given])
         self.every = (own.every and request is not VALUE) or path.recording.judges

@@ -262,26 +262,33 @@ class Calls:
             )
         if executor is not None or shards is not None or holds_lazy(args):
             size, (total, parts) = self._spread(args, options, executor, shards)
-            add_gradients(parts, 1 / size)
-            return float(total / size)
+        else:
+            size, (total, parts) = self._summed(args, options)
+        add_gradients(parts, 1 / size)
+        return float(total / size)
+
+    def _summed(self, args: Sequence[Any], options: dict[str, Any]) -> tuple[int, Sums]:
+        """How many points there are, and the sums of their losses and gradients."""
         call, own = self._prepared(args, options)
-        found = elsewhere.sums(own, call) if call.size and call.xp is not None else None
-        if call.xp is not None and found is None:
+        on_device = elsewhere.sums(own, call)
+        if on_device is not None:
+            return call.size or 0, on_device
+        if call.xp is not None:
             call, own = self._prepared([all_on_host(x) for x in args], options)
         if call.size is None:
             path, numbers = own.point(BACKWARD, call.columns)
             if own.engine == "llvm" and not options:
                 keep_point(self, own, BACKWARD, call, path, 1)
-            path.add_gradients_at(call.columns, numbers[1:])
-            return float(numbers[0])
+            behind = 1 + len(path.leaves)
+            looked_up = path.parted(path.complete(call.columns), numbers[behind:])
+            return 1, (numbers[0], [(path, numbers[1:behind], looked_up)])
         from tinygrad_scalar.compiler.batches import sums_of
 
         check_size(call.size)
-        total, parts = found or self._told(own, call, sums_of, own, call.columns, call.size)
-        add_gradients(parts, 1 / call.size)
+        sums = self._told(own, call, sums_of, own, call.columns, call.size)
         if not options:
             keep_batch(self, own, call)
-        return float(total / call.size)
+        return call.size, sums
 
     def _spread(
         self, args: Sequence[Any], options: dict[str, Any], executor: Any, shards: int | None

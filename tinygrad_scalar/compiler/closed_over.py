@@ -38,42 +38,31 @@ class ClosedOver:
         plain = [code[one.line][1][0] for one in self.lookups if code[one.line][0] is INPUT]
         every = len(plain) == len(self.lookups) and max(plain, default=-1) < inputs
         self._plain = plain if every else None  # inputs that index
-        self._last: tuple[Any, Slots | None] = (None, None)  # the last indices, and what they reach
 
     def parameters(self) -> Sequence[float]:
         """What stands in the leaves of the closure now."""
         return numbers_in(self.leaves, self.slots) if self.leaves else ()
 
     # ── what is looked up ─────────────────────────────────────────────────────────────────────
-    def complete(self, x: Sequence[float]) -> Sequence[float]:
-        """The numbers of a point, and behind the inputs what they look up."""
+    def complete(self, x: Sequence[Any]) -> Sequence[Any]:
+        """The inputs, of a point or in columns, and behind them what they look up.
+
+        A column is a float, or an array of one number per point.
+        """
         if not self.lookups:
             return x
-        reached = self._reached(x)
-        numbers = None if reached is None else reached.read("data")
-        if numbers is not None:
-            return array("d", x[: self.inputs]) + numbers + array("d", x[self.inputs :])
-        return array("d", self.complete_columns(x))
-
-    def _reached(self, x: Sequence[float]) -> Slots | None:
-        """All leaves that are looked up at a point, where it pays to have them at once."""
-        if self._plain is None or self.width - self.inputs < FEW:
-            return None
-        indices = [x[place] for place in self._plain]
-        last, reached = self._last
-        if indices != last:
-            tables = [one.table for one in self.lookups] if self._at_hand else []
-            found = [t.addresses_at(i) for t, i in zip(tables, indices, strict=False)]
-            known = found and None not in found
-            reached = Slots(array("q", b"".join(found))) if known else None  # type: ignore[arg-type]
-            self._last = indices, reached
-        return reached
+        full = list(x[: self.inputs])
+        for one in self.lookups:
+            index = self._index(one.line, full)
+            if isinstance(index, float):
+                full += [float(leaf.data) for leaf in one.table.at(index)]
+            else:
+                full += list(one.table.columns(index))
+        return [*full, *x[self.inputs :]]
 
     def complete_values(self, x: Sequence[Any]) -> Sequence[Any]:
         """The same for numbers that something carries: the leaves themselves are looked up."""
-        if not self.lookups:
-            return x
-        found = self.looked_up_at(list(map(_core, x)))
+        found = self.looked_up_at(list(map(_core, x))) if self.lookups else []
         return [*x[: self.inputs], *found, *x[self.inputs :]]
 
     def looked_up_at(self, x: Sequence[float]) -> list[Value]:
@@ -81,19 +70,6 @@ class ClosedOver:
         full = self.complete(x)
         rows = (one.table.at(self._index(one.line, full)) for one in self.lookups)
         return [leaf for row in rows for leaf in row]
-
-    def complete_columns(self, columns: Sequence[Any]) -> Sequence[Any]:
-        """The same for columns: a float each, or an array of one number per point."""
-        if not self.lookups:
-            return columns
-        full = list(columns[: self.inputs])
-        for one in self.lookups:
-            index = self._index(one.line, full)
-            if isinstance(index, float):
-                full += [float(leaf.data) for leaf in one.table.at(index)]
-            else:
-                full += list(one.table.columns(index))
-        return [*full, *columns[self.inputs :]]
 
     def _index(self, line: int, full: Any) -> Any:
         """An index at a point, or at all points, from the inputs in front of it."""
@@ -164,19 +140,6 @@ class ClosedOver:
         for one, (index, parts) in zip(self.lookups, looked_up, strict=True):
             found.append(one.table.additions(index, parts))
         return found
-
-    def add_gradients_at(self, x: Sequence[float], numbers: Any) -> None:
-        """Add the gradients at one point: those of the leaves, then of what is looked up."""
-        reached, own = self._reached(x), self.slots
-        if self.lookups and reached is not None and (own is not None or not self.leaves):
-            both = reached if own is None else Slots(own.addresses + reached.addresses)
-            numbers = numbers if isinstance(numbers, array) else array("d", numbers)
-            every = Addition(both, numbers, lambda: [*self.leaves, *self.looked_up_at(x)])
-            add_to_gradients([every], 1.0)
-            return
-        count = len(self.leaves)
-        parted = self.parted(self.complete(x), numbers[count:]) if self.lookups else ()
-        add_to_gradients(self.additions(numbers[:count], parted), 1.0)
 
     def parted(self, x: Sequence[Any], gradients: Any) -> list[tuple[Any, Any]]:
         """Gradients of all that was looked up, one behind the other, by lookups; see above.

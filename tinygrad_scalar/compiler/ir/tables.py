@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import math
-from array import array
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
@@ -115,11 +114,6 @@ class Table:
     def place(self, index: float) -> int:
         """The row that an index points to, 0 for one that is none."""
         return int(index) if 0 <= index < len(self.rows) and index == math.floor(index) else 0
-
-    def addresses_at(self, index: float) -> bytes | None:
-        """The addresses of these leaves, None if they have none."""
-        leaves = self.at(index)
-        return array("q", map(id, leaves)).tobytes() if slots.reachable(leaves) else None
 
     # ── many rows at once ─────────────────────────────────────────────────────────────────────
     def places(self, indices: Any) -> Any:
