@@ -32,7 +32,6 @@ from tinygrad_scalar.compiler.vm.superinstructions import Unsupported
 def everything(monkeypatch):
     """Have traces of any length interpreted."""
     monkeypatch.setattr(backends, "AT_FIRST", 1)
-    monkeypatch.setattr(backends, "ANYWAY", 1)
 
 
 def interpreted(path, request):

@@ -15,9 +15,9 @@ from typing import Any
 
 from tinygrad_scalar.compiler.ir.program import Line, Program
 
-# Lines of a trace: from so many on it is interpreted at first, or for good. The interpreter is
-# ready sooner by 15 to 60 µs a line, and mostly slower, by up to 10 ns a line.
-AT_FIRST, ANYWAY = 1_500, 100_000
+# Lines from which on a trace is interpreted at first. The interpreter is ready sooner by 15 to
+# 60 µs a line, and mostly slower, by up to 10 ns a line.
+AT_FIRST = 1_500
 # Operands in code that no cache holds; there an instruction of the interpreter that takes as many
 # of them is faster.
 STRAIGHT, TAKEN = 10_000, 6
@@ -103,10 +103,13 @@ def kernel(engine: str, program: Program, dtype: str, varying: Sequence[bool] | 
     return PythonKernel(program)
 
 
-def interpreter(engine: str, code: Sequence[Line], sizes: tuple[int, int], asked: Any) -> Any:
+def interpreter(
+    engine: str, code: Sequence[Line], sizes: tuple[int, int], asked: Any, *, settled: bool
+) -> Any:
     """A kernel for one point that need not write out all of a trace; None where another is better.
 
     `asked` are the lines of values, the line to differentiate, and by what of all that comes in.
+    Where it is settled that it stays, it is worth more time to be made.
     """
     if engine != "llvm" or len(code) < AT_FIRST or asked is None:
         return None
@@ -117,7 +120,7 @@ def interpreter(engine: str, code: Sequence[Line], sizes: tuple[int, int], asked
     values, loss, wanted = asked
     try:
         stream = Stream(code, [*values] if loss is None else [*values, loss], wanted, sizes)
-        calls = None if len(code) >= ANYWAY else first_calls(len(code))
+        calls = None if settled else first_calls(len(code))
         return Interpreter(stream, sizes, asked, calls)
     except Unsupported:
         return None

@@ -201,7 +201,8 @@ class Specialisation:
     ) -> Any:
         if varying is None and path.interpreted:
             code, sizes = path.recording.tape.code, (path.width, len(path.leaves))
-            made = interpreter(self.engine, code, sizes, path.asked(request))
+            asked = path.asked(request)
+            made = interpreter(self.engine, code, sizes, asked, settled=path.settled)
             if made is not None:
                 return made
         program = path.program(request, single=varying is None)
@@ -252,23 +253,16 @@ class Specialisation:
             raised = True
         judges = path.recording.judges
         if not raised and (not numbers or (all_finite(numbers) and not judges)):
-            if getattr(made, "left", None) is not None:
+            if made.left is not None:
                 made.left -= 1
                 if made.left == 0:
-                    self._settle(path, made)
+                    pays = code_pays(path.program(VALUE), made.instructions)
+                    path.settle(interpreted=not pays)
             return numbers
         numbers = uncompiled(self, path, request, x)
-        if not raised and not judges and getattr(made, "retires", False) and all_finite(numbers):
-            path.write_out()
+        if made.instructions and not raised and not judges and all_finite(numbers):
+            path.settle(interpreted=False)  # there masks reach over the whole trace
         return numbers
-
-    def _settle(self, path: Path, made: Any) -> None:
-        """Have code of its own for a path that was interpreted, or have that go on for good."""
-        if code_pays(path.program(VALUE), made.instructions):
-            path.write_out()
-        else:
-            made.stay()
-            path.entries = {}
 
 
 def without_collector(function: Callable[..., Any], *args: Any) -> Any:

@@ -52,26 +52,26 @@ def keep_point(
 
     At the second call: many a function is called but once.
     """
-    made = path.entries  # these, although another thread may have the path written out
-    if request not in made:
-        made[request] = () if _may_have_one(own, request, call, path) else None
+    kernel = own.kernel(path, request, None)
+    if kernel.entry is None:
+        kernel.entry = () if _may_have_one(own, request, call, path) else False
         return
-    if made[request] is None or call.xp is not None:
+    if kernel.entry is False or call.xp is not None:
         return
     closure = None
     if path.closes_over:
         closure = path.closure_at(call.columns, adding=request is BACKWARD)
         if closure is None:
             return
-    if made[request] == ():
+    if kernel.entry == ():
         arguments = [one.mirrored([None] * len(one.columns)) for one in call.arguments]
         tree = None
         if request is not BACKWARD:
             tree = calls._shaped(own, request, call, path, [None] * count)
-        made[request] = own.kernel(path, request, None).entry(arguments, tree, closure)
-    if made[request] is not None:
+        kernel.enter(arguments, tree, closure)
+    if kernel.entry:
         reads = closure is not None or request is BACKWARD
-        _keep(calls, request.mode, made[request].call, reads=reads)
+        _keep(calls, request.mode, kernel.entry.call, reads=reads)
 
 
 def _may_have_one(own: Specialisation, request: Request, call: Call, path: Path) -> bool:

@@ -53,8 +53,8 @@ class Path(ClosedOver):
         super().__init__(recording, inputs)
         self.outputs, self.tree = outputs, tree
         self.kernels: dict[Any, Any] = {}
-        self.entries: dict[Any, Any] = {}  # machine code for plain numbers, of what was called
-        self.interpreted = True  # whether a large trace need not be written out line by line
+        # whether a large trace need not be written out line by line, and whether that is settled
+        self.interpreted, self.settled = True, False
         self._programs: dict[Any, Program] = {}
 
     def same(self, other: Path) -> bool:
@@ -90,11 +90,10 @@ class Path(ClosedOver):
             )
         return self.outputs[0]
 
-    def write_out(self) -> None:
-        """Have line-by-line code for points from now on: masks reach over the whole trace there."""
-        self.interpreted = False
+    def settle(self, *, interpreted: bool) -> None:
+        """Have the kernels for points made anew: interpreted for good, or written out."""
+        self.interpreted, self.settled = interpreted, True
         self.kernels = {key: made for key, made in self.kernels.items() if key[1] is not None}
-        self.entries = {}
 
     def asked(self, request: Request) -> tuple[list[int], int | None, Sequence[int]] | None:
         """Lines asked for, the line to differentiate, and by what of all that comes in, or None.

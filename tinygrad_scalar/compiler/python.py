@@ -88,6 +88,8 @@ class _OffThePathError(Exception):
 class Kernel:
     """A program ready to run on floats, point by point."""
 
+    left, instructions = None, 0  # it runs any number of calls, and is no interpreter
+
     def __init__(self, program: Program) -> None:
         self.program = program
         # what has to be finite, though it is no output

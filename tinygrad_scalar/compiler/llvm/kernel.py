@@ -138,6 +138,8 @@ class Kernel:
     """A program as machine code: for one point (`varying` None), or for batches."""
 
     left: int | None = None  # calls that it is made for, None for any number
+    instructions = 0  # of an interpreter
+    entry: Any = None  # what is called directly: () before it is made, False where nothing is
 
     def __init__(self, program: Program, dtype: str, varying: Sequence[bool] | None) -> None:
         large = varying is None and len(program.code) > MEDIUM
@@ -173,17 +175,15 @@ class Kernel:
         self.pool: list[Any] = []
         self.scratch = writer.slot_count
 
-    def entry(self, arguments: Sequence[Any], tree: Any, closure: Any = None) -> Any:
-        """What is called with structures of numbers, None for each here; None if it cannot be.
+    def enter(self, arguments: Sequence[Any], tree: Any, closure: Any) -> None:
+        """Make the entry for structures of numbers, None for each here; for the closure see there.
 
-        For the closure see `Entry`.
+        There is none where rows are called back.
         """
-        if self.callbacks.thunks:
-            return None
-        made = Entry.of(self, arguments, tree, closure)
+        made = None if self.callbacks.thunks else Entry.of(self, arguments, tree, closure)
+        self.entry = made or False
         if made is not None:
             self.left = self.left and 1  # when the entry gives up
-        return made
 
     def buffer(self) -> Any:
         """Room for one call: x, p, the outputs, scratch, the mask."""

@@ -19,7 +19,7 @@ from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks
 from tinygrad_scalar.compiler.llvm.kernel import Kernel
 from tinygrad_scalar.compiler.llvm.writer import GIVEN
-from tinygrad_scalar.compiler.machine.jit import LOCK, Module, address, machine, once
+from tinygrad_scalar.compiler.machine.jit import Module, address, machine, once
 from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream
@@ -105,8 +105,6 @@ class Interpreter(Kernel):
     The outputs are the `values`, then the slopes of `loss` along the `wanted` of what comes in.
     """
 
-    retires = True  # where it gives NaN and the function does not, code written out may do better
-
     def __init__(
         self,
         stream: Stream,
@@ -125,33 +123,20 @@ class Interpreter(Kernel):
         self.program = Program([], [0] * len(self.outputs), inputs, parameters)
         self.pool: list[Any] = []
         self.scratch = 1 + 2 * cells.count
-        self.stream = stream
-        self.bodies = [made() for made in stream.bodies if made is not None]
-        programs = [p for body in self.bodies for p in (body.forward, body.reverse)]
-        self.lines = [line for p in programs if p is not None for line in p.code]
-        self.callbacks = Callbacks(Program(self.lines, [], 0, 0), NATIVE)
-        self.module: Any = None
-        self._make(quick=left is not None)
+        bodies = [made() for made in stream.bodies if made is not None]
+        programs = [p for body in bodies for p in (body.forward, body.reverse)]
+        lines = [line for p in programs if p is not None for line in p.code]
+        self.callbacks = Callbacks(Program(lines, [], 0, 0), NATIVE)
+        quick = left is not None  # ready in a third of the time
+        functions, reversible = self._functions(bodies, fused=not stream.guarded, quick=quick)
+        point, tables = self._point(stream, reversible)
+        self.module = Module("\n".join([*functions, point]), len(lines), 0 if quick else 2)
+        self.module.held = tables
+        self.run = self.module.function("point", ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5))
 
-    def stay(self) -> None:
-        """Have no code take its place any more, but machine code that is worth more time."""
-        with LOCK:
-            if self.left is not None:
-                self.left = None
-                self._make(quick=False)
-
-    def _make(self, *, quick: bool) -> None:
-        """Make the machine code: it is ready in a third of the time where that is to be quick."""
-        functions, reversible = self._functions(quick)
-        point, tables = self._point(self.stream, reversible)
-        module = Module("\n".join([*functions, point]), len(self.lines), 0 if quick else 2)
-        module.held = tables, self.module  # another thread may be in what was made before
-        self.module = module
-        self.run = module.function("point", ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5))
-        if not quick:
-            del self.stream, self.bodies, self.lines  # nothing is made of them any more
-
-    def _functions(self, quick: bool) -> tuple[list[str], Any]:
+    def _functions(
+        self, bodies: Sequence[Any], *, fused: bool, quick: bool
+    ) -> tuple[list[str], Any]:
         """Every superinstruction both ways, with lists of them, and which go backwards at all."""
         host = machine()
         target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
@@ -160,8 +145,7 @@ class Interpreter(Kernel):
             backwards: [_at(shared(), pair[backwards]) for pair in reductions.NAMES]
             for backwards in (False, True)
         }
-        fused = not self.stream.guarded
-        for number, body in enumerate(self.bodies, start=len(reductions.NAMES)):
+        for number, body in enumerate(bodies, start=len(reductions.NAMES)):
             for backwards, known in names.items():
                 if backwards and (body.reverse is None or self.loss is None):
                     known.append("null")
