@@ -141,28 +141,30 @@ class Run:
         self.every = (own.every and request is not VALUE) or path.recording.judges
         self.made = own.kernel(path, request, self.varying)
 
-    def outputs(self, *, doubtful: bool = False) -> tuple[Any, Any]:
+    def outputs(self) -> tuple[Any, Any]:
         """The outputs, and the mask of the points where the guards hold, None for all."""
         results, mask, finite = self._in_pieces("batch")
-        if doubtful or self.every or not finite:
+        if self.request is BACKWARD:  # else they are looked at by the kernel
+            finite = finite and bool(np.isfinite(results).all())
+        if self.every or not finite:
             self._settle(self._doubtful(results, mask).tolist(), results)
         return results, mask
 
     def sums(self) -> tuple[Any, Any]:
         """The same for the sums of the outputs, with those that are wanted for every point."""
-        (totals, each), mask, finite = self._in_pieces("sums")
-        alone = each if mask is None else each[:, mask]
-        if self.every or not (finite and all_finite(totals) and all_finite(alone.ravel())):
-            return self._summed_outputs()
-        return (totals, each), mask
+        if self.own.engine == "llvm" and not self.every:
+            (totals, each), mask, finite = self._in_pieces("sums")
+            alone = each if mask is None else each[:, mask]
+            if finite and all_finite(totals) and all_finite(alone.ravel()):
+                return (totals, each), mask
+        return self._summed_outputs()
 
     def _summed_outputs(self) -> tuple[Any, Any]:
         """The same by the outputs themselves, not too many of them at a time."""
         program, results, masks = self.made.program, [], []
         for a, b in pieces(self.size, -(-self.size * len(program.outputs) // ROOM)):
             some = at(self.columns, slice(a, b))
-            run = Run(self.own, self.path, self.request, some, b - a)
-            outputs, mask = run.outputs(doubtful=True)
+            outputs, mask = Run(self.own, self.path, self.request, some, b - a).outputs()
             results.append(summed(outputs, mask, program.apart))
             masks.append((mask, b - a))
         return _added(results), _joined(masks)
@@ -203,16 +205,13 @@ class Run:
 
     def _in_pieces(self, how: str) -> tuple[Any, Any, bool]:
         """What the kernel gives for all points; in threads, and sums for some points at a time."""
-        run, size = getattr(self.made, how, None), self.size
-        if run is None:
-            outputs, mask, finite = self._in_pieces("batch")
-            return summed(outputs, mask, self.made.program.apart), mask, finite
+        run, size = getattr(self.made, how), self.size
         count = min(self.threads, size // SMALLEST_SHARE)
         if how == "sums":
             count = max(count, -(-size // SHORT))
         if count <= 1:
             return run(self.given, self.parameters, size)  # type: ignore[no-any-return]
-        room = self.made.room(size) if how == "batch" and hasattr(self.made, "room") else None
+        room = self.made.room(size) if how == "batch" and self.own.engine == "llvm" else None
 
         def piece(ends: tuple[int, int]) -> tuple[Any, Any, bool]:
             a, b = ends

@@ -91,8 +91,5 @@ def keep_batch(calls: Calls, own: Specialisation, call: Call) -> None:
     path = own.paths[0]
     if len(own.paths) > 1 or path.lookups or path.recording.judges or own.every:
         return
-    if call.xp is not None or not all(one.rows or one.key == 0 for one in call.arguments):
-        return
-    made = BatchEntry(own, call)
-    if hasattr(made.kernel, "sums"):
-        _keep(calls, "backward", made.call, reads=True)
+    if own.engine == "llvm" and all(one.rows or one.key == 0 for one in call.arguments):
+        _keep(calls, "backward", BatchEntry(own, call).call, reads=True)
