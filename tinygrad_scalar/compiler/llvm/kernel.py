@@ -15,8 +15,12 @@ from contextvars import Context
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.lower import lowered
-from tinygrad_scalar.compiler.ir.program import Program, guards_first, sines_with_cosines
-from tinygrad_scalar.compiler.ir.schedule import scheduled
+from tinygrad_scalar.compiler.ir.program import (
+    Program,
+    guards_first,
+    sines_with_cosines,
+    sums_at_once,
+)
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks, functions, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
@@ -149,7 +153,7 @@ class Kernel:
         if varying is None:
             self.program = guards_first(sines_with_cosines(program))
         else:
-            self.program = scheduled(guards_first(program), varying)
+            self.program = sums_at_once(guards_first(program))
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program, native)
         self.guards = self.program.guards
