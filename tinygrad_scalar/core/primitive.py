@@ -97,7 +97,6 @@ class Primitive:
       each partial gives its number of `subgradient` (that of one side where this is empty).
     - `limit(*x)`: the value where `forward` raises, as IEEE arithmetic has it.
     - `total`: `forward` raises for no floats.
-    - `spreading`: so many operands, the first ones, make the result inf or NaN where they are.
     - `digits`: how many decimal digits its first and second derivatives keep, as far as the
       rounding of the operands leaves them and no product on the way leaves the range of floats;
       `scale(*x)`: the size of terms that cancel there, whose digits are meant, 0 where none do.
@@ -140,7 +139,6 @@ class Primitive:
     subgradient: tuple[float, ...]
     limit: Callable[..., Number] | None = None
     total: bool = False
-    spreading: int = 0
     digits: float = 14
     scale: Callable[..., float] = staticmethod(lambda *_: 0.0)
     operator: str = ""

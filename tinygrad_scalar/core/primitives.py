@@ -91,12 +91,12 @@ def multiples(a: Any, b: Any) -> bool:
 # ruff: noqa: E501 (a table is aligned; × and − are the signs meant)
 # fmt: off
 identity = row("identity", lambda x: x, 1, public=False, symbol="", latex="{0}", mpmath="", total=True, formula=lambda x: x, c="{0}", python="{0}", numpy=("positive",))
-neg   = row("neg",   operator.neg,     -1,                  operator="-", public=False, symbol="−", latex="-{0}", precedence=2, mpmath="", total=True, spreading=1, **written("-{0}", "fneg"), numpy=("negative",))
-add   = row("add",   operator.add,      1,                  1, operator="+", public=False, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} + {1}", "fadd"))
-sub   = row("sub",   operator.sub,      1,                 -1, operator="-", public=False, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, spreading=2, **written("{0} - {1}", "fsub"), numpy=("subtract",))
-mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, operator="*", at_zero={0: 0.0, 1: 0.0}, public=False, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, spreading=2, **written("{0} * {1}", "fmul"), numpy=("multiply",))
+neg   = row("neg",   operator.neg,     -1,                  operator="-", public=False, symbol="−", latex="-{0}", precedence=2, mpmath="", total=True, **written("-{0}", "fneg"), numpy=("negative",))
+add   = row("add",   operator.add,      1,                  1, operator="+", public=False, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, **written("{0} + {1}", "fadd"))
+sub   = row("sub",   operator.sub,      1,                 -1, operator="-", public=False, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, **written("{0} - {1}", "fsub"), numpy=("subtract",))
+mul   = row("mul",   operator.mul,      lambda y, a, b: b, lambda y, a, b: a, operator="*", at_zero={0: 0.0, 1: 0.0}, public=False, symbol="×", latex=r"{0} \cdot {1}", precedence=2, mpmath="", total=True, **written("{0} * {1}", "fmul"), numpy=("multiply",))
 div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -(y / b), operator="/", at_zero={0: 0.0}, pull=(lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y / b)), public=False, symbol="÷", latex=r"\frac{{{0}}}{{{1}}}",
-            precedence=2, mpmath="", limit=limits.divide, spreading=1, **written("{0} / {1}", "fdiv"), numpy=("divide", "true_divide"))
+            precedence=2, mpmath="", limit=limits.divide, **written("{0} / {1}", "fdiv"), numpy=("divide", "true_divide"))
 # a + (a == 0) gives 0**b the slope 0; a**0 is the constant 1, at NaN too, and its slope 0
 pow   = row("pow",   numerics.power,    lambda y, a, b: _slope_of_power(1, y, a, b), lambda y, a, b: _power_log(a, b, y),
             pull=(lambda g, y, a, b: _slope_of_power(g, y, a, b), None), symbol="^",  # noqa: PLW0108 (stated below)
@@ -195,7 +195,7 @@ def _share_of_square(g: Any, a: Any, b: Any, y: Any) -> Any:
 # ── branches and rounding ─────────────────────────────────────────────────────────────────────
 sign  = row("sign",  numerics.sign,     0, kinks=(0.0,), symbol="sgn", latex=r"\operatorname{{sgn}}\left({0}\right)", mpmath="", total=True, formula=pieces.sign)
 step  = row("step",  numerics.step,     0, kinks=(0.0,), latex=r"H\left({0}\right)", mpmath="", total=True, formula=pieces.step)
-abs   = row("abs",   operator.abs,      lambda y, x: sign(x), kinks=(0.0,), symbol="|·|", latex=r"\left|{0}\right|", mpmath="", total=True, spreading=1, c="fabs", llvm="llvm.fabs", array="abs", python="abs({0})", numpy=("absolute", "fabs"), doc="|x|")
+abs   = row("abs",   operator.abs,      lambda y, x: sign(x), kinks=(0.0,), symbol="|·|", latex=r"\left|{0}\right|", mpmath="", total=True, c="fabs", llvm="llvm.fabs", array="abs", python="abs({0})", numpy=("absolute", "fabs"), doc="|x|")
 floor = row("floor", numerics.floor,    0, kinks=integers_apart, symbol="⌊·⌋", latex=r"\left\lfloor {0} \right\rfloor", total=True, c="floor", llvm="llvm.floor")
 ceil  = row("ceil",  numerics.ceil,     0, kinks=integers_apart, symbol="⌈·⌉", latex=r"\left\lceil {0} \right\rceil", total=True, c="ceil", llvm="llvm.ceil")
 trunc = row("trunc", numerics.truncate, 0, kinks=lambda x: x != 0 and integers_apart(x), mpmath="", total=True, c="trunc", llvm="llvm.trunc")
@@ -241,10 +241,10 @@ xlogy = row("xlogy", None, lambda y, a, b: log(b), lambda y, a, b: a / b, domain
             limit=lambda a, b: a * limits.log(b), formula=logarithms.xlogy, doc="a · log b, and 0 where a is 0, whatever b is")
 
 # ── trigonometric and hyperbolic ──────────────────────────────────────────────────────────────
-sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"), spreading=1, c="sin")
-cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"), spreading=1, c="cos")
-degrees = row("degrees", None, lambda y, x: constant("180/π", x), total=True, spreading=1, formula=lambda x: x * 57.29577951308232)
-radians = row("radians", None, lambda y, x: constant("π/180", x), total=True, spreading=1, formula=lambda x: x * 0.017453292519943295)
+sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"), c="sin")
+cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"), c="cos")
+degrees = row("degrees", None, lambda y, x: constant("180/π", x), total=True, formula=lambda x: x * 57.29577951308232)
+radians = row("radians", None, lambda y, x: constant("π/180", x), total=True, formula=lambda x: x * 0.017453292519943295)
 sinc  = row("sinc",  None, lambda y, x: _slope_of_sinc(y, x), mpmath="sinc", formula=logarithms.sinc, derivatives=("(cos(x) - y) / x",))  # noqa: PLW0108 (defined below)
 tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"), c="tan")
 asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt(one_minus_square(x)), pull=lambda g, y, x: g / sqrt(one_minus_square(x)), derivatives=("1 / sqrt(1 - x * x)",), domain=CLOSED_UNIT, latex=_function("arcsin"), c="asin", numpy=("arcsin",))

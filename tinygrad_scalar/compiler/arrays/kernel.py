@@ -17,7 +17,7 @@ from typing import Any
 
 from tinygrad_scalar.compiler.arrays.namespaces import from_host, on_host, readable
 from tinygrad_scalar.compiler.ir.lower import lowered
-from tinygrad_scalar.compiler.ir.program import Program, telling
+from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.tape import (
     CONDITIONS,
     CONSTANT,
@@ -79,7 +79,7 @@ def source(program: Program, functions: Mapping[Primitive, str]) -> str:
 
     It gives outputs, mask, and a sum of all that is checked: NaN or inf unless all is finite.
     """
-    checked, total = telling(program), "0.0"
+    checked, total = set(program.checked), "0.0"
     lines = ["def replay(xp, rows, number, x, p):"]
     called = names(program)
     text: list[str] = []

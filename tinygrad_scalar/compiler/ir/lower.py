@@ -18,6 +18,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     DIV,
     INPUT,
+    MARKERS,
     MUL,
     POW,
     SQRT,
@@ -198,18 +199,14 @@ class Lowering(Tape):
 
 def lowered(program: Program, native: Collection[Primitive]) -> Program:
     """The program with every row that is not native written in simpler rows, where it can be."""
-    tape, markers = Lowering(native), program.markers
-    places = [
-        tape.constant(operands[0]) if row is CONSTANT else tape.line((row, operands))
-        for row, operands in program.code[:markers]
-    ]
-    place, at = places.append, places.__getitem__
-    line, emit, as_it_is = tape.line, tape.emit, frozenset(native) - {POW}
-    for row, operands in program.code[markers:]:
-        given = tuple(map(at, operands))  # what is native was simplified where it was traced
-        place(line((row, given)) if row in as_it_is else emit(row, given))
-    if places == list(range(len(tape))):  # line for line
-        return replace(program, code=tape.code)
+    tape, places = Lowering(native), list[int]()
+    for row, operands in program.code:
+        if row is CONSTANT:
+            places.append(tape.constant(operands[0]))
+        elif row in MARKERS:
+            places.append(tape.line((row, operands)))
+        else:
+            places.append(tape.emit(row, tuple([places[k] for k in operands])))
     made = pruned(
         tape,
         [places[k] for k in program.outputs],

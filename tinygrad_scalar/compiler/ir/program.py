@@ -125,28 +125,13 @@ def finiteness(program: Program) -> Program:
     """The program with one output, 0 where outputs and checked lines are finite, else NaN."""
     program = checking_outputs(program)
     code, total = [*program.code], None
-    for line in sorted(telling(program)):
+    for line in program.checked:
         nothing = len(code)
         code.append((SUB, (line, line)))
         if total is not None:
             code.append((ADD, (total, nothing)))
         total = len(code) - 1
     return replace(program, code=code, outputs=[] if total is None else [total], checked=[])
-
-
-def telling(program: Program) -> set[int]:
-    """The checked lines but those that are finite if the others are. O(edges).
-
-    A product stays: fused with an addition it would not overflow where it does by itself.
-    """
-    code, checked = program.code, set(program.checked)
-    implied = bytearray(len(code))
-    for line in range(max(checked, default=-1), -1, -1):
-        if implied[line] or line in checked:
-            row, operands = code[line]
-            for operand in operands[: row.spreading]:
-                implied[operand] = 1
-    return {line for line in checked if not implied[line] or code[line][0] is MUL}
 
 
 def sines_with_cosines(program: Program) -> Program:
@@ -226,18 +211,11 @@ def last_guard(program: Program) -> int:
 def reordered(program: Program, order: Sequence[int]) -> Program:
     """The lines of an order in which each stands behind its operands, as a program."""
     before, code = program.code, list[Line]()
-    places, put = [0] * len(before), code.append
-    at = places.__getitem__
+    places = [0] * len(before)
     for place, line in enumerate(order):
         places[line] = place
         row, operands = before[line]
-        if row in MARKERS:
-            put(before[line])
-        elif len(operands) == 2:  # most lines, so at once
-            a, b = operands
-            put((row, (places[a], places[b])))
-        else:
-            put((row, tuple(map(at, operands))))
+        code.append((row, operands if row in MARKERS else tuple([places[k] for k in operands])))
     return replace(
         program,
         code=code,

@@ -184,9 +184,6 @@ def patterns(code: Sequence[Line], markers: int, varying: Sequence[bool]) -> lis
         if row in HELD:
             kinds[line] = f"line {line}"
             patterns.append(-line)
-        elif len(operands) == 2:  # most lines, so at once
-            a, b = operands
-            patterns.append(number((row, kinds[a], kinds[b]), len(numbers)))
         else:
             patterns.append(number((row, *[kinds[k] for k in operands]), len(numbers)))
     return patterns

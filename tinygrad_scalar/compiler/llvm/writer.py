@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tinygrad_scalar.compiler.ir.program import Program, last_guard, telling
+from tinygrad_scalar.compiler.ir.program import Program, last_guard
 from tinygrad_scalar.compiler.ir.tape import (
     CONDITIONS,
     CONSTANT,
@@ -55,7 +55,7 @@ class Writer(Assembly):
         self.slots: dict[int, int] = {}
         # sums of what must be finite: for lanes several, or each would wait for those before it
         self.slot_count = 1 if how == "point" else TURNS
-        self.checked = telling(program)
+        self.checked = set(program.checked)
         self.outputs = program.positions
 
     def _in_order(self, program: Program) -> Program:
