@@ -8,11 +8,13 @@ twin where it is at hand (at most 4 ulps off), else from the C library, lane by 
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from array import array
 from collections.abc import Sequence
-from contextvars import Context
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import (
@@ -24,17 +26,9 @@ from tinygrad_scalar.compiler.ir.program import (
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks, functions, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
-from tinygrad_scalar.compiler.llvm.writer import TURNS
 from tinygrad_scalar.compiler.machine.entry import Entry
-from tinygrad_scalar.compiler.machine.jit import (
-    LOCK,
-    MEDIUM,
-    SMALL,
-    Module,
-    address,
-    all_finite,
-    machine,
-)
+from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, SMALL, Module, machine
+from tinygrad_scalar.compiler.machine.objects import address
 from tinygrad_scalar.numbers.precision import quietly
 
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
@@ -48,8 +42,6 @@ NOBODY = next(sys.getrefcount(room) for room in [object()])  # references to wha
 
 def aligned(size: int, dtype: str) -> Any:
     """Zeros that begin where a line of the cache does: lanes are in one of them then."""
-    import numpy as np
-
     room = np.zeros(size + 64 // np.dtype(dtype).itemsize, dtype)
     start = -address(room) % 64 // room.itemsize
     return room[start : start + size]
@@ -62,80 +54,9 @@ class Made(NamedTuple):
     module: Module  # kept alive
     run: Any
     slots: int  # of `lanes` numbers each
-    vector: int  # lanes of a vector of the machine, and of sums
+    sums: int  # over the points: of outputs, and of what is checked
     lanes: int  # points worked on at a time, in one vector or several
-    scratches: list[tuple[Any, int]]  # when nobody is at work in them
-
-
-class Workspace:
-    """Columns of inputs, parameters, sums in lanes and a mask, for a number of points.
-
-    A column that is the same for all points has one number; the others are whole lanes long.
-    """
-
-    def __init__(
-        self,
-        made: Made,
-        program: Program,
-        size: int,
-        varying: Sequence[bool],
-        dtype: str,
-    ) -> None:
-        import numpy as np
-
-        self.made, self.run, self.size = made, made.run, size
-        vector, lanes, apart = made.vector, made.lanes, program.apart
-        outputs = len(program.outputs) - apart
-        whole = size + -size % lanes
-        rows = np.empty((sum(varying), whole), dtype)
-        own = iter(rows[:, :size])
-        self.columns = [next(own) if several else np.empty(1, dtype) for several in varying]
-        # lanes that no point is in have the numbers of the last one
-        self._spare, self._last = rows[:, size:], rows[:, size - 1 : size]
-        self.parameters = np.empty(program.parameters, dtype)
-        results = aligned(outputs * vector + apart * whole + outputs, dtype)
-        self._lanes, rest = results[: outputs * vector], results[outputs * vector :]
-        # outputs that are not summed: a block for each time all lanes are through
-        self._blocks = rest[: apart * whole].reshape(whole // lanes, apart, lanes)
-        self._sums = rest[apart * whole :]
-        self._none = np.empty((0, size), dtype)
-        self.mask = np.empty(whole, np.uint8)
-        self._scratch = aligned(made.slots * lanes + 1, dtype)
-        self._checked = self._scratch[: TURNS * lanes]
-        self._quiet = Context()  # of NumPy, where what overflows is inf without a warning
-        self._quiet.run(np.seterr, all="ignore")
-        self._places = array("q", map(address, self.columns))  # kept alive: the code reads it
-        self._arguments = (
-            size, self._places.buffer_info()[0], address(self.parameters), address(results),
-            address(self._scratch), address(self.mask),
-        )  # fmt: skip
-
-    def sums(self, columns: Sequence[Any], parameters: Sequence[float]) -> tuple[Any, Any]:
-        """The sums of outputs over the points where the guards hold, and the last of each point.
-
-        `mask` says where they hold.
-        """
-        self._quiet.run(self._fill, columns, parameters)
-        self._lanes.fill(0.0)
-        self.mask.fill(1)
-        self._checked.fill(0.0)
-        self.run(*self._arguments)
-        blocks, apart, lanes = self._blocks.shape
-        each = self._none
-        if apart:
-            moved = self._blocks.swapaxes(0, 1).copy()  # the next call writes over the blocks
-            each = moved.reshape(apart, blocks * lanes)[:, : self.size]
-        return self._sums.copy(), each
-
-    def _fill(self, columns: Sequence[Any], parameters: Sequence[float]) -> None:
-        for own, column in zip(self.columns, columns, strict=True):
-            own[...] = column
-        self._spare[...] = self._last
-        self.parameters[:] = parameters
-
-    def finite(self) -> bool:
-        """Whether all that was checked was finite."""
-        return all_finite(self._checked)
+    scratches: list[Any]  # when nobody is at work in them
 
 
 class Kernel:
@@ -161,7 +82,6 @@ class Kernel:
         # for what, how much is spent on it, and whether there are points for several vectors
         self.made: dict[tuple[str, int, bool], Made] = {}
         self.rooms: list[Any] = []
-        self.workspaces: list[Workspace] = []  # for sums, when nobody is at work in them
         if varying is None:
             self._point_made()
 
@@ -261,7 +181,7 @@ class Kernel:
         writer.quick = level == 0
         module = Module(writer.module(), writer.size, level)
         run = module.function("run", ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5))
-        return Made(key, module, run, writer.slot_count, target.lanes, writer.lanes, [])
+        return Made(key, module, run, writer.slot_count, writer.summed + 1, writer.lanes, [])
 
     def _lanes(self) -> int:
         """How many numbers a vector of the machine holds."""
@@ -272,8 +192,6 @@ class Kernel:
 
         Fresh pages cost as much as computing what is written to them. Threads may share it.
         """
-        import numpy as np
-
         shape = len(self.program.outputs), size
         for room in self.rooms:
             if room.shape == shape and sys.getrefcount(room) == NOBODY:
@@ -286,67 +204,55 @@ class Kernel:
     def batch(
         self, columns: Sequence[Any], p: Sequence[float], size: int, into: Any = None
     ) -> tuple[Any, Any, bool]:
-        """The outputs at every point as an array (m, size), where the guards hold, and whether
-        what is checked is finite."""  # noqa: D205, D209
-        given = columns, p, size, into
-        if self.dtype == "float64":
-            return self._batch(*given)
-        return quietly(self._batch, *given)  # type: ignore[no-any-return]
-
-    def _batch(
-        self, columns: Sequence[Any], p: Sequence[float], size: int, into: Any
-    ) -> tuple[Any, Any, bool]:
-        import numpy as np
-
+        """The outputs at every point as an array (m, size), where the guards hold, None for
+        everywhere, and whether what is checked is finite."""  # noqa: D205, D209
         made = self._made("batch", size)
-        count = max(size, made.lanes)
-        arrays = [self._column(column, count - size) for column in columns]
-        outputs = self.room(count) if into is None else into
-        mask = np.ones(count, dtype=np.uint8) if self.guards else None
-        parameters = np.asarray(p, self.dtype)
-        x, start, step = array("q", map(address, arrays)), address(outputs), outputs.strides[0]
-        out = array("q", range(start, start + step * len(outputs), step))
+        outputs = self.room(max(size, made.lanes)) if into is None else into
+        _, mask, finite = self._run_batch(made, columns, p, size, outputs)
+        return outputs[:, -size:], mask, finite
+
+    def sums(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
+        """The same for sums over the points where the guards hold, with the outputs that are wanted
+        for every point behind them."""  # noqa: D205, D209
+        made = self._made("sums", size)
+        each = np.empty((self.program.apart, max(size, made.lanes)), self.dtype)
+        totals, mask, finite = self._run_batch(made, columns, p, size, each)
+        return (totals, each[:, -size:]), mask, finite
+
+    def _run_batch(self, made: Made, *given: Any) -> tuple[Any, Any, bool]:
+        """The sums, where the guards hold, and whether all that is checked is finite."""
+        if self.dtype == "float64":
+            return self._run_made(made, *given)
+        return quietly(self._run_made, made, *given)  # type: ignore[no-any-return]
+
+    def _run_made(
+        self, made: Made, columns: Sequence[Any], p: Sequence[float], size: int, outputs: Any
+    ) -> tuple[Any, Any, bool]:
+        more = max(size, made.lanes) - size
+        arrays = [self._column(column, more) for column in columns]
+        x, parameters = array("q", map(address, arrays)), np.asarray(p, self.dtype)
+        mask = np.ones(size + more, bool) if self.guards else None
         try:
-            scratch, place = made.scratches.pop()
+            scratch = made.scratches.pop()
         except IndexError:
-            scratch = aligned(made.slots * made.lanes + 1, self.dtype)
-            place = address(scratch)
-        checked = scratch[: TURNS * made.lanes]
-        checked.fill(0.0)
-        flags = 0 if mask is None else address(mask)
-        given = address(parameters) if len(parameters) else 0
-        made.run(count, x.buffer_info()[0], given, out.buffer_info()[0], place, flags)
-        finite = all_finite(checked)
-        made.scratches.append((scratch, place))
+            scratch = aligned(made.slots * made.lanes + made.sums, self.dtype)
+        scratch[: made.sums * made.lanes].fill(0.0)
+        totals = scratch[-made.sums :]
+        start, step = address(outputs), outputs.strides[0]
+        out = array("q", [start + step * k for k in range(len(outputs))])
+        out.append(address(totals))
+        places = x.buffer_info()[0], address(parameters), out.buffer_info()[0]
+        made.run(size, *places, address(scratch), 0 if mask is None else address(mask))
+        sums = totals.copy()
+        made.scratches.append(scratch)
         self.callbacks.check()
-        return outputs[:, :size], None if mask is None else mask[:size].view(bool), finite
+        if mask is not None:
+            mask = None if np.count_nonzero(mask) == len(mask) else mask[more:]
+        return sums[:-1], mask, math.isfinite(sums[-1])
 
     def _column(self, column: Any, more: int) -> Any:
-        """A contiguous column with its last point again and again, up to whole lanes."""
-        import numpy as np
-
+        """A contiguous column, behind its first point so many times to fill all lanes."""
         if isinstance(column, float):
             return np.full(1, column, self.dtype)
         own = np.ascontiguousarray(column, self.dtype)
-        return np.append(own, own[-1:].repeat(more)) if more else own
-
-    def sums(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
-        """The sums of outputs over the points where the guards hold, where they do, and whether
-        what is checked is finite. With the sums come outputs that are wanted for every point.
-        """  # noqa: D205
-        space = self._workspace(size)
-        results = space.sums(columns, p)
-        self.callbacks.check()
-        held, finite = space.mask[:size].view(bool), space.finite()
-        mask = held.copy() if self.guards and b"\0" in held.tobytes() else None
-        with LOCK:
-            self.workspaces = [space, *self.workspaces[:3]]
-        return results, mask, finite
-
-    def _workspace(self, size: int) -> Workspace:
-        made = self._made("sums", size)
-        with LOCK:
-            for place, space in enumerate(self.workspaces):
-                if space.size == size and space.made is made:
-                    return self.workspaces.pop(place)
-        return Workspace(made, self.program, size, self.varying or (), self.dtype)
+        return np.append(own[:1].repeat(more), own) if more else own

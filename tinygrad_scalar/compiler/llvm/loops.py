@@ -58,7 +58,7 @@ class RollingWriter(Writer, Rolled):
         return parts
 
     def _reached(self, positions: Sequence[int]) -> bool:
-        return len(set(map(self._apart, positions))) == 1
+        return len({position < self.summed for position in positions}) == 1
 
     # ── functions ─────────────────────────────────────────────────────────────────────────────
     def _function(self, number: int, part: Loop) -> str:
@@ -77,7 +77,7 @@ class RollingWriter(Writer, Rolled):
             first = operand.lines[0]
             if operand.kind in ("same", "before") and first not in self.held:
                 self.operand(first)  # loaded ahead of the loop
-        if self.how == "sums":
+        if self.at_points:
             self._counted()
         with self.loop(loop.iterations) as here:
             self.k = here.k.name
@@ -99,8 +99,11 @@ class RollingWriter(Writer, Rolled):
         self._store(self.operand(line), "%s", self._indexed(places))
 
     def _write_at(self, positions: Sequence[int], line: int) -> None:
-        apart = self._apart(positions[0])
-        self._write_output_at(self._indexed(positions), self.operand(line), apart=apart)
+        if positions[0] < self.summed:
+            self._add_to_sum(self._indexed(positions), self.operand(line))
+        else:
+            places = [position - self.summed for position in positions]
+            self._write_output_at(self._indexed(places), self.operand(line))
 
     def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
         if kind == "constant":

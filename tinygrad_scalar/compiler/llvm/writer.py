@@ -23,12 +23,13 @@ from tinygrad_scalar.compiler.ir.tape import (
     SINES,
 )
 from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target, vector_of
-from tinygrad_scalar.compiler.machine.text import Register, Text
+from tinygrad_scalar.compiler.machine.text import Text
 from tinygrad_scalar.core.primitive import Primitive
 
 CHUNK = 2000  # lines of a function
-TURNS = 8  # sums of what must be finite, for every lane: blocks of points add to them in turn
-# inputs, parameters, outputs, scratch and the mask of guards
+# Inputs, parameters, outputs, scratch and the mask of guards. Scratch begins with the sums over
+# points, for every lane: of outputs, and then of what must be finite. Of a batch, inputs and
+# outputs are columns, and behind these is where the sums go.
 _ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
 # Machine code that is to be ready soon is selected from the end of a block by a quick way, which
 # fuses nothing, up to what it does not know. At this it gives up at once: so sums are rounded alike
@@ -42,9 +43,12 @@ class Writer(Assembly):
 
     def __init__(self, program: Program, target: Target, how: str, varying: Sequence[bool]) -> None:
         super().__init__(target)
+        self.summed = 0  # outputs that are sums over the points
+        self.order: list[int] = []  # of these
         if how == "sums":
+            self.summed = len(program.outputs) - program.apart
             program = self._in_order(program)
-        self.program, self.how, self.varying = program, how, varying
+        self.program, self.at_points, self.varying = program, how != "point", varying
         self.last_guard = last_guard(program)
         # a guard must not turn by the rounding that a fused operation leaves out
         self.contract = "" if self.last_guard >= 0 else "contract "
@@ -53,8 +57,7 @@ class Writer(Assembly):
         self.size = 0  # lines written
         self.quick = False  # whether it is made into machine code in a short time
         self.slots: dict[int, int] = {}
-        # sums of what must be finite: for lanes several, or each would wait for those before it
-        self.slot_count = 1 if how == "point" else TURNS
+        self.slot_count = self.summed + 1
         self.checked = set(program.checked)
         self.outputs = program.positions
 
@@ -64,15 +67,15 @@ class Writer(Assembly):
         As the parameters stand, those of a column of a matrix would be a power of two apart, and a
         cache holds few numbers that are.
         """
-        outputs, summed = program.outputs, range(len(program.outputs) - program.apart)
-        self.order = sorted(summed, key=outputs.__getitem__)
+        outputs = program.outputs
+        self.order = sorted(range(self.summed), key=outputs.__getitem__)
         sums = [outputs[k] for k in self.order]
-        return replace(program, outputs=[*sums, *outputs[len(summed) :]])
+        return replace(program, outputs=[*sums, *outputs[self.summed :]])
 
     # ── functions ─────────────────────────────────────────────────────────────────────────────
     def _waits(self, line: int) -> bool:
         """Whether it is not known yet, at a line of output, which points are to be summed."""
-        return self.how == "sums" and line <= self.last_guard
+        return self.summed > 0 and line <= self.last_guard
 
     def _start(self) -> None:
         self.start()
@@ -92,7 +95,7 @@ class Writer(Assembly):
         return self.defined(header)
 
     def _chunk(self, number: int) -> str:
-        index = "" if self.how == "point" else "i64 %i, i64 %n, "
+        index = "i64 %i, i64 %again, " if self.at_points else ""
         self.lines += [FENCE] * self.quick
         return self._defined(f"internal void @chunk{number}({index}{_ARGUMENTS})")
 
@@ -227,10 +230,10 @@ class Writer(Assembly):
         return self.add(f"fptosi {self.v} {safe} to {kind}")
 
     def _input(self, position: int) -> str:
-        return self._input_at(position, self.how != "point" and self.varying[position])
+        return self._input_at(position, self.at_points and self.varying[position])
 
     def _input_at(self, position: int | str, varying: bool) -> str:
-        if self.how == "point":
+        if not self.at_points:
             return self._load("%x", position)
         column = self._column("%x", position)
         return self._load(column, "%i") if varying else self._broadcast(column, 0)
@@ -242,54 +245,43 @@ class Writer(Assembly):
 
     # ── results ───────────────────────────────────────────────────────────────────────────────
     def _write_output(self, line: int, name: str) -> None:
-        for k in self.outputs[line]:
-            self._write_output_at(k, name, apart=self._apart(k))
+        for position in self.outputs[line]:
+            if position < self.summed:
+                self._add_to_sum(position, name)
+            else:
+                self._write_output_at(position - self.summed, name)
 
-    def _apart(self, position: int) -> bool:
-        """Whether an output is wanted for every point, where others are summed."""
-        return self.how == "sums" and position >= len(self.program.outputs) - self.program.apart
-
-    def _write_output_at(self, position: int | str, name: str, *, apart: bool = False) -> None:
-        if self.how == "point":
-            self._store(name, "%out", position)
-        elif self.how == "batch":
+    def _write_output_at(self, position: int | str, name: str) -> None:
+        if self.at_points:
             self._store(name, self._column("%out", position), "%i")
-        elif apart:  # behind the sums, in blocks of so many lanes of each
-            block = self.add(f"mul i64 %i, {self.program.apart}")
-            lane = self.add(f"mul i64 {position}, {self.lanes}")
-            place = self.add(f"add i64 {block}, {lane}")
-            summed = len(self.program.outputs) - self.program.apart
-            gap = summed * (self.lanes - self.target.lanes)
-            self._store(name, "%out", self.add(f"sub i64 {place}, {gap}"))
         else:
-            chosen = f"<{self.target.lanes} x i1>"
-            counted = self._counted()
-            place = self.add(f"getelementptr {self.one}, ptr %out, i64 {position}")
-            total = self.add(f"load {self.one}, ptr {place}{self.align}")
-            for lanes, term in zip(counted, self._vectors(name), strict=True):
-                sum_ = self.add(f"fadd contract {self.one} {total}, {term}")
-                total = self.add(f"select {chosen} {lanes}, {self.one} {sum_}, {self.one} {total}")
-            self.lines.append(f"  store {self.one} {total}, ptr {place}{self.align}")
+            self._store(name, "%out", position)
+
+    def _add_to_sum(self, position: int | str, name: str) -> None:
+        chosen = f"<{self.target.lanes} x i1>"
+        counted = self._counted()
+        place = self.add(f"getelementptr {self.one}, ptr %s, i64 {position}")
+        total = self.add(f"load {self.one}, ptr {place}{self.align}")
+        for lanes, term in zip(counted, self._vectors(name), strict=True):
+            sum_ = self.add(f"fadd contract {self.one} {total}, {term}")
+            total = self.add(f"select {chosen} {lanes}, {self.one} {sum_}, {self.one} {total}")
+        self.lines.append(f"  store {self.one} {total}, ptr {place}{self.align}")
 
     def _counted(self) -> list[str]:
-        """Of each vector the lanes that are points of the batch, with all guards holding."""
+        """Of each vector the lanes of points not counted before, with all guards holding."""
         size = self.target.lanes
         for first in range(0, self.lanes, size) if not self.counted else ():
             ids = vector_of("i64", range(first, first + size))
-            limit = self._spread("i64", "%n", size)
-            name = self.add(f"icmp slt <{size} x i64> {ids}, {limit}")
+            first_new = self._spread("i64", "%again", size)
+            name = self.add(f"icmp sge <{size} x i64> {ids}, {first_new}")
             if self.last_guard >= 0:
-                mask = self._mask(first, size)
+                lane = self.add(f"add i64 %i, {first}")
+                place = self.add(f"getelementptr inbounds i8, ptr %m, i64 {lane}")
+                mask = self.add(f"load <{size} x i8>, ptr {place}, align 1")
                 fine = self.add(f"icmp ne <{size} x i8> {mask}, zeroinitializer")
                 name = self.add(f"and <{size} x i1> {name}, {fine}")
             self.counted.append(name)
         return self.counted
-
-    def _mask(self, first: int, count: int) -> str:
-        """What is known of the guards of some lanes."""
-        lane = self.add(f"add i64 %i, {first}")
-        place = self.add(f"getelementptr inbounds i8, ptr %m, i64 {lane}")
-        return self.add(f"load <{count} x i8>, ptr {place}, align 1")
 
     def _guard(self, row: Primitive, line: int) -> None:
         """The mask keeps the points where the condition turns out as it did in the trace."""
@@ -297,7 +289,7 @@ class Writer(Assembly):
         flag = self.add(f"zext {self.b} {self.condition(line)} to {kind}")
         if row is not HOLDS:
             flag = self.add(f"xor {kind} {flag}, {self.everywhere('i8', 1)}")
-        if self.how != "point":
+        if self.at_points:
             place = self.add("getelementptr inbounds i8, ptr %m, i64 %i")
         before = self.add(f"load {kind}, ptr {place}, align 1")
         after = self.add(f"and {kind} {before}, {flag}")
@@ -315,21 +307,14 @@ class Writer(Assembly):
         return sums[0] if sums else None
 
     def _note_finite(self) -> None:
-        """The first slots of scratch sum the checked lines: inf or NaN once one is not finite."""
+        """The last of the sums is that of the checked lines: inf or NaN once one is not finite."""
         total = self._finite_sum()
-        if total is None:
-            return
-        place: Any = 0
-        if self.how != "point":
-            place = self.add(f"and i64 %i, {(TURNS - 1) * self.lanes}")
-        before = self._load("%s", place)
-        if self.how != "point" and self.last_guard >= 0:  # what guards keep out is none of it
-            mask = self._mask(0, self.lanes)
-            held = self.add(f"icmp ne <{self.lanes} x i8> {mask}, zeroinitializer")
-            total = self.add(
-                f"select {self.b} {held}, {self.v} {total}, {self.v} {self.literal(0.0)}"
-            )
-        self._store(self.add(f"fadd {self.v} {before}, {total}"), "%s", place)
+        if total is not None:
+            if self.at_points:
+                self._add_to_sum(self.summed, total)
+            else:
+                before = self._load("%s", 0)
+                self._store(self.add(f"fadd {self.v} {before}, {total}"), "%s", 0)
 
     def _table(self, kind: str, entries: Iterable[str]) -> str:
         """Numbers that belong to the code, one per iteration."""
@@ -343,35 +328,36 @@ class Writer(Assembly):
     def _driver(self, count: int) -> str:
         """What calls all functions, at one point or for all lanes after the other."""
         text, last = Text(), "!0 = !{}"
-        if self.how == "point":
+        if not self.at_points:
             for k in range(count):
                 text.call(f"@chunk{k}", GIVEN, gives="void")
             s = text.constant("ptr", "%s")
             total = s.load("double")
             s.store(total - total)
             return f"{text.defined(f'void @point({GIVEN})')}\n{last}"
-        n = text.constant("i64", "%n")
-        whole = n - self.lanes
-        with text.loop(n, step=self.lanes) as loop:
-            # the last lanes begin where they are full, points again that were there before: they
-            # are written the same twice; only of sums every point is but once
-            i = loop.k if self.how == "sums" else text.select(loop.k < whole, loop.k, whole)
-            rest = n - i
+        # Of fewer points than lanes, the first stands there several times. The last lanes begin
+        # where they are full, with points that were there before: these are written the same
+        # twice, and in sums they do not count again.
+        size, lanes = text.constant("i64", "%n"), text.constant("i64", self.lanes)
+        n = text.select(size < self.lanes, lanes, size)
+        full = n - self.lanes
+        with text.loop(n, n - size, self.lanes) as loop:
+            i = text.select(loop.k < full, loop.k, full)
+            again = loop.k - i
             for k in range(count):
-                text.call(f"@chunk{k}", i, rest, GIVEN, gives="void")
-        if self.how == "sums":
-            self._add_lanes(text, loop.k)
+                text.call(f"@chunk{k}", i, again, GIVEN, gives="void")
+        self._add_lanes(text)
         return f"{text.defined(f'void @run(i64 %n, {GIVEN})')}\n{last}"
 
-    def _add_lanes(self, text: Text, points: Register) -> None:
+    def _add_lanes(self, text: Text) -> None:
         """Behind all else the sums over the lanes, in the order of the outputs."""
-        lanes, summed = self.target.lanes, len(self.order)
-        out, zero = text.constant("ptr", "%out"), text.constant(self.t, -0.0)
-        order = text.constant("ptr", self._table("i32", map(str, self.order)))
-        sums = out.at(points * self.program.apart + summed * lanes, self.t)
+        lanes, s = self.target.lanes, text.constant("ptr", "%s")
+        zero = text.constant(self.t, -0.0)
+        order = text.constant("ptr", self._table("i32", map(str, [*self.order, self.summed])))
+        sums = text.constant("ptr", "%out").item(len(self.program.outputs) - self.summed, "ptr")
         name = f"llvm.vector.reduce.fadd.v{lanes}{'f64' if self.t == 'double' else 'f32'}"
         self.declared[name] = f"{self.t} @{name}({self.t}, {self.one})"
-        with text.loop(summed) as loop:
-            several = out.at(loop.k, self.one).load(self.one)
+        with text.loop(self.summed + 1) as loop:
+            several = s.at(loop.k, self.one).load(self.one)
             total = text.new(self.t, f"call reassoc {self.t} @{name}({zero}, {several})")
             sums.at(order.item(loop.k, "i32").to("zext", "i64"), self.t).store(total)

@@ -20,11 +20,12 @@ from functools import partial
 from typing import Any
 
 from tinygrad_scalar.compiler.machine import objects, slots
-from tinygrad_scalar.compiler.machine.jit import Module, address, once
+from tinygrad_scalar.compiler.machine.jit import Module, once
 from tinygrad_scalar.compiler.machine.objects import (
     ITEMS,
     Plan,
     Structure,
+    address,
     function_of_python,
     hold,
     let_go,

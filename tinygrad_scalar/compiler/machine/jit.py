@@ -208,13 +208,6 @@ class Module:
 SEVERAL = 100  # numbers that NumPy adds up sooner
 
 
-def address(numbers: Any) -> int:
-    """Where a NumPy array begins."""
-    # ctypes tells it sooner, through a buffer; but once arrays were asked so, `backward` of points
-    # that look up rows of a table took twice as long
-    return numbers.__array_interface__["data"][0]  # type: ignore[no-any-return]
-
-
 def all_finite(numbers: Any) -> bool:
     """Whether no NaN and no ±inf is in a list or a flat array; of a few a sum tells at once."""
     if numbers.__class__ is list or (numbers.__class__ is array and len(numbers) <= SEVERAL):

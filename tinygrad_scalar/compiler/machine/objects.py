@@ -55,6 +55,8 @@ def available() -> bool:
 @functools.cache
 def arrays_available() -> bool:
     """Whether NumPy lays its arrays out as the code expects."""
+    if not available():
+        return False
     import numpy as np
 
     array, word, half = np.zeros((2, 3)), ctypes.c_ssize_t.from_address, ctypes.c_int.from_address
@@ -70,6 +72,13 @@ def arrays_available() -> bool:
         and word(given[0] + NUMBERS).value == id(array.dtype)
         and flags == [CONTIGUOUS | WRITEABLE, WRITEABLE, CONTIGUOUS]
     )
+
+
+def address(numbers: Any) -> int:
+    """Where a NumPy array begins."""
+    if arrays_available():  # in a fifth of the time
+        return ctypes.c_ssize_t.from_address(id(numbers) + DATA).value
+    return numbers.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
 def function_of_python(name: str) -> str:

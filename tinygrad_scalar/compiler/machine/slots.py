@@ -16,8 +16,16 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.machine.jit import Module, address, once
-from tinygrad_scalar.compiler.machine.objects import LENGTH, NUMBER, available, is_a, items, put
+from tinygrad_scalar.compiler.machine.jit import Module, once
+from tinygrad_scalar.compiler.machine.objects import (
+    LENGTH,
+    NUMBER,
+    address,
+    available,
+    is_a,
+    items,
+    put,
+)
 from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.core import sweep
 from tinygrad_scalar.core.at_once import assign, with_added

@@ -19,7 +19,8 @@ from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks
 from tinygrad_scalar.compiler.llvm.kernel import Kernel
 from tinygrad_scalar.compiler.llvm.writer import GIVEN
-from tinygrad_scalar.compiler.machine.jit import Module, address, machine, once
+from tinygrad_scalar.compiler.machine.jit import Module, machine, once
+from tinygrad_scalar.compiler.machine.objects import address
 from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream

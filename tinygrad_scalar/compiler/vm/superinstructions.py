@@ -217,8 +217,7 @@ class SweepWriter(Writer):
         if not (self.backwards and (nothing or row is SCATTER)):
             super()._write_output(line, name)
 
-    def _write_output_at(self, position: int | str, name: str, *, apart: bool = False) -> None:
-        del apart  # nothing is summed over points
+    def _write_output_at(self, position: int | str, name: str) -> None:
         assert isinstance(position, int)  # noqa: S101 (straight lines of code)
         if self.backwards:
             add_to(self._cell(self.body.active[position], "%a"), self.constant("double", name))
