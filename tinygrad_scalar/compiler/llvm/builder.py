@@ -28,7 +28,6 @@ class Target:
     vector: Callable[[str, int], str | None]  # the symbol of the vector function of a C function
     callbacks: dict[Primitive, int] = field(default_factory=dict)  # row → address of a thunk
     address: Callable[[str], int | None] = lambda _: None  # of a function by its symbol
-    functions: dict[Primitive, int] = field(default_factory=dict)  # row → address of its formula
 
 
 class Assembly(Text):
@@ -130,8 +129,7 @@ class Assembly(Text):
             return self._symbol_called(f"{row.llvm}.{self.overloaded()}", self.v, x)
         if row in LIBRARY:
             return self._library(LIBRARY[row], x)
-        address = self.target.functions.get(row)
-        return self._callback(row, x) if address is None else self._call_at(address, self.t, x)
+        return self._callback(row, x)
 
     def _bits(self, what: str, x: str) -> str:
         """A power of two put together, or a positive number taken apart, by its bits."""

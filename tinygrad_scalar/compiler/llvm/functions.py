@@ -1,9 +1,4 @@
-"""What programs call: functions of the C library, long formulas, and rules that only Python knows.
-
-Long formulas are functions in machine code, made once per process, for one point. A long program
-calls them instead of repeating their lines wherever the row occurs: it is ready sooner, and they
-are better machine code than it gets itself.
-"""
+"""What programs call: functions of the C library, and rules that only Python knows."""
 
 from __future__ import annotations
 
@@ -13,49 +8,12 @@ import threading
 from collections.abc import Collection
 from typing import Any
 
-from tinygrad_scalar.compiler.ir.lower import alone, has_template, template_of
+from tinygrad_scalar.compiler.ir.lower import template_of
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.tape import MARKERS, ieee
-from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE, Target
-from tinygrad_scalar.compiler.llvm.writer import Writer
-from tinygrad_scalar.compiler.machine.jit import LOCK, Module, machine
+from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE
+from tinygrad_scalar.compiler.machine.jit import machine
 from tinygrad_scalar.core.primitive import Primitive
-
-LONG = 8  # lines of a formula that are worth a call
-
-
-class FunctionWriter(Writer):
-    """Writes the formula of one row as a function."""
-
-    def text(self) -> str:
-        """The module."""
-        self._start()
-        self.contract = ""  # nothing is fused: a guard may ask for it
-        self._lines(range(len(self.program.code)))
-        given = ", ".join(f"double %x{k}" for k in range(self.program.inputs))
-        result = self.operand(self.program.outputs[0])
-        self.give(f"double {result}")
-        declarations = [f"declare {text}" for text in self.declared.values()]
-        return "\n".join([*declarations, self._defined(f"double @formula({given})")])
-
-    def _input(self, position: int) -> str:
-        return f"%x{position}"
-
-
-@functools.cache
-def _made(row: Primitive) -> Module:
-    host, program = machine(), alone(row, NATIVE)
-    target = Target("double", 1, host.vector, address=host.address)
-    return Module(FunctionWriter(program, target, "point", ()).text(), len(program.code))
-
-
-def functions(program: Program) -> dict[Primitive, int]:
-    """The addresses of the functions for those rows of a program that have a long formula."""
-    rows = {row for row, _ in program.code if has_template(row) and row.arity} - NATIVE
-    long = [row for row in rows if len(template_of(row, row.arity or 0).lines) >= LONG]
-    with LOCK:
-        return {row: _made(row).addresses["formula"] for row in long}
-
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.POINTER(ctypes.c_double))
 

@@ -24,7 +24,7 @@ from tinygrad_scalar.compiler.ir.program import (
     sums_at_once,
 )
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
-from tinygrad_scalar.compiler.llvm.functions import Callbacks, functions, native_rows
+from tinygrad_scalar.compiler.llvm.functions import Callbacks, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.machine.entry import Entry
 from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, SMALL, Module, machine
@@ -67,9 +67,7 @@ class Kernel:
     entry: Any = None  # what is called directly: () before it is made, False where nothing is
 
     def __init__(self, program: Program, dtype: str, varying: Sequence[bool] | None) -> None:
-        large = varying is None and len(program.code) > MEDIUM
-        self.functions = functions(program) if large else {}
-        native = (native_rows(dtype) if varying else NATIVE) | self.functions.keys()
+        native = native_rows(dtype) if varying else NATIVE
         program = lowered(program, native)
         if varying is None:
             self.program = guards_first(sines_with_cosines(program))
@@ -89,7 +87,7 @@ class Kernel:
     def _point_made(self) -> None:
         host, program = machine(), self.program
         callbacks = self.callbacks.addresses
-        target = Target("double", 1, host.vector, callbacks, host.address, self.functions)
+        target = Target("double", 1, host.vector, callbacks, host.address)
         writer = RollingWriter(program, target, "point", ())
         self.module = Module(writer.module(), writer.size)
         kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
