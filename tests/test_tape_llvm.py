@@ -264,8 +264,7 @@ def test_what_raises_raises_though_a_later_line_may_show_it(g, x, y):
 
 
 @pytest.mark.parametrize("name", ["sech", "sigmoid", "softplus", "silu", "gelu", "mod", "clip"])
-def test_long_programs_call_their_formulas(name, monkeypatch):
-
+def test_long_programs_have_the_same_formulas(name, monkeypatch):
     row, more = TABLE[name], {"mod": (0.7,), "clip": (-1.0, 1.5)}.get(name, ())
     short, long = (compile(lambda x: row(x, *more) * x, engine="llvm") for _ in range(2))
     short.value_and_grad(0.5)
@@ -275,8 +274,6 @@ def test_long_programs_call_their_formulas(name, monkeypatch):
     for x in (0.5, -0.5, 3.0, -40.0, 800.0, -800.0, 0.0):
         expected = short.value_and_grad(x)  # which fuses: some ulps
         np.testing.assert_allclose(long.value_and_grad(x), expected, rtol=1e-14)
-    (path,) = (path for own in long._specialisations.values() for path in own.paths)
-    assert any(row in made.functions for made in path.kernels.values())
 
 
 def test_without_the_expected_layout_of_objects_all_is_as_before(monkeypatch):

@@ -329,25 +329,31 @@ class Writer(Assembly):
         """What calls all functions, at one point or for all lanes after the other."""
         text, last = Text(), "!0 = !{}"
         if not self.at_points:
-            for k in range(count):
-                text.call(f"@chunk{k}", GIVEN, gives="void")
+            self._call_chunks(text, count)
             s = text.constant("ptr", "%s")
             total = s.load("double")
             s.store(total - total)
             return f"{text.defined(f'void @point({GIVEN})')}\n{last}"
-        # Of fewer points than lanes, the first stands there several times. The last lanes begin
-        # where they are full, with points that were there before: these are written the same
-        # twice, and in sums they do not count again.
+        # Of fewer points than lanes, the first stands there several times in front. The last lanes
+        # begin where they are full, with points that were there before: these are written the same
+        # twice, and in sums they do not count again. Whether vectors stand side by side or not, a
+        # point is added up in the same lane.
         size, lanes = text.constant("i64", "%n"), text.constant("i64", self.lanes)
         n = text.select(size < self.lanes, lanes, size)
-        full = n - self.lanes
-        with text.loop(n, n - size, self.lanes) as loop:
-            i = text.select(loop.k < full, loop.k, full)
-            again = loop.k - i
-            for k in range(count):
-                text.call(f"@chunk{k}", i, again, GIVEN, gives="void")
+        first = n - size
+        whole = first + (size & -self.lanes)
+        with text.loop(whole, first, self.lanes) as loop:
+            self._call_chunks(text, count, loop.k, "i64 0")
+        with text.loop(n, whole, self.target.lanes) as loop:
+            end = loop.k + self.target.lanes
+            i = text.select(end < n, end, n) - self.lanes
+            self._call_chunks(text, count, i, loop.k - i)
         self._add_lanes(text)
         return f"{text.defined(f'void @run(i64 %n, {GIVEN})')}\n{last}"
+
+    def _call_chunks(self, text: Text, count: int, *index: Any) -> None:
+        for k in range(count):
+            text.call(f"@chunk{k}", *index, GIVEN, gives="void")
 
     def _add_lanes(self, text: Text) -> None:
         """Behind all else the sums over the lanes, in the order of the outputs."""
