@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.closed_over import ClosedOver, places_of
-from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
+from tinygrad_scalar.compiler.ir.differentiate import Derivation
 from tinygrad_scalar.compiler.ir.program import (
     NEVER_RAISES,
     Program,
@@ -213,7 +214,6 @@ class Below(Derivation):
 
     def __init__(self, path: Path, request: Request) -> None:
         super().__init__(path.recording.copy())
-        inner_grads_on(self.recording, orders=0)
         self.path, self.outputs = path, path.outputs
         self.inputs = [self.tape.input(place) for place in request.inputs]
 
@@ -249,7 +249,9 @@ class Below(Derivation):
         return self.judged(self.reverse(self.path.scalar(what), self.inputs))
 
     def _tangents(self, inputs: Sequence[int]) -> dict[int, int]:
-        """The slopes of inputs: they come in behind everything else."""
+        """The slopes of inputs: they come in behind everything else, and no branch knows them."""
+        point, count = self.recording.point, self.path.width + len(inputs)
+        point += [math.nan] * (count - len(point))
         return {line: self.tape.input(self.path.width + k) for k, line in enumerate(inputs)}
 
     def _by_columns(self, outputs: Sequence[int]) -> list[int]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.arguments import arguments_like
-from tinygrad_scalar.compiler.ir.differentiate import inner_grads_on
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError
 from tinygrad_scalar.compiler.ir.tape import GUARDS, INPUT, TraceError, evaluated
@@ -107,7 +106,7 @@ def _settled(
 def _path(
     recording: Recording, function: Callable[..., Any], trees: Sequence[Any], options: Any
 ) -> Path:
-    inner_grads_on(recording)
+    recording.orders = 2
     recording.lookups = []
     inputs = _inputs(recording)
     args = arguments_like(trees, inputs)

@@ -4,7 +4,6 @@
 |---|---|
 | `tape` | the flat code, shared and folded while it is written |
 | `recording`, `trace` | it being written at a point; the carrier that does so |
-| `sites` | comparisons that are no branches |
 | `lookup`, `tables` | `take`: what an index looks up |
 | `differentiate` | reverse and forward mode on flat code |
 | `program`, `lower` | what an engine runs; the same in the rows that the engine has |

@@ -8,7 +8,6 @@ wherever the row occurs.
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -65,29 +64,12 @@ def _rules(row: Primitive) -> tuple[Template | None, ...]:
 def _rule(row: Primitive, rule: Any, count: int) -> Template | None:
     if not callable(rule):
         return Template([], 0, float(rule))
-    prepared = functools.partial(inner_grads_on, orders=0)
-    return kept_template(row, rule, count, prepared=prepared, trusting=row in LIBRARY)
+    return kept_template(row, rule, count, trusting=row in LIBRARY)
 
 
 def _branchless(rule: Template | None) -> bool:
     """Whether neither a partial nor, with rows of the library only, its own partials branch."""
     return rule is not None and all(row is None or row in LIBRARY for row, _ in rule.lines)
-
-
-def inner_grads_on(recording: Recording, orders: int = 2) -> None:
-    """Let `grad` and its family, called on numbers being traced, differentiate the tape.
-
-    What the partials of an own row branch on becomes a guard of the trace, up to so many orders.
-    """
-    recording.reverse = _reversed
-    recording.branches = None
-    if orders:
-        recording.branches = lambda recording, line: Derivation(recording).branches(line, orders)
-
-
-def _reversed(recording: Recording, output: int, wanted: Sequence[int], seed: int) -> list[int]:
-    derivation = Derivation(recording)
-    return derivation.judged(derivation.reverse(output, wanted, seed))
 
 
 class Derivation:
@@ -121,18 +103,18 @@ class Derivation:
             rule = self._shorter[key]
         return rule.placed(self.tape, operands)
 
-    def branches(self, line: int, orders: int) -> None:
+    def branches(self, line: int) -> None:
         """Push the partials of a line that may branch, to have guards for their branches."""
         recording, code = self.recording, self.tape.code
         row, operands = code[line]
-        inner_grads_on(recording, orders - 1)
+        recording.orders -= 1
         known, leaves = len(self.tape.known), len(recording.leaves)
         rules = _rules(row)
         for i in range(len(operands)):
             if not _branchless(rules[i] if rules else None):
                 with contextlib.suppress(TypeError):
                     self._pushed(line, row, operands, i)  # raises again where it is asked for
-        inner_grads_on(recording, orders)
+        recording.orders += 1
         if len(recording.leaves) == leaves:
             guards = (k for k in range(len(self.tape) - 1, line, -1) if code[k][0] in GUARDS)
             recording.cut(next(guards, line) + 1, known)
@@ -386,3 +368,13 @@ class Derivation:
                         active[line] = 1
                         break
         return active
+
+
+def _reversed(recording: Recording, output: int, wanted: Sequence[int], seed: int) -> list[int]:
+    """The gradient that `grad` and its family ask for, inside of the function."""
+    derivation = Derivation(recording)
+    return derivation.judged(derivation.reverse(output, wanted, seed))
+
+
+Recording.reverse = _reversed
+Recording.branches = lambda recording, line: Derivation(recording).branches(line)

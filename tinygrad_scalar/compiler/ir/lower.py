@@ -74,20 +74,13 @@ class Template(NamedTuple):
         return Template(lines, place[result])
 
 
-def template(
-    rule: Callable[..., Any],
-    count: int,
-    prepared: Callable[[Recording], None] = lambda _: None,
-    *,
-    trusting: bool = True,
-) -> Template | None:
+def template(rule: Callable[..., Any], count: int, *, trusting: bool) -> Template | None:
     """The template of a rule of so many operands; None if it asks for numbers, texts or leaves.
 
     A rule of this library is trusted to take comparisons as numbers.
     """
     recording = Recording()
     recording.trusting, recording.in_rule = trusting, True
-    prepared(recording)
     tape = recording.tape
     operands = [Traced(recording, tape.input(k)) for k in range(count)]
     try:
@@ -117,13 +110,13 @@ def has_template(row: Primitive) -> bool:
 
 
 def kept_template(
-    row: Primitive, rule: Callable[..., Any], count: int, **options: Any
+    row: Primitive, rule: Callable[..., Any], count: int, *, trusting: bool = True
 ) -> Template | None:
     """The `template` of a rule of a row, made once and kept with the row."""
     if row.templates is None:
         row.templates = {}
     if (rule, count) not in row.templates:
-        row.templates[rule, count] = template(rule, count, **options)
+        row.templates[rule, count] = template(rule, count, trusting=trusting)
     return row.templates[rule, count]  # type: ignore[no-any-return]
 
 

@@ -152,9 +152,13 @@ def evaluated(
     x: Sequence[Any],
     p: Sequence[Any],
     apply: Callable[[Primitive, list[Any]], Any],
+    before: list[Any] | None = None,
 ) -> list[Any]:
-    """What every line is for some inputs and parameters, its rows applied by `apply`."""
-    values: list[Any] = []
+    """What every line is for some inputs and parameters, its rows applied by `apply`.
+
+    Behind the values of lines `before`, if there are any.
+    """
+    values: list[Any] = [] if before is None else before
     for row, operands in code:
         if row is CONSTANT:
             values.append(operands[0])

@@ -3,7 +3,7 @@
 A comparison gives the bool of this point, noted as a guard, so that nothing that looks at it sees
 another thing than uncompiled; except where it goes straight into a function or an operator of this
 library (`where(x > 0, a, b)`, `x * (x > 0)`): there it is a `Plain` number of the trace, and no
-branch. See `sites` for how the two are told apart.
+branch. See `recording` for how the two are told apart.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial as bind
 from typing import Any, NoReturn
 
-from tinygrad_scalar.compiler.ir.recording import Line, Recording
-from tinygrad_scalar.compiler.ir.sites import Site
+from tinygrad_scalar.compiler.ir.recording import Line, Recording, Site
 from tinygrad_scalar.compiler.ir.tape import (
     ABS,
     ADD,
@@ -200,9 +199,8 @@ class Traced(Line):
     def pulled(self, seed: Any, inputs: Sequence[Any]) -> list[Traced]:
         """The gradient of this number times `seed` with respect to `inputs`, Traced or Values."""
         recording = self.recording
-        assert recording.reverse is not None  # noqa: S101 (set where the trace starts)
         wanted = [recording.line(x) for x in inputs]
-        lines = recording.reverse(recording, self.index, wanted, recording.line(seed))
+        lines = recording.reverse(self.index, wanted, recording.line(seed))
         return [Traced(recording, line) for line in lines]
 
     def example(self) -> float:
@@ -231,8 +229,8 @@ def written(recording: Recording, row: Primitive, lines: tuple[int, ...]) -> Tra
     if line is None:
         count = len(tape.code)
         line = tape.known[instruction] = tape.written(instruction)
-        if row not in LIBRARY and line == count and recording.branches is not None:
-            recording.branches(recording, line)
+        if row not in LIBRARY and line == count and recording.orders:
+            recording.branches(line)
     else:
         tape.found()
     if context.silent and not context.settings().recording:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_scalar.compiler.ir.differentiate import Derivation, inner_grads_on
+from tinygrad_scalar.compiler.ir.differentiate import Derivation
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, pruned
 from tinygrad_scalar.compiler.ir.recording import Recording
@@ -73,7 +73,6 @@ class Superinstruction:
     def _reversed(self, rows: Rows, results: Sequence[int], kept: Sequence[int]) -> Program | None:
         """What is added to the gradients of the active operands; None if it is nothing at all."""
         recording = Recording()
-        inner_grads_on(recording, orders=0)
         recording.tape, places = _written(rows, self.operands, guards=False)
         tape = recording.tape
         wanted = [tape.input(k) for k in self.active]
