@@ -11,9 +11,12 @@ from modes_reference import all_close, close, exact_gradient, function_of, moder
 from tinygrad_scalar import (
     UndefinedGradientWarning,
     Value,
+    compile,
     counting,
+    derivative,
     exp,
     grad,
+    hvp,
     jacobian,
     jvp,
     log,
@@ -256,3 +259,52 @@ def test_what_does_not_move_has_the_methods_of_a_value_too():
     assert jvp(f, (1.0, 2.0), (0.0, 0.0)) == (e * e, 0.0)
     g = lambda x: [x[0].exp() * x[1], x[1].relu()]  # noqa: E731
     assert jacobian(g, mode="forward")([1.0, 2.0]) == jacobian(g, mode="reverse")([1.0, 2.0])
+
+
+IN_FORWARD_MODE = {
+    "jvp": lambda f: jvp(f, (0.5,), (1.0,))[1],
+    "jacobian": lambda f: jacobian(f, mode="forward")(0.5),
+    "derivative": lambda f: derivative(f)(0.5),
+    "hvp": lambda f: hvp(lambda x: f(x) * x, (0.5,), (1.0,)),
+    "compiled": lambda f: compile(f, engine="python").grad(0.5),
+}
+EACH_MODE = pytest.mark.parametrize("slope", IN_FORWARD_MODE.values(), ids=IN_FORWARD_MODE.keys())
+
+
+@EACH_MODE
+def test_what_a_function_keeps_on_its_values_is_there(slope):
+    def named(x):
+        x.label, x.weight = "speed", 3.0
+        return x * x * x.weight * len(x.label)
+
+    assert slope(named) == slope(lambda x: x * x * 3.0 * 5)
+
+
+@EACH_MODE
+@pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid", "sqrt", "erf"])
+def test_methods_of_value_are_functions_of_what_another_mode_carries(slope, name):
+    method = getattr(Value, name)
+    assert slope(method) == slope(lambda x: getattr(x, name)())
+    twice, doubled = slope(lambda x: sum(map(method, [x, x]))), slope(lambda x: 2 * method(x))
+    assert twice == pytest.approx(doubled, rel=1e-15)
+
+
+@pytest.mark.parametrize("name", ["data", "grad", "parents", "backward", "_prev"])
+@pytest.mark.parametrize("mode", ["jvp", "jacobian", "derivative", "hvp"])
+def test_what_only_a_value_has_is_named_with_the_way_out(mode, name):
+    with pytest.raises(
+        AttributeError, match=rf"\.{name} of a number in forward mode .*x\.detach\(\)"
+    ):
+        IN_FORWARD_MODE[mode](lambda x: x * getattr(x, name))
+    with pytest.raises(AttributeError, match="no attribute 'sine'"):
+        IN_FORWARD_MODE[mode](lambda x: x.sine())
+
+
+@pytest.mark.parametrize("mode", ["jvp", "jacobian", "derivative"])
+def test_the_way_out_that_float_and_index_name_is_one(mode):
+    slope, table = IN_FORWARD_MODE[mode], [1.0, 2.0]
+    with pytest.raises(TypeError, match=r"use v\.detach\(\) for the number: int\(v\.detach\(\)\)"):
+        slope(lambda x: table[x] * x)
+    with pytest.raises(TypeError, match=r"use v\.detach\(\) for the number, or this library's"):
+        slope(lambda x: math.sin(x))
+    assert slope(lambda x: table[int(x.detach() + 0.6)] * x) == 2.0

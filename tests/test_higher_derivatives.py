@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mpmath import mpf
 from table_reference import exact_derivative, reference
 
-from tinygrad_scalar import grad, hessian, hvp, jacobian, taylor
+from tinygrad_scalar import derivative, grad, hessian, hvp, jacobian, taylor
 from tinygrad_scalar.core.primitives import TABLE
 
 # Rows that are constant between their jumps, and operands that choose a branch or an order.
@@ -175,3 +175,23 @@ def test_second_derivatives_far_out_stay_finite(x):
     for name in ("atan", "asinh", "cbrt", "digamma"):
         if name != "digamma" or x > 0:
             assert math.isfinite(grad(grad(TABLE[name]))(x)), name
+
+
+@pytest.mark.parametrize("mode", [derivative, lambda f, n: taylor(f, n)], ids=["one", "all"])
+def test_keyword_arguments_pass_through_undifferentiated(mode):
+    def f(x, *, n, undefined=1.0):
+        return undefined * x**n
+
+    expected = mode(lambda x: 2.0 * x**3, 2)(3.0)
+    assert mode(f, 2)(3.0, n=3, undefined=2.0) == expected
+
+
+@pytest.mark.parametrize(("mode", "name"), [(derivative, "derivative"), (taylor, "taylor")])
+def test_what_is_no_function_of_one_number_is_named(mode, name):
+    for args in ((), (1.0, 2.0)):
+        with pytest.raises(TypeError, match=rf"^{name}: f is a function of one number, not of"):
+            mode(lambda *x: sum(x), 2)(*args)
+    with pytest.raises(TypeError, match=rf"^{name}: x: a Value carries one real number, not list"):
+        mode(lambda x: x[0], 2)([1.0])
+    with pytest.raises(TypeError, match=rf"^{name}: what f returned: .* not list"):
+        mode(lambda x: [x], 2)(1.0)

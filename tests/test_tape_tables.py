@@ -176,6 +176,57 @@ def test_an_index_that_is_none_raises_as_uncompiled(engine, table):
     assert not any(collected(LEAVES))
 
 
+STRUCTURED = {
+    "an array of numbers": np.arange(60.0).reshape(20, 3),
+    "an array of Values": np.array([[Value(1.0 * k), Value(2.0)] for k in range(20)]),
+    "an array of matrices": np.arange(24.0).reshape(3, 2, 4),
+    "rows of rows": [[[ROWS[k][0], 1.0], [2.0 * k]] for k in range(9)],
+    "few rows of rows": [((FLAT[k], 1.0), 2.0 * k) for k in range(3)],
+    "records": [{"a": FLAT[k], "b": [1.0 * k]} for k in range(10)],
+}
+
+
+@EVERY
+@pytest.mark.parametrize("table", STRUCTURED.values(), ids=STRUCTURED.keys())
+def test_rows_of_any_structure_are_looked_up_as_uncompiled(engine, table):
+    def f(i, x):
+        row = take(table, i)
+        structures.append(type(row))
+        numbers = tg.core.tree.leaves(row)
+        return sum((k + x) * number * x for k, number in enumerate(numbers))
+
+    structures = []
+    slopes = [grad(f, 1)(i, 1.5) for i in (2.0, 0.0)]
+    eager = [getattr(slope, "data", slope) for slope in slopes]
+    code = compiled(f, engine=engine, argnums=1)
+    assert [code.grad(i, 1.5) for i in (2.0, 0.0)] == pytest.approx(eager, rel=1e-14)
+    np.testing.assert_allclose(code.grad(np.array([2.0, 0.0]), 1.5), eager, **CLOSE)
+    assert len(set(structures)) == 1
+
+
+def test_rows_of_different_structures_are_refused():
+    table = [{"a": 1.0}] * 4 + [{"b": 1.0}]
+    with pytest.raises(ValueError, match="take: rows of different structures; give rows of one"):
+        compiled(lambda i: take(table, i)["a"] * i)(1.0)
+
+
+@pytest.mark.parametrize("call", [lambda f: f(0.0), lambda f: compiled(f)(0.0)])
+@pytest.mark.parametrize(
+    ("table", "index", "error", "message"),
+    [
+        ([1.0, 2.0], "a", TypeError, "take: an index is a whole number or a Value, not str"),
+        ([1.0, 2.0], None, TypeError, "take: an index is a whole number or a Value, not NoneType"),
+        ([1.0], np.array([0, 0]), TypeError, r"not ndarray; for several write \[take\(table, i\)"),
+        ([], 0, IndexError, "take: index 0 of an empty table; give a table with entries"),
+        ({0: 1.0}, 0, TypeError, "take: a table is a list of numbers or of rows of them, not dict"),
+        (3.0, 0, TypeError, "take: a table is a list of numbers or of rows of them, not float"),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_or_no_index_is_named(call, table, index, error, message):
+    with pytest.raises(error, match=message):
+        call(lambda x: take(table, index) + x)
+
+
 class Weight(Value):
     """A kind of one's own."""
 

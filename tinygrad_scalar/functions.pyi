@@ -122,8 +122,8 @@ atan2: _Of2
 """atan2(a, b): the angle of the point (b, a): the arc tangent of a / b, in radians, of the right quadrant.
 
 Domain: a in (−∞, ∞), b in (−∞, ∞).
-∂/∂a: b / hypot(a, b) / hypot(a, b).
-∂/∂b: -(a / hypot(a, b) / hypot(a, b)).
+∂/∂a: b / (a * a + b * b).
+∂/∂b: -a / (a * a + b * b).
 Kinks: a == 0 and b == 0; 0, 0 there.
 
 >>> from tinygrad_scalar import Value

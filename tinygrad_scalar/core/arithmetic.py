@@ -22,15 +22,16 @@ class Arithmetic(Carrier):
     """What a carrier can do: everything in the table, as operators and as methods."""
 
     __slots__ = ()
+    alone = "v.data"  # how the number alone is written
 
     @property
     def label(self) -> str:
-        """The name in tables and pictures, which only Values keep."""
-        return ""
+        """The name that a function gave it, as on a Value; nothing but that function reads it."""
+        return getattr(self, "__dict__", {}).get("label", "")  # type: ignore[no-any-return]
 
     @label.setter
     def label(self, label: str) -> None:
-        """A name given by a function that labels its Values: nothing else has a use for it."""
+        getattr(self, "__dict__", {})["label"] = label
 
     def __add__(self, other: Any) -> Any:
         return table.add(self, other) if _operand(other) else NotImplemented
@@ -142,7 +143,7 @@ class Arithmetic(Carrier):
         return 0.0
 
     def _refuse(self, what: str, instead: str) -> Any:
-        raise TypeError(f"{what} would drop the gradient: use v.data for the number{instead}")
+        raise TypeError(f"{what} would drop the gradient: use {self.alone} for the number{instead}")
 
     def __float__(self) -> float:
         """Refused: `math.sin(v)` and `float(v)` would lose the gradient without a word."""
@@ -158,7 +159,7 @@ class Arithmetic(Carrier):
 
     def __index__(self) -> int:
         return self._refuse(  # type: ignore[no-any-return]
-            "a Value as an index or integer", ": int(v.data)"
+            "a Value as an index or integer", f": int({self.alone})"
         )
 
     def as_integer_ratio(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from functools import partial as bind
 from typing import Any
 
 from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.backward import backward
 from tinygrad_scalar.core.documentation import NodeSignature, docstring
 from tinygrad_scalar.core.grad_table import GradTable
@@ -177,7 +178,8 @@ class Value(Recorded):
 
     def log(self, base: Any = None) -> Any:
         """log x, or log x / log base."""
-        return unary(primitives.log, self) if base is None else super().log(base)
+        fast = base is None and type(self) is Value
+        return unary(primitives.log, self) if fast else Arithmetic.log(self, base)
 
     def __neg__(self) -> Any:
         x = self.data
@@ -313,7 +315,8 @@ def _method(row: Primitive) -> Callable[..., Any]:
     """A function of one operand as a method, which knows what carries it."""
 
     def method(self: Value, *more: Any) -> Any:
-        return row(self, *more) if more else unary(row, self)  # the row refuses more
+        # the row refuses more, and takes what another mode carries: map(Value.exp, numbers)
+        return unary(row, self) if type(self) is Value and not more else row(self, *more)
 
     method.__name__, method.__qualname__ = row.name, f"Value.{row.name}"
     method.__doc__ = docstring(row, method=True)

@@ -472,7 +472,8 @@ def _method(row):
     """A function of one operand as a method, which knows what carries it."""
 
     def method(self, *more):
-        return row(self, *more) if more else unary(row, self)  # the row refuses more
+        # the row refuses more, and takes what another mode carries: map(Value.exp, numbers)
+        return unary(row, self) if type(self) is Value and not more else row(self, *more)
 
     method.__name__, method.__qualname__ = row.name, f"Value.{row.name}"
     method.__doc__ = docstring(row, method=True)

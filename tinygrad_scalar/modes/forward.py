@@ -12,7 +12,7 @@ import itertools
 import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import Application
@@ -30,6 +30,7 @@ from tinygrad_scalar.core.undefined import (
     noted,
     plain,
 )
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers import flags
 from tinygrad_scalar.numbers.precision import Number, uncommon
 from tinygrad_scalar.numbers.precision import like as like_number
@@ -73,8 +74,10 @@ def recorded() -> AbstractContextManager[object]:
 class Tagged(Arithmetic):
     """A carrier around others, made by one call of a mode and ordered by that call's level."""
 
-    __slots__ = ("level",)
+    # a function may set attributes of its own on a Value, and refer to it weakly
+    __slots__ = ("__dict__", "__weakref__", "level")
     level: float
+    alone = "v.detach()"
 
     def core(self) -> Any:
         """The number itself."""
@@ -187,6 +190,24 @@ class Tagged(Arithmetic):
 
     def __complex__(self) -> complex:
         return self._number(complex, super().__complex__)  # type: ignore[no-any-return]
+
+
+def _of_values(name: str) -> property:
+    """An attribute that only a Value has: there is no graph here, and `data` has a derivative."""
+
+    def told(*_: Any) -> NoReturn:
+        raise AttributeError(
+            f".{name} of a number in forward mode (jvp, hvp, taylor, derivative, "
+            'jacobian(mode="forward")), which is no Value: x.detach() is the number alone, '
+            "where(condition, a, b) chooses, take(table, i) looks up; grad, vjp and "
+            'jacobian(mode="reverse") run a function on Values'
+        )
+
+    return property(told, told)
+
+
+for _name in {"_prev", "_op", *(x for x in dir(Value) if x[0] != "_")} - {*dir(Tagged)}:
+    setattr(Tagged, _name, _of_values(_name))
 
 
 class Dual(Tagged):

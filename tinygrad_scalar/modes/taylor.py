@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from tinygrad_scalar.core import context
@@ -209,7 +209,7 @@ def taylor(
     is infinite, or where a number is too small for a float and n at most 2, f is run again and
     differentiated in reverse mode n times, by the policy `undefined`; that grows threefold with
     every order, and ends in NaN with a warning (an error under "raise") where the graph passes
-    LARGEST nodes.
+    LARGEST nodes. Keyword arguments pass through undifferentiated.
     Errors: ValueError unless n is an integer ≥ 0, TypeError if f returns no number.
     Source: Griewank and Walther, *Evaluating Derivatives*, section 13.2.
 
@@ -221,36 +221,60 @@ def taylor(
     return Derived(derivatives, f, n, undefined)
 
 
-def derivatives(f: Callable[[Any], Any], n: int, undefined: Policy, x: Any) -> list[Any]:
+def derivatives(
+    f: Callable[..., Any], n: int, undefined: Policy, /, *args: Any, **options: Any
+) -> list[Any]:
     """All derivatives up to the n-th at a number."""
-    x = carried(x, "taylor: x")
+    return _at("taylor", f, n, undefined, args, options)
+
+
+def last_derivative(
+    f: Callable[..., Any], n: int, undefined: Policy, /, *args: Any, **options: Any
+) -> Any:
+    """The n-th derivative at a number."""
+    return _at("derivative", f, n, undefined, args, options)[n]
+
+
+def _at(
+    name: str, f: Callable[..., Any], n: int, undefined: Policy, args: Any, options: Any
+) -> list[Any]:
+    """All derivatives up to the n-th at a number; errors speak for the function `name`."""
+    if len(args) != 1:
+        raise TypeError(
+            f"{name}: f is a function of one number, not of {len(args)}; take grad, jacobian, "
+            "hessian or hvp for several, and pass by keyword what is no variable"
+        )
+    x = carried(args[0], f"{name}: x")
+    f = partial(f, **options) if options else f
     in_pass = in_watched_pass if n <= WATCHED else in_new_pass
     found: list[Any] | None = attempted(
-        lambda: in_pass(lambda level: _by_series(f, n, x, level)), undefined
+        lambda: in_pass(lambda level: _by_series(name, f, n, x, level)), undefined
     )
-    return _by_reverse(f, n, x, undefined) if found is None else found
+    return _by_reverse(name, f, n, x, undefined) if found is None else found
 
 
-def _by_series(f: Callable[[Any], Any], n: int, x: Any, level: float) -> list[Any]:
-    y = carried(f(Series([x, like(1, plain(x))][: n + 1], level, n)), "taylor: what f returned")
+def _by_series(name: str, f: Callable[[Any], Any], n: int, x: Any, level: float) -> list[Any]:
+    """The same by Taylor arithmetic, in a pass of this level."""
+    y = f(Series([x, like(1, plain(x))][: n + 1], level, n))
+    y = carried(y, f"{name}: what f returned")
     if not (isinstance(y, Series) and y.level == level):
         y = Series([y], level, n)
     found = [math.factorial(k) * y.coefficient(k) for k in range(n + 1)]
     return [c if isinstance(c, Carrier) else like(c, plain(found[0])) for c in found]
 
 
-def _by_reverse(f: Callable[[Any], Any], n: int, x: Any, undefined: Policy) -> list[Any]:
+def _by_reverse(name: str, f: Callable[[Any], Any], n: int, x: Any, undefined: Policy) -> list[Any]:
     """The same by reverse mode, n times over: the derivative graph is differentiated again."""
-    run = Run(f, (x,), {}, None, "taylor")
-    y = run.single_output("taylor")
+    run = Run(f, (x,), {}, None, name)
+    y = run.single_output(name)
     found, nested = [run.finished(y)], run.graph
     for k in range(1, n + 1):
         if isinstance(y, Value) and sum(1 for _ in nodes_below(y)) > LARGEST:
             if undefined == "raise":
-                raise UndefinedGradientError(f"taylor: derivative {k} is undefined, or too large")
+                raise UndefinedGradientError(f"{name}: derivative {k} is undefined, or too large")
             if undefined != "nan":
                 warnings.warn(
-                    f"taylor: whether derivative {k} is defined is not known, since its graph has "
+                    f"{name}: whether derivative {k} is defined is not known, since its graph has "
                     f"more than {LARGEST:,} nodes; nan was taken",
                     UndefinedGradientWarning,
                     stacklevel=user_stacklevel(),
@@ -275,11 +299,6 @@ def derivative(
     _check(f, n, "derivative")
     check_policy(undefined)
     return Derived(last_derivative, f, n, undefined)
-
-
-def last_derivative(f: Callable[[Any], Any], n: int, undefined: Policy, x: Any) -> Any:
-    """The n-th derivative at a number."""
-    return derivatives(f, n, undefined, x)[n]
 
 
 def _check(f: Any, n: Any, name: str) -> None:

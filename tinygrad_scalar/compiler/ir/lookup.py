@@ -7,7 +7,7 @@ from memory, or chosen by comparisons where it is little.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.recording import Recording
@@ -16,29 +16,39 @@ from tinygrad_scalar.compiler.ir.tape import TABLE, TAKE, WHERE, index_of, place
 from tinygrad_scalar.compiler.ir.trace import Plain, Traced, written
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.tree import is_structure, leaves, like, same_structure
 from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import is_number
 
 
 def take(table: Sequence[Any], i: Any) -> Any:
     """table[i], where `i` is an int, a whole float or a Value, traced or not.
 
-    `table` is a sequence of numbers or Values, or of rows of them of one length. No gradient flows
-    to `i`. Cost O(1), compiled too: an entry is read from memory, and its gradient added there.
-    Errors: IndexError out of range, ValueError for a fractional or negative index or ragged rows.
+    `table` is a sequence of numbers or Values, or of rows of them of one length: lists, arrays,
+    also nested ones, all of one structure. No gradient flows to `i`. Cost O(1), compiled too: an
+    entry is read from memory, and its gradient added there.
+    Errors: IndexError out of range, ValueError for a fractional or negative index or ragged rows,
+    TypeError for what is no table or no number.
 
     >>> take([10.0, 20.0, 30.0], 1.0), take([[1.0, 2.0], [3.0, 4.0]], 1)
     (20.0, [3.0, 4.0])
     """
-    rows = table if isinstance(table, list) else list(table)
+    rows = table if isinstance(table, list) else _rows(table)
     tracing = context.settings().tracer
     if isinstance(i, Carrier) and not isinstance(i, (Value, Plain)):
         i = i.detach()  # no derivative goes to an index
     if isinstance(i, Value) and tracing is not None:
         i = tracing(i)
     if not isinstance(i, Traced) or getattr(i, "kind", None) is bool:
-        entry = rows[index_of(i.data if isinstance(i, Value) else operator.pos(i), len(rows))]
+        entry = rows[index_of(i.data if isinstance(i, Value) else _plain_index(i), len(rows))]
         return list(entry) if isinstance(entry, (list, tuple)) else entry
     i.checked_index(len(rows))
+    first = rows[0]
+    if is_structure(first) and not (isinstance(first, (list, tuple)) and _is_flat(first)):
+        if not all(same_structure(first, row) for row in rows):
+            raise ValueError("take: rows of different structures; give rows of one shape")
+        found = take([leaves(row) for row in rows], i)
+        return like(list(first) if isinstance(first, tuple) else first, found)
     found = _looked_up(table, rows, i)
     if found is not None:
         return found
@@ -48,6 +58,33 @@ def take(table: Sequence[Any], i: Any) -> Any:
             raise ValueError(f"take: rows of {lengths[0]} and of {lengths[-1]} numbers")
         return [_read(i, column) for column in zip(*rows, strict=True)]
     return _read(i, rows)
+
+
+def _rows(table: Any) -> list[Any]:
+    """What stands in a table that is no list."""
+    if isinstance(table, (Mapping, str)) or not isinstance(table, Iterable):
+        kind = table.__class__.__name__
+        raise TypeError(f"take: a table is a list of numbers or of rows of them, not {kind}")
+    return list(table)
+
+
+def _plain_index(i: Any) -> Any:
+    """An index that is no Value as a number."""
+    try:
+        number = operator.pos(i)  # of NumPy's arrays without axes what is in them
+    except TypeError:
+        number = None
+    if not is_number(number):
+        raise TypeError(
+            f"take: an index is a whole number or a Value, not {type(i).__name__}; "
+            "for several write [take(table, i) for i in indices]"
+        )
+    return number
+
+
+def _is_flat(row: Sequence[Any]) -> bool:
+    """Whether a row holds numbers alone, and no rows of its own."""
+    return not any(map(is_structure, {type(x): x for x in row}.values()))
 
 
 def _looked_up(source: Any, rows: Sequence[Any], i: Traced) -> Any:

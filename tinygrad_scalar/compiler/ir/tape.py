@@ -129,6 +129,8 @@ LIBRARY = frozenset(ROWS.values())
 
 def index_of(i: Any, length: int) -> int:
     """An index into a table, checked: an integer, or a float without a fraction."""
+    if not length:
+        raise IndexError(f"take: index {i!r} of an empty table; give a table with entries")
     if isinstance(i, bool) or i % 1 != 0:  # NaN and ±inf too
         raise ValueError(f"take: index {i!r} is no whole number; give 0 to {length - 1}")
     if not 0 <= i < length:

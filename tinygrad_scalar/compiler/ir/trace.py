@@ -137,7 +137,7 @@ class Traced(Line):
     def _freeze(self, what: str) -> NoReturn:
         self.recording.refuse(
             f"{what} of a traced value (an argument, or computed in the compiled function) would "
-            "freeze its number in the compiled code: use detach(x) (x.detach()) to stop the "
+            "freeze its number in the compiled code: use x.detach() to stop the "
             "gradient, where(condition, a, b) to choose, take(table, i) to index; an int outside "
             "argnums, or by keyword, is a constant"
         )
