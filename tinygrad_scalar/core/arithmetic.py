@@ -22,7 +22,7 @@ class Arithmetic(Carrier):
     """What a carrier can do: everything in the table, as operators and as methods."""
 
     __slots__ = ()
-    alone = "v.data"  # how the number alone is written
+    aside = ""  # of what carries a number without `data`, how it is asked for there
 
     @property
     def label(self) -> str:
@@ -143,7 +143,8 @@ class Arithmetic(Carrier):
         return 0.0
 
     def _refuse(self, what: str, instead: str) -> Any:
-        raise TypeError(f"{what} would drop the gradient: use {self.alone} for the number{instead}")
+        number = f"the number{self.aside}"
+        raise TypeError(f"{what} would drop the gradient: use v.data for {number}{instead}")
 
     def __float__(self) -> float:
         """Refused: `math.sin(v)` and `float(v)` would lose the gradient without a word."""
@@ -159,7 +160,7 @@ class Arithmetic(Carrier):
 
     def __index__(self) -> int:
         return self._refuse(  # type: ignore[no-any-return]
-            "a Value as an index or integer", f": int({self.alone})"
+            "a Value as an index or integer", ": int(v.data)"
         )
 
     def as_integer_ratio(self) -> tuple[int, int]:

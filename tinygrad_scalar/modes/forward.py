@@ -77,7 +77,7 @@ class Tagged(Arithmetic):
     # a function may set attributes of its own on a Value, and refer to it weakly
     __slots__ = ("__dict__", "__weakref__", "level")
     level: float
-    alone = "v.detach()"
+    aside = " (in forward mode v.detach())"
 
     def core(self) -> Any:
         """The number itself."""
