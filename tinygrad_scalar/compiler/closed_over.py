@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 from typing import Any
 
 from tinygrad_scalar.compiler.backends import engines, kernel
@@ -130,14 +131,15 @@ class ClosedOver:
     def additions(self, gradients: Any, looked_up: Any = ()) -> list[Addition]:
         """What gradients, one per leaf, add to `.grad`.
 
-        `looked_up` are, for each lookup, its index or the indices of points, and their gradients.
+        `looked_up` are, for each lookup, its index or the indices of points, and their gradients;
+        of several shards one behind the other.
         """
         if self.slots is not None and not isinstance(gradients, array):
             import numpy as np
 
             gradients = np.ascontiguousarray(gradients, float)
         found = [Addition(self.slots, gradients, lambda: self.leaves)] if self.leaves else []
-        for one, (index, parts) in zip(self.lookups, looked_up, strict=True):
+        for one, (index, parts) in zip(cycle(self.lookups), looked_up, strict=False):
             found.append(one.table.additions(index, parts))
         return found
 

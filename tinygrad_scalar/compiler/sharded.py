@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import pickle
 import sys
-from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import repeat
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 Run = Callable[[Work, Sequence[tuple[Any, ...]]], list[Any]]
 Sums = tuple[float, list[tuple[Path, Any, Any]]]
+ShardSums = tuple[float, list[tuple[int, Any, Any]]]  # with places of paths
 
 
 class Sharded:
@@ -62,23 +62,33 @@ class Sharded:
         """
         if not self.own.paths:
             self.own.traced_at(first())
-        settled: dict[bytes, int] = {}
         found: list[Any] = [None] * len(shards)
         while None in found:
             left = [k for k, sums in enumerate(found) if sums is None]
-            work = self._work()
+            work, sent = self._work(), len(self.own.paths)
             numbers = [float(leaf.data) for leaf in leaves_of(self.own.paths)]
-            calls = [(numbers, shards[k], settled) for k in left]
+            calls = [(numbers, shards[k]) for k in left]
             for k, (sums, point) in zip(left, run(work, calls), strict=True):
                 found[k] = sums
-                known = self.own.function is not None
-                if point is None and (sums is None or (known and not _finite(sums))):
+                if sums is None and (point is None or self._has_path_among(sent, point)):
                     found[k] = _sums(self.own, columns(shards[k]))
-                elif sums is None:  # on the same points, whoever meets them
-                    path = self.own.traced_at(point)
-                    path.scalar("backward")
-                    settled[_known_as(point)] = self.own.paths.index(path)
-        return self._together(found)
+        total = sum(loss for loss, _ in found)
+        return total, self._by_path([part for _, parts in found for part in parts])
+
+    def _by_path(self, parts: Sequence[tuple[int, Any, Any]]) -> list[tuple[Path, Any, Any]]:
+        """The gradients of each path added up, in the order of the parts."""
+        import numpy as np
+
+        sums: dict[int, Any] = {}
+        looked_up: dict[int, list[Any]] = {}
+        for k, gradients, found in parts:
+            sums[k] = quietly(np.add, sums[k], gradients) if k in sums else gradients
+            looked_up[k] = [*looked_up.get(k, ()), *found]
+        return [(self.own.paths[k], sums[k], looked_up[k]) for k in sums]
+
+    def _has_path_among(self, count: int, point: Sequence[float]) -> bool:
+        """Whether a point's path is among the first ones: the engine's rounding turned a guard."""
+        return self.own.traced_at(point) in self.own.paths[:count]
 
     def _work(self) -> Work:
         self.own.look_through_tables()
@@ -93,12 +103,6 @@ class Sharded:
             self._sent = paths, work
         return self._sent[1]
 
-    def _together(self, found: Sequence[tuple[float, list[tuple[int, Any]]]]) -> Sums:
-        """The sums of all shards added in their order."""
-        total = sum(loss for loss, _ in found)
-        sums = _by_path([part for _, parts in found for part in parts])
-        return total, [(self.own.paths[k], gradients, looked) for k, (gradients, looked) in sums]
-
 
 def check_size(size: int) -> None:
     """ValueError for a batch of no points."""
@@ -106,29 +110,23 @@ def check_size(size: int) -> None:
         raise ValueError("backward: the batch is empty, and the mean of no losses is undefined")
 
 
-class _UnknownError(Exception):
-    """A point is on no path that a worker has."""
+class _NotHereError(Exception):
+    """A shard is to be computed where the function is: told of a point that is on no path, or None.
 
-
-class _RaisedError(Exception):
-    """An operation raised, which a worker does not know whether the function handles."""
+    None where an operation raised, which the function may handle.
+    """
 
 
 class _Known(Specialisation):
-    """The paths that came along, and which of them some points are on."""
-
-    known: dict[bytes, int]
+    """The paths that came along, without the function."""
 
     def trace(self, point: Sequence[float]) -> Path:
-        """The path of a point, where that is known."""
-        k = self.known.get(_known_as(point))
-        if k is None:
-            raise _UnknownError(list(point))
-        return self.paths[k]
+        """Have it traced where the function is."""
+        raise _NotHereError(list(point))
 
     def raised(self) -> None:
-        """The shard is to be computed where the function is."""
-        raise _RaisedError
+        """Have the shard computed there."""
+        raise _NotHereError(None)
 
 
 class Shard:
@@ -143,24 +141,19 @@ class Shard:
         self.own = _Known(None, key, (), {}, settings)
         self.own.paths += [path_restored(path, key, self.leaves) for path in told]
 
-    def __call__(
-        self, numbers: Sequence[float], shard: Any, settled: dict[bytes, int]
-    ) -> tuple[Any, Any]:
+    def __call__(self, numbers: Sequence[float], shard: Any) -> tuple[Any, Any]:
         """(sums, None) of the points of a shard; (None, the point) where a path is missing.
 
-        (None, None) where an operation raises.
+        (None, None) where an operation raises, or a sum is not finite.
         """
         for leaf, number in zip(self.leaves, numbers, strict=True):
             leaf.data = number
-        self.own.known = settled
+        columns = shard if self.data is None else columns_of(self.data, shard)
         try:
-            return _sums(
-                self.own, shard if self.data is None else columns_of(self.data, shard)
-            ), None
-        except _UnknownError as unknown:
-            return None, unknown.args[0]
-        except _RaisedError:
-            return None, None
+            sums = _sums(self.own, columns)
+        except _NotHereError as error:
+            return None, error.args[0]
+        return (sums if _finite(sums) else None), None
 
 
 def columns_of(data: Any, shard: Any) -> Any:
@@ -170,55 +163,23 @@ def columns_of(data: Any, shard: Any) -> Any:
     return np.ascontiguousarray(data[:, shard])
 
 
-def _sums(own: Specialisation, columns: Any) -> tuple[float, list[tuple[int, Any]]]:
-    """The sum of the losses, and for each path, by its place, gradients and what it looks up."""
+def _sums(own: Specialisation, columns: Any) -> ShardSums:
+    """The sum of the losses, and parts: the place of a path, gradients and what it looks up."""
     from tinygrad_scalar.compiler.batches import sums_of
 
     size = max(len(column) for column in columns if not isinstance(column, float))
     total, parts = sums_of(own, columns, size)
     place = {id(path): k for k, path in enumerate(own.paths)}
-    return total, _by_path([(place[id(path)], part) for path, *part in parts])
+    return total, [(place[id(path)], *part) for path, *part in parts]
 
 
-def _finite(sums: tuple[float, list[tuple[int, Any]]]) -> bool:
+def _finite(sums: ShardSums) -> bool:
     """Whether a loss and its gradients are."""
     import numpy as np
 
     total, parts = sums
-    numbers = [x for _, (gradients, rows) in parts for x in (gradients, *(row[1] for row in rows))]
+    numbers = [x for _, gradients, rows in parts for x in (gradients, *(row[1] for row in rows))]
     return math.isfinite(total) and all(np.isfinite(x).all() for x in numbers)
-
-
-def _known_as(point: Sequence[float]) -> bytes:
-    """A point as the key of a dictionary, NaN too."""
-    return array("d", point).tobytes()
-
-
-def _by_path(parts: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:
-    """Gradients and what was looked up, of each path once, added in the order of the parts."""
-    import numpy as np
-
-    found: dict[int, Any] = {}
-    for k, (gradients, looked_up) in parts:
-        looked = [_as_rows(*one) for one in looked_up]
-        if k not in found:
-            found[k] = gradients, looked
-            continue
-        before, rows = found[k]
-        pairs = [zip(*each, strict=True) for each in zip(rows, looked, strict=True)]
-        found[k] = (
-            quietly(np.add, before, gradients),
-            [tuple(map(np.concatenate, pair)) for pair in pairs],
-        )
-    return sorted(found.items(), key=lambda item: item[0])
-
-
-def _as_rows(index: Any, parts: Any) -> tuple[Any, Any]:
-    """Indices (n,) and their gradients (n, count), for one index too; a kernel reuses its own."""
-    import numpy as np
-
-    indices = np.atleast_1d(np.array(index, float))
-    return indices, np.array(parts, float).reshape(len(indices), -1)
 
 
 # ── Dask ──────────────────────────────────────────────────────────────────────────────────────
@@ -386,10 +347,8 @@ def sums_of_chunks(compiled: Any, args: Sequence[Any], options: dict[str, Any]) 
     return size, compiled._sharded_by(own).sums(run, _blocks(flat), first, columns)
 
 
-def _summed(
-    token: str, blob: bytes, constants: Any, numbers: list[float], block: list[Any], settled: Any
-) -> Any:
+def _summed(token: str, blob: bytes, constants: Any, numbers: list[float], block: list[Any]) -> Any:
     columns = list(taken_apart(block, "backward", constants).columns)
-    _, found = perform(token, blob, pickle.dumps([(numbers, columns, settled)]))
+    _, found = perform(token, blob, pickle.dumps([(numbers, columns)]))
     assert found is not None  # noqa: S101 (the work came along)
     return found[0]
