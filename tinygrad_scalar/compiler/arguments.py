@@ -29,7 +29,15 @@ from tinygrad_scalar.compiler.arrays.namespaces import (
     stacked,
 )
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.tree import array_in, holds_array, is_structure, leaves, like, rebuild
+from tinygrad_scalar.core.tree import (
+    array_in,
+    array_of,
+    holds_array,
+    is_structure,
+    leaves,
+    like,
+    rebuild,
+)
 from tinygrad_scalar.numbers.precision import is_number
 
 
@@ -106,11 +114,7 @@ class Argument(NamedTuple):
     def mirrored(self, entries: Sequence[Any], xp: Any = None) -> Any:
         """Results, one per place, in the structure of the argument."""
         if self.rows:
-            if xp is not None:
-                return stacked(xp, entries, len(entries))
-            import numpy as np
-
-            return np.ascontiguousarray(np.asarray(entries).T)
+            return stacked(xp, entries, len(entries))
         return like(self.tree, list(entries))
 
 
@@ -226,7 +230,7 @@ def argument(arg: Any, what: str, xp: Any = None) -> Argument:
     if isinstance(arg, (list, tuple, dict)):
         if holds_array(arg):
             raise _arrays_inside(what, arg)
-        return Argument(_key(arg), arg, _numbers(leaves(arg), what))
+        return Argument(key_of(arg), arg, _numbers(leaves(arg), what))
     return Argument(0, None, (_number(arg, what),))
 
 
@@ -237,13 +241,13 @@ def point(arg: Any, what: str) -> Argument:
     whole = array_in(arg)
     if whole is not None and whole.dtype.kind in "biuf":
         columns, single = array("d", whole.astype(float).tobytes()), whole.dtype.char == "f"
-        return Argument(_key(whole), whole, columns, single=single)
+        return Argument(key_of(whole), whole, columns, single=single)
     numbers = leaves(arg)
     for x in numbers:
         if getattr(x, "ndim", 0):
             raise TypeError(f"{what} is an array of {type(x).__module__}: give one of NumPy")
     single = any(type(x).__name__ == "float32" for x in numbers)
-    return Argument(_key(arg), arg, _numbers(numbers, what), single=single)
+    return Argument(key_of(arg), arg, _numbers(numbers, what), single=single)
 
 
 def _numbers(found: list[Any], what: str) -> list[Any]:
@@ -283,27 +287,28 @@ def _arrays_inside(what: str, arg: Any) -> TypeError:
 
 def _all_plain(numbers: list[Any]) -> bool:
     """Whether numbers go into an array of floats as they are."""
-    if NUMBERS.issuperset(map(type, numbers)):
-        return True
     return all(issubclass(kind, (float, int)) for kind in set(map(type, numbers)))
 
 
 def _is_real(x: Any) -> bool:
-    if is_array(x):
-        return x.dtype.kind in "biuf"
     return kind(x).startswith(("float", "bfloat", "int", "uint", "bool"))
 
 
-def _key(tree: Any) -> Key:
+def key_of(tree: Any) -> Key:
+    """What a structure is known by.
+
+    >>> key_of([1.0, 2.0]), key_of({"a": 1.0, "b": [1.0, 2.0]})
+    (('list', 2), ('dict', ('a', 0), ('b', ('list', 2))))
+    """
     if isinstance(tree, dict):
-        return ("dict", *((key, _key(branch)) for key, branch in tree.items()))
+        return ("dict", *((key, key_of(branch)) for key, branch in tree.items()))
     if isinstance(tree, (list, tuple)):
         name: Any = "list" if isinstance(tree, list) else "tuple"
         if hasattr(tree, "_fields"):
             name = type(tree)  # two may have one name
         if NUMBERS.issuperset(map(type, tree)):  # as most lists
             return (name, len(tree))
-        inner = [_key(branch) for branch in tree]
+        inner = [key_of(branch) for branch in tree]
         return (name, len(inner)) if not any(inner) else (name, *inner)
     whole = array_in(tree)
     return 0 if whole is None else ("array", *whole.shape)
@@ -314,6 +319,29 @@ def named(key: Any) -> Any:
     if isinstance(key, tuple):
         return tuple(map(named, key))
     return key.__qualname__ if isinstance(key, type) else key
+
+
+def as_key(described: Any) -> Key:
+    """The key that a file holds as lists."""
+    return tuple(map(as_key, described)) if isinstance(described, list) else described
+
+
+def tree_of(key: Key) -> Any:
+    """A structure known by a key, which `width_of` has looked at; None in its places.
+
+    >>> tree_of(("dict", ("a", 0), ("b", ("list", 2))))
+    {'a': None, 'b': [None, None]}
+    """
+    if key == 0:
+        return None
+    name, *inner = key
+    if name == "dict":
+        return {branch: tree_of(part) for branch, part in inner}
+    if name == "array":
+        return array_of([None] * math.prod(inner), tuple(inner))
+    parts = [0] * inner[0] if inner and type(inner[0]) is int and len(inner) == 1 else inner
+    branches = [tree_of(part) for part in parts]
+    return branches if name == "list" else tuple(branches)
 
 
 def width_of(key: Key) -> int:

@@ -53,17 +53,15 @@ def _alone(own: Specialisation, request: Request, columns: Any) -> tuple[Path, A
     if own.every and request is not VALUE:
         return None
     x = array("d", columns.tobytes() if is_array(columns) else at(columns, 0))
-    if not own.paths:
-        own.traced_at(x)
-    for path in own.paths:
-        made = own.kernel(path, request, None)
+    for path, fresh in own.in_turn(lambda: x):
         try:
-            numbers = made.point(path.complete(x), path.parameters())
+            numbers = own.kernel(path, request, None).point(path.complete(x), path.parameters())
         except (ArithmeticError, ValueError):
-            return None
-        if numbers is not None:
-            fine = all_finite(numbers) and not path.recording.judges
-            return (path, np.array(numbers).reshape(-1, 1)) if fine else None
+            break
+        if numbers is not None and all_finite(numbers) and not path.recording.judges:
+            return path, np.array(numbers).reshape(-1, 1)
+        if numbers is not None or fresh:
+            break
     return None
 
 

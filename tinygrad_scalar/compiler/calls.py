@@ -333,15 +333,10 @@ def _batches(call: Call) -> str:
 # ── results ───────────────────────────────────────────────────────────────────────────────────
 def matrix(outputs: Any, width: int, size: int | None, xp: Any = None) -> Any:
     """Rows of numbers, or an array with the batch first."""
-    if xp is not None:
-        return stacked(xp, outputs, len(outputs) // max(width, 1), width)
-    if size is None:
+    if size is None and xp is None:
         numbers = list(outputs)
         return [numbers[k : k + width] for k in range(0, len(numbers), width)]
-    import numpy as np
-
-    count = len(outputs)
-    return np.ascontiguousarray(outputs.T).reshape(size, count // max(width, 1), width)
+    return stacked(xp, outputs, len(outputs) // max(width, 1), width)
 
 
 def returned(tree: Any, outputs: Sequence[Any], call: Call) -> Any:
@@ -350,10 +345,6 @@ def returned(tree: Any, outputs: Sequence[Any], call: Call) -> Any:
         return like(tree, list(outputs))
 
     def make(columns: list[Any], shape: tuple[int, ...], **_: Any) -> Any:
-        if call.xp is not None:
-            return stacked(call.xp, columns, *shape)
-        import numpy as np
-
-        return np.array(columns).T.reshape(call.size, *shape)
+        return stacked(call.xp, columns, *shape)
 
     return rebuild(tree, iter(list(outputs)), make)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinygrad_scalar.compiler.arguments import width_of
+from tinygrad_scalar.compiler.arguments import as_key, key_of, named, tree_of, width_of
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import Lookup, Table, tables_of
 from tinygrad_scalar.compiler.ir.tape import (
@@ -30,8 +30,6 @@ from tinygrad_scalar.compiler.ir.tape import (
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.core.primitive import Primitive, importable
 from tinygrad_scalar.core.primitive import _imported as imported
-from tinygrad_scalar.core.tree import array_in, array_of
-from tinygrad_scalar.core.tree import leaves as leaves_of
 from tinygrad_scalar.core.value import Value
 
 
@@ -48,7 +46,7 @@ def path_described(
     return {
         "code": code,
         "outputs": path.outputs,
-        "tree": _tree_described(path.tree),
+        "tree": named(key_of(path.tree)),
         "inputs": path.inputs,
         "point": [x.hex() for x in map(float, path.recording.point[: path.inputs])],
         "leaves": [numbers[id(leaf)] for leaf in path.leaves],
@@ -87,16 +85,6 @@ def named_row(row: Primitive) -> Any:
     return row.name if ROWS.get(row.name) is row else row
 
 
-def _tree_described(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {"dict": [[key, _tree_described(branch)] for key, branch in tree.items()]}
-    if isinstance(tree, (list, tuple)):
-        kind = "list" if isinstance(tree, list) else "tuple"
-        return {kind: [_tree_described(branch) for branch in tree]}
-    whole = array_in(tree)
-    return None if whole is None else {"array": list(whole.shape)}
-
-
 # ── and back ──────────────────────────────────────────────────────────────────────────────────
 def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) -> Path:
     """The path that `path_described` told of, for arguments of the structure `key`.
@@ -124,24 +112,24 @@ def path_restored(described: dict[str, Any], key: Any, leaves: Sequence[Value]) 
         raise ValueError(f"it reads {tape.parameters} leaves, and has {len(places)}")
     recording.leaves = [leaves[_place(k, len(leaves))] for k in places]
     recording.seen = [float(leaf.data) for leaf in recording.leaves]
-    tree = _tree_restored(described["tree"])
+    tree = as_key(described["tree"])
     outputs = [_place(k, len(tape)) for k in described["outputs"]]
-    if len(outputs) != len(leaves_of(tree)) or _any_other(tape, outputs):
+    if len(outputs) != width_of(tree) or _any_other(tape, outputs):
         raise ValueError("its outputs are no lines of it, or do not fit their structure")
-    return Path(recording, outputs, tree, inputs)
+    return Path(recording, outputs, tree_of(tree), inputs)
 
 
 def _lookups(described: dict[str, Any], inputs: int, leaves: Sequence[Value]) -> list[Lookup]:
     """What the path looks up, around these leaves."""
     tables = []
-    for width, after, rows in described.get("tables", ()):
+    for width, after, rows in described["tables"]:
         entries = [[_entry(x, leaves) for x in row] for row in rows]
         source = entries if width else [x for (x,) in entries]
         tables.append(Table(source, source, _place(after, len(described["leaves"]) + 1)))
         if tables[-1].width != width or any(len(row) != tables[-1].count for row in entries):
             raise ValueError("a table has rows of different lengths")
     found: list[Lookup] = []
-    for table, line in described.get("lookups", ()):
+    for table, line in described["lookups"]:
         one = tables[_place(table, len(tables))]
         found.append(Lookup(one, _place(line, len(described["code"])), inputs))
         inputs += one.count
@@ -223,19 +211,3 @@ def _row_named(name: Any) -> Primitive:
     if not isinstance(row, Primitive):
         raise TypeError(f"{name[1]} of {name[0]} is no primitive")
     return row
-
-
-def _tree_restored(described: Any) -> Any:
-    if described is None:
-        return None
-    ((kind, branches),) = described.items()
-    if kind == "dict":
-        return {key: _tree_restored(branch) for key, branch in branches}
-    if kind == "array":
-        if not all(type(size) is int and size >= 0 for size in branches):
-            raise ValueError(f"{branches!r} is no shape")
-        if math.prod(branches) > LIMIT:
-            raise ValueError(f"an array of shape {branches!r} is no result of a trace")
-        return array_of([None] * math.prod(branches), tuple(branches))
-    inner = [_tree_restored(branch) for branch in branches]
-    return inner if kind == "list" else tuple(inner)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.compiler.arguments import named
+from tinygrad_scalar.compiler.arguments import as_key, named
 from tinygrad_scalar.compiler.closed_over import leaves_of, places_of
 from tinygrad_scalar.compiler.description import path_described, path_restored
 from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tinygrad_scalar.compiler.compiled import Compiled
 
 FORMAT = "tinygrad_scalar compiled 1"
-LATER = {"undefined": "subgradient", "batch": True}  # settings that files of before do not tell
 
 
 def save(compiled: Compiled, path: Any) -> None:
@@ -133,10 +132,6 @@ def _leaf(x: Any) -> Value:
     return Value(x)
 
 
-def _tupled(key: Any) -> Any:
-    return tuple(map(_tupled, key)) if isinstance(key, list) else key
-
-
 def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value]) -> Compiled:
     """The compiled function that `_described` tells of, around these leaves.
 
@@ -146,12 +141,11 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
     for position in argnums if isinstance(argnums, list) else [0 if argnums is None else argnums]:
         if type(position) is not int:
             raise ValueError(f"argnums is {argnums!r}")
-    told = {**LATER, **described}
-    settings: Any = {name: told[name] for name in Settings.__annotations__}
+    settings: Any = {name: described[name] for name in Settings.__annotations__}
     compiled = kind(None, settings)
     compiled.__name__ = str(described["name"])  # type: ignore[attr-defined]
     for structure in described["structures"]:
-        key = _tupled(structure["key"])
+        key = as_key(structure["key"])
         own = Specialisation(None, key, (), {}, compiled.settings)
         for path in structure["paths"]:
             own.paths.append(path_restored(path, key, leaves))

@@ -105,7 +105,15 @@ def _typed(xp: Any, x: Any, dtype: Any) -> Any:
 
 
 def stacked(xp: Any, columns: Sequence[Any], *shape: int) -> Any:
-    """Results in the last axes: an array of the shape of a column and then `shape`."""
+    """Results in the last axes: an array of the shape of a column and then `shape`.
+
+    Of the namespace, of NumPy's where that is None.
+    """
+    if xp is None:
+        import numpy as np
+
+        rows = np.ascontiguousarray(np.asarray(columns).T)
+        return rows.reshape(len(rows), *shape)
     first = columns[0] if columns else None
     if isinstance(first, RowColumn):  # they stand side by side already
         return xp.reshape(first.array, (*first.array.shape[:1], *shape))
