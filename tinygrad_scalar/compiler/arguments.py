@@ -175,8 +175,6 @@ def _side_by_side(arguments: Sequence[Argument]) -> Sequence[Any]:
     parts = [one.columns for one in arguments]
     if len(parts) == 1:
         return parts[0]  # type: ignore[no-any-return]
-    if {*map(type, parts)} == {array}:  # lists of numbers
-        return array("d", b"".join(parts))
     return [column for part in parts for column in part]
 
 

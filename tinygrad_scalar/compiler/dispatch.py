@@ -21,7 +21,6 @@ from tinygrad_scalar.compiler.uncompiled import check_structure, path_of_none, u
 from tinygrad_scalar.core.undefined import Policy, check_policy, told
 from tinygrad_scalar.modes.grad import positions
 
-LONG_TO_SCAN = 10_000  # objects: to look through them takes too long
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -266,21 +265,11 @@ class Specialisation:
 
 
 def without_collector(function: Callable[..., Any], *args: Any) -> Any:
-    """What it gives, with no garbage collection meanwhile: what a trace allocates is kept anyway.
-
-    Much of it goes to the oldest generation at once, so that it is not looked through at the end.
-    Each `finally` begins with a function of C, before which no Ctrl-C comes.
-    """
+    """What it gives, without garbage collection: what a trace allocates is kept anyway."""
     enabled = gc.isenabled()
     try:
         gc.disable()
-        result = function(*args)
-        if enabled and gc.get_count()[0] > LONG_TO_SCAN and not gc.get_freeze_count():
-            try:
-                gc.freeze()
-            finally:
-                gc.unfreeze()
-        return result
+        return function(*args)
     finally:
         if enabled:
             gc.enable()

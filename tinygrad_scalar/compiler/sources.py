@@ -20,6 +20,7 @@ from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.paths import VALUE, Path, Request
 from tinygrad_scalar.compiler.python import source
+from tinygrad_scalar.compiler.uncompiled import MODES
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.files import write_together
 
@@ -110,15 +111,13 @@ def source_for(target: str, own: Specialisation, about: str) -> str:
     ).module()
 
 
-MODES = ("value", "grad", "value_and_grad", "jacobian", "hessian")
-
-
 def write_library(
     own: Specialisation, mode: str, target: Any, name: str | None, about: str
 ) -> None:
     """Write both files. OSError, ValueError: see `Compiled.to_c`."""
-    if mode not in MODES:
-        raise ValueError(f"mode is one of {', '.join(map(repr, MODES))}, not {mode!r}")
+    modes = "value", *MODES
+    if mode not in modes:
+        raise ValueError(f"mode is one of {', '.join(map(repr, modes))}, not {mode!r}")
     base = os.fspath(target)
     if base.endswith((".c", ".h")):
         base = base[:-2]

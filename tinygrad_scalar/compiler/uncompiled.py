@@ -36,8 +36,8 @@ Flat = Callable[[Sequence[Any]], Any]  # the function of all its numbers in one 
 MODES: dict[str, Callable[..., Any]] = {
     "grad": grad,
     "value_and_grad": value_and_grad,
-    "hessian": hessian,
     "jacobian": jacobian,
+    "hessian": hessian,
 }
 
 
