@@ -21,8 +21,6 @@ from tinygrad_scalar.compiler.vm.operations import (
     Cells,
     Wanted,
     aligned,
-    dear,
-    exponent_of,
     in_step,
     operations,
     patterns,
@@ -62,14 +60,13 @@ class Stream:
         self.code, self.trace = code, operations(code, wanted, sizes[0])
         if any(row.joint is not None or row is SCATTER for row in self.trace.rows):
             raise Unsupported
-        # what makes each body, once it is clear that the stream is run; sums are there already
-        self.bodies: list[Callable[[], Superinstruction] | None] = [None] * len(NAMES)
+        # sums, and sums of products, are there already
+        self.bodies: list[Superinstruction | None] = [None] * len(NAMES)
         self._known: dict[Any, int] = {}
         self.pattern = patterns(self.trace)
         runs = self._chained(outputs)
-        kept = dear(self.trace, self.pattern) & bool(len(wanted))
         members = [some.members for some in self.chains]
-        self.cells = Cells(self.trace, runs, outputs, kept, sizes, members)
+        self.cells = Cells(self.trace, runs, outputs, bool(len(wanted)), sizes, members)
         self._starts = [np.empty(0, int)]
         self._instructions = [np.empty((0, 3), int)]
         self._tables = [np.zeros(1, np.int32)]
@@ -145,7 +142,7 @@ class Stream:
     def _body(self, key: Any, made: Callable[[], Superinstruction]) -> int:
         if key not in self._known:
             self._known[key] = len(self.bodies)
-            self.bodies.append(made)
+            self.bodies.append(made())
         return self._known[key]
 
     def _add(self, start: int, body: int, iterations: int, table: Array) -> None:
@@ -160,9 +157,8 @@ class Stream:
         trace = self.trace
         return trace.operands[trace.start[operation] : trace.start[operation + 1]]
 
-    def _row(self, row: Primitive, active: Sequence[bool], second: float | None = None) -> int:
-        key = row, tuple(active), second
-        return self._body(key, lambda: of_row(row, active, second))
+    def _row(self, row: Primitive, active: Sequence[bool]) -> int:
+        return self._body((row, tuple(active)), lambda: of_row(row, active))
 
     # ── operations that do not repeat ─────────────────────────────────────────────────────────
     def _singles(self, runs: Sequence[Loop]) -> None:
@@ -194,8 +190,7 @@ class Stream:
 
     def _single(self, operation: int) -> int:
         lines, row = self._lines(operation), self.trace.rows[self.trace.row[operation]]
-        active = (~self.trace.passive[lines]).tolist()
-        return self._row(row, active, exponent_of(self.code, row, lines.tolist()))
+        return self._row(row, (~self.trace.passive[lines]).tolist())
 
     # ── runs ──────────────────────────────────────────────────────────────────────────────────
     def _run(self, run: Loop) -> None:
@@ -204,7 +199,6 @@ class Stream:
         read, given, slots = self._sources(run)
         one = slice(run.start, run.start + run.period)
         results = np.flatnonzero(cells.read[one]).tolist()
-        kept = np.flatnonzero(cells.kept[one]).tolist()
         active = [k for k, column in enumerate(slots) if not trace.passive[read[0, column]]]
         key = self.pattern[one].tobytes(), repr(given), repr(results)
 
@@ -216,11 +210,11 @@ class Stream:
                 (row, [next(left) for _ in range(count)])
                 for row, count in zip(names, counts, strict=True)
             ]
-            return Superinstruction(rows, len(slots), active, results, kept)
+            return Superinstruction(rows, len(slots), active, results)
 
-        lines = trace.line[run.start : run.stop].reshape(-1, run.period)[:, results + kept]
+        lines = trace.line[run.start : run.stop].reshape(-1, run.period)[:, results]
         lines = np.concatenate([read[:, slots], lines], axis=1)
-        if not results and not kept:
+        if not results:
             lines = np.concatenate([lines, lines[:, :1]], axis=1)
         table = self._told(cells.of_line[lines], lines)
         self._add(run.start, self._body(key, made), run.iterations, table)
@@ -252,10 +246,10 @@ class Stream:
         if row is tape.SUM:
             self._add(operation, SUM, len(x), np.append(x, own))
         elif row is tape.MEAN:
-            total = fresh(1)
+            total, divided = fresh(1), [(tape.DIV, [(OPERAND, 0), (NUMBER, float(len(x)))])]
             self._add(operation, SUM, len(x), np.append(x, total))
-            body = self._row(tape.DIV, (True, False), float(len(x)))
-            self._add(operation, body, 1, np.array([total[0], 0, own]))
+            body = self._body(repr(divided), lambda: Superinstruction(divided, 1, [0], [0]))
+            self._add(operation, body, 1, np.append(total, own))
         elif row is tape.PROD:
             products = np.append(fresh(len(x) - 2), own)
             body, factors = self._row(tape.MUL, (True, True)), np.append(x[0], products[:-1])

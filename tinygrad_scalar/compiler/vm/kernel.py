@@ -124,7 +124,7 @@ class Interpreter(Kernel):
         self.program = Program([], [0] * len(self.outputs), inputs, parameters)
         self.pool: list[Any] = []
         self.scratch = 1 + 2 * cells.count
-        bodies = [made() for made in stream.bodies if made is not None]
+        bodies = [body for body in stream.bodies if body is not None]
         programs = [p for body in bodies for p in (body.forward, body.reverse)]
         lines = [line for p in programs if p is not None for line in p.code]
         self.callbacks = Callbacks(Program(lines, [], 0, 0), NATIVE)

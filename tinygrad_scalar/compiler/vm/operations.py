@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_scalar.compiler.ir.lower import POWERS, alone, has_template
+from tinygrad_scalar.compiler.ir.lower import alone, has_template
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import FEWEST, Loop
 from tinygrad_scalar.compiler.ir.tape import (
@@ -39,7 +39,7 @@ ALONE = 10  # what an operation alone costs, measured in numbers handed on
 WIDEST = 32  # operands of a row that is computed at one go
 SUMS, LENGTHS = frozenset((SUM, MEAN, DOT, PROD)), 8
 _INLINE = NATIVE - LIBRARY.keys() - {DIV, SQRT} | MARKERS  # what machine code does at once
-_ROW, _FORM = 44, 36  # bits of a pattern: from here the row, from here its exponent or its length
+_ROW, _LENGTH = 44, 36  # bits of a pattern: from here the row, from here its length
 
 Array = Any
 Wanted = Sequence[int]  # which numbers that come in: the inputs, and then the parameters
@@ -107,13 +107,7 @@ def patterns(trace: Operations) -> Array:
             break
         numbers[which] += trace.passive[trace.operands[trace.start[which] + k]].astype(int) << k
     several = np.array([kind.arity is None for kind in trace.rows])[trace.row]
-    numbers[several] += count[several] << _FORM
-    if POW in trace.rows:
-        power = np.flatnonzero(trace.row == trace.rows.index(POW))
-        exponents = trace.operands[trace.start[power] + 1]
-        lines, values = trace.markers.get(CONSTANT, (np.empty(0, int), np.empty(0)))
-        for k, exponent in enumerate(POWERS, start=1):
-            numbers[power[np.isin(exponents, lines[values == exponent])]] += k << _FORM
+    numbers[several] += count[several] << _LENGTH
     numbers[wide] = -1 - np.flatnonzero(wide)
     return numbers
 
@@ -136,36 +130,21 @@ def in_step(lines: Array) -> Array:
     return 4 * (steps[:, 1:] != steps[:, :-1]).sum(axis=1) <= lines.shape[1]
 
 
-def exponent_of(code: Sequence[Line], row: Primitive, operands: Sequence[int]) -> float | None:
-    """The exponent that belongs to the row of an operation."""
-    if row is not POW:
-        return None
-    kind, numbers = code[operands[1]]
-    return numbers[0] if kind is CONSTANT and numbers[0] in POWERS else None
-
-
 @functools.cache
 def quick(row: Primitive) -> bool:
     """Whether it is worked out again sooner than its result is read from memory: by no call."""
+    if row is POW:  # mostly by a number for which it is a few products
+        return True
     if row.arity is None or not (row in NATIVE or has_template(row)):
         return False
     return all(each in _INLINE for each, _ in alone(row, NATIVE).code)
 
 
-def dear(trace: Operations, pattern: Array) -> Array:
-    """Of each operation whether the way back had better read its result than work it out again."""
-    slow = np.array([not quick(row) for row in trace.rows])[trace.row]
-    if POW in trace.rows:
-        power = trace.row == trace.rows.index(POW)
-        slow &= ~power | ((pattern >> _FORM) % (1 << _ROW - _FORM) == 0)
-    return slow
-
-
 class Cells:
     """The inputs, the parameters, the constants, and then what operations hand on.
 
-    What only its own iteration of a run reads has no cell, unless it is `kept` for the way back; an
-    operation outside of `runs` has one.
+    What only its own iteration of a run reads has no cell, unless there is a way back which had
+    better read it than work it out again; an operation outside of `runs` has one.
     """
 
     def __init__(
@@ -173,12 +152,13 @@ class Cells:
         trace: Operations,
         runs: Sequence[Loop],
         outputs: Sequence[int],
-        kept: Array,
+        backwards: bool,
         sizes: tuple[int, int],
         chains: Sequence[Array] = (),
     ) -> None:
         self.read = _read(trace, runs, outputs, chains)
-        self.kept = kept & ~self.read
+        if backwards:
+            self.read |= np.array([not quick(row) for row in trace.rows])[trace.row]
         self.of_line = np.zeros(len(trace.place), np.int64)
         self.count = sum(sizes)
         for kind, base in ((INPUT, 0), (PARAMETER, sizes[0])):
@@ -190,7 +170,7 @@ class Cells:
         self.constants = np.append(told, nothing)
         self.of_line[lines] = self.fresh(len(lines))
         self.nothing = self.fresh(len(nothing))
-        lines = trace.line[self.read | self.kept]
+        lines = trace.line[self.read]
         self.of_line[lines] = self.fresh(len(lines))
 
     def fresh(self, count: int) -> Array:

@@ -48,8 +48,8 @@ class Unsupported(Exception):  # noqa: N818 (no error: the trace is compiled ano
 class Superinstruction:
     """`rows` with the sources of what they read, one after the other; `results` are some of them.
 
-    `active` operands take part in gradients; `kept` are results that only the way back reads. An
-    iteration's indices are those of its operands, of its results and of what is kept.
+    `active` operands take part in gradients. An iteration's indices are those of its operands and
+    of its results.
     """
 
     def __init__(
@@ -58,19 +58,18 @@ class Superinstruction:
         operands: int,
         active: Sequence[int],
         results: Sequence[int],
-        kept: Sequence[int] = (),
     ) -> None:
         self.operands, self.active = operands, active
         self.results = len(results)
-        self.width = operands + max(1, len(results) + len(kept))
+        self.width = operands + max(1, len(results))
         tape, places = _written(rows, operands)
-        outputs = [places[k] for k in (*results, *kept)]
+        outputs = [places[k] for k in results]
         self.forward = _program(tape, outputs, operands, raising=len(tape))
         self.reverse: Program | None = None
         if active and results:
-            self.reverse = self._reversed(rows, results, kept)
+            self.reverse = self._reversed(rows, results)
 
-    def _reversed(self, rows: Rows, results: Sequence[int], kept: Sequence[int]) -> Program | None:
+    def _reversed(self, rows: Rows, results: Sequence[int]) -> Program | None:
         """What is added to the gradients of the active operands; None if it is nothing at all."""
         recording = Recording()
         recording.tape, places = _written(rows, self.operands, guards=False)
@@ -90,17 +89,15 @@ class Superinstruction:
         if all(tape.constants.get(line) == 0.0 for line in lines):
             return None
         count = self.operands + len(results)
-        for k, result in enumerate((*results, *kept)):
+        for k, result in enumerate(results):
             if not quick(rows[result][0]):
                 tape.code[places[result]] = INPUT, (count + k,)  # it stands in its cell
-        return _program(tape, lines, count + len(results) + len(kept))
+        return _program(tape, lines, count + len(results))
 
 
-def of_row(row: Primitive, active: Sequence[bool], second: float | None) -> Superinstruction:
-    """A single row; its second operand may be a number that belongs to it."""
+def of_row(row: Primitive, active: Sequence[bool]) -> Superinstruction:
+    """A single row."""
     sources: list[Source] = [(OPERAND, k) for k in range(len(active))]
-    if second is not None:
-        sources[1] = NUMBER, second
     results = [] if row in GUARDS else [0]
     places = [k for k, wanted in enumerate(active) if wanted]
     return Superinstruction([(row, sources)], len(active), places, results)
