@@ -14,7 +14,7 @@ from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import as_single
 
 NATIVE = frozenset((*(row for row in EVERY_ROW if row.llvm), *MEMORY, *GUARDS))
-BINARY = {row: row.llvm for row in EVERY_ROW if row.llvm in ("fadd", "fsub", "fmul", "fdiv")}
+ARITHMETIC = frozenset(("fadd", "fsub", "fmul", "fdiv", "fneg"))
 # Functions of the C library, and of its vector twin, by the row that they compute.
 LIBRARY = {row: row.c for row in EVERY_ROW if row.llvm and row.llvm == row.c}
 
@@ -76,21 +76,12 @@ class Assembly(Text):
         return short if self.lanes == 1 else f"v{self.lanes}{short}"
 
     def _load(self, base: str, index: int | str) -> str:
-        place = self.fresh
-        self.fresh = place + 2
-        self.lines.append(
-            f"  %{place} = getelementptr {self.t}, ptr {base}, i64 {index}\n"
-            f"  %{place + 1} = load {self.v}, ptr %{place}{self.align}"
-        )
-        return f"%{place + 1}"
+        place = self.add(f"getelementptr {self.t}, ptr {base}, i64 {index}")
+        return self.add(f"load {self.v}, ptr {place}{self.align}")
 
     def _store(self, name: str, base: str, index: int | str) -> None:
-        place = self.fresh
-        self.fresh = place + 1
-        self.lines.append(
-            f"  %{place} = getelementptr {self.t}, ptr {base}, i64 {index}\n"
-            f"  store {self.v} {name}, ptr %{place}{self.align}"
-        )
+        place = self.add(f"getelementptr {self.t}, ptr {base}, i64 {index}")
+        self.do(f"store {self.v} {name}, ptr {place}{self.align}")
 
     def _broadcast(self, base: str, index: int | str) -> str:
         """One number for all lanes."""
@@ -198,7 +189,7 @@ class Assembly(Text):
         for k, name in enumerate(x):
             wide = name if self.t == "double" else self.add(f"fpext float {name} to double")
             place = self.add(f"getelementptr inbounds double, ptr {block}, i64 {k}")
-            self.lines.append(f"  store double {wide}, ptr {place}")
+            self.do(f"store double {wide}, ptr {place}")
         y = self.add(f"call double inttoptr (i64 {address} to ptr)(ptr {block})")
         return y if self.t == "double" else self.add(f"fptrunc double {y} to float")
 

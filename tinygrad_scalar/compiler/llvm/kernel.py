@@ -27,16 +27,18 @@ from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.functions import Callbacks, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.machine.entry import Entry
-from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, SMALL, Module, machine
+from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, Module, machine
 from tinygrad_scalar.compiler.machine.objects import address
 from tinygrad_scalar.numbers.precision import quietly
 
+SMALL = 500  # lines that run too short a time to let other threads run meanwhile
 LARGE, LARGEST = 2**20, 2**26  # bytes of outputs that are worth keeping room for, and are kept
 VECTORS = 2  # of points worked on side by side, where there are as many
 LONGEST = 2_000  # lines that are worth being written for several vectors
 # Points, of one call and of all so far, on which code is run that is worth more time to be made.
 # It is ready in half the time without, and takes up to a third longer to run.
 AT_ONCE, IN_ALL = 2**12, 2**16
+_RUN = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)  # what runs a batch
 NOBODY = next(sys.getrefcount(room) for room in [object()])  # references to what a list holds
 
 
@@ -50,7 +52,6 @@ def aligned(size: int, dtype: str) -> Any:
 class Made(NamedTuple):
     """The machine code for batches, and how many numbers it has room for in `scratch`."""
 
-    key: tuple[str, int, int]  # for what, how much was spent on it, vectors side by side
     module: Module  # kept alive
     run: Any
     slots: int  # of `lanes` numbers each
@@ -77,8 +78,8 @@ class Kernel:
         self.callbacks = Callbacks(self.program, native)
         self.guards = self.program.guards
         self.points = 0  # of batches that it was run on
-        # for what, how much is spent on it, and whether there are points for several vectors
-        self.made: dict[tuple[str, int, bool], Made] = {}
+        # for what, how much is spent on it, vectors side by side
+        self.made: dict[tuple[str, int, int], Made] = {}
         self.rooms: list[Any] = []
         if varying is None:
             self._point_made()
@@ -92,7 +93,7 @@ class Kernel:
         self.module = Module(writer.module(), writer.size)
         kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
         if not self.callbacks.thunks and len(program.code) < SMALL:
-            kind = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 5)  # too short to let others run
+            kind = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 5)
         self.run = self.module.function("point", kind)
         self.pool: list[Any] = []
         self.scratch = writer.slot_count
@@ -156,30 +157,33 @@ class Kernel:
         """The code for so many points: what is ready soon, until it is run on many."""
         self.points += size
         level = int(size >= AT_ONCE or self.points >= IN_ALL)
-        several = bool(level) and size >= VECTORS * self._lanes()
+        asked = how, level, VECTORS if level and size >= VECTORS * self._lanes() else 1
         with LOCK:
-            made = self.made.get((how, level, several))
+            made = self.made.get(asked)
             if made is None:
-                made = self.made[how, level, several] = self._compiled(how, level, several)
+                made = self.made[asked] = self._compiled(*asked)
             return made
 
-    def _compiled(self, how: str, level: int, several: bool) -> Made:
-        """The code on which so much is spent, of several vectors side by side if it is not long."""
+    def _compiled(self, how: str, level: int, vectors: int) -> Made:
+        """The code on which so much is spent, for so many vectors; less where it is long."""
         host, program = machine(), self.program
         kind = "double" if self.dtype == "float64" else "float"
         callbacks = self.callbacks.addresses
         target = Target(kind, self._lanes(), host.vector, callbacks, host.address)
         writer = RollingWriter(program, target, how, self.varying or ())
-        short, level = writer.size - program.markers <= LONGEST, level * (writer.size <= MEDIUM)
-        key = how, level, VECTORS if several and short else 1
-        for made in self.made.values():
-            if made.key == key:
-                return made
-        writer.use(key[2])
-        writer.quick = level == 0
-        module = Module(writer.module(), writer.size, level)
-        run = module.function("run", ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5))
-        return Made(key, module, run, writer.slot_count, writer.summed + 1, writer.lanes, [])
+        if writer.size > MEDIUM:
+            level = 0
+        if writer.size - program.markers > LONGEST:
+            vectors = 1
+        key = how, level, vectors
+        if key not in self.made:
+            writer.use(vectors)
+            writer.quick = level == 0
+            module = Module(writer.module(), writer.size, level)
+            run = module.function("run", _RUN)
+            slots, sums = writer.slot_count, writer.summed + 1
+            self.made[key] = Made(module, run, slots, sums, writer.lanes, [])
+        return self.made[key]
 
     def _lanes(self) -> int:
         """How many numbers a vector of the machine holds."""

@@ -183,9 +183,7 @@ class RollingWriter(Writer, Rolled):
         start = self.add(f"getelementptr {self.t}, ptr %s, i64 {here.positions[0] * self.lanes}")
         size = len(here.positions) * self.lanes * self.bytes
         self.declared["memset"] = "void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
-        self.lines.append(
-            f"  call void @llvm.memset.p0.i64(ptr {start}, i8 0, i64 {size}, i1 false)"
-        )
+        self.do(f"call void @llvm.memset.p0.i64(ptr {start}, i8 0, i64 {size}, i1 false)")
         for index, term in pairs_of(operands):
             self._add_at(self._position(index, here), self.operand(term))
         return None
@@ -236,8 +234,8 @@ class RollingWriter(Writer, Rolled):
         kinds = f"{self.v}, <{count} x ptr>, i32, <{count} x i1>"
         name = f"llvm.masked.scatter.{short}.v{count}p0"
         self.declared[name] = f"void @{name}({kinds})"
-        self.lines.append(
-            f"  call void @{name}({self.v} {after}, <{count} x ptr> {places}, i32 {self.bytes}, "
+        self.do(
+            f"call void @{name}({self.v} {after}, <{count} x ptr> {places}, i32 {self.bytes}, "
             f"{self._every_lane()})"
         )
 

@@ -22,7 +22,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     PARAMETER,
     SINES,
 )
-from tinygrad_scalar.compiler.llvm.builder import BINARY, Assembly, Target, vector_of
+from tinygrad_scalar.compiler.llvm.builder import ARITHMETIC, Assembly, Target, vector_of
 from tinygrad_scalar.compiler.machine.text import Text
 from tinygrad_scalar.core.primitive import Primitive
 
@@ -108,15 +108,7 @@ class Writer(Assembly):
                 self._hand_on(line)
 
     def _computed(self, line: int, row: Primitive, operands: Sequence[Any]) -> None:
-        operation = BINARY.get(row)
-        if operation is not None:  # most lines, so at once
-            left, right = operands
-            a = self.names.get(left) or self.operand(left)
-            b = self.names.get(right) or self.operand(right)
-            self.names[line] = f"%{self.fresh}"
-            self.lines.append(f"  %{self.fresh} = {operation} {self.contract}{self.v} {a}, {b}")
-            self.fresh += 1
-        elif row in GUARDS:
+        if row in GUARDS:
             self._guard(row, operands[0])
         elif row not in MARKERS:
             name = self._value(line, row, operands)
@@ -137,8 +129,9 @@ class Writer(Assembly):
                 self._write_output(waiting, self.operand(waiting))
 
     def _value(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
-        if row.llvm == "fneg":
-            return self.add(f"fneg {self.v} {self.operand(operands[0])}")
+        if row.llvm in ARITHMETIC:
+            given = ", ".join(map(self.operand, operands))
+            return self.add(f"{row.llvm} {self.contract}{self.v} {given}")
         if row.llvm == "select":
             condition = self.condition(operands[0])
             first, second = self._truth(operands[1]), self._truth(operands[2])
@@ -170,7 +163,7 @@ class Writer(Assembly):
         self.blocks.add(2)
         places = [self.add(f"getelementptr double, ptr %block2, i64 {k}") for k in (0, 1)]
         given = f"double {x}, ptr {places[0]}, ptr {places[1]}"
-        self.lines.append(f"  call void inttoptr (i64 {both} to ptr)({given})")
+        self.do(f"call void inttoptr (i64 {both} to ptr)({given})")
         self.sines = {
             (one, x): self.add(f"load double, ptr {place}")
             for one, place in zip(SINES, places, strict=True)
@@ -265,7 +258,7 @@ class Writer(Assembly):
         for lanes, term in zip(counted, self._vectors(name), strict=True):
             sum_ = self.add(f"fadd contract {self.one} {total}, {term}")
             total = self.add(f"select {chosen} {lanes}, {self.one} {sum_}, {self.one} {total}")
-        self.lines.append(f"  store {self.one} {total}, ptr {place}{self.align}")
+        self.do(f"store {self.one} {total}, ptr {place}{self.align}")
 
     def _counted(self) -> list[str]:
         """Of each vector the lanes of points not counted before, with all guards holding."""
@@ -293,7 +286,7 @@ class Writer(Assembly):
             place = self.add("getelementptr inbounds i8, ptr %m, i64 %i")
         before = self.add(f"load {kind}, ptr {place}, align 1")
         after = self.add(f"and {kind} {before}, {flag}")
-        self.lines.append(f"  store {kind} {after}, ptr {place}, align 1")
+        self.do(f"store {kind} {after}, ptr {place}, align 1")
 
     def _finite_sum(self) -> str | None:
         """The sum of the checked lines here, None where none is."""

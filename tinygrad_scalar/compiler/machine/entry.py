@@ -211,8 +211,7 @@ def _added() -> str:
 def _module() -> Module:
     """The code of all entries."""
     copy = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
-    # more spent on it would be 3 ms, and no call the sooner
-    return Module(f"{copy}\n{_entry()}\n{_closed_over()}", 0, most=1)
+    return Module(f"{copy}\n{_entry()}\n{_closed_over()}", 0)
 
 
 class Closure:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-SMALL, MEDIUM = 500, 8_000  # lines up to which more is spent on the machine code
+MEDIUM = 8_000  # lines up to which more is spent on the machine code
 # Whether LLVM looks at all it is given before it makes code of it, as it does in the tests; wrong
 # text may end the process else, and right text is ready sooner.
 verifying = False
@@ -98,12 +98,12 @@ class Machine:
         self.addresses: dict[str, int | None] = {}
         features = llvm.get_host_cpu_features()
         self.features, self.cpu = features.flatten(), llvm.get_host_cpu_name()
-        wide = bool(features.get("avx512f")) and bool(features.get("avx512dq"))
         # how the C library names its vector functions, and the bytes of their vectors
-        self.prefixes = [("_ZGVe", 64)] if wide else []
-        self.prefixes += [("_ZGVd", 32)] if features.get("avx2") else []
-        self.prefixes += [("_ZGVb", 16), ("_ZGVn", 16)]
-        self.bytes = self.prefixes[0][1]
+        self.prefix, self.bytes = "_ZGVb" if "x86" in llvm.get_process_triple() else "_ZGVn", 16
+        if features.get("avx512f") and features.get("avx512dq"):
+            self.prefix, self.bytes = "_ZGVe", 64
+        elif features.get("avx2"):
+            self.prefix, self.bytes = "_ZGVd", 32
         for library in ("libm.so.6", "libmvec.so.1"):
             try:
                 llvm.load_library_permanently(library)
@@ -111,7 +111,7 @@ class Machine:
                 continue
 
     def target_machine(self, level: int) -> Any:
-        """How much is spent on machine code: 0 to 3."""
+        """What makes the code, and how much is spent on it: 0 or 1."""
         target = self.llvm.Target.from_default_triple()
         return target.create_target_machine(
             cpu=self.cpu, features=self.features, opt=level, jit=True
@@ -128,12 +128,8 @@ class Machine:
     def vector(self, symbol: str, arity: int) -> str | None:
         """The vector function for a C function, of the lanes here; None if there is none."""
         lanes = self.bytes // (4 if symbol.endswith("f") and symbol != "erf" else 8)
-        names = (
-            f"{prefix}N{lanes}{'v' * arity}_{symbol}"
-            for prefix, width in self.prefixes
-            if width == self.bytes
-        )
-        return next(filter(self.address, names), None)
+        name = f"{self.prefix}N{lanes}{'v' * arity}_{symbol}"
+        return name if self.address(name) else None
 
 
 @functools.cache
@@ -189,10 +185,10 @@ def _build(holder: _Holder, host: Machine, text: str, level: int) -> dict[str, i
 class Module:
     """Machine code of one program, kept alive as long as it is called."""
 
-    def __init__(self, text: str, lines: int, most: int = 2) -> None:
+    def __init__(self, text: str, lines: int, most: int = 1) -> None:
         self.held: Any = None  # what the code reads besides
         self.code = _Code()
-        level = min(most, 2 if lines <= SMALL else 1 if lines <= MEDIUM else 0)
+        level = most if lines <= MEDIUM else 0
         with LOCK:
             # of its functions, by their names
             self.addresses: dict[str, int] = _aside(

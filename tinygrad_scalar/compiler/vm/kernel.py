@@ -131,7 +131,7 @@ class Interpreter(Kernel):
         quick = left is not None  # ready in a third of the time
         functions, reversible = self._functions(bodies, fused=not stream.guarded, quick=quick)
         point, tables = self._point(stream, reversible)
-        self.module = Module("\n".join([*functions, point]), len(lines), 0 if quick else 2)
+        self.module = Module("\n".join([*functions, point]), len(lines), 0 if quick else 1)
         self.module.held = tables
         self.run = self.module.function("point", ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5))
 
