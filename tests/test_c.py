@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_scalar as tg
-from tinygrad_scalar import TraceError, Value, compile, take
+from tinygrad_scalar import TraceError, UndefinedGradientWarning, Value, compile, grad, take
 from tinygrad_scalar.compiler.ir.tape import ieee
+from tinygrad_scalar.core.primitive import no_kinks
 from tinygrad_scalar.core.primitives import TABLE
 
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
@@ -127,6 +128,25 @@ def test_every_row_of_the_table(name, tmp_path):
     # lgamma loses digits at its zeros 1 and 2 in C: the row keeps them
     assert ulps(out, expected) <= (32 if name == "lgamma" else 16)
     assert same_signs(out, expected)
+
+
+@compiled_c
+@pytest.mark.parametrize("name", sorted(n for n, row in TABLE.items() if row.kinks is not no_kinks))
+def test_the_number_that_stands_for_the_derivative_at_a_kink(name, tmp_path):
+    row = TABLE[name]
+    count = row.arity or 2
+    f = compile(lambda *x: row(*x))
+    f(*[1.25] * count)
+    every, expected = tuple(range(count)), {}
+    for point in itertools.product((0.0, 0.5, -0.5, 1.0, -1.0, 2.0), repeat=count):
+        try:
+            stated = grad(row, argnums=every, undefined="subgradient")(*point)
+        except (ValueError, ZeroDivisionError, UndefinedGradientWarning):  # C has NaN there
+            continue
+        if row.kinks(*point):
+            expected[point] = stated
+    _, out = Library(f, tmp_path, "grad").batch(list(expected))
+    assert dict(zip(expected, map(tuple, out.tolist()), strict=True)) == expected
 
 
 @compiled_c
