@@ -16,18 +16,24 @@ from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import Loop, stretches
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, SCATTER, TABLE
 from tinygrad_scalar.compiler.vm.operations import (
-    LENGTHS,
     Array,
     Cells,
     Wanted,
     aligned,
-    in_step,
     operations,
     patterns,
     sources,
     uniform,
 )
-from tinygrad_scalar.compiler.vm.reductions import DOT, NAMES, SUM, Chains, Dots, chains, dots
+from tinygrad_scalar.compiler.vm.reductions import (
+    DOTS,
+    NAMES,
+    SUMS,
+    Chains,
+    chains,
+    dot_products,
+    dots,
+)
 from tinygrad_scalar.compiler.vm.superinstructions import (
     INSIDE,
     NUMBER,
@@ -96,10 +102,8 @@ class Stream:
         self.chains = list[Chains]()
         short = list[Chains]()
         for some in chains(self.trace, outputs):
-            half = some.factors.shape[1] // 2
-            long = in_step(some.factors) & (half >= LENGTHS)
-            self._set_aside(some.some(long))
-            short.append(some.some(~long))
+            self._set_aside(some.some(some.long))
+            short.append(some.some(~some.long))
         runs = self._runs()
         free = np.ones(len(self.pattern), bool)
         for run in runs:
@@ -244,10 +248,10 @@ class Stream:
         x, own = self.cells.of_line[lines], self.cells.of_line[self.trace.line[operation]]
         fresh = self.cells.fresh
         if row is tape.SUM:
-            self._add(operation, SUM, len(x), np.append(x, own))
+            self._add(operation, SUMS, len(x), np.append(x, own))
         elif row is tape.MEAN:
             total, divided = fresh(1), [(tape.DIV, [(OPERAND, 0), (NUMBER, float(len(x)))])]
-            self._add(operation, SUM, len(x), np.append(x, total))
+            self._add(operation, SUMS, len(x), np.append(x, total))
             body = self._body(repr(divided), lambda: Superinstruction(divided, 1, [0], [0]))
             self._add(operation, body, 1, np.append(total, own))
         elif row is tape.PROD:
@@ -264,24 +268,10 @@ class Stream:
 
     def _dots(self) -> None:
         """Dot products, and sums of products, by where their operands begin."""
-        trace, cell = self.trace, self.cells.of_line
-        found = []
-        for some in self.chains:
-            first, last = some.products[:, 0], some.sums[:, -1]
-            alone = last - first + 1 == some.members.shape[1]  # with nothing in between
-            first, result = np.where(alone, first, -1), cell[trace.line[last]]
-            found.append(Dots(first, last, cell[some.factors], cell[some.start], result))
-        if tape.DOT in trace.rows:
-            wide = np.flatnonzero((self.pattern < 0) & (trace.row == trace.rows.index(tape.DOT)))
-            counts = np.diff(trace.start)[wide]
-            for count in np.unique(counts).tolist():
-                own = wide[counts == count]
-                operands = trace.operands[trace.start[own][:, None] + np.arange(count)]
-                start = np.repeat(self.cells.nothing, len(own))
-                found.append(Dots(own, own, cell[operands], start, cell[trace.line[own]]))
-        for alike in found:
-            for place, count, table in dots(alike):
-                self._add(place, DOT, count, table)
+        wide = np.flatnonzero(self.pattern < 0)
+        for alike in (*self.chains, *dot_products(self.trace, wide)):
+            for place, count, table in dots(alike, self.trace, self.cells.of_line):
+                self._add(place, DOTS, count, table)
 
 
 def _same(read: Array, k: int, column: int) -> bool:

@@ -25,20 +25,18 @@ from tinygrad_scalar.compiler.ir.tape import (
     HELD,
     INPUT,
     MARKERS,
-    MEAN,
     PARAMETER,
     POW,
-    PROD,
     SQRT,
-    SUM,
 )
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE
 from tinygrad_scalar.core.primitive import Primitive
 
 ALONE = 10  # what an operation alone costs, measured in numbers handed on
 WIDEST = 32  # operands of a row that is computed at one go
-SUMS, LENGTHS = frozenset((SUM, MEAN, DOT, PROD)), 8
+LONG = 8  # products of a sum of them that is worth an instruction of its own
 _INLINE = NATIVE - LIBRARY.keys() - {DIV, SQRT} | MARKERS  # what machine code does at once
+NOTHING = -1  # behind all lines: what a dot product begins with
 _ROW, _LENGTH = 44, 36  # bits of a pattern: from here the row, from here its length
 
 Array = Any
@@ -91,15 +89,13 @@ def operations(code: Sequence[Line], wanted: Wanted, inputs: int) -> Operations:
 def patterns(trace: Operations) -> Array:
     """A number for each operation: the same for the same row with operands of the same kinds.
 
-    A row of more operands than `WIDEST`, or held in memory, has a number of its own, below 0.
+    A row of more operands than `WIDEST`, a long dot product, and what is held in memory have one of
+    their own, below 0.
     """
     count = np.diff(trace.start)
     numbers = trace.row << _ROW
     wide = (count > WIDEST) | np.array([kind in HELD for kind in trace.rows])[trace.row]
-    for kind in SUMS.intersection(trace.rows):  # of many lengths each would have code of its own
-        long = (trace.row == trace.rows.index(kind)) & (count > LENGTHS)
-        wide |= long & (len(np.unique(count[long])) > LENGTHS)
-    wide |= _dots(trace, count)
+    wide |= np.array([kind is DOT for kind in trace.rows])[trace.row] & (count >= 2 * LONG)
     which = np.flatnonzero(~wide)
     for k in range(WIDEST):
         which = which[count[which] > k]
@@ -110,24 +106,6 @@ def patterns(trace: Operations) -> Array:
     numbers[several] += count[several] << _LENGTH
     numbers[wide] = -1 - np.flatnonzero(wide)
     return numbers
-
-
-def _dots(trace: Operations, count: Array) -> Array:
-    """Dot products whose operands stand in step: an instruction of their own is better."""
-    found = np.zeros(len(count), bool)
-    if DOT not in trace.rows:
-        return found
-    which = np.flatnonzero((trace.row == trace.rows.index(DOT)) & (count >= 2 * LENGTHS))
-    for size in np.unique(count[which]).tolist():
-        alike = which[count[which] == size]
-        found[alike] = in_step(trace.operands[trace.start[alike][:, None] + np.arange(size)])
-    return found
-
-
-def in_step(lines: Array) -> Array:
-    """For each row of lines, whether most of them stand at one distance from the next."""
-    steps = np.diff(lines, axis=1)
-    return 4 * (steps[:, 1:] != steps[:, :-1]).sum(axis=1) <= lines.shape[1]
 
 
 @functools.cache
@@ -159,17 +137,18 @@ class Cells:
         self.read = _read(trace, runs, outputs, chains)
         if backwards:
             self.read |= np.array([not quick(row) for row in trace.rows])[trace.row]
-        self.of_line = np.zeros(len(trace.place), np.int64)
+        self.of_line = np.zeros(len(trace.place) + 1, np.int64)
         self.count = sum(sizes)
         for kind, base in ((INPUT, 0), (PARAMETER, sizes[0])):
             if kind in trace.markers:
                 lines, positions = trace.markers[kind]
                 self.of_line[lines] = positions.astype(int) + base
         lines, told = trace.markers.get(CONSTANT, (np.empty(0, int), np.empty(0)))
-        nothing = [-0.0] if DOT in trace.rows else []  # what a dot product begins with
-        self.constants = np.append(told, nothing)
+        self.constants = told
         self.of_line[lines] = self.fresh(len(lines))
-        self.nothing = self.fresh(len(nothing))
+        if DOT in trace.rows:
+            self.constants = np.append(told, -0.0)
+            self.of_line[NOTHING] = self.fresh(1)[0]
         lines = trace.line[self.read]
         self.of_line[lines] = self.fresh(len(lines))
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_scalar.compiler.ir.tape import ADD, MUL
+from tinygrad_scalar.compiler.ir.tape import ADD, DOT, MUL
 from tinygrad_scalar.compiler.machine.text import Register, Text
-from tinygrad_scalar.compiler.vm.operations import Array, Operations
+from tinygrad_scalar.compiler.vm.operations import LONG, NOTHING, Array, Operations
 from tinygrad_scalar.compiler.vm.superinstructions import ARGUMENTS, add_to, cell, index
 
 FEWEST = 3  # terms
@@ -29,7 +29,7 @@ class Chains(NamedTuple):
     """Sums of so many products each, in the order of the trace: a row for each."""
 
     start: Array  # the lines that the products are added to
-    products: Array  # operations
+    products: Array  # operations; none for dot products, which are sums as they stand
     sums: Array
     factors: Array  # lines, those on the left before those on the right
 
@@ -41,6 +41,23 @@ class Chains(NamedTuple):
     def members(self) -> Array:
         """All of their operations, a row for each."""
         return np.concatenate([self.products, self.sums], axis=1)
+
+    @property
+    def long(self) -> Array:
+        """Which have many products, with most factors at one distance from the next."""
+        steps, count = np.diff(self.factors, axis=1), self.factors.shape[1]
+        in_step = 4 * (steps[:, 1:] != steps[:, :-1]).sum(axis=1) <= count
+        return in_step & (count >= 2 * LONG)
+
+
+def dot_products(trace: Operations, which: Array) -> Iterator[Chains]:
+    """Those among some operations, by lengths."""
+    own = which[trace.row[which] == trace.rows.index(DOT)] if DOT in trace.rows else which[:0]
+    counts = np.diff(trace.start)[own]
+    for count in np.unique(counts).tolist():
+        sums = own[counts == count, None]
+        factors = trace.operands[trace.start[sums] + np.arange(count)]
+        yield Chains(np.full(len(sums), NOTHING), sums[:, :0], sums, factors)
 
 
 def chains(trace: Operations, outputs: Sequence[int]) -> list[Chains]:
@@ -75,23 +92,13 @@ def chains(trace: Operations, outputs: Sequence[int]) -> list[Chains]:
     return found
 
 
-# Their bodies, by number, and the functions that are these, forwards and backwards.
-SUM, DOT = 0, 1
+# Bodies, by number, and the functions that are these, forwards and backwards.
+SUMS, DOTS = 0, 1
 LANES, ROWS = (16, 8, 4, 1), 4  # numbers gradients are added to at once; dot products at once
 NAMES = (("sum_forward", "sum_reverse"), ("dot_forward", "dot_reverse"))
 
 
-class Dots(NamedTuple):
-    """Dot products of one length, in the order of the trace: a row for each."""
-
-    first: Array  # the operations where they begin, −1 where others stand in between
-    last: Array  # and where they end
-    cells: Array  # of the first operand before the second
-    start: Array  # the cell that the products are added to
-    result: Array
-
-
-def dots(some: Dots) -> Iterator[tuple[int, int, Array]]:
+def dots(some: Chains, trace: Operations, cell: Array) -> Iterator[tuple[int, int, Array]]:
     """Their instructions: the operation where it stands, how many there are, their indices.
 
     Those that follow each other, share an operand and are cut in parts alike share an instruction,
@@ -99,25 +106,26 @@ def dots(some: Dots) -> Iterator[tuple[int, int, Array]]:
     its length and where the shared operand begins, and then by rows the result, the start, and
     where the other operand begins in each part.
     """
-    cells = some.cells
+    cells, start, last = cell[some.factors], cell[some.start], some.sums[:, -1]
+    first, result = some.members.min(axis=1), cell[trace.line[last]]
+    whole = last - first + 1 == some.members.shape[1]  # with no other operation in between
     half = cells.shape[1] // 2
     left, right = cells[:, :half], cells[:, half:]
     if len(cells) > 1 and 2 * (left[1:] == left[:-1]).all(axis=1).sum() > len(cells):
         left, right = right, left
     cuts = (np.diff(left) != 1) | (np.diff(right) != 1)
     alike = (cuts[1:] == cuts[:-1]).all(axis=1) & (right[1:] == right[:-1]).all(axis=1)
-    alike &= some.first[1:] == some.last[:-1] + 1
+    alike &= whole[1:] & (first[1:] == last[:-1] + 1)
     for a, b in pairwise([0, *(np.flatnonzero(~alike) + 1).tolist(), len(cells)]):
         starts = np.append(0, cuts[a].nonzero()[0] + 1)
         parts = np.stack([np.diff(np.append(starts, half)), right[a, starts]], axis=1)
         head = np.append(len(starts), parts)
-        results = some.result[a:b]
-        rows = np.column_stack([results, some.start[a:b], left[a:b, starts]])
-        if np.isin(results, cells[a:b]).any() or np.isin(results, some.start[a:b]).any():
-            for place, row in zip(some.last[a:b].tolist(), rows, strict=True):
+        rows = np.column_stack([result[a:b], start[a:b], left[a:b, starts]])
+        if np.isin(result[a:b], cells[a:b]).any() or np.isin(result[a:b], start[a:b]).any():
+            for place, row in zip(last[a:b].tolist(), rows, strict=True):
                 yield place, 1, np.append(head, row)
         else:
-            yield int(some.last[a]), b - a, np.append(head, rows)
+            yield int(last[a]), b - a, np.append(head, rows)
 
 
 # ── the machine code ──────────────────────────────────────────────────────────────────────────
