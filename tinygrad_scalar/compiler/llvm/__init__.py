@@ -3,5 +3,5 @@
 | module | what it does |
 |---|---|
 | `builder`, `writer`, `loops` | a program as LLVM assembly, its loops as loops, its memory |
-| `functions`, `kernel` | what programs call; the kernel |
+| `kernel` | the kernel, for one point and for batches |
 """

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tinygrad_scalar.compiler.ir.lower import template_of
 from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS, MEMORY
+from tinygrad_scalar.compiler.machine.jit import machine
 from tinygrad_scalar.compiler.machine.text import Text
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import as_single
@@ -17,6 +19,30 @@ NATIVE = frozenset((*(row for row in EVERY_ROW if row.llvm), *MEMORY, *GUARDS))
 ARITHMETIC = frozenset(("fadd", "fsub", "fmul", "fdiv", "fneg"))
 # Functions of the C library, and of its vector twin, by the row that they compute.
 LIBRARY = {row: row.c for row in EVERY_ROW if row.llvm and row.llvm == row.c}
+
+
+@functools.cache
+def _in_lanes() -> frozenset[Primitive]:
+    """The functions of the C library whose formulas call none, or none but these themselves."""
+    found = {row for row in LIBRARY if row.formula is not None}
+    while True:
+        called = NATIVE - LIBRARY.keys() | found | {None}
+        calling = {
+            row
+            for row in found
+            if any(inner not in called for inner, _ in template_of(row, row.arity or 0).lines)
+        }
+        if not calling:
+            return frozenset(found)
+        found -= calling
+
+
+def native_rows(dtype: str) -> frozenset[Primitive]:
+    """The rows that lanes have: without a vector library exp, log and their kin are formulas."""
+    if dtype != "float64":
+        return NATIVE
+    host = machine()
+    return NATIVE - {row for row in _in_lanes() if host.vector(LIBRARY[row], 1) is None}
 
 
 @dataclass

@@ -8,10 +8,12 @@ twin where it is at hand (at most 4 ulps off), else from the C library, lane by 
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import sys
+import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +25,13 @@ from tinygrad_scalar.compiler.ir.program import (
     sines_with_cosines,
     sums_at_once,
 )
-from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
-from tinygrad_scalar.compiler.llvm.functions import Callbacks, native_rows
+from tinygrad_scalar.compiler.ir.tape import MARKERS, ieee
+from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.machine.entry import Entry
 from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, Module, machine
 from tinygrad_scalar.compiler.machine.objects import address
+from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import quietly
 
 SMALL = 500  # lines that run too short a time to let other threads run meanwhile
@@ -38,6 +41,7 @@ LONGEST = 2_000  # lines that are worth being written for several vectors
 # Points, of one call and of all so far, on which code is run that is worth more time to be made.
 # It is ready in half the time without, and takes up to a third longer to run.
 AT_ONCE, IN_ALL = 2**12, 2**16
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.POINTER(ctypes.c_double))
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)  # what runs a batch
 NOBODY = next(sys.getrefcount(room) for room in [object()])  # references to what a list holds
 
@@ -47,6 +51,39 @@ def aligned(size: int, dtype: str) -> Any:
     room = np.zeros(size + 64 // np.dtype(dtype).itemsize, dtype)
     start = -address(room) % 64 // room.itemsize
     return room[start : start + size]
+
+
+class Callbacks:
+    """Forward rules of rows that only Python knows, callable from machine code."""
+
+    def __init__(self, program: Program, native: Collection[Primitive]) -> None:
+        self._raised = threading.local()  # what a rule raised is the caller's, not another thread's
+        self.thunks: dict[Primitive, Any] = {}
+        for row, operands in program.code:
+            if row not in native and row not in MARKERS and row not in self.thunks:
+                self.thunks[row] = _CALLBACK(functools.partial(self._call, row, len(operands)))
+        self.addresses = {
+            row: ctypes.cast(thunk, ctypes.c_void_p).value or 0
+            for row, thunk in self.thunks.items()
+        }
+
+    def _call(self, row: Primitive, count: int, x: Any) -> float:
+        try:
+            return float(ieee(row, x[:count]))
+        except BaseException as error:  # noqa: BLE001 (nothing can be raised through machine code)
+            self._raised.error = error
+            return float("nan")
+
+    def check(self, *, guarded: bool = True) -> None:
+        """Raise what a forward rule raised that is neither arithmetic nor a domain.
+
+        Where a guard failed, the function itself would not call the rule: only an interrupt counts.
+        """
+        error = getattr(self._raised, "error", None)
+        if error is not None:
+            self._raised.error = None
+            if guarded or not isinstance(error, Exception):
+                raise error
 
 
 class Made(NamedTuple):
@@ -76,7 +113,6 @@ class Kernel:
             self.program = sums_at_once(guards_first(program))
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program, native)
-        self.guards = self.program.guards
         self.points = 0  # of batches that it was run on
         # for what, how much is spent on it, vectors side by side
         self.made: dict[tuple[str, int, int], Made] = {}
@@ -122,13 +158,6 @@ class Kernel:
 
     def point(self, x: Sequence[float], p: Sequence[float]) -> Sequence[float] | None:
         """The outputs; None where a guard fails, ArithmeticError where a result is not finite."""
-        numbers, finite = self._run(x, p)
-        if numbers is not None and not finite:
-            raise FloatingPointError("a result is not finite")
-        return numbers
-
-    def _run(self, x: Sequence[float], p: Sequence[float]) -> tuple[Sequence[float] | None, bool]:
-        """The outputs, None where a guard fails, and whether all was finite on the way."""
         try:
             buffer = self.pool.pop()
         except IndexError:
@@ -145,12 +174,12 @@ class Kernel:
         self.run(*starts)
         if self.callbacks.thunks:
             self.callbacks.check(guarded=bool(flags[0]))
-        numbers = array("d") if flags[0] else None
-        if numbers is not None:
-            numbers.frombytes(view[offset:end].cast("B"))
-        finite = view[end] == 0.0
+        numbers = array("d", view[offset:end].tobytes())
+        held, finite = flags[0], view[end] == 0.0
         self.pool.append(buffer)
-        return numbers, finite
+        if held and not finite:
+            raise FloatingPointError("a result is not finite")
+        return numbers if held else None
 
     # ── a batch ───────────────────────────────────────────────────────────────────────────────
     def _made(self, how: str, size: int) -> Made:
@@ -233,7 +262,7 @@ class Kernel:
         more = max(size, made.lanes) - size
         arrays = [self._column(column, more) for column in columns]
         x, parameters = array("q", map(address, arrays)), np.asarray(p, self.dtype)
-        mask = np.ones(size + more, bool) if self.guards else None
+        mask = np.ones(size + more, bool) if self.program.guards else None
         try:
             scratch = made.scratches.pop()
         except IndexError:

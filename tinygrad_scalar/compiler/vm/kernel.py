@@ -16,8 +16,7 @@ import numpy as np
 
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
-from tinygrad_scalar.compiler.llvm.functions import Callbacks
-from tinygrad_scalar.compiler.llvm.kernel import Kernel
+from tinygrad_scalar.compiler.llvm.kernel import Callbacks, Kernel
 from tinygrad_scalar.compiler.llvm.writer import GIVEN
 from tinygrad_scalar.compiler.machine.jit import Module, machine, once
 from tinygrad_scalar.compiler.machine.objects import address
