@@ -101,9 +101,8 @@ class Table:
         found = self._leaves.get(i)
         if found is None:
             entries = self.entries(i)
-            if set(map(type, entries)) != {Value}:
-                entries = tuple([x if isinstance(x, Value) else Value(x) for x in entries])
-            found = self._leaves[i] = entries
+            found = tuple([x if isinstance(x, Value) else Value(x) for x in entries])
+            self._leaves[i] = found
         return found
 
     def at(self, index: float) -> tuple[Value, ...]:
@@ -137,27 +136,26 @@ class Table:
         found = self.addresses.take(rows, 0)  # three times as fast as by `[rows]`
         if not self._reachable or found[:, 0].all():
             return found if self._reachable else None
-        unknown = np.unique(np.asarray(rows)[found[:, 0] == 0])
-        self._look_at([i for i in unknown.tolist() if i not in self._leaves])
-        rest = unknown[self.addresses[unknown, 0] == 0].tolist()
-        leaves = list(chain.from_iterable(map(self.leaves, rest)))
+        unknown = np.unique(np.asarray(rows)[found[:, 0] == 0]).tolist()
+        self._look_at(unknown)
+        leaves = list(chain.from_iterable(map(self.leaves, unknown)))
         self._reachable = slots.reachable(leaves)
         if not self._reachable:
             return None
         places = np.fromiter(map(id, leaves), np.int64, len(leaves))
-        self.addresses[rest] = places.reshape(-1, self.count)
+        self.addresses[unknown] = places.reshape(-1, self.count)
         return self.addresses[rows]
 
     def _look_at(self, places: Sequence[int]) -> None:
-        """Note rows that were not met yet, at once if all that they hold are leaves."""
+        """Note rows at once where all that they hold are leaves, as is most often so."""
         rows = [self.rows[i] for i in places]
-        reached = slots.rows_of_leaves(rows, self.count) if self.width else None
-        if not self.width and rows:
-            reached = slots.rows_of_leaves([rows], len(rows))
-        if reached is not None:
-            given = map(tuple, rows) if self.width else zip(rows, strict=True)
-            self._leaves.update(zip(places, given, strict=True))
-            self.addresses[places] = reached.reshape(-1, self.count)
+        if self.width and not {list, tuple}.issuperset(map(type, rows)):
+            return
+        found = list(map(tuple, rows)) if self.width else list(zip(rows, strict=True))
+        leaves = list(chain.from_iterable(found))
+        alike = set(map(type, leaves)) == {Value} and set(map(len, found)) == {self.count}
+        if alike and not any(map(_primitive, leaves)):
+            self._leaves.update(zip(places, found, strict=True))
 
     def numbers(self, rows: Any) -> Any:
         """What stands in rows, an array (rows, count)."""

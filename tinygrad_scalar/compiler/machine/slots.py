@@ -18,12 +18,10 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine.jit import Module, once
 from tinygrad_scalar.compiler.machine.objects import (
-    LENGTH,
     NUMBER,
     address,
     available,
     is_a,
-    items,
     put,
 )
 from tinygrad_scalar.compiler.machine.text import Register, Text
@@ -103,40 +101,20 @@ def functions() -> str:
     return f"declare void @llvm.prefetch.p0(ptr, i32, i32, i32)\n{_gather()}\n{_set()}"
 
 
-def _reach() -> str:
-    """How many rows, up to one that is none, are of so many leaves, and the addresses of these."""
-    text, arguments = Text(), "ptr %rows, i64 %n, i64 %count, i64 %offset, ptr %out"
-    rows, n, count, offset, out = text.arguments(arguments)
-    with text.loop(n) as loop:
-        row, first = rows.item(loop.k, "ptr"), loop.k * count
-        listed = is_a(row, list)
-        text.need(listed | is_a(row, tuple), loop.done)
-        text.need(row.at(LENGTH).load("i64") == count, loop.done)
-        leaves = items(row, listed)
-        with text.loop(count) as inner:
-            leaf = leaves.item(inner.k, "ptr")
-            text.need(is_a(leaf, Value), loop.done)
-            text.need(leaf.at(offset).load("i64") == id(None), loop.done)
-            out.at(first + inner.k, "ptr").store(leaf)
-    text.give(loop.k)
-    return text.defined(f"i64 @reach({arguments})")
-
-
 @once
-def _functions() -> tuple[Any, Any, Any, Any] | None:
-    """`gather`, `set`, `reach`, and the module that they live in; the compiled node has its own."""
+def _functions() -> tuple[Any, Any, Any] | None:
+    """`gather`, `set`, and the module that they live in; the compiled node has its own."""
     if COMPILED:
         from tinygrad_scalar.core import value
 
-        return value.gather, value.scatter, None, value
+        return value.gather, value.scatter, value
     if not available():
         return None
-    module = Module(f"{functions()}\n{_reach()}", 100)
+    module = Module(functions(), 100)
     word, pointer = ctypes.c_int64, ctypes.c_void_p
     gather = module.function("gather", ctypes.PYFUNCTYPE(word, pointer, word, word, pointer))
     kinds = pointer, word, word, pointer, ctypes.c_double, pointer
-    reach = module.function("reach", ctypes.PYFUNCTYPE(word, pointer, word, word, word, pointer))
-    return gather, module.function("set", ctypes.PYFUNCTYPE(word, *kinds)), reach, module
+    return gather, module.function("set", ctypes.PYFUNCTYPE(word, *kinds)), module
 
 
 @functools.cache
@@ -156,22 +134,6 @@ def reachable(leaves: Sequence[Value]) -> bool:
     """Whether the slots of leaves can be reached here by their ids, which are their addresses."""
     reached = _functions() is not None and None not in map(offset, ("data", "grad"))
     return reached and all(map(_as_value, set(map(type, leaves))))
-
-
-def rows_of_leaves(rows: Sequence[Any], count: int) -> Any:
-    """The addresses of what stands in rows, an array (rows, count).
-
-    None unless they are lists or tuples of so many leaves, of class Value itself, reached here.
-    """
-    functions, places = _functions(), [*map(offset, ("data", "grad", "primitive"))]
-    if functions is None or functions[2] is None or None in places:
-        return None
-    import numpy as np
-
-    found = np.empty((len(rows), count), np.int64)
-    given = array("q", map(id, rows))
-    reached = functions[2](_start(given), len(rows), count, places[-1], address(found))
-    return found if reached == len(rows) else None
 
 
 def _as_value(kind: type) -> bool:
