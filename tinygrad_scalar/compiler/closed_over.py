@@ -12,7 +12,7 @@ from tinygrad_scalar.compiler.backends import engines, kernel
 from tinygrad_scalar.compiler.ir.program import Program, pruned
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import tables_of
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, Tape
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, Tape, place
 from tinygrad_scalar.compiler.machine.entry import Closure
 from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients
 from tinygrad_scalar.core.carrier import Carrier
@@ -124,8 +124,8 @@ class ClosedOver:
         """
         found, places = self._closures.get(adding), self._plain or ()
         if found is not None:
-            for one, place in zip(self.lookups, places, strict=True):
-                one.table.reached([one.table.place(x[place])])
+            for one, k in zip(self.lookups, places, strict=True):
+                one.table.reached([place(x[k], len(one.table))])
         return found
 
     def additions(self, gradients: Any, looked_up: Any = ()) -> list[Addition]:

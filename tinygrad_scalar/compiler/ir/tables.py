@@ -10,7 +10,6 @@ it themselves (`in_memory`).
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
@@ -25,6 +24,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     TABLE,
     TAKE,
     Tape,
+    place,
 )
 from tinygrad_scalar.compiler.machine import slots
 from tinygrad_scalar.core.value import Value
@@ -108,15 +108,11 @@ class Table:
     def at(self, index: float) -> tuple[Value, ...]:
         """The leaves that an index points to; of row 0 for one that is none, and fails a guard."""
         found = self._leaves.get(index)
-        return self.leaves(self.place(index)) if found is None else found
-
-    def place(self, index: float) -> int:
-        """The row that an index points to, 0 for one that is none."""
-        return int(index) if 0 <= index < len(self.rows) and index == math.floor(index) else 0
+        return self.leaves(place(index, len(self.rows))) if found is None else found
 
     # ── many rows at once ─────────────────────────────────────────────────────────────────────
     def places(self, indices: Any) -> Any:
-        """The same for an array of indices."""
+        """The rows that an array of indices points to, as `place` says."""
         import numpy as np
 
         valid = (indices >= 0) & (indices < len(self.rows)) & (indices == np.floor(indices))
@@ -147,7 +143,8 @@ class Table:
         return self.addresses[rows]
 
     def _look_at(self, places: Sequence[int]) -> None:
-        """Note rows at once where all that they hold are leaves, as is most often so."""
+        """Note new rows at once where all that they hold are leaves, as is most often so."""
+        places = [i for i in places if i not in self._leaves]
         rows = [self.rows[i] for i in places]
         if self.width and not {list, tuple}.issuperset(map(type, rows)):
             return

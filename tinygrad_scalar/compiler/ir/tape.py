@@ -288,7 +288,6 @@ class Tape:
 
 
 # ── what changes no result, whatever the operands are ─────────────────────────────────────────
-_POWERS_OF_TWO = frozenset(2.0**k for k in range(-64, 65) if k)  # a quotient by one is a product
 Simplification = Callable[[Tape, tuple[int, ...]], "int | None"]
 
 
@@ -304,15 +303,6 @@ def _mul(tape: Tape, operands: tuple[int, ...]) -> int | None:
             return tape.emit(NEG, (other,))
         if factor == 0.0 and tape.code[other][0] in CONDITIONS:  # 0 or 1, never inf or NaN
             return tape.constant(factor)
-    return None
-
-
-def _div(tape: Tape, operands: tuple[int, ...]) -> int | None:
-    divisor = tape.constants.get(operands[1])
-    if divisor == 1.0:
-        return operands[0]
-    if divisor in _POWERS_OF_TWO and operands[0] not in tape.constants:
-        return tape.emit(MUL, (operands[0], tape.constant(1.0 / divisor)))
     return None
 
 
@@ -339,7 +329,7 @@ def _where(tape: Tape, operands: tuple[int, ...]) -> int | None:
 SIMPLER: dict[Primitive, Simplification] = {
     primitives.identity: lambda tape, operands: operands[0],
     MUL: _mul,
-    DIV: _div,
+    DIV: lambda tape, operands: operands[0] if tape.constants.get(operands[1]) == 1.0 else None,
     POW: _pow,
     NEG: _neg,
     WHERE: _where,
