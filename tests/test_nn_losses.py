@@ -8,6 +8,7 @@ import torch_reference as torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinygrad_scalar
 from tinygrad_scalar import Value, nn
 
 logit = st.floats(-30.0, 30.0)
@@ -271,6 +272,7 @@ REFUSED = {
     ),
     "l1": (lambda: nn.l1([]), ValueError, "l1: there are no parameters: give at least one"),
     "l2": (lambda: nn.l2(Value(1.0)), TypeError, "l2: parameters is a list, not one Value"),
+    "l2 of a model": (lambda: nn.l2(nn.MLP(1, [1])), TypeError, "model.parameters.., not MLP"),
 }
 
 
@@ -279,3 +281,14 @@ def test_bad_arguments_are_refused(case):
     call, error, text = REFUSED[case]
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "mean", "logsumexp", "softmax", "log_softmax"])
+@pytest.mark.parametrize("number", [1.0, Value(1.0)])
+def test_one_number_for_many_is_refused_by_name(name, number):
+    kind = type(number).__name__
+    text = rf"^{name} takes an iterable of numbers, as \[x, y\], not {kind}$"
+    with pytest.raises(TypeError, match=text):
+        getattr(tinygrad_scalar, name)(number)
+    with pytest.raises(TypeError, match=r"^cross_entropy takes an iterable"):
+        tinygrad_scalar.cross_entropy(number, 0)

@@ -148,7 +148,8 @@ def _all(values: Iterable[Any], name: str, *, empty: float | None = None) -> Any
 
 def _listed(values: Iterable[Any], name: str) -> list[Any]:
     if not isinstance(values, Iterable):
-        raise TypeError(f"{name} takes an iterable of numbers, not {type(values).__name__}")
+        kind = type(values).__name__
+        raise TypeError(f"{name} takes an iterable of numbers, as [x, y], not {kind}")
     return list(values)
 
 
@@ -211,7 +212,7 @@ def softmax(logits: Iterable[Any]) -> list[Any]:
     >>> softmax([1000.0, 1000.0])
     [0.5, 0.5]
     """
-    weights = [table.exp(x) for x in _shifted(logits)]
+    weights = [table.exp(x) for x in _shifted(logits, "softmax")]
     total = sum(weights)
     return [weight / total for weight in weights]
 
@@ -224,14 +225,14 @@ def log_softmax(logits: Iterable[Any]) -> list[Any]:
     >>> log_softmax([0.0, 1000.0])
     [-1000.0, 0.0]
     """
-    shifted = _shifted(logits)
+    shifted = _shifted(logits, "log_softmax")
     total = logsumexp(shifted)
     return [x - total for x in shifted]
 
 
-def _shifted(logits: Iterable[Any]) -> list[Any]:
+def _shifted(logits: Iterable[Any], name: str) -> list[Any]:
     """Logits less a constant, the largest: softmax stays the same, and no exponential overflows."""
-    values = list(logits)
+    values = _listed(logits, name)
     if not values:
         raise ValueError("softmax and log_softmax of no logits are undefined: give at least one")
     shift = detach(table.largest(*values))
@@ -253,7 +254,7 @@ def cross_entropy(logits: Iterable[Any], target: Any) -> Any:
     >>> f"{cross_entropy([0.0, 0.0], 1):.6f}", cross_entropy([0.0, 1000.0], [0.5, 0.5])
     ('0.693147', 500.0)
     """
-    values = list(logits)
+    values = _listed(logits, "cross_entropy")
     if isinstance(target, (Sequence, Iterable)) and not isinstance(target, Carrier):
         weights = list(target)
         if len(weights) != len(values):

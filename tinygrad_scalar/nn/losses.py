@@ -141,9 +141,12 @@ def l2(parameters: Iterable[Any]) -> Any:
     return functions.dot(weights, weights)
 
 
-def _some(parameters: Iterable[Any], of: str) -> list[Any]:
+def _some(parameters: Any, of: str) -> list[Any]:
     if isinstance(parameters, Carrier):
         raise TypeError(f"{of}: parameters is a list, not one Value: write [w]")
+    if not isinstance(parameters, Iterable):
+        kind = type(parameters).__name__
+        raise TypeError(f"{of}: parameters is a list, such as model.parameters(), not {kind}")
     weights = list(parameters)
     if not weights:
         raise ValueError(f"{of}: there are no parameters: give at least one")
