@@ -419,3 +419,19 @@ def test_arrays_of_objects_are_refused_with_what_is_no_number(case):
 def test_keyword_arguments_alone_leave_nothing_to_differentiate():
     with pytest.raises(TypeError, match=r"\(those by keyword are constants\)"):
         compile(lambda x, y: x * y).grad(x=1.0, y=2.0)
+
+
+def test_tangents_and_vectors_say_which_arguments_they_belong_to():
+    f = compile(lambda x, y, n: x[0] * y * n, argnums=(0, 1), engine="python")
+    point = [2.0], 3.0, 4.0
+    assert f.jvp(point, ([1.0], 0.0, 0.0)) == (24.0, 12.0)
+    with pytest.raises(
+        ValueError, match=r"^jvp: tangents: give one for each .* \[0, 1, 2\], not 2"
+    ):
+        f.jvp(point, ([1.0], 0.0))
+    assert f.hvp(point, ([0.0], 1.0)) == ([4.0], 0.0)
+    with pytest.raises(ValueError, match=r"^hvp: vectors: give one for each .* \[0, 1\], not 3 in"):
+        f.hvp(point, ([0.0], 1.0, 0.0))
+    for vectors in ((0.0, 1.0), ([0.0, 1.0], 1.0)):
+        with pytest.raises(ValueError, match=r"^hvp: vectors: that of argument 0 has another str"):
+            f.hvp(point, vectors)

@@ -412,8 +412,12 @@ def joined(call: Call, along: Call, chosen: Sequence[int], what: str) -> Call:
 
     Errors: ValueError for another structure or number of points, TypeError for another library.
     """
-    if along.key != tuple(call.arguments[i].key for i in chosen):
-        raise ValueError(f"{what} need the structure of the arguments they belong to")
+    if len(along.key) != len(chosen):
+        count = len(along.key)
+        raise ValueError(f"{what}: give one for each argument of {[*chosen]}, not {count} in all")
+    for i, key in zip(chosen, along.key, strict=True):
+        if key != call.arguments[i].key:
+            raise ValueError(f"{what}: that of argument {i} has another structure than this")
     sizes = {size for size in (call.size, along.size) if size is not None}
     if len(sizes) > 1:
         raise ValueError(f"the batches have {call.size} and {along.size} points; they must agree")
