@@ -126,7 +126,11 @@ class Call(NamedTuple):
     columns: Sequence[Any]
     size: int | None  # None for a single point
     xp: Any = None  # the namespace of the arrays if they are not NumPy's
-    single: bool = False  # whether results are float32 as arguments are
+
+    @property
+    def single(self) -> bool:
+        """Whether results are float32 as arguments are."""
+        return any(one.single for one in self.arguments)
 
 
 def at(columns: Sequence[Any], places: Any) -> list[Any]:
@@ -167,7 +171,7 @@ def taken_apart(
             )
         size = one.size
     key, columns = tuple([one.key for one in arguments]), _side_by_side(arguments)
-    return Call(arguments, key, columns, size, xp, any(one.single for one in arguments))
+    return Call(arguments, key, columns, size, xp)
 
 
 def _side_by_side(arguments: Sequence[Argument]) -> Sequence[Any]:

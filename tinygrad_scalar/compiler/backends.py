@@ -1,4 +1,4 @@
-"""The engines, one interface: which are installed, and kernels made by name.
+"""What `compile` is told; the engines, one interface: those installed, and kernels made by name.
 
 A kernel has `point(x, p)`, the outputs for floats, None where a guard fails, an ArithmeticError or
 ValueError where a rule raises; and `batch(columns, p, size)`, the outputs as an array (m, size),
@@ -11,9 +11,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypedDict
 
 from tinygrad_scalar.compiler.ir.program import Line, Program
+from tinygrad_scalar.core.undefined import Policy, check_policy
 
 # Lines from which on a trace is interpreted at first. The interpreter is ready sooner by 15 to
 # 60 µs a line, and mostly slower, by up to 10 ns a line.
@@ -21,15 +22,45 @@ AT_FIRST = 1_500
 # Operands in code that no cache holds; there an instruction of the interpreter that takes as many
 # of them is faster.
 STRAIGHT, TAKEN = 10_000, 6
-ENGINES = ("python", "numpy", "llvm", "cuda")
-_NEEDS = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy"), "cuda": ("cupy",)}
+# What each needs, the fastest last.
+ENGINES = {"python": (), "numpy": ("numpy",), "llvm": ("llvmlite", "numpy"), "cuda": ("cupy",)}
+DTYPES = ("float64", "float32")
 
 
-_told: list[str] = []
+class Settings(TypedDict, total=False):
+    """What `compile` is told beside the function; all of it, where it is kept."""
+
+    argnums: int | Sequence[int] | None
+    engine: str | None
+    dtype: Any
+    threads: int
+    max_paths: int
+    undefined: Policy
+    batch: bool
+
+
+def checked(settings: Settings) -> Settings:
+    """The settings, the type of numbers by its name. TypeError, ValueError: see `compile`."""
+    batch, dtype = settings["batch"], settings["dtype"]
+    if batch not in (True, False):
+        raise TypeError(f"compile: batch is True or False, not {batch!r}")
+    name = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
+    name = "float64" if dtype is float else name
+    if name not in DTYPES:
+        raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
+    check_policy(settings["undefined"])
+    counts: dict[str, Any] = {what: settings[what] for what in ("threads", "max_paths")}
+    for what, number in counts.items():
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"compile: {what} is a whole number of at least 1, not {number!r}")
+    return {**settings, "dtype": str(name), "batch": bool(batch)}
 
 
 class NoMachineCodeWarning(UserWarning):
     """`compile` runs without LLVM here, and says once in a process what brings it."""
+
+
+_told: list[str] = []
 
 
 def tell_of_machine_code() -> None:
@@ -62,7 +93,7 @@ def engines() -> list[str]:
 
 def _hosts() -> list[str]:
     """Those that need no device; the question for one would load CuPy."""
-    return [name for name in ENGINES if name != "cuda" and all(map(find_spec, _NEEDS[name]))]
+    return [name for name in ENGINES if name != "cuda" and all(map(find_spec, ENGINES[name]))]
 
 
 def check_engine(name: str | None) -> str:
@@ -82,7 +113,7 @@ def check_engine(name: str | None) -> str:
         )
     if name not in installed:
         raise ImportError(
-            f"the engine {name!r} needs {' and '.join(_NEEDS[name])}: "
+            f"the engine {name!r} needs {' and '.join(ENGINES[name])}: "
             'pip install "tinygrad_scalar[fast]"'
         )
     return name

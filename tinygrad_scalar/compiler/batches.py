@@ -267,6 +267,14 @@ class BatchEntry:
         self.kernel = own.kernel(self.path, BACKWARD, varying)
         self.most = SHORT if own.settings["threads"] == 1 else SMALLEST_SHARE
 
+    @staticmethod
+    def suits(own: Specialisation, call: Call) -> bool:
+        """Whether there is one path, and arguments are floats and arrays of NumPy."""
+        (path, *others), arguments = own.paths, call.arguments
+        undecided = others or path.lookups or path.recording.judges or own.every
+        plain = all(one.rows or one.key == 0 for one in arguments)
+        return own.engine == "llvm" and plain and not undecided
+
     def call(self, *args: Any) -> float | None:
         """The mean loss, with the mean gradient added."""
         columns: list[Any] = []

@@ -20,10 +20,9 @@ from tinygrad_scalar.compiler.arguments import (
     taken_apart,
 )
 from tinygrad_scalar.compiler.arrays.namespaces import all_on_host, converted, stacked
-from tinygrad_scalar.compiler.backends import check_engine
+from tinygrad_scalar.compiler.backends import Settings, check_engine, checked
 from tinygrad_scalar.compiler.closed_over import add_gradients
-from tinygrad_scalar.compiler.dispatch import Settings, Specialisation, checked
-from tinygrad_scalar.compiler.entries import keep_batch, keep_point
+from tinygrad_scalar.compiler.dispatch import Specialisation, keep, keep_point
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
 from tinygrad_scalar.compiler.sharded import (
@@ -282,12 +281,12 @@ class Calls:
             behind = 1 + len(path.leaves)
             looked_up = path.parted(path.complete(call.columns), numbers[behind:])
             return 1, (numbers[0], [(path, numbers[1:behind], looked_up)])
-        from tinygrad_scalar.compiler.batches import sums_of
+        from tinygrad_scalar.compiler.batches import BatchEntry, sums_of
 
         check_size(call.size)
         sums = self._told(own, call, sums_of, own, call.columns, call.size)
-        if not options:
-            keep_batch(self, own, call)
+        if not options and BatchEntry.suits(own, call):
+            keep(self, "backward", BatchEntry(own, call).call, reads=True)
         return call.size, sums
 
     def _spread(

@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from tinygrad_scalar.compiler.arguments import has_carrier, several
-from tinygrad_scalar.compiler.backends import check_engine, tell_of_machine_code
+from tinygrad_scalar.compiler.backends import (
+    Settings,
+    check_engine,
+    checked,
+    tell_of_machine_code,
+)
 from tinygrad_scalar.compiler.calls import Calls
-from tinygrad_scalar.compiler.dispatch import Settings, checked
-from tinygrad_scalar.compiler.entries import by_machine_code
+from tinygrad_scalar.compiler.dispatch import by_machine_code
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.storage import load, pickled, save
 from tinygrad_scalar.core import context

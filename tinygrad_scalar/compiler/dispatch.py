@@ -7,53 +7,31 @@ import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, count
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tinygrad_scalar.compiler.arguments import Call, Key, width_of
-from tinygrad_scalar.compiler.backends import check_engine, code_pays, interpreter, kernel
+from tinygrad_scalar.compiler.arguments import Call, Constant, Key, width_of
+from tinygrad_scalar.compiler.backends import (
+    Settings,
+    check_engine,
+    code_pays,
+    interpreter,
+    kernel,
+)
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.machine.jit import all_finite
-from tinygrad_scalar.compiler.paths import VALUE, Path, Request
+from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
 from tinygrad_scalar.compiler.tracing import RaisedBeforeError, traced
 from tinygrad_scalar.compiler.uncompiled import check_structure, path_of_none, uncompiled
-from tinygrad_scalar.core.undefined import Policy, check_policy, told
+from tinygrad_scalar.core import context
+from tinygrad_scalar.core.undefined import told
 from tinygrad_scalar.modes.grad import positions
 
+if TYPE_CHECKING:
+    from tinygrad_scalar.compiler.calls import Calls
+
 Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-DTYPES = ("float64", "float32")
-
-
-class Settings(TypedDict, total=False):
-    """What `compile` is told beside the function; all of it, where it is kept."""
-
-    argnums: int | Sequence[int] | None
-    engine: str | None
-    dtype: Any
-    threads: int
-    max_paths: int
-    undefined: Policy
-    batch: bool
-
-
-def checked(settings: Settings) -> Settings:
-    """The settings, the type of numbers by its name. TypeError, ValueError: see `compile`."""
-    batch, dtype = settings["batch"], settings["dtype"]
-    if batch not in (True, False):
-        raise TypeError(f"compile: batch is True or False, not {batch!r}")
-    name = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
-    name = "float64" if dtype is float else name
-    if name not in DTYPES:
-        raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
-    check_policy(settings["undefined"])
-    counts: dict[str, Any] = {what: settings[what] for what in ("threads", "max_paths")}
-    for what, number in counts.items():
-        if not isinstance(number, int) or number < 1:
-            raise ValueError(f"compile: {what} is a whole number of at least 1, not {number!r}")
-    return {**settings, "dtype": str(name), "batch": bool(batch)}
 
 
 def whole_tables_at_need(method: Method) -> Method:
@@ -273,3 +251,71 @@ def without_collector(function: Callable[..., Any], *args: Any) -> Any:
     finally:
         if enabled:
             gc.enable()
+
+
+# ── what is called directly ───────────────────────────────────────────────────────────────────
+# The general way looks at every argument, and at every path, as if it saw them for the first time.
+# For a point, and for a batch of a few hundred, that takes longer than the machine code.
+def by_machine_code(method: Method) -> Method:
+    """The method; what machine code has an entry for goes there at once."""
+    mode = "value" if method.__name__ == "__call__" else method.__name__
+
+    @functools.wraps(method)
+    def run(self: Calls, *args: Any, **options: Any) -> Any:
+        entry = (self._entries if context.plain else self._within).get(mode)
+        if entry is not None and not options:
+            result = entry(*args)
+            if result is not None:
+                return result
+        return method(self, *args, **options)
+
+    return run  # type: ignore[return-value]
+
+
+def keep(calls: Calls, mode: str, entry: Callable[..., Any], *, reads: bool) -> None:
+    """Call this directly from now on; within a block only if it `reads` no leaves.
+
+    It gives the result, or None, with nothing changed, for what goes the general way.
+    """
+    calls._entries[mode] = entry
+    if not reads:  # in a trace, numbers of leaves would be frozen
+        calls._within[mode] = entry
+
+
+def keep_point(
+    calls: Calls, own: Specialisation, request: Request, call: Call, path: Path, count: int
+) -> None:
+    """Keep an entry for one point of this structure, which gives `count` outputs.
+
+    At the second call: many a function is called but once.
+    """
+    kernel = own.kernel(path, request, None)
+    if kernel.entry is None:
+        kernel.entry = () if _may_have_one(own, request, call, path) else False
+        return
+    if kernel.entry is False or call.xp is not None:
+        return
+    closure = None
+    if path.closes_over:
+        closure = path.closure_at(call.columns, adding=request is BACKWARD)
+        if closure is None:
+            return
+    if kernel.entry == ():
+        arguments = [one.mirrored([None] * len(one.columns)) for one in call.arguments]
+        tree = None
+        if request is not BACKWARD:
+            tree = calls._shaped(own, request, call, path, [None] * count)
+        kernel.enter(arguments, tree, closure)
+    if kernel.entry:
+        reads = closure is not None or request is BACKWARD
+        keep(calls, request.mode, kernel.entry.call, reads=reads)
+
+
+def _may_have_one(own: Specialisation, request: Request, call: Call, path: Path) -> bool:
+    """Whether machine code gives all that the function does, for floats and lists of them."""
+    return (
+        own.dtype == "float64"
+        and not path.recording.judges
+        and (request is VALUE or own.undefined == "subgradient")
+        and not any(isinstance(one.tree, Constant) for one in call.arguments)
+    )

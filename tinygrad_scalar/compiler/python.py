@@ -111,14 +111,12 @@ class Kernel:
             raise FloatingPointError("a result is not finite")
         return numbers[: self._asked]
 
-    def at_limits(
-        self, x: Sequence[float], p: Sequence[float], *, guards: bool = True
-    ) -> list[float] | None:
+    def at_limits(self, x: Sequence[float], p: Sequence[float]) -> list[float] | None:
         """The outputs in IEEE arithmetic: inf and NaN instead of exceptions."""
 
         def applied(row: Primitive, operands: list[Any]) -> Any:
             y = ieee(row, operands)
-            if guards and row in GUARDS and bool(y) != (row is HOLDS):
+            if row in GUARDS and bool(y) != (row is HOLDS):
                 raise _OffThePathError
             return y
 

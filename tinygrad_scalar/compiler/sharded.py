@@ -19,10 +19,10 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import at, taken_apart
-from tinygrad_scalar.compiler.backends import check_engine
+from tinygrad_scalar.compiler.backends import Settings, check_engine
 from tinygrad_scalar.compiler.closed_over import leaves_of, places_of
 from tinygrad_scalar.compiler.description import named_row, path_described, path_restored
-from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
+from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.storage import with_numbers
 from tinygrad_scalar.core.value import Value

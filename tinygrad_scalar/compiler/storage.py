@@ -10,9 +10,10 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import as_key, named
+from tinygrad_scalar.compiler.backends import Settings
 from tinygrad_scalar.compiler.closed_over import leaves_of, places_of
 from tinygrad_scalar.compiler.description import path_described, path_restored
-from tinygrad_scalar.compiler.dispatch import Settings, Specialisation
+from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.core.named import found_by_name, functions_by_value, pickles
 from tinygrad_scalar.core.printable import reason
 from tinygrad_scalar.core.value import Value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import pickle
@@ -59,10 +60,11 @@ def traced(
     Once, unless random numbers were drawn meanwhile: it is run again then, to see whether they
     matter, for another thread may have drawn them.
     """
+    function = functools.partial(function, **options or {})
     before = _generators()
-    path = _settled(function, trees, point, options, decided)
+    path = _settled(function, trees, point, decided)
     for _ in range(AGAIN if _generators() != before else 0):
-        if not path.repeated_by(_settled(function, trees, point, options, decided)):
+        if not path.repeated_by(_settled(function, trees, point, decided)):
             raise TraceError(
                 "the function draws random numbers, which compiled code would repeat for ever: "
                 "draw them outside and pass them as arguments"
@@ -74,7 +76,6 @@ def _settled(
     function: Callable[..., Any],
     trees: Sequence[Any],
     point: Sequence[float],
-    options: Any,
     decided: set[Any] | None,
 ) -> Path:
     """Run `function` once on Traced arguments.
@@ -86,7 +87,7 @@ def _settled(
     while True:
         recording = Recording(point, bools)
         try:
-            path = _path(recording, function, trees, options or {})
+            path = _path(recording, function, trees)
         except UnevenError:
             recording.decided.add(WHOLE)
         except Exception as error:
@@ -103,16 +104,14 @@ def _settled(
         bools = recording.decided
 
 
-def _path(
-    recording: Recording, function: Callable[..., Any], trees: Sequence[Any], options: Any
-) -> Path:
+def _path(recording: Recording, function: Callable[..., Any], trees: Sequence[Any]) -> Path:
     recording.orders = 2
     recording.lookups = []
     inputs = _inputs(recording)
     args = arguments_like(trees, inputs)
     count = recording.tape.inputs = len(recording.tape)
     with context.override(tracer=tracer(recording), recording=True):
-        result = function(*args, **options)
+        result = function(*args)
     context.settings()  # lets go of the block, which holds the recording
     if recording.refused is not None:
         raise recording.refused

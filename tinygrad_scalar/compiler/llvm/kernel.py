@@ -40,7 +40,7 @@ VECTORS = 2  # of points worked on side by side, where there are as many
 LONGEST = 2_000  # lines that are worth being written for several vectors
 # Points, of one call and of all so far, on which code is run that is worth more time to be made.
 # It is ready in half the time without, and takes up to a third longer to run.
-AT_ONCE, IN_ALL = 2**12, 2**16
+IN_ONE, IN_ALL = 2**12, 2**16
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.POINTER(ctypes.c_double))
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)  # what runs a batch
 NOBODY = next(sys.getrefcount(room) for room in [object()])  # references to what a list holds
@@ -185,7 +185,7 @@ class Kernel:
     def _made(self, how: str, size: int) -> Made:
         """The code for so many points: what is ready soon, until it is run on many."""
         self.points += size
-        level = int(size >= AT_ONCE or self.points >= IN_ALL)
+        level = int(size >= IN_ONE or self.points >= IN_ALL)
         asked = how, level, VECTORS if level and size >= VECTORS * self._lanes() else 1
         with LOCK:
             made = self.made.get(asked)
