@@ -77,7 +77,6 @@ class Stream:
         self._instructions = [np.empty((0, 3), int)]
         self._tables = [np.zeros(1, np.int32)]
         self._length = 1
-        self.listings = np.zeros(len(code), np.int64)  # where the cells of a table are listed
         self._list_tables()
         self._singles(runs)
         for run in runs:
@@ -126,21 +125,16 @@ class Stream:
         return [run for stretch in found for run in uniform(trace, stretch)]
 
     def _list_tables(self) -> None:
-        """The cells of the entries of every table, behind how many there are."""
+        """The cells of the entries of every table, behind how many there are.
+
+        What stands for the cell of the table itself is where they are listed.
+        """
         for line, (row, entries) in enumerate(self.code if TABLE in self.trace.rows else ()):
             if row is TABLE:
-                self.listings[line] = self._length
                 cells = np.append(len(entries), self.cells.of_line[list(entries)])
+                self.cells.of_line[line] = self._length
                 self._tables.append(cells.astype(np.int32))
                 self._length += 1 + len(entries)
-
-    def _told(self, table: Array, lines: Array) -> Array:
-        """The cells of lines; of a table the distance to its list from where this is told."""
-        listed = self.listings[lines]
-        there = listed.ravel().nonzero()[0]
-        told = table.ravel()
-        told[there] = listed.ravel()[there] - (self._length + there)
-        return told.reshape(table.shape)
 
     # ── what is written down ──────────────────────────────────────────────────────────────────
     def _body(self, key: Any, made: Callable[[], Superinstruction]) -> int:
@@ -182,7 +176,7 @@ class Stream:
         result[ends - 1] = True
         lines[result] = trace.line[alone]
         lines[~result] = trace.operands[np.repeat(mine, counts)]
-        table = self._told(cell[lines].astype(np.int32), lines)
+        table = cell[lines].astype(np.int32)
         _, example, kind = np.unique(own[first], return_index=True, return_inverse=True)
         bodies = np.array([self._single(k) for k in alone[first[example]].tolist()])
         iterations = np.diff(np.append(first, len(alone)))
@@ -220,8 +214,7 @@ class Stream:
         lines = np.concatenate([read[:, slots], lines], axis=1)
         if not results:
             lines = np.concatenate([lines, lines[:, :1]], axis=1)
-        table = self._told(cells.of_line[lines], lines)
-        self._add(run.start, self._body(key, made), run.iterations, table)
+        self._add(run.start, self._body(key, made), run.iterations, cells.of_line[lines])
 
     def _sources(self, run: Loop) -> tuple[Array, list[Source], list[int]]:
         """What iterations read, as lines; what each column is; those that stand for an operand."""

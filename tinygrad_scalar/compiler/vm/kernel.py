@@ -25,7 +25,7 @@ from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream
 from tinygrad_scalar.compiler.vm.operations import Wanted
 from tinygrad_scalar.compiler.vm.superinstructions import (
-    ARGUMENTS,
+    MEMORY,
     SweepWriter,
     cell,
 )
@@ -49,11 +49,11 @@ def shared() -> Module:
 
 def _sweep() -> str:
     """`sweep`: one instruction after the other."""
-    text, arguments = Text(), f"ptr %stream, i64 %length, ptr %functions, {ARGUMENTS}"
-    stream, length, functions, table, _, *memory = text.arguments(arguments)
+    text, arguments = Text(), f"ptr %stream, i64 %length, ptr %functions, {MEMORY}"
+    stream, length, functions, *memory = text.arguments(arguments)
     with text.loop(length) as loop:
         kind, iterations, start = (stream.at(loop.k, "[3 x i64]").item(k, "i64") for k in range(3))
-        given = table.at(start, "i32"), iterations, *memory
+        given = memory[-1].at(start, "i32"), iterations, *memory
         text.call(functions.item(kind, "ptr"), *given, gives="void")
     return text.defined(f"internal void @sweep({arguments})")
 
@@ -69,7 +69,7 @@ def _drive() -> str:
     v = s.at(1, "double")
     a = v.at(told.cells, "double")
     _enter(v, (x, told.inputs), (p, told.parameters), (_address(told.numbers), told.constants))
-    memory = _address(told.table), "i64 0", v, a, s, m
+    memory = v, a, s, m, _address(told.table)
     stream = _address(told.forward), told.forward_length, forwards
     text.call("@sweep", *stream, *memory, gives="void")
     total = s.load("double")

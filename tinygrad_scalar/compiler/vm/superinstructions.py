@@ -34,8 +34,10 @@ from tinygrad_scalar.compiler.machine.text import Register
 from tinygrad_scalar.compiler.vm.operations import quick
 from tinygrad_scalar.core.primitive import Primitive
 
-# the indices, how many iterations, values, gradients, what must be finite, the mask of guards
-ARGUMENTS = "ptr noalias %t, i64 %n, ptr noalias %v, ptr noalias %a, ptr noalias %s, ptr noalias %m"
+# The indices, how many iterations; for all instructions alike: values, gradients, what must be
+# finite, the mask of guards, and the indices of all.
+MEMORY = "ptr noalias %v, ptr noalias %a, ptr noalias %s, ptr noalias %m, ptr noalias %all"
+ARGUMENTS = f"ptr noalias %t, i64 %n, {MEMORY}"
 OPERAND, INSIDE, NUMBER = "operand", "inside", "number"
 Source = tuple[str, Any]  # one of these, and which operand, which operation here, which constant
 Rows = Sequence[tuple[Primitive, Sequence[Source]]]
@@ -160,7 +162,7 @@ class SweepWriter(Writer):
     def function(self, name: str) -> str:
         """The function of that name."""
         self._start()
-        t, n, *_, s, _ = self.arguments(ARGUMENTS)
+        t, n, _, _, s, *_ = self.arguments(ARGUMENTS)
         last = n - 1
         with self.loop(n) as loop:
             k = last - loop.k if self.backwards else loop.k
@@ -200,9 +202,8 @@ class SweepWriter(Writer):
         return ""
 
     def _entry(self, line: int, position: int, base: str) -> Register:
-        """The cell of an entry, the first for what is no index; a table is told by its distance."""
-        here = self.row.at(position, "i32")
-        listing = here.at(here.load("i32").to("sext", "i64"), "i32")
+        """The cell of an entry, the first for what is no index: cells are listed for all."""
+        listing = self.constant("ptr", "%all").at(index(self.row, position), "i32")
         length = listing.load("i32").to("sitofp", "double")
         place = self.constant("i64", self._index(line, length.name, "i64"))
         return cell(self.constant("ptr", base), listing, place + 1)
