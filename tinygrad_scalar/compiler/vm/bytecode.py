@@ -35,10 +35,6 @@ from tinygrad_scalar.compiler.vm.reductions import (
     dots,
 )
 from tinygrad_scalar.compiler.vm.superinstructions import (
-    INSIDE,
-    NUMBER,
-    OPERAND,
-    Source,
     Superinstruction,
     Unsupported,
     of_row,
@@ -216,22 +212,23 @@ class Stream:
             lines = np.concatenate([lines, lines[:, :1]], axis=1)
         self._add(run.start, self._body(key, made), run.iterations, cells.of_line[lines])
 
-    def _sources(self, run: Loop) -> tuple[Array, list[Source], list[int]]:
-        """What iterations read, as lines; what each column is; those that stand for an operand."""
+    def _sources(self, run: Loop) -> tuple[Array, list[int | float], list[int]]:
+        """What iterations read, as lines; what each column is, see `Superinstruction`; those that
+        stand for an operand."""  # noqa: D205, D209
         read, inside = sources(self.trace, run)
         slots: list[int] = []
-        given: list[Source] = []
+        given: list[int | float] = []
         for column, place in enumerate(inside[0].tolist()):
             line = int(read[0, column])
             if place >= 0:
-                given.append((INSIDE, place))
+                given.append(place)
             elif self.code[line][0] is CONSTANT and (read[:, column] == line).all():
-                given.append((NUMBER, self.code[line][1][0]))
+                given.append(float(self.code[line][1][0]))
             else:
                 slot = next((k for k in slots if _same(read, k, column)), column)
                 if slot == column:
                     slots.append(slot)
-                given.append((OPERAND, slots.index(slot)))
+                given.append(run.period + slots.index(slot))
         return read, given, slots
 
     # ── rows of many operands ─────────────────────────────────────────────────────────────────
@@ -243,7 +240,7 @@ class Stream:
         if row is tape.SUM:
             self._add(operation, SUMS, len(x), np.append(x, own))
         elif row is tape.MEAN:
-            total, divided = fresh(1), [(tape.DIV, [(OPERAND, 0), (NUMBER, float(len(x)))])]
+            total, divided = fresh(1), [(tape.DIV, (1, float(len(x))))]
             self._add(operation, SUMS, len(x), np.append(x, total))
             body = self._body(repr(divided), lambda: Superinstruction(divided, 1, [0], [0]))
             self._add(operation, body, 1, np.append(total, own))

@@ -38,9 +38,7 @@ from tinygrad_scalar.core.primitive import Primitive
 # finite, the mask of guards, and the indices of all.
 MEMORY = "ptr noalias %v, ptr noalias %a, ptr noalias %s, ptr noalias %m, ptr noalias %all"
 ARGUMENTS = f"ptr noalias %t, i64 %n, {MEMORY}"
-OPERAND, INSIDE, NUMBER = "operand", "inside", "number"
-Source = tuple[str, Any]  # one of these, and which operand, which operation here, which constant
-Rows = Sequence[tuple[Primitive, Sequence[Source]]]
+Rows = Sequence[tuple[Primitive, Sequence[int | float]]]
 
 
 class Unsupported(Exception):  # noqa: N818 (no error: the trace is compiled another way)
@@ -48,8 +46,9 @@ class Unsupported(Exception):  # noqa: N818 (no error: the trace is compiled ano
 
 
 class Superinstruction:
-    """`rows` with the sources of what they read, one after the other; `results` are some of them.
+    """`rows` with what they read, one after the other; `results` are some of them.
 
+    They read constants, which are floats, and by whole numbers rows, and then so many `operands`.
     `active` operands take part in gradients. An iteration's indices are those of its operands and
     of its results.
     """
@@ -99,28 +98,19 @@ class Superinstruction:
 
 def of_row(row: Primitive, active: Sequence[bool]) -> Superinstruction:
     """A single row."""
-    sources: list[Source] = [(OPERAND, k) for k in range(len(active))]
     results = [] if row in GUARDS else [0]
     places = [k for k, wanted in enumerate(active) if wanted]
-    return Superinstruction([(row, sources)], len(active), places, results)
+    return Superinstruction([(row, range(1, 1 + len(active)))], len(active), places, results)
 
 
 def _written(rows: Rows, operands: int, *, guards: bool = True) -> tuple[Tape, list[int]]:
     """The rows on a tape, over inputs as operands, and where each of them stands there."""
-    tape, places = Tape(), list[int]()
-    for k in range(operands):
-        tape.input(k)
-    for row, sources in rows:
-        if row in GUARDS and not guards:
-            places.append(-1)
-            continue
-        lines = []
-        for kind, what in sources:
-            if kind == NUMBER:
-                lines.append(tape.constant(what))
-            else:
-                lines.append(what if kind == OPERAND else places[what])
-        places.append(tape.line((row, tuple(lines))))
+    tape = Tape()
+    places = [-1] * len(rows) + [tape.input(k) for k in range(operands)]
+    for place, (row, given) in enumerate(rows):
+        if guards or row not in GUARDS:
+            lines = [tape.constant(k) if isinstance(k, float) else places[k] for k in given]
+            places[place] = tape.line((row, tuple(lines)))
     return tape, places
 
 
