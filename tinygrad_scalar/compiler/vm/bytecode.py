@@ -69,8 +69,7 @@ class Stream:
         runs = self._chained(outputs)
         members = [some.members for some in self.chains]
         self.cells = Cells(self.trace, runs, outputs, bool(len(wanted)), sizes, members)
-        self._starts = [np.empty(0, int)]
-        self._instructions = [np.empty((0, 3), int)]
+        self._instructions = [np.empty((0, 4), int)]  # in front where in the trace
         self._tables = [np.zeros(1, np.int32)]
         self._length = 1
         self._list_tables()
@@ -83,8 +82,9 @@ class Stream:
             wide[rows] = False
         for operation in np.flatnonzero(wide).tolist():
             self._wide(operation)
-        order = np.argsort(np.concatenate(self._starts), kind="stable")
-        self.instructions = np.ascontiguousarray(np.concatenate(self._instructions)[order])
+        instructions = np.concatenate(self._instructions)
+        order = np.argsort(instructions[:, 0], kind="stable")
+        self.instructions = np.ascontiguousarray(instructions[order, 1:])
         self.table = np.concatenate(self._tables)
 
     @property
@@ -139,10 +139,10 @@ class Stream:
             self.bodies.append(made())
         return self._known[key]
 
-    def _add(self, start: int, body: int, iterations: int, table: Array) -> None:
-        """One instruction; `start` says where in the trace."""
-        self._starts.append(np.array([start]))
-        self._instructions.append(np.array([[body, iterations, self._length]]))
+    def _add(self, starts: Any, bodies: Any, iterations: Any, table: Array, at: Any = 0) -> None:
+        """Instructions: where in the trace, and where their indices begin in a table."""
+        columns = np.broadcast_arrays(starts, bodies, iterations, self._length + at)
+        self._instructions.append(np.stack(columns, axis=-1).reshape(-1, 4))
         self._tables.append(table.ravel().astype(np.int32))
         self._length += table.size
 
@@ -157,7 +157,7 @@ class Stream:
     # ── operations that do not repeat ─────────────────────────────────────────────────────────
     def _singles(self, runs: Sequence[Loop]) -> None:
         """One instruction for each operation, or for several in a row with the same pattern."""
-        trace, cell = self.trace, self.cells.of_line
+        trace = self.trace
         mine = self.pattern >= 0
         for run in runs:
             mine[run.start : run.stop] = False
@@ -172,15 +172,11 @@ class Stream:
         result[ends - 1] = True
         lines[result] = trace.line[alone]
         lines[~result] = trace.operands[np.repeat(mine, counts)]
-        table = cell[lines].astype(np.int32)
         _, example, kind = np.unique(own[first], return_index=True, return_inverse=True)
         bodies = np.array([self._single(k) for k in alone[first[example]].tolist()])
         iterations = np.diff(np.append(first, len(alone)))
-        offsets = (ends - counts[alone] - 1)[first] + self._length
-        self._starts.append(alone[first])
-        self._instructions.append(np.stack([bodies[kind], iterations, offsets], axis=1))
-        self._tables.append(table)
-        self._length += len(table)
+        offsets = (ends - counts[alone] - 1)[first]
+        self._add(alone[first], bodies[kind], iterations, self.cells.of_line[lines], offsets)
 
     def _single(self, operation: int) -> int:
         lines, row = self._lines(operation), self.trace.rows[self.trace.row[operation]]

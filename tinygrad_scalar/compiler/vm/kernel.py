@@ -141,25 +141,21 @@ class Interpreter(Kernel):
         host = machine()
         target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
         texts, declared = list[str](), dict[str, str]()
-        names = {
-            backwards: [_at(shared(), pair[backwards]) for pair in reductions.NAMES]
-            for backwards in (False, True)
-        }
-        for number, body in enumerate(bodies, start=len(reductions.NAMES)):
-            for backwards, known in names.items():
+        for backwards, label in enumerate(("forwards", "backwards")):
+            names = [_at(shared(), pair[backwards]) for pair in reductions.NAMES]
+            for number, body in enumerate(bodies, start=len(names)):
                 if backwards and (body.reverse is None or self.loss is None):
-                    known.append("null")
+                    names.append("null")
                     continue
-                writer = SweepWriter(body, target, backwards=backwards, fused=fused)
+                writer = SweepWriter(body, target, backwards=bool(backwards), fused=fused)
                 writer.quick = quick
-                known.append(f"@{'reverse' if backwards else 'forward'}{number}")
-                texts.append(writer.function(known[-1]))
+                names.append(f"@{label}{number}")
+                texts.append(writer.function(names[-1]))
                 declared |= writer.declared
-        for label, known in (("forwards", names[False]), ("backwards", names[True])):
-            entries = ", ".join(f"ptr {name}" for name in known)
-            texts.append(f"@{label} = internal constant [{len(known)} x ptr] [{entries}], align 8")
+            entries = ", ".join(f"ptr {name}" for name in names)
+            texts.append(f"@{label} = internal constant [{len(names)} x ptr] [{entries}], align 8")
         declarations = [f"declare {text}" for text in declared.values()]
-        return [*declarations, *texts], np.array([name != "null" for name in names[True]])
+        return [*declarations, *texts], np.array([name != "null" for name in names])
 
     def _point(self, stream: Stream, reversible: Any) -> tuple[str, Any]:
         """The function `point`, which drives the stream, and the arrays that it reads."""
@@ -175,14 +171,8 @@ class Interpreter(Kernel):
         text, own = Text(), f"ptr inttoptr (i64 {address(told)} to ptr)"
         given = own, "ptr @forwards", "ptr @backwards", GIVEN
         text.call(_at(shared(), "drive"), *given, gives="void")
-        return text.defined(f"void @point({GIVEN})"), [
-            told,
-            stream.table,
-            self.outputs,
-            forward,
-            reverse,
-            numbers,
-        ]
+        tables = told, stream.table, self.outputs, forward, reverse, numbers
+        return text.defined(f"void @point({GIVEN})"), tables
 
 
 def _at(module: Module, name: str) -> str:
