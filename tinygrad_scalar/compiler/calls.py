@@ -41,7 +41,6 @@ from tinygrad_scalar.modes.grad import positions
 from tinygrad_scalar.numbers.precision import as_single, quietly
 from tinygrad_scalar.workers import check_executor, shards_of, spread
 
-WITH_ENTRY = ("value", "grad", "value_and_grad")  # modes that machine code is called for directly
 _TOLD_ANEW = (TypeError, ValueError, IndexError, AttributeError, TraceError)
 
 
@@ -145,8 +144,7 @@ class Calls:
             raise
         request = own.request(mode)
         path, outputs = self._outputs(own, request, call)
-        if own.engine == "llvm" and call.size is None and mode in WITH_ENTRY and not options:
-            assert path is not None  # noqa: S101 (there is a point)
+        if path is not None and call.size is None:
             keep_point(self, own, request, call, path, len(outputs))
         return self._shaped(own, request, call, path, outputs)
 
@@ -276,8 +274,7 @@ class Calls:
             call, own = self._prepared([all_on_host(x) for x in args], options)
         if call.size is None:
             path, numbers = own.point(BACKWARD, call.columns)
-            if own.engine == "llvm" and not options:
-                keep_point(self, own, BACKWARD, call, path, 1)
+            keep_point(self, own, BACKWARD, call, path, 1)
             behind = 1 + len(path.leaves)
             looked_up = path.parted(path.complete(call.columns), numbers[behind:])
             return 1, (numbers[0], [(path, numbers[1:behind], looked_up)])

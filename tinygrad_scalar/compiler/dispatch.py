@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tinygrad_scalar.compiler.calls import Calls
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+WITH_ENTRY = ("value", "grad", "value_and_grad", "backward")  # modes that may be called directly
 
 
 def whole_tables_at_need(method: Method) -> Method:
@@ -289,6 +290,8 @@ def keep_point(
 
     At the second call: many a function is called but once.
     """
+    if own.engine != "llvm" or own.options or request.mode not in WITH_ENTRY:
+        return
     kernel = own.kernel(path, request, None)
     if kernel.entry is None:
         kernel.entry = () if _may_have_one(own, request, call, path) else False

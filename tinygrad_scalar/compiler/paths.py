@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.closed_over import ClosedOver, places_of
+from tinygrad_scalar.compiler.closed_over import ClosedOver
 from tinygrad_scalar.compiler.ir.differentiate import Derivation
 from tinygrad_scalar.compiler.ir.program import (
     NEVER_RAISES,
@@ -147,15 +147,11 @@ class Path(ClosedOver):
         length = len(self.recording.tape)
         return [k for k in recording.judged if single or k >= length or k in self.used]
 
-    def program_in_memory(
-        self, request: Request, places: Mapping[int, int] | None = None
-    ) -> Program:
-        """The program that fetches what it looks up.
+    def program_in_memory(self, request: Request, places: Mapping[int, int]) -> Program:
+        """The program that fetches what it looks up; `places` are those of leaves, by their id.
 
-        `places` are those of leaves, by their id: of all in their order, unless given. Behind all
-        that `BACKWARD` asks for it gives the indices, for gradients to be added there.
+        Behind all that `BACKWARD` asks for it gives the indices, for gradients to be added there.
         """
-        places = places_of(self.all_leaves()) if places is None else places
         recording, lines, inputs = self._written(request)
         if request is BACKWARD:
             lines = [*lines, *(one.line for one in self.lookups)]

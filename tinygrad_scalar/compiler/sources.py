@@ -101,7 +101,7 @@ def source_for(target: str, own: Specialisation, about: str) -> str:
         return library(own, request, "compiled", "compiled", about)[0]
     program = path.program(request)
     if target == "cuda":
-        program = path.program_in_memory(request)
+        program = path.program_in_memory(request, places_of(path.all_leaves()))
         real = "double" if own.dtype == "float64" else "float"
         return kernel_source(program, columns(program), real)
     if target == "python":

@@ -61,6 +61,7 @@ def traced(
     matter, for another thread may have drawn them.
     """
     function = functools.partial(function, **options or {})
+    decided = set() if decided is None else decided
     before = _generators()
     path = _settled(function, trees, point, decided)
     for _ in range(AGAIN if _generators() != before else 0):
@@ -76,14 +77,14 @@ def _settled(
     function: Callable[..., Any],
     trees: Sequence[Any],
     point: Sequence[float],
-    decided: set[Any] | None,
+    decided: set[Any],
 ) -> Path:
     """Run `function` once on Traced arguments.
 
     Where it looks at a comparison as only a bool can be looked at, it is run again with bools
     there; these places are added to `decided`. RaisedBeforeError: see there.
     """
-    bools = set() if decided is None else set(decided)
+    bools = set(decided)
     while True:
         recording = Recording(point, bools)
         try:
@@ -98,8 +99,7 @@ def _settled(
                 raise
         else:
             if recording.settled():
-                if decided is not None:
-                    decided.update(bools)
+                decided.update(bools)
                 return path
         bools = recording.decided
 
