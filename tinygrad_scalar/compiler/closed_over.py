@@ -115,7 +115,7 @@ class ClosedOver:
             return {}
         tables = [one.table for one in self.lookups]
         given = self.leaves, [*zip(self._plain, tables, strict=True)], self.inputs
-        return {adding: Closure.of(*given, adding=adding) for adding in (False, True)}
+        return {adding: Closure.of(*given, adding) for adding in (False, True)}
 
     def closure_at(self, x: Sequence[float], *, adding: bool) -> Closure | None:
         """What is closed over, for machine code that reads it, or adds to it too, by itself.

@@ -311,7 +311,7 @@ def keep_point(
         kernel.enter(arguments, tree, closure)
     if kernel.entry:
         reads = closure is not None or request is BACKWARD
-        keep(calls, request.mode, kernel.entry.call, reads=reads)
+        keep(calls, request.mode, kernel.entry, reads=reads)
 
 
 def _may_have_one(own: Specialisation, request: Request, call: Call, path: Path) -> bool:

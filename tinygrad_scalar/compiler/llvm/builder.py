@@ -59,6 +59,8 @@ class Target:
 class Assembly(Text):
     """Instructions for one kind of numbers and the lanes of some vectors, collected in `lines`."""
 
+    blocks: set[int]  # of a function, lengths of the rooms of calls: operands, or results
+
     def __init__(self, target: Target) -> None:
         super().__init__()
         self.target, self.t = target, target.type
@@ -67,7 +69,6 @@ class Assembly(Text):
         self.one = f"<{target.lanes} x {self.t}>"  # the type of one vector
         self.use(1)
         self.declared: dict[str, str] = {}
-        self.blocks: set[int] = set()  # lengths of the rooms of calls: operands, or results
 
     def use(self, vectors: int) -> None:
         """Write for so many vectors side by side: a number for all points is read once for them."""

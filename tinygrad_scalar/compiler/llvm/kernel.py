@@ -28,7 +28,7 @@ from tinygrad_scalar.compiler.ir.program import (
 from tinygrad_scalar.compiler.ir.tape import MARKERS, ieee
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
-from tinygrad_scalar.compiler.machine.entry import Entry
+from tinygrad_scalar.compiler.machine.entry import entry
 from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, Module, machine
 from tinygrad_scalar.compiler.machine.objects import address
 from tinygrad_scalar.core.primitive import Primitive
@@ -139,7 +139,7 @@ class Kernel:
 
         There is none where rows are called back.
         """
-        made = None if self.callbacks.thunks else Entry.of(self, arguments, tree, closure)
+        made = None if self.callbacks.thunks else entry(self, arguments, tree, closure)
         self.entry = made or False
         if made is not None:
             self.left = self.left and 1  # when the entry gives up

@@ -62,7 +62,7 @@ class RollingWriter(Writer, Rolled):
 
     # ── functions ─────────────────────────────────────────────────────────────────────────────
     def _function(self, number: int, part: Loop) -> str:
-        self._start()
+        self.start()
         if part in self.sources:
             self._loop(part)
         else:
@@ -134,7 +134,7 @@ class RollingWriter(Writer, Rolled):
         return name
 
     def _outputs_at_last(self, number: int) -> str:
-        self._start()
+        self.start()
         for line in sorted(self.late):
             self._write_output(line, self.operand(line))
         return self._chunk(number)

@@ -77,8 +77,9 @@ class Writer(Assembly):
         """Whether it is not known yet, at a line of output, which points are to be summed."""
         return self.summed > 0 and line <= self.last_guard
 
-    def _start(self) -> None:
-        self.start()
+    def start(self) -> None:
+        """Begin a function, in which nothing has a name yet."""
+        super().start()
         self.blocks = set()
         self.names: dict[Any, str] = {}
         self.conditions: dict[Any, str] = {}

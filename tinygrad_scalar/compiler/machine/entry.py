@@ -215,44 +215,36 @@ def _module() -> Module:
 
 
 class Closure:
-    """Leaves that are read, and tables in which inputs look others up; see `text`."""
+    """Leaves that are read, and tables in which inputs look others up: what `_CLOSED` names.
+
+    The `addresses` of a table are those of its leaves, a row each. With `adding`, gradients are
+    added to all of them.
+    """
 
     def __init__(
         self,
         leaves: Sequence[Value],
-        places: Sequence[int],
         lookups: Sequence[tuple[int, Any]],
         inputs: int,
         adding: bool,
     ) -> None:
         known = [(place, table.addresses) for place, table in lookups]
         looked_up = sum(rows.shape[1] for _, rows in known)
-        own = array("q", [*places, *[0] * (len(places) + 2 * looked_up)])
+        own = array("q", [*map(id, leaves), *[0] * (len(leaves) + 2 * looked_up)])
         data, grad, start = slots.offset("data"), slots.offset("grad"), own.buffer_info()[0]
         assert data is not None is not grad  # noqa: S101 (the leaves have addresses)
-        added_to = adding * (len(places) + looked_up)
-        told = data, grad, start, len(places), looked_up, inputs, added_to, len(lookups)
+        added_to = adding * (len(leaves) + looked_up)
+        told = data, grad, start, len(leaves), looked_up, inputs, added_to, len(lookups)
         rest = [(place, len(rows), rows.shape[1], address(rows)) for place, rows in known]
         self.words = array("q", [*told, *(word for each in rest for word in each)])
         self.held = [*leaves], own, known, lookups  # their addresses are used
 
     @classmethod
-    def of(
-        cls,
-        leaves: Sequence[Value],
-        lookups: Sequence[tuple[int, Any]],
-        inputs: int,
-        *,
-        adding: bool,
-    ) -> Closure | None:
-        """The leaves, and the inputs that look up rows of tables; None if they cannot be reached.
-
-        The `addresses` of a table are those of its leaves, a row each. With `adding`, gradients
-        are added to all of them.
-        """
+    def of(cls, leaves: Sequence[Value], *given: Any) -> Closure | None:
+        """That of these, None if the leaves cannot be reached."""
         if COMPILED or not slots.reachable(leaves):
             return None
-        return cls(leaves, list(map(id, leaves)), lookups, inputs, adding)
+        return cls(leaves, *given)
 
 
 class _Definition(ctypes.Structure):
@@ -264,46 +256,37 @@ class _Definition(ctypes.Structure):
     )
 
 
-class Entry:
-    """The built-in function, with all that must live as long as it does.
+def entry(kernel: Any, arguments: Sequence[Any], tree: Any, closure: Closure | None) -> Any:
+    """A built-in function of structures of numbers, None for each here, and what it gives.
 
-    There are plans of so many arguments and of the result; `room` is where the kernel finds its
-    numbers. With a `closure`, gradients of what it closes over stand behind the value.
+    With a `closure`, gradients of what it closes over stand behind the value. None where objects
+    or structures are others.
     """
+    given, result = Plan.of(arguments, (list,)), Plan.of([tree], (list, tuple))
+    if given is None or result is None or not objects.available():
+        return None
+    arrays = given.arrays or result.arrays
+    if arrays and not (objects.arrays_available() and result.size * 8 <= LARGEST):
+        return None
+    room, left = kernel.buffer(), FOREVER if kernel.left is None else kernel.left
+    over = 0 if closure is None else closure.words.buffer_info()[0]
+    plans = [given.words(), result.words()]
+    behind = len(_TOLD) + len(plans[0])
+    told = (
+        len(arguments), left, len(kernel.program.outputs), behind, behind + len(plans[1]), over,
+        kernel.module.addresses["point"], *room[2],
+    )  # fmt: skip
+    rows = [0] * (1 + max(len(given.containers), len(result.containers)))
+    words = array("q", [*told, *plans[0], *plans[1], *rows])
+    return _built_in([None, None], words, kernel.module, room, closure, given.held, result.held)
 
-    def __init__(
-        self, kernel: Any, count: int, given: Plan, tree: Plan, closure: Closure | None
-    ) -> None:
-        self.room = room = kernel.buffer()
-        left = FOREVER if kernel.left is None else kernel.left
-        over = 0 if closure is None else closure.words.buffer_info()[0]
-        plans = [given.words(), tree.words()]
-        behind = len(_TOLD) + len(plans[0])
-        rows = [0] * (1 + max(len(given.containers), len(tree.containers)))
-        told = (
-            count, left, len(kernel.program.outputs), behind, behind + len(plans[1]), over,
-            kernel.module.addresses["point"], *room[2],
-        )  # fmt: skip
-        words = array("q", [*told, *plans[0], *plans[1], *rows])
-        self.definition = _Definition(b"replay", _module().addresses["entry"], _FASTCALL, None)
-        # read when a built-in function is freed, at the interpreter's very end too: kept for ever
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.definition))
-        make = ctypes.pythonapi.PyCFunction_NewEx
-        make.restype = ctypes.py_object
-        make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-        # what is called keeps results, and the machine code alive, whoever made another entry
-        held = [None, None], words, kernel.module, room, closure, given.held, tree.held
-        self.call: Any = make(ctypes.addressof(self.definition), held, None)
 
-    @classmethod
-    def of(
-        cls, kernel: Any, arguments: Sequence[Any], tree: Any, closure: Closure | None
-    ) -> Entry | None:
-        """The entry for structures of numbers; None where objects or structures are others."""
-        given, result = Plan.of(arguments, (list,)), Plan.of([tree], (list, tuple))
-        if given is None or result is None or not objects.available():
-            return None
-        arrays = given.arrays or result.arrays
-        if arrays and not (objects.arrays_available() and result.size * 8 <= LARGEST):
-            return None
-        return cls(kernel, len(arguments), given, result, closure)
+def _built_in(*held: Any) -> Any:
+    """The function, which keeps its results, what it is told, and what it runs alive."""
+    definition = _Definition(b"replay", _module().addresses["entry"], _FASTCALL, None)
+    # read when a built-in function is freed, at the interpreter's very end too: kept for ever
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(definition))
+    make = ctypes.pythonapi.PyCFunction_NewEx
+    make.restype = ctypes.py_object
+    make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    return make(ctypes.addressof(definition), held, None)

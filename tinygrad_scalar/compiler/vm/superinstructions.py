@@ -151,7 +151,7 @@ class SweepWriter(Writer):
 
     def function(self, name: str) -> str:
         """The function of that name."""
-        self._start()
+        self.start()
         t, n, _, _, s, *_ = self.arguments(ARGUMENTS)
         last = n - 1
         with self.loop(n) as loop:
