@@ -17,13 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine.jit import Module, once
-from tinygrad_scalar.compiler.machine.objects import (
-    NUMBER,
-    address,
-    available,
-    is_a,
-    put,
-)
+from tinygrad_scalar.compiler.machine.objects import NUMBER, address, available, is_a, put
 from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.core import sweep
 from tinygrad_scalar.core.at_once import assign, with_added

@@ -34,11 +34,7 @@ from tinygrad_scalar.compiler.vm.reductions import (
     dot_products,
     dots,
 )
-from tinygrad_scalar.compiler.vm.superinstructions import (
-    Superinstruction,
-    Unsupported,
-    of_row,
-)
+from tinygrad_scalar.compiler.vm.superinstructions import Superinstruction, Unsupported, of_row
 from tinygrad_scalar.core.primitive import Primitive
 
 LONGEST = 2048  # operations of a superinstruction

@@ -24,11 +24,7 @@ from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream
 from tinygrad_scalar.compiler.vm.operations import Wanted
-from tinygrad_scalar.compiler.vm.superinstructions import (
-    MEMORY,
-    SweepWriter,
-    cell,
-)
+from tinygrad_scalar.compiler.vm.superinstructions import MEMORY, SweepWriter, cell
 
 # What `drive` is to do: lengths and addresses, of what comes in, of the table of indices, of the
 # stream in both directions; how many cells there are; the cell to differentiate, −1 for none; the
