@@ -189,8 +189,8 @@ def _share_of_square(g: Any, a: Any, b: Any, y: Any) -> Any:
     if known is True:
         return _times(g, a / y) / y
     ratio = lambda: b / (a + (a == 0))  # noqa: E731
-    length = y + (y == 0)  # no 0/0 at the kink
-    return _both(known, lambda: _times(g, a / length) / length, lambda: g / (1 + square(ratio())) / a)
+    length, part = y + (y == 0), a * (y != 0)  # no 0/0 at the kink, and no second slope
+    return _both(known, lambda: _times(g, part / length) / length, lambda: g / (1 + square(ratio())) / a)
 
 
 # ── branches and rounding ─────────────────────────────────────────────────────────────────────
