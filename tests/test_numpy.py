@@ -2,6 +2,7 @@
 
 import math
 import operator
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -277,3 +278,36 @@ def test_variance_and_deviation_of_object_arrays():
     assert np.std(np.array(x, dtype=object)).data == np.std(numbers)
     assert x[0].conjugate() is x[0].real is x[0]
     assert x[0].imag == 0.0
+
+
+@pytest.mark.parametrize("number", [2, True, np.float64(2.0), np.bool_(True), np.int64(2)])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda v, c: v * c,
+        lambda v, c: c * v,
+        lambda v, c: c - v,
+        lambda v, c: v**c,
+        lambda v, c: v % c,
+        lambda v, c: ts.maximum(v, c),
+        lambda v, c: ts.clip(v, 0, c),
+        lambda v, c: ts.where(v > c, v, c),
+        lambda v, c: ts.sum([v, c, v]),
+    ],
+)
+def test_a_plain_number_beside_a_value_is_the_float_it_stands_for(operation, number):
+    v = Value(0.75)
+    found, expected = operation(v, number), operation(v, float(number))
+    assert [(type(x), x) for x in found.operands] == [(type(x), x) for x in expected.operands]
+    assert (type(found.data), found.data) == (float, expected.data)
+    assert found.backward()[v] == expected.backward()[v]
+
+
+def test_a_plain_number_beside_another_kind_of_value_keeps_to_that():
+    third = Value(Fraction(1, 3))
+    assert (third * 2).data == ts.maximum(third, 0).data * 2 == Fraction(2, 3)
+    assert type((Value(np.float32(0.5)) * 2).data) is np.float32
+    with pytest.raises(OverflowError, match=r"an int above 1\.8e308"):
+        Value(1.0) * 10**400
+    with pytest.raises(OverflowError, match=r"an int above 1\.8e308"):
+        ts.maximum(Value(1.0), 10**400)

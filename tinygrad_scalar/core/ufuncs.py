@@ -48,6 +48,8 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
 
 def _item(x: Any, keep: Sequence[str]) -> Any:
     """A NumPy scalar or 0-d array as a number that stands beside a Value."""
+    if isinstance(x, float):  # a numpy.float64 too
+        return float(x)
     return x.item() if hasattr(x, "dtype") and x.dtype.name not in keep else x
 
 

@@ -280,14 +280,28 @@ def unary(row: Primitive, operand: Value) -> Any:
     return node
 
 
+def _floats(operands: Sequence[Any]) -> Any:
+    """The numbers of Values, and ints, bools, numpy.float64 beside them as floats; else None."""
+    try:
+        values = [
+            x.data if type(x) is Value else float(x) if isinstance(x, (int, float)) else x
+            for x in operands
+        ]
+    except OverflowError:
+        return None  # told the general way
+    return values if set(map(type, values)) == {float} else None
+
+
 def several(row: Primitive, operands: Sequence[Any]) -> Any:
     """A node of several Values and floats; None where one is neither, or no node is due."""
-    values = [x.data if type(x) is Value else x for x in operands]
-    if not context.plain or set(map(type, values)) != {float} or row.__class__ is not Primitive:
+    values: Any = [x.data if type(x) is Value else x for x in operands]
+    if not context.plain or row.__class__ is not Primitive or Value not in map(type, operands):
         return None
+    if set(map(type, values)) != {float}:
+        values = _floats(operands)
+        if values is None:
+            return None
     parents = tuple([x if type(x) is Value else None for x in operands])
-    if not any(parent is not None for parent in parents):
-        return None
     try:
         y = row.forward(*values)
     except TypeError:
@@ -305,6 +319,9 @@ def _general(row: Primitive, a: Any, b: Any, modulo: Any = None) -> Any:
     """An operator the general way; NotImplemented for strangers and carriers of a higher level."""
     if modulo is not None:
         raise TypeError("pow of a Value takes no third argument: write pow(x, y) % z")
+    node = several(row, (a, b))  # of a bool or a numpy.float64
+    if node is not None:
+        return node
     for x in (a, b):  # a traced number passes for a Value where only isinstance is asked
         if not issubclass(type(x), Value) and not is_number(x):
             return NotImplemented

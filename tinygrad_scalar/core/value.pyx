@@ -434,8 +434,11 @@ def several(row, operands):
             values.append(operand._result)
             parents.append(operand)
             due = True
-        elif type(x) is float:
-            values.append(x)
+        elif isinstance(x, (int, float)):  # a numpy.float64 is one
+            try:
+                values.append(float(x))
+            except OverflowError:
+                return None  # told the general way
             parents.append(None)
         else:
             return None
@@ -462,6 +465,9 @@ def _general(row, a, b, modulo):
     """An operator the general way; NotImplemented for strangers and carriers of a higher level."""
     if modulo is not None:
         raise TypeError("pow of a Value takes no third argument: write pow(x, y) % z")
+    node = several(row, (a, b))  # of a bool or a numpy.float64
+    if node is not None:
+        return node
     for x in (a, b):  # a traced number passes for a Value where only isinstance is asked
         if not issubclass(type(x), Value) and not is_number(x):
             return NotImplemented
