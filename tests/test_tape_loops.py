@@ -395,3 +395,27 @@ def test_threads_share_one_function():
 
         with ThreadPoolExecutor(6) as pool:
             assert all(pool.map(work, range(len(rows))))
+
+
+def test_time_steps_are_one_loop_in_lists_and_over_whole_arrays():
+    """What is written is one time step of either, not forty: signs stand where a sum takes them."""
+
+    def in_lists(u, k):
+        for _ in range(40):
+            inner = [b + k * (a - 2 * b + c) for a, b, c in zip(u, u[1:], u[2:], strict=False)]
+            u = [u[0], *inner, u[-1]]
+        return sum([x * x for x in u])
+
+    def over_arrays(u, k):
+        u = np.array(u)
+        for _ in range(40):
+            inner = u[1:-1] + k * (u[:-2] - 2 * u[1:-1] + u[2:])
+            u = np.concatenate([u[:1], inner, u[-1:]])
+        return u @ u
+
+    start = np.sin(np.arange(50.0)).tolist()
+    made = [compile(f) for f in (in_lists, over_arrays)]
+    values = [f(start, 0.2) for f in made]
+    assert values[0] == pytest.approx(values[1], rel=1e-13)
+    lists, arrays = (len(f.source_for("llvm")) for f in made)
+    assert arrays < 2 * lists

@@ -21,6 +21,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     MARKERS,
     MEMORY,
     MUL,
+    NEG,
     SCATTER,
     SUB,
     TABLE,
@@ -176,9 +177,28 @@ class Derivation:
         return self._placed(made, (gradient, line, *operands))
 
     def times(self, a: int, partial: float) -> int:
-        """a · partial."""
+        """a · partial; a sign of either goes to the product, where a sum may take it in."""
         b = partial if isinstance(partial, int) else self.tape.constant(partial)
-        return b if self.tape.constants.get(a) == 1.0 else self.tape.emit(MUL, (a, b))
+        if self.tape.constants.get(a) == 1.0:
+            return b
+        code, emit = self.tape.code, self.tape.emit
+        (row, operands), (other, factors) = code[a], code[b]
+        if row is NEG:
+            a = operands[0]
+        if other is NEG:
+            b = factors[0]
+        product = emit(MUL, (a, b))
+        return emit(NEG, (product,)) if (row is NEG) != (other is NEG) else product
+
+    def plus(self, a: int, b: int) -> int:
+        """a + b; written as a difference where b is a negation."""
+        row, operands = self.tape.code[b]
+        if row is NEG:
+            return self.tape.emit(SUB, (a, operands[0]))
+        row, operands = self.tape.code[a]
+        if row is NEG:
+            return self.tape.emit(SUB, (b, operands[0]))
+        return self.tape.emit(ADD, (a, b))
 
     def masked(self, flow: Flow, kept: int = 0) -> int:
         """The line of a flow with its masks put on, but the first `kept`."""
@@ -195,7 +215,7 @@ class Derivation:
         """The sum of two flows, under the masks that they share."""
         (line, masks), (other, others) = a, b
         if not masks and not others:
-            return self.tape.emit(ADD, (line, other)), ()
+            return self.plus(line, other), ()
         shared = 0
         for mine, yours in zip(masks, others, strict=False):
             if mine != yours:
@@ -206,8 +226,7 @@ class Derivation:
             if mine.condition == yours.condition:  # the two sides of one branch
                 sides = (line, other) if mine.side else (other, line)
                 return self.tape.emit(WHERE, (mine.condition, *sides)), masks[:shared]
-        total = self.tape.emit(ADD, (self.masked(a, shared), self.masked(b, shared)))
-        return total, masks[:shared]
+        return self.plus(self.masked(a, shared), self.masked(b, shared)), masks[:shared]
 
     def reverse(self, output: int, wanted: Sequence[int], seed: int | None = None) -> list[int]:
         """The lines of seed · ∂u(output)/∂u(w) for each w wanted. Algorithm 6.2, O(edges)."""
