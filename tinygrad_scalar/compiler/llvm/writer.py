@@ -7,6 +7,7 @@ fast-math flag is `contract`, which allows a·b + c in one rounding.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -296,19 +297,24 @@ class Writer(Assembly):
         sums = terms[:3]
         for k, name in enumerate(terms[3:]):  # chains, for the latency of an addition
             sums[k % 3] = self.add(f"fadd {self.v} {sums[k % 3]}, {name}")
-        while len(sums) > 1:
-            sums[:2] = [self.add(f"fadd {self.v} {sums[0]}, {sums[1]}")]
-        return sums[0] if sums else None
+        return self._added(self.v, sums) if sums else None
+
+    def _added(self, kind: str, names: Sequence[str]) -> str:
+        return functools.reduce(lambda a, b: self.add(f"fadd {kind} {a}, {b}"), names)
 
     def _note_finite(self) -> None:
         """The last of the sums is that of the checked lines: inf or NaN once one is not finite."""
         total = self._finite_sum()
-        if total is not None:
-            if self.at_points:
-                self._add_to_sum(self.summed, total)
-            else:
-                before = self._load("%s", 0)
-                self._store(self.add(f"fadd {self.v} {before}, {total}"), "%s", 0)
+        if total is None:
+            return
+        if self.at_points and self.last_guard >= 0:  # what guards keep out is none of it
+            self._add_to_sum(self.summed, total)
+            return
+        kind, parts = (self.one, self._vectors(total)) if self.at_points else (self.v, [total])
+        place = self.add(f"getelementptr {kind}, ptr %s, i64 {self.summed}")
+        before = self.add(f"load {kind}, ptr {place}{self.align}")
+        after = self._added(kind, [before, self._added(kind, parts)])
+        self.do(f"store {kind} {after}, ptr {place}{self.align}")
 
     def _table(self, kind: str, entries: Iterable[str]) -> str:
         """Numbers that belong to the code, one per iteration."""
