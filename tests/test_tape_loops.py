@@ -35,6 +35,7 @@ from tinygrad_scalar import (
 )
 from tinygrad_scalar.compiler.ir.program import pruned
 from tinygrad_scalar.compiler.ir.reroll import loops
+from tinygrad_scalar.compiler.ir.schedule import scheduled
 from tinygrad_scalar.compiler.ir.tape import Tape
 from tinygrad_scalar.core.primitives import add, mul
 
@@ -266,6 +267,77 @@ def test_iterations_that_read_otherwise_are_a_loop_of_their_own():
     doubled = [tape.emit(add, (y, y)) for y in squares]
     found = loops(pruned(tape, [total, *doubled], inputs=300, parameters=0), 0)
     assert [(loop.period, loop.iterations) for loop in found] == [(1, 300), (1, 299), (1, 300)]
+
+
+def periods(program):
+    return [(loop.period, loop.iterations) for loop in loops(program, 0)]
+
+
+def written(*rows):
+    """A program whose outputs are all lines of some rows, each of which is made of those before."""
+    tape = Tape()
+    inputs = [tape.input(k) for k in range(300)]
+    made = []
+    for row in rows:
+        made.append(row(tape, inputs, made))
+    return pruned(tape, [line for lines in made for line in lines], inputs=300, parameters=0)
+
+
+def squares(tape, x, _):
+    return [tape.emit(mul, (y, y)) for y in x]
+
+
+def doubled(tape, _, made):
+    return [tape.emit(add, (y, y)) for y in made[0]]
+
+
+def products(tape, _, made):
+    """Each is that before, times a number."""
+    lines = made[-1][:1]
+    for y in made[0]:
+        lines.append(tape.emit(mul, (lines[-1], y)))
+    return lines[1:]
+
+
+def crossed(tape, x, made):
+    """Two terms of each number, one row after the other; they read the same lines."""
+    lines = [tape.emit(mul, (x[0], y)) for y in made[0]]
+    return lines + [tape.emit(mul, (x[1], y)) for y in made[0]]
+
+
+def backwards(tape, x, made):
+    return [tape.emit(mul, (y, z)) for y, z in zip(x, reversed(made[0]), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "apart", "together"),
+    [
+        ((squares, doubled), [(1, 300)] * 2, [(2, 300)]),
+        ((squares, doubled, products), [(1, 300)] * 3, [(3, 299)]),  # the first reads otherwise
+        ((squares, crossed), [(1, 300), (1, 600)], [(3, 300)]),
+        ((squares, backwards), [(1, 300)] * 2, [(1, 300)] * 2),
+        ((squares, backwards, doubled), [(1, 300)] * 3, [(2, 300), (1, 300)]),
+    ],
+)
+def test_loops_are_fused_where_no_iteration_needs_a_later_one(rows, apart, together):
+    program = written(*rows)
+    after = scheduled(program)
+    assert periods(program) == apart
+    assert periods(after) == together
+    markers = program.markers
+    for line, (_, operands) in enumerate(after.code[markers:], markers):
+        assert max(operands) < line
+    x = points(300)
+    assert evaluated(after, x) == evaluated(program, x)
+
+
+def evaluated(program, x):
+    values = []
+    for row, operands in program.code:
+        values.append(row.forward(*[values[k] for k in operands]) if row in (add, mul) else None)
+        if values[-1] is None:
+            values[-1] = x[operands[0]]
+    return [values[line] for line in program.outputs]
 
 
 def test_a_loop_whose_iterations_all_read_otherwise_stays_one():

@@ -8,4 +8,5 @@
 | `differentiate` | reverse and forward mode on flat code |
 | `program`, `lower` | what an engine runs; the same in the rows that the engine has |
 | `reroll`, `rolled` | stretches that repeat, rolled up again; how they are written |
+| `schedule` | the order of lines for batches |
 """

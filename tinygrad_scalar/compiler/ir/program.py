@@ -21,7 +21,6 @@ from tinygrad_scalar.compiler.ir.tape import (
     INPUT,
     LIBRARY,
     MARKERS,
-    MUL,
     OWN,
     PARAMETER,
     SINES,
@@ -156,50 +155,6 @@ def guards_first(program: Program) -> Program:
     return reordered(
         program, sorted(order, key=lambda k: code[k][0] not in MARKERS and k not in first)
     )
-
-
-def sums_at_once(program: Program) -> Program:
-    """The program with sums behind its guards where their terms arise. O(edges).
-
-    An addition, and a product that only it uses, stand right behind what they need: a gradient over
-    a batch is added up while its terms are in registers, and goes through memory no more.
-    """
-    code, settled = program.code, max(program.markers - 1, last_guard(program))
-    uses = [0] * len(code)
-    for row, operands in code:
-        if row not in MARKERS:
-            for operand in operands:
-                uses[operand] += 1
-    # a line stands behind its anchor: itself, or an earlier line that it follows at once
-    anchor = list(range(len(code)))
-    followers: dict[int, list[int]] = {}
-    for line in range(settled + 1, len(code)):
-        row, operands = code[line]
-        if row is not ADD and row is not SUB:
-            continue
-        before, term = sorted(operands, key=anchor.__getitem__)
-        if uses[term] != 1:
-            continue
-        place = anchor[term]
-        inner, factors = code[term]
-        if inner is MUL and place == term and term not in followers:
-            needs = [anchor[k] for k in factors if code[k][0] not in MARKERS]
-            place = max(settled, anchor[before], *needs)
-            if settled < place < term:
-                anchor[term] = place
-                followers.setdefault(place, []).append(term)
-            else:
-                place = term
-        if place > settled:
-            anchor[line] = place
-            followers.setdefault(place, []).append(line)
-    order = [
-        k
-        for line in range(len(code))
-        if anchor[line] == line
-        for k in (line, *followers.get(line, ()))
-    ]
-    return reordered(program, order)
 
 
 def last_guard(program: Program) -> int:

@@ -19,12 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_scalar.compiler.ir.lower import lowered
-from tinygrad_scalar.compiler.ir.program import (
-    Program,
-    guards_first,
-    sines_with_cosines,
-    sums_at_once,
-)
+from tinygrad_scalar.compiler.ir.program import Program, guards_first, sines_with_cosines
+from tinygrad_scalar.compiler.ir.schedule import scheduled
 from tinygrad_scalar.compiler.ir.tape import MARKERS, ieee
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
@@ -110,7 +106,7 @@ class Kernel:
         if varying is None:
             self.program = guards_first(sines_with_cosines(program))
         else:
-            self.program = sums_at_once(guards_first(program))
+            self.program = scheduled(guards_first(program), varying)
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program, native)
         self.points = 0  # of batches that it was run on
