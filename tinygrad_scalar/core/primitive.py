@@ -113,6 +113,8 @@ class Primitive:
       where they differ from it; `llvm`: an instruction, or an intrinsic, `llvm.sqrt` (else the
       function of C is called); `python`: an operator; `scipy`: in `scipy.special` and its like;
       `numpy`: NumPy's own names of it.
+    - `inlined`: whether machine code for one point works the formula out instead of calling C's
+      function, which takes longer.
     - `doc`: what it computes, in a clause, where neither function says so; `derivatives`: the
       partials as text, one per operand, where the rule itself is too long to be read. `__doc__`
       and `__signature__` are made of these when they are asked for. The docstring of `kinks`, if
@@ -153,6 +155,7 @@ class Primitive:
     cuda: str
     array: str
     llvm: str
+    inlined: bool = False
     python: str = ""
     scipy: str = ""
     numpy: Sequence[str] = ()

@@ -37,8 +37,10 @@ def _in_lanes() -> frozenset[Primitive]:
         found -= calling
 
 
-def native_rows(dtype: str) -> frozenset[Primitive]:
-    """The rows that lanes have: without a vector library exp, log and their kin are formulas."""
+def native_rows(dtype: str, *, lanes: bool) -> frozenset[Primitive]:
+    """The rows that need no formula; in lanes, exp and its kin do where no vector library is."""
+    if not lanes:
+        return NATIVE - {row for row in LIBRARY if row.inlined}
     if dtype != "float64":
         return NATIVE
     host = machine()

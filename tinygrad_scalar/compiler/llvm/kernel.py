@@ -22,7 +22,7 @@ from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, guards_first, sines_with_cosines
 from tinygrad_scalar.compiler.ir.schedule import scheduled
 from tinygrad_scalar.compiler.ir.tape import MARKERS, ieee
-from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target, native_rows
+from tinygrad_scalar.compiler.llvm.builder import Target, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.machine.entry import entry
 from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, Module, machine
@@ -101,7 +101,7 @@ class Kernel:
     entry: Any = None  # what is called directly: () before it is made, False where nothing is
 
     def __init__(self, program: Program, dtype: str, varying: Sequence[bool] | None) -> None:
-        native = native_rows(dtype) if varying else NATIVE
+        native = native_rows(dtype, lanes=bool(varying))
         program = lowered(program, native)
         if varying is None:
             self.program = guards_first(sines_with_cosines(program))
