@@ -16,9 +16,9 @@ from typing import Any, TypedDict
 from tinygrad_scalar.compiler.ir.program import Line, Program
 from tinygrad_scalar.core.undefined import Policy, check_policy
 
-# Lines from which on a trace is interpreted at first. The interpreter is ready sooner by 15 to
-# 60 µs a line, and mostly slower, by up to 10 ns a line.
-AT_FIRST = 1_500
+# Lines of a trace: from so many on it is interpreted at first, or for good. The interpreter is
+# ready sooner by 15 to 60 µs a line, and mostly slower, by up to 10 ns a line.
+AT_FIRST, ANYWAY = 1_500, 100_000
 # Operands in code that no cache holds; there an instruction of the interpreter that takes as many
 # of them is faster.
 STRAIGHT, TAKEN = 10_000, 6
@@ -151,7 +151,7 @@ def interpreter(
     values, loss, wanted = asked
     try:
         stream = Stream(code, [*values] if loss is None else [*values, loss], wanted, sizes)
-        calls = None if settled else first_calls(len(code))
+        calls = None if settled or len(code) >= ANYWAY else first_calls(len(code))
         return Interpreter(stream, sizes, asked, calls)
     except Unsupported:
         return None
