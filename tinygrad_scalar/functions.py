@@ -146,7 +146,7 @@ def _all(values: Iterable[Any], name: str, *, empty: float | None = None) -> Any
     return table.TABLE[name](*operands) if node is None else node
 
 
-def _listed(values: Iterable[Any], name: str) -> list[Any]:
+def _listed(values: Any, name: str) -> list[Any]:
     if not isinstance(values, Iterable):
         kind = type(values).__name__
         raise TypeError(f"{name} takes an iterable of numbers, as [x, y], not {kind}")
