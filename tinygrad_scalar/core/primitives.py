@@ -259,7 +259,7 @@ atan2 = row("atan2", math.atan2, lambda y, a, b: _share_of_square(1, b, a, hypot
 sinh  = row("sinh",  math.sinh,  lambda y, x: cosh(x), latex=_function("sinh"), limit=lambda x: math.copysign(INFINITY, x), c="sinh")
 cosh  = row("cosh",  math.cosh,  lambda y, x: sinh(x), latex=_function("cosh"), c="cosh")
 # 1 - y² has no digit left at x = 20, and cosh overflows
-tanh  = row("tanh",  math.tanh,  lambda y, x: square(sech(x)), pull=lambda g, y, x: _times_twice(g, sech(x)), latex=_function("tanh"), total=True, formula=elementary.tanh, c="tanh", inlined=True)  # 1 - y² has no digit left at x = 20
+tanh  = row("tanh",  math.tanh,  lambda y, x: square(sech(x)), pull=lambda g, y, x: _times_twice(g, sech(x)), latex=_function("tanh"), total=True, formula=elementary.tanh, c="tanh", inlined=True)
 sech  = row("sech",  None, lambda y, x: -y * tanh(x), latex=r"\operatorname{{sech}}\left({0}\right)", total=True, formula=special.sech)
 asinh = row("asinh", math.asinh, lambda y, x: 1 / hypot(1, x), pull=lambda g, y, x: g / hypot(1, x), total=True, c="asinh", numpy=("arcsinh",))
 acosh = row("acosh", math.acosh, lambda y, x: 1 / (sqrt(x - 1) * sqrt(x + 1)), pull=lambda g, y, x: g / (sqrt(x - 1) * sqrt(x + 1)), domain=Interval(1.0, closed_low=True), c="acosh", numpy=("arccosh",))

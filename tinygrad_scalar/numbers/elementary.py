@@ -11,13 +11,14 @@ from math import copysign
 from typing import Any
 
 from tinygrad_scalar.numbers.numerics import floor
-from tinygrad_scalar.numbers.parts import exponent, mantissa, power_of_two, where
+from tinygrad_scalar.numbers.parts import exponent, mantissa, polynomial, power_of_two, where
 
 LOG2_E = 1.4426950408889634
 LN2, LN2_REST = 0.6931471803691238, 1.9082149292705877e-10  # k · LN2 is exact
 LOG10_2, LOG10_2_REST = 0.3010299956513336, 1.2647602381650425e-11  # the same for log10
 LOG10_E = 0.4342944819032518
 OVERFLOW, UNDERFLOW = 709.782712893384, -745.1332191019412
+TANH = (675675.0, 45045.0, 594.0, 1.0), (2027025.0, 945945.0, 51975.0, 630.0, 1.0)
 SUBNORMAL, LIFT = 2.2250738585072014e-308, 2.0**54
 
 
@@ -111,8 +112,7 @@ def tanh(x: Any) -> Any:
     a = abs(x)
     small = exp(-a)
     s, z = small * small, x * x
-    p = z * (675675.0 + z * (45045.0 + z * (594.0 + z)))
-    q = 2027025.0 + z * (945945.0 + z * (51975.0 + z * (630.0 + z)))
+    p, q = z * polynomial(TANH[0], z), polynomial(TANH[1], z)
     near = a < 0.55
     part = where(near, a * p, s + s) / where(near, q, 1.0 + s)
     return copysign(where(near, a, 1.0) - part, x)
