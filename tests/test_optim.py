@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 import random
 import subprocess
 import sys
@@ -204,6 +205,39 @@ def test_an_optimizer_goes_on_from_its_state(text):
     assert [leaf.data for leaf in params] == whole
 
 
+@pytest.mark.parametrize("text", torch.SCHEDULES)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_an_optimizer_goes_on_from_its_copy(text, copied):
+    schedule = eval(f"optim.{text}", {"optim": optim})  # noqa: S307 (our own table)
+    params = [nn.parameter(x) for x in torch.START]
+    optimizer = optim.SGD(params, 0.1, schedule=schedule)
+    for row in torch.GRADIENTS:
+        params, optimizer = copied((params, optimizer))
+        for leaf, gradient in zip(params, row, strict=True):
+            leaf.grad = gradient
+        optimizer.step()
+    whole = trained(lambda params: optim.SGD(params, 0.1, schedule=schedule))
+    assert [leaf.data for leaf in params] == whole[len(torch.GRADIENTS)]
+
+
+NO_STATES = {
+    "nothing": (lambda state: None, "Adam: the state is a dict, .*, not NoneType"),
+    "no list": (lambda state: {**state, "mean": None}, "Adam: mean is a list of numbers, not None"),
+    "text": (lambda state: {**state, "mean": ["a", 0.0]}, r"Adam: mean\[0\] is a number, not str"),
+    "half a step": (lambda state: {**state, "steps": 1.5}, "Adam: steps is a whole number, not fl"),
+}
+
+
+@pytest.mark.parametrize("case", NO_STATES)
+def test_what_is_no_state_is_refused(case):
+    make, text = NO_STATES[case]
+    adam = optim.Adam([nn.parameter(1.0), nn.parameter(2.0)])
+    before = adam.state_dict()
+    with pytest.raises(TypeError, match=text):
+        adam.load_state_dict(make(before))
+    assert adam.state_dict() == before
+
+
 # ── all parameters at once ────────────────────────────────────────────────────────────────────
 SIZES = (0.0, -0.0, 1e-310, 1e-3, 1.0, 1e3, 1e200, 1e308, math.inf, math.nan)
 MANY = 64
@@ -313,6 +347,23 @@ def test_a_gradient_that_is_not_there_is_told(machine_code):
     assert [leaf.data for leaf in params] == [float(i) for i in range(MANY)]
     optimizer.zero_grad()
     assert [leaf.grad for leaf in params] == [0.0] * MANY
+
+
+@pytest.mark.parametrize("gradient", [None, "1.0", Value(1.0)])
+def test_a_gradient_that_is_no_number_is_told(gradient, machine_code):
+    params = [nn.parameter(float(i)) for i in range(MANY)]
+    params[3].grad = gradient  # None: as PyTorch's zero_grad leaves it
+    kind = type(gradient).__name__
+    for call, name in (
+        (optim.SGD(params, 0.5).step, "SGD"),
+        (optim.SGD(params[2:5], 0.5).step, "SGD"),
+        (lambda: optim.clip_grad_norm(params, 1.0), "clip_grad_norm"),
+    ):
+        with pytest.raises(
+            TypeError, match=rf"{name}: the grad of Value\(3\.0.* is {kind}, not a n"
+        ):
+            call()
+    assert [leaf.data for leaf in params] == [float(i) for i in range(MANY)]
 
 
 def test_eager_training_loads_no_machine_code():

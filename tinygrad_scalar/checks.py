@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_scalar.numbers.precision import is_number
@@ -14,6 +15,13 @@ def real(x: Any, what: str) -> float:
     if not is_number(x) or isinstance(x, bool):
         raise TypeError(f"{what} is a number, not {type(x).__name__}")
     return float(x)
+
+
+def numbers(xs: Any, what: str) -> list[float]:
+    """Several numbers as floats; TypeError for anything else."""
+    if not isinstance(xs, Iterable):
+        raise TypeError(f"{what} is a list of numbers, not {type(xs).__name__}")
+    return [real(x, f"{what}[{i}]") for i, x in enumerate(xs)]
 
 
 def positive(x: Any, what: str) -> float:

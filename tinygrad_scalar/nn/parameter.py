@@ -6,7 +6,7 @@ engine's `Value` needs no slot for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from io import BytesIO
 from itertools import repeat
@@ -15,6 +15,7 @@ from typing import Any, Self
 from tinygrad_scalar.core.graph import nodes_below
 from tinygrad_scalar.core.provenance import Provenance
 from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import is_number
 
 
 class at_most(BytesIO):  # noqa: N801 (a block)
@@ -108,3 +109,15 @@ def checked_parameters(parameters: Iterable[Any], of: str) -> list[Value]:
             f"{of}: there are no parameters: nn.parameter(data) makes a trainable leaf"
         )
     return list(leaves.values())
+
+
+def gradients_of(leaves: Sequence[Value], of: str) -> list[Any]:
+    """What stands in the `.grad` of the leaves; TypeError naming `of` for what is no number."""
+    found = [leaf.grad for leaf in leaves]
+    for leaf, gradient in zip(leaves, found, strict=True):
+        if type(gradient) is not float and not is_number(gradient):
+            raise TypeError(
+                f"{of}: the grad of {leaf!r} is {type(gradient).__name__}, not a number: "
+                "set it to 0.0, as zero_grad() does"
+            )
+    return found

@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from tinygrad_scalar.checks import positive
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.parameter import checked_parameters
+from tinygrad_scalar.nn.parameter import checked_parameters, gradients_of
 
 
 def clip_grad_norm(params: Iterable[Value], max_norm: float) -> float:
     """Scale all gradients so that their common norm is at most `max_norm`; the norm before.
 
     g ← g · min(1, max_norm / (‖g‖ + 10⁻⁶)). Cost O(parameters).
-    Errors: ValueError for max_norm ≤ 0, or a norm that is not finite (nothing is changed then).
+    Errors: ValueError for max_norm ≤ 0, or a norm that is not finite; TypeError for a gradient that
+    is no number (nothing is changed then).
     Source: *Deep Learning*, equation 10.49; PyTorch, `clip_grad_norm_`.
 
     >>> from tinygrad_scalar import nn
@@ -26,10 +27,11 @@ def clip_grad_norm(params: Iterable[Value], max_norm: float) -> float:
     """
     leaves = checked_parameters(params, "clip_grad_norm")
     bound = positive(max_norm, "clip_grad_norm: max_norm")
-    norm = math.hypot(*(leaf.grad for leaf in leaves))
+    gradients = gradients_of(leaves, "clip_grad_norm")
+    norm = math.hypot(*gradients)
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the norm of the gradients is {norm}")
     factor = bound / (norm + 1e-6)
     if factor < 1.0:
-        assign(leaves, "grad", [leaf.grad * factor for leaf in leaves])
+        assign(leaves, "grad", [gradient * factor for gradient in gradients])
     return norm

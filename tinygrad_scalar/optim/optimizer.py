@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from functools import cached_property
 from functools import partial as bind
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinygrad_scalar.checks import positive, whole
+from tinygrad_scalar.checks import numbers, positive, whole
 from tinygrad_scalar.core.at_once import assign, at_once
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.parameter import checked_parameters
+from tinygrad_scalar.nn.parameter import checked_parameters, gradients_of
 from tinygrad_scalar.numbers.precision import is_number, quietly
 from tinygrad_scalar.optim.schedules import Schedule
 
@@ -86,7 +86,8 @@ class Optimizer:
         return float(factor)
 
     def _move_one_by_one(self, lr: float) -> None:
-        data, gradients = [leaf.data for leaf in self.params], [leaf.grad for leaf in self.params]
+        data = [leaf.data for leaf in self.params]
+        gradients = gradients_of(self.params, type(self).__name__)
         rows = map(self._rule(lr, math.sqrt), data, gradients, *self._remembered().values())
         moved, *after = zip(*rows, strict=True)
         move = [
@@ -140,20 +141,27 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Remember what `state_dict` gave. All or nothing.
 
-        Errors: ValueError for the state of another optimiser or of other parameters.
+        Errors: ValueError for the state of another optimiser or of other parameters; TypeError for
+        what is no state.
         """
+        own = type(self).__name__
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"{own}: the state is a dict, as state_dict gives it, not {type(state).__name__}"
+            )
+        lists = {name: state.get(name) for name in self.buffers}
         if set(state) != {"steps", *self.buffers} or any(
-            len(state[name]) != len(self.params) for name in self.buffers
+            isinstance(kept, Sized) and len(kept) != len(self.params) for kept in lists.values()
         ):
             raise ValueError(
-                f"{type(self).__name__}: the state is of another optimiser or of other parameters "
+                f"{own}: the state is of another optimiser or of other parameters "
                 f"than these {len(self.params)}"
             )
-        memory = {name: [float(x) for x in state[name]] for name in self.buffers}
-        for name in self.buffers:
-            if name.endswith("_square") and any(x < 0 for x in memory[name]):
-                raise ValueError(f"{type(self).__name__}: a {name} is below 0")
-        steps = whole(state["steps"], f"{type(self).__name__}: steps", least=0)
+        memory = {name: numbers(kept, f"{own}: {name}") for name, kept in lists.items()}
+        for name, kept in memory.items():
+            if name.endswith("_square") and any(x < 0 for x in kept):
+                raise ValueError(f"{own}: a {name} is below 0")
+        steps = whole(state["steps"], f"{own}: steps", least=0)
         self.steps, self.memory = steps, memory
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial as bind  # what is bound can be pickled, a closure cannot
 
 from tinygrad_scalar.checks import positive, whole
 
@@ -19,7 +20,11 @@ def step_decay(every: int, factor: float = 0.1) -> Schedule:
     [1.0, 1.0, 0.1, 0.1]
     """
     every, factor = whole(every, "step_decay: every"), positive(factor, "step_decay: factor")
-    return lambda t: factor ** (t // every)
+    return bind(_stepped, every, factor)
+
+
+def _stepped(every: int, factor: float, t: int) -> float:
+    return factor ** (t // every)
 
 
 def cosine_decay(steps: int) -> Schedule:
@@ -32,7 +37,11 @@ def cosine_decay(steps: int) -> Schedule:
     [1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
     """
     steps = whole(steps, "cosine_decay: steps")
-    return lambda t: 0.5 * (1.0 + math.cos(math.pi * min(t, steps) / steps))
+    return bind(_cosine, steps)
+
+
+def _cosine(steps: int, t: int) -> float:
+    return 0.5 * (1.0 + math.cos(math.pi * min(t, steps) / steps))
 
 
 def linear_decay(steps: int) -> Schedule:
@@ -44,4 +53,8 @@ def linear_decay(steps: int) -> Schedule:
     [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
     """
     steps = whole(steps, "linear_decay: steps")
-    return lambda t: max(0.0, 1.0 - t / steps)
+    return bind(_linear, steps)
+
+
+def _linear(steps: int, t: int) -> float:
+    return max(0.0, 1.0 - t / steps)
