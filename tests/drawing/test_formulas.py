@@ -110,6 +110,8 @@ def test_only_values_have_a_formula(z):
         to_text(z)
     with pytest.raises(TypeError, match=r"^to_latex: z is a Value"):
         to_latex(z)
+    with pytest.raises(TypeError, match=r"^formula: z is a Value"):
+        formula(z)
 
 
 # ── labels ────────────────────────────────────────────────────────────────────────────────────

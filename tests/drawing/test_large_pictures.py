@@ -5,11 +5,23 @@ Sizes are in points, of a page of 1600 × 1000. The geometry is read by a browse
 
 import random
 import re
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 from drawing.geometry import faults_of, scale, size
 
-from tinygrad_scalar import Value, dot, logsumexp, maximum, nn, scope, topological_order
+from tinygrad_scalar import (
+    Value,
+    compile,
+    dot,
+    logsumexp,
+    maximum,
+    nn,
+    scope,
+    square,
+    topological_order,
+)
 from tinygrad_scalar.drawing import draw, steps, to_dot, to_latex
 from tinygrad_scalar.drawing.clearance import cleared
 from tinygrad_scalar.drawing.layout import image
@@ -340,6 +352,26 @@ def test_a_function_is_drawn_at_a_point_with_its_gradients():
         draw(lambda x: x * 2.0)
     with pytest.raises(TypeError, match=r"draw: colour is no option"):
         draw(w * 2.0, colour=1.0)
+
+
+class Pair(NamedTuple):
+    first: float
+    second: float
+
+
+@pytest.mark.parametrize("kind", [list, np.array, lambda p: Pair(*p), lambda p: {0: p[0], 1: p[1]}])
+def test_a_function_is_drawn_at_a_point_of_any_structure(kind):
+    source = draw(lambda p: p[0] * p[1], p=kind([2.0, 3.0])).source
+    assert 'label="p[0]\\n2.0\\ngrad 3.0"' in source
+    assert 'label="p[1]\\n3.0\\ngrad 2.0"' in source
+    with pytest.raises(TypeError, match=r"draw: p\[1\] is a number, or a list.* not str"):
+        draw(lambda p: p[0], p=[1.0, "2"])
+
+
+# what takes its operands by position alone, or for constants by name
+@pytest.mark.parametrize("f", [square, compile(lambda x: x * x), lambda x, /: x * x])
+def test_a_function_is_drawn_whose_arguments_have_no_names(f):
+    assert 'label="x\\n3.0\\ngrad 6.0"' in draw(f, x=3.0).source
 
 
 @pytest.mark.parametrize(

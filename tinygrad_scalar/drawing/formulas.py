@@ -33,7 +33,11 @@ def to_text(z: Roots) -> str:
     t1 = x + y
     t1 × t1 − x × 0.5
     """
-    return "\n".join(_lines(z, "to_text", TEXT, "="))
+    return _text(z, "to_text")
+
+
+def _text(z: Roots, caller: str) -> str:
+    return "\n".join(_lines(z, caller, TEXT, "="))
 
 
 def to_latex(z: Roots) -> str:
@@ -61,7 +65,7 @@ def formula(z: Roots) -> Formula:
     >>> formula(Value(2.0, label="x") * 3.0)
     x × 3.0
     """
-    return Formula(to_text(z), to_latex(z))
+    return Formula(_text(z, "formula"), to_latex(z))
 
 
 class Formula:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from inspect import Parameter, signature
+from itertools import takewhile
 from typing import Any
 
 from tinygrad_scalar.core.at_once import put_back
 from tinygrad_scalar.core.graph import topological_order
+from tinygrad_scalar.core.tree import like, placed
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 
@@ -31,7 +33,9 @@ def applied_at(z: Any, at: Mapping[str, Any] | None, point: Mapping[str, Any], c
             )
         return z
     _check_names(z, given, caller)
-    result = z(**{name: labelled(x, name, caller) for name, x in given.items()})
+    named = {name: labelled(x, name, caller) for name, x in given.items()}
+    positional = [named.pop(name) for name in _by_position(z, given)]
+    result = z(*positional, **named)
     if isinstance(result, Value) and result.primitive is not None:
         return _table(result)
     return result
@@ -47,26 +51,41 @@ def _table(z: Value) -> Any:
 
 
 def labelled(x: Any, label: str, caller: str) -> Any:
-    """Numbers as Values with this label, entries of lists and dicts with their place behind it."""
-    if isinstance(x, Value):
-        return x
-    if is_number(x):
-        return Value(x, label=label)
-    if isinstance(x, (list, tuple)):
-        return type(x)(labelled(entry, f"{label}[{i}]", caller) for i, entry in enumerate(x))
-    if isinstance(x, Mapping):
-        return {key: labelled(entry, f"{label}[{key}]", caller) for key, entry in x.items()}
-    raise TypeError(
-        f"{caller}: {label} is a number, or a list or dict of them, not {type(x).__name__}"
-    )
+    """Numbers as Values with this label, entries of structures with their place behind it."""
+    made = []
+    for place, leaf in placed(x):
+        if not isinstance(leaf, Value) and not is_number(leaf):
+            raise TypeError(
+                f"{caller}: {label}{place} is a number, or a list, dict or array of them, "
+                f"not {type(leaf).__name__}"
+            )
+        made.append(leaf if isinstance(leaf, Value) else Value(leaf, label=f"{label}{place}"))
+    return like(x, made)
+
+
+def _by_position(f: Any, given: Collection[str]) -> list[str]:
+    """The first parameters, as far as they are given; a compiled function's others are constants.
+
+    A row of the table takes no names at all.
+    """
+    return [
+        parameter.name
+        for parameter in takewhile(lambda each: each.name in given, _parameters(f) or ())
+        if parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    ]
+
+
+def _parameters(f: Any) -> list[Parameter] | None:
+    """The parameters of a function, None where it does not tell them."""
+    try:
+        return list(signature(f).parameters.values())
+    except (TypeError, ValueError):
+        return None
 
 
 def _check_names(f: Any, given: Mapping[str, Any], caller: str) -> None:
-    try:
-        parameters = signature(f).parameters.values()
-    except (TypeError, ValueError):
-        return
-    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
+    parameters = _parameters(f)
+    if parameters is None or any(each.kind is Parameter.VAR_KEYWORD for each in parameters):
         return
     names = [parameter.name for parameter in parameters]
     unknown = [name for name in given if name not in names]
