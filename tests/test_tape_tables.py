@@ -269,6 +269,24 @@ def test_rows_of_all_kinds_are_looked_at_together(engine, odd, before):
 
 
 @EVERY
+@pytest.mark.parametrize("many_first", [False, True])
+def test_a_leaf_that_was_looked_up_keeps_its_place(engine, many_first):
+    table = table_of(20, 2)
+    f = compiled(lambda i, x: take(table, i)[0] * x, engine=engine)
+    f(0.0, 1.0)
+    f(np.array([4.0, 4.0]) if many_first else 4.0, 1.0)
+    (was, _), now = table[4], Value(7.0)
+    table[4][0] = now
+    others = [table[9][0], table[17][0]]
+    expected = [x.data for x in (was, others[0], was, others[1])]
+    f.backward(4.0, 1.0)
+    f.backward(np.array([4.0, 9.0, 4.0, 17.0]), 2.0)
+    assert [x.grad for x in (was, now, *others)] == [2.0, 0.0, 0.5, 0.5]
+    assert f(np.array([4.0, 9.0, 4.0, 17.0]), 1.0).tolist() == expected
+    assert f(4.0, 1.0) == was.data
+
+
+@EVERY
 def test_rows_that_are_computed_are_found_when_they_are_read(engine):
     inner = Value(3.0) * Value(2.0)
 

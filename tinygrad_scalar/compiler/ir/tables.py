@@ -62,6 +62,7 @@ class Table:
         self.width = len(rows[0]) if isinstance(rows[0], (list, tuple)) else 0
         self.count = self.width or 1  # numbers in a row
         self._leaves: dict[Any, tuple[Value, ...]] = {}
+        self._kinds: set[type] = {Value}  # of these leaves
         self._reachable = True
 
     def __len__(self) -> int:
@@ -102,6 +103,7 @@ class Table:
         if found is None:
             entries = self.entries(i)
             found = tuple([x if isinstance(x, Value) else Value(x) for x in entries])
+            self._kinds.update(map(type, found))
             self._leaves[i] = found
         return found
 
@@ -130,29 +132,27 @@ class Table:
         import numpy as np
 
         found = self.addresses.take(rows, 0)  # three times as fast as by `[rows]`
-        if not self._reachable or found[:, 0].all():
-            return found if self._reachable else None
-        unknown = np.unique(np.asarray(rows)[found[:, 0] == 0]).tolist()
-        self._look_at(unknown)
-        leaves = list(chain.from_iterable(map(self.leaves, unknown)))
-        self._reachable = slots.reachable(leaves)
-        if not self._reachable:
-            return None
-        places = np.fromiter(map(id, leaves), np.int64, len(leaves))
-        self.addresses[unknown] = places.reshape(-1, self.count)
-        return self.addresses[rows]
+        if self._reachable and not found[:, 0].all():
+            unknown = np.unique(np.asarray(rows)[found[:, 0] == 0]).tolist()
+            leaves = chain.from_iterable(self._looked_at(unknown))
+            self._reachable = slots.reachable(self._kinds)
+            if self._reachable:
+                self.addresses[unknown] = slots.addresses(leaves).reshape(-1, self.count)
+                found = self.addresses.take(rows, 0)
+        return found if self._reachable else None
 
-    def _look_at(self, places: Sequence[int]) -> None:
-        """Note new rows at once where all that they hold are leaves, as is most often so."""
-        places = [i for i in places if i not in self._leaves]
-        rows = [self.rows[i] for i in places]
-        if self.width and not {list, tuple}.issuperset(map(type, rows)):
-            return
-        found = list(map(tuple, rows)) if self.width else list(zip(rows, strict=True))
-        leaves = list(chain.from_iterable(found))
-        alike = set(map(type, leaves)) == {Value} and set(map(len, found)) == {self.count}
-        if alike and not any(map(_primitive, leaves)):
-            self._leaves.update(zip(places, found, strict=True))
+    def _looked_at(self, places: Sequence[int]) -> list[tuple[Value, ...]]:
+        """The leaves of rows, noted at once where these hold nothing else, as is most often so."""
+        known, rows = self._leaves.get, self.rows
+        found = [known(i) or (rows[i] if self.width else (rows[i],)) for i in places]
+        if {list, tuple}.issuperset(map(type, found)):
+            found = list(map(tuple, found))
+            # in one loop, as leaves stand anywhere in memory
+            odd = [x for row in found for x in row if type(x) is not Value or x.primitive]
+            if not odd and set(map(len, found)) == {self.count}:
+                self._leaves.update(zip(places, found, strict=True))
+                return found
+        return list(map(self.leaves, places))
 
     def numbers(self, rows: Any) -> Any:
         """What stands in rows, an array (rows, count)."""

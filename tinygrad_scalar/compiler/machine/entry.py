@@ -242,7 +242,7 @@ class Closure:
     @classmethod
     def of(cls, leaves: Sequence[Value], *given: Any) -> Closure | None:
         """That of these, None if the leaves cannot be reached."""
-        if COMPILED or not slots.reachable(leaves):
+        if COMPILED or not slots.reachable(map(type, leaves)):
             return None
         return cls(leaves, *given)
 

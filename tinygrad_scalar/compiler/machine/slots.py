@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine.jit import Module, once
@@ -124,10 +124,17 @@ def offset(name: str) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def reachable(leaves: Sequence[Value]) -> bool:
-    """Whether the slots of leaves can be reached here by their ids, which are their addresses."""
+def reachable(kinds: Iterable[type]) -> bool:
+    """Whether slots of leaves of all kinds can be reached by ids, which are their addresses."""
     reached = _functions() is not None and None not in map(offset, ("data", "grad"))
-    return reached and all(map(_as_value, set(map(type, leaves))))
+    return reached and all(map(_as_value, set(kinds)))
+
+
+def addresses(leaves: Iterable[Value]) -> Any:
+    """The ids of leaves that are reachable: an array of objects holds them."""
+    import numpy as np
+
+    return np.frombuffer(np.fromiter(leaves, object), np.int64)  # a fifth of the time of id(leaf)
 
 
 def _as_value(kind: type) -> bool:
@@ -150,7 +157,7 @@ class Slots:
     @classmethod
     def of(cls, leaves: Sequence[Value]) -> Slots | None:
         """The slots of these leaves, None if they cannot be reached here."""
-        if not leaves or not reachable(leaves):
+        if not leaves or not reachable(map(type, leaves)):
             return None
         return cls(array("q", map(id, leaves)), list(leaves))
 
