@@ -321,3 +321,47 @@ def test_a_table_of_values_is_pickled_once_not_once_per_gradient():
             z = ts.sin(z) * x
         sizes.append(len(pickle.dumps(z.backward(create_graph=True))))
     assert sizes[1] < 2.2 * sizes[0]
+
+
+# ── in forward mode ───────────────────────────────────────────────────────────────────────────
+# The gradient of a copy goes to the leaves of the copy: one that has a graph of its own rests.
+# By name a function, and its derivatives at 2: the copied factor is a constant, or not.
+COPIES = {
+    "deepcopy": (lambda x: copy.deepcopy(x * x) * x, [8.0, 4.0, 0.0]),
+    "pickle": (lambda x: pickled(x * x) * x, [8.0, 4.0, 0.0]),
+    "in a list": (lambda x: copy.deepcopy([x, x * x])[1] * x, [8.0, 4.0, 0.0]),
+    "an argument": (lambda x: copy.deepcopy(x) * x, [4.0, 2.0, 0.0]),
+    "copy": (lambda x: copy.copy(x * x) * x, [8.0, 12.0, 12.0]),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_copies_are_connected_alike_in_every_mode(name):
+    f, expected = COPIES[name]
+    _, first, second = expected
+    assert ts.grad(f)(2.0) == ts.vjp(f, 2.0)[1](1.0) == first
+    assert ts.jvp(f, (2.0,), (1.0,)) == tuple(expected[:2])
+    assert ts.jacobian(f, mode="forward")(2.0) == ts.derivative(f)(2.0) == first
+    assert ts.taylor(f, 2)(2.0) == expected
+    assert ts.grad(ts.grad(f))(2.0) == ts.hessian(f)(2.0) == ts.hvp(f, (2.0,), (1.0,)) == second
+    assert ts.grad(lambda x: ts.jvp(f, (x,), (1.0,))[1])(2.0) == second
+
+
+def test_a_copy_of_an_argument_is_a_leaf_of_its_own_in_every_mode():
+    def f(x):
+        return copy.copy(x) * x
+
+    assert ts.grad(f)(2.0) == ts.jvp(f, (2.0,), (1.0,))[1] == ts.derivative(f)(2.0) == 2.0
+
+
+def test_copies_in_forward_mode_have_the_attributes():
+    def f(x):
+        y = x * x
+        y.m = [1.0]
+        copies = copy.copy(y), copy.deepcopy(y), pickled(y)
+        assert [each.m for each in copies] == [[1.0]] * 3
+        assert [each.m is y.m for each in copies] == [True, False, False]
+        return y
+
+    assert ts.jvp(f, (2.0,), (1.0,)) == (4.0, 4.0)
+    assert ts.taylor(f, 2)(2.0) == [4.0, 4.0, 2.0]

@@ -12,7 +12,8 @@ import itertools
 import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NoReturn
+from copy import copy
+from typing import Any, ClassVar, NoReturn
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import Application
@@ -77,6 +78,7 @@ class Tagged(Arithmetic):
     # a function may set attributes of its own on a Value, and refer to it weakly
     __slots__ = ("__dict__", "__weakref__", "level")
     level: float
+    argument: ClassVar[bool] = False  # of the function, and not computed in it
     aside = " (in forward mode v.detach())"
 
     def core(self) -> Any:
@@ -115,6 +117,19 @@ class Tagged(Arithmetic):
         """The number at the core, without tangents or gradients."""
         core = self.core()
         return core.detach() if isinstance(core, Carrier) else core
+
+    def __copy__(self) -> Any:
+        """As of a Value, a node with the same parents: an argument has none, and its copy rests."""
+        core = copy(self.core())
+        return self._with_attributes(self.still(core) if self.argument else self.with_core(core))
+
+    def __getstate__(self) -> object:
+        """What pickles and deep copies hold: they have a graph of their own, and rest here."""
+        return object.__getstate__(self._with_attributes(self.still(self.core())))
+
+    def _with_attributes(self, twin: Any) -> Any:
+        twin.__dict__.update(self.__dict__)
+        return twin
 
     def below(self, operand: Any) -> Any:
         """The core of an operand of this level, anything else as it is."""
@@ -283,6 +298,13 @@ class Dual(Tagged):
         return f"Dual({self.primal!r}, tangent={self.tangent!r})"
 
 
+class Argument(Dual):
+    """A Dual that a function is called with."""
+
+    __slots__ = ()
+    argument = True
+
+
 def failed() -> float:
     """What stands for the slope of a rule that raises: reverse mode asks it again, where it counts.
 
@@ -356,10 +378,10 @@ def dual_arguments(primals: Any, tangents: Any, level: float, name: str) -> list
 def dual(primal: Any, tangent: Any, level: float) -> Any:
     """A Dual; where the direction is the plain number 0, a constant."""
     if isinstance(tangent, Carrier):
-        return Dual(primal, tangent, level)
+        return Argument(primal, tangent, level)
     if tangent == 0:
         return primal if isinstance(primal, Carrier) else Dual(primal, None, level)
-    return Dual(primal, like_number(tangent, plain(primal)), level)
+    return Argument(primal, like_number(tangent, plain(primal)), level)
 
 
 def tangent_of(y: Any, level: float) -> Any:

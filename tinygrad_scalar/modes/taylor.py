@@ -47,6 +47,11 @@ WATCHED = 2  # up to this order reverse mode is cheap enough to decide where som
 LARGEST = 100_000  # nodes of a derivative graph that is differentiated again
 
 
+def _nothing(_: int) -> int:
+    """The coefficients behind the last one that is known."""
+    return 0
+
+
 class Series(Tagged):
     """The first coefficients of a power series, and the rule that gives the next one."""
 
@@ -57,7 +62,7 @@ class Series(Tagged):
         known: list[Any],
         level: float,
         order: int,
-        following: Callable[[int], Any] = lambda k: 0,
+        following: Callable[[int], Any] = _nothing,
     ) -> None:
         self.known, self.level, self.order, self._next = known, level, order, following
 
@@ -195,6 +200,13 @@ class Series(Tagged):
         return f"Series({self.known!r})"
 
 
+class Variable(Series):
+    """The Series that a function is called with."""
+
+    __slots__ = ()
+    argument = True
+
+
 def _nothing_more(k: int) -> Any:
     raise ValueError(f"taylor: the coefficient of order {k} was not asked for")
 
@@ -255,7 +267,7 @@ def _at(
 
 def _by_series(name: str, f: Callable[[Any], Any], n: int, x: Any, level: float) -> list[Any]:
     """The same by Taylor arithmetic, in a pass of this level."""
-    y = f(Series([x, like(1, plain(x))][: n + 1], level, n))
+    y = f(Variable([x, like(1, plain(x))][: n + 1], level, n))
     y = carried(y, f"{name}: what f returned")
     if not (isinstance(y, Series) and y.level == level):
         y = Series([y], level, n)
