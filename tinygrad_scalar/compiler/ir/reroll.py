@@ -135,8 +135,13 @@ def _around(
     patterns: Sequence[int], place: int, behind: int, distances: Sequence[int]
 ) -> Loop | None:
     """The longest stretch around a place; it begins not before `behind`."""
-    stop, period = place, 0
+    stop, period, seed = place, 0, patterns[place : place + _SEED]
     for distance in distances:
+        if period and distance % period == 0 and place + distance <= stop:
+            continue  # several periods end where one does
+        once_more = place + 2 * distance
+        if patterns[once_more : once_more + _SEED] != seed:
+            continue
         end = _alike(patterns, place, distance)
         if end - place >= FEWEST * distance and end - place > 1.5 * (stop - place):
             stop, period = end, distance
