@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.program import Program, last_guard
@@ -252,15 +253,17 @@ class Writer(Assembly):
         else:
             self._store(name, "%out", position)
 
-    def _add_to_sum(self, position: int | str, name: str) -> None:
-        chosen = f"<{self.target.lanes} x i1>"
-        counted = self._counted()
-        place = self.add(f"getelementptr {self.one}, ptr %s, i64 {position}")
-        total = self.add(f"load {self.one}, ptr {place}{self.align}")
-        for lanes, term in zip(counted, self._vectors(name), strict=True):
-            sum_ = self.add(f"fadd contract {self.one} {total}, {term}")
-            total = self.add(f"select {chosen} {lanes}, {self.one} {sum_}, {self.one} {total}")
-        self.do(f"store {self.one} {total}, ptr {place}{self.align}")
+    def _add_to_sum(self, position: int | str, name: str, *, masked: bool = True) -> None:
+        """Of all points, or of those that count; at one point there is no vector to add up in."""
+        kind = self.one if self.at_points else self.v
+        counted = self._counted() if masked else []
+        place = self.add(f"getelementptr {kind}, ptr %s, i64 {position}")
+        total = self.add(f"load {kind}, ptr {place}{self.align}")
+        for term, lanes in zip_longest(self._vectors(name), counted):
+            sum_ = self.add(f"fadd contract {kind} {total}, {term}")
+            chosen = f"<{self.target.lanes} x i1> {lanes}, {kind} {sum_}, {kind} {total}"
+            total = self.add(f"select {chosen}") if masked else sum_
+        self.do(f"store {kind} {total}, ptr {place}{self.align}")
 
     def _counted(self) -> list[str]:
         """Of each vector the lanes of points not counted before, with all guards holding."""
@@ -297,24 +300,16 @@ class Writer(Assembly):
         sums = terms[:3]
         for k, name in enumerate(terms[3:]):  # chains, for the latency of an addition
             sums[k % 3] = self.add(f"fadd {self.v} {sums[k % 3]}, {name}")
-        return self._added(self.v, sums) if sums else None
-
-    def _added(self, kind: str, names: Sequence[str]) -> str:
-        return functools.reduce(lambda a, b: self.add(f"fadd {kind} {a}, {b}"), names)
+        if not sums:
+            return None
+        return functools.reduce(lambda a, b: self.add(f"fadd {self.v} {a}, {b}"), sums)
 
     def _note_finite(self) -> None:
         """The last of the sums is that of the checked lines: inf or NaN once one is not finite."""
         total = self._finite_sum()
-        if total is None:
-            return
-        if self.at_points and self.last_guard >= 0:  # what guards keep out is none of it
-            self._add_to_sum(self.summed, total)
-            return
-        kind, parts = (self.one, self._vectors(total)) if self.at_points else (self.v, [total])
-        place = self.add(f"getelementptr {kind}, ptr %s, i64 {self.summed}")
-        before = self.add(f"load {kind}, ptr {place}{self.align}")
-        after = self._added(kind, [before, self._added(kind, parts)])
-        self.do(f"store {kind} {after}, ptr {place}{self.align}")
+        if total is not None:  # what guards keep out is none of it
+            masked = self.at_points and self.last_guard >= 0
+            self._add_to_sum(self.summed, total, masked=masked)
 
     def _table(self, kind: str, entries: Iterable[str]) -> str:
         """Numbers that belong to the code, one per iteration."""
