@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.tape import (
@@ -84,7 +84,7 @@ class Table:
         """Whether a sequence is this one, with its rows as they were."""
         if source is not self.source or len(rows) != len(self.rows):
             return False
-        return all(a is b for a, b in zip(rows, self.rows, strict=True))
+        return all(map(is_, rows, self.rows))
 
     def entries(self, i: int) -> tuple[Any, ...]:
         """What stands in a row. UnevenError: see there."""
