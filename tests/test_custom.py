@@ -287,6 +287,28 @@ def test_a_row_that_cannot_be_is_refused(arguments, message):
         primitive("row", *arguments)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"domain": (3, 1)}, ValueError, r"domain \(3, 1\) is empty: give low < high"),
+        ({"kinks": "a"}, TypeError, "kinks is a list of numbers, not 'a'"),
+        ({"kinks": None}, TypeError, "kinks is a list of numbers, not None"),
+        ({"subgradient": 0.0}, TypeError, "subgradient is a list of numbers, not 0.0"),
+        ({"subgradient": (0, 0)}, ValueError, "subgradient holds one number per operand, 1, not 2"),
+        ({"symbol": 3}, TypeError, "symbol is a str, not int"),
+        ({"latex": 3}, TypeError, "latex is a str, not int"),
+        (
+            {"mpmath": 3},
+            TypeError,
+            r"mpmath is a name in mpmath or a function \(mpmath, \*x\), not in",
+        ),
+    ],
+)
+def test_what_is_said_of_a_row_is_checked_when_it_is_made(options, error, message):
+    with pytest.raises(error, match=f"primitive 'row': {message}"):
+        primitive("row", abs, 1, **options)
+
+
 @pytest.mark.parametrize("operand", [1.0, Value(1.0)], ids=["number", "Value"])
 @pytest.mark.parametrize("result", [(1.0, 2.0, 3.0), (1.0,), 1.0, None])
 def test_another_number_of_outputs_than_declared_is_refused(result, operand):

@@ -109,6 +109,8 @@ def test_an_error_names_the_row():
         ),
         (lambda *x: x[0], "primitive 'bad': a formula names its operands"),
         (3.0, r"primitive 'bad': formula is a function \(\*x\) of one output, not 3.0"),
+        (lambda x: (x, x), "primitive 'bad': a formula gives one number, not tuple"),
+        (lambda x: None, "primitive 'bad': a formula gives one number, not NoneType"),
         (lambda x: x * LEAF, "primitive 'bad': a formula reads its operands alone: pass Value"),
     ],
 )

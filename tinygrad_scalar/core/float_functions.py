@@ -16,6 +16,7 @@ from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.primitives import TABLE, WRITTEN
+from tinygrad_scalar.numbers.precision import is_number
 
 
 class _Writer:
@@ -44,6 +45,8 @@ class _Writer:
             if isinstance(x, _Text):
                 return x.text
             raise TypeError(f"a formula reads its operands alone: pass {x!r} as one more of them")
+        if not is_number(x):
+            raise TypeError(f"a formula gives one number, not {type(x).__name__}")
         return f"({float(x)!r})" if x.__class__ not in (int, bool) else f"({x!r})"
 
     def branch(self, head: str, value: Any, result: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tinygrad_scalar.core.arithmetic import Arithmetic
@@ -43,8 +43,9 @@ def primitive(
     `domain` is where the operation has a value: a pair (low, high) of an open interval or an
     `Interval` for all operands, or one for each.
 
-    Errors: TypeError if `forward`, a partial or the formula is not callable (nor a number), or if
-    the formula branches.
+    Errors: TypeError if `forward`, a partial or the formula is not callable (nor a number), if the
+    formula branches, or for another option than stated; ValueError for an empty domain, and for
+    another number of subgradients than operands.
     Source: *Deep Learning*, section 6.5.6 (the operation's `bprop`).
 
     >>> import math
@@ -72,6 +73,16 @@ def primitive(
         forward, partials = _from_formula(name, forward, partials, formula)
         mpmath = mpmath if mpmath is not None else ByFormula(formula)
     several = _several_outputs(name, forward, partials)
+    _check_texts(name, symbol=symbol, latex=latex)
+    if mpmath is not None and not isinstance(mpmath, str) and not callable(mpmath):
+        raise TypeError(
+            f"primitive {name!r}: mpmath is a name in mpmath or a function (mpmath, *x), "
+            f"not {type(mpmath).__name__}"
+        )
+    if not callable(kinks):
+        _check_numbers(name, "kinks", kinks)
+    if subgradient is not None:
+        _check_numbers(name, "subgradient", subgradient)
     assert forward is not None  # noqa: S101 (it is callable)
     about: dict[str, Any] = {
         "domain": domain,
@@ -86,11 +97,27 @@ def primitive(
         return Joint(name, forward, partials, about)
     if subgradient is not None:
         at_kink = kinks if callable(kinks) else at_points(tuple(kinks))
+        if len(subgradient) != len(partials):
+            raise ValueError(
+                f"primitive {name!r}: subgradient holds one number per operand, "
+                f"{len(partials)}, not {len(subgradient)}"
+            )
         partials = tuple(
             _stated(rule, number, at_kink)
             for rule, number in zip(partials, subgradient, strict=True)
         )
     return Primitive(name, forward, partials, arity=len(partials), **about)
+
+
+def _check_texts(name: str, **texts: Any) -> None:
+    for what, text in {"name": name, **texts}.items():
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"primitive {name!r}: {what} is a str, not {type(text).__name__}")
+
+
+def _check_numbers(name: str, what: str, given: Any) -> None:
+    if not isinstance(given, Collection) or not all(map(is_number, given)):
+        raise TypeError(f"primitive {name!r}: {what} is a list of numbers, not {given!r}")
 
 
 def _several_outputs(name: str, forward: Any, partials: Sequence[Rule]) -> bool:

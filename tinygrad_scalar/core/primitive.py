@@ -70,6 +70,8 @@ def _intervals(domain: Any, places: int, name: str) -> tuple[Interval, ...]:
             f"primitive {name!r}: domain is a pair (low, high) or an Interval, or one for each "
             f"operand, not {domain!r}"
         )
+    if empty := [x for x in found if not x.low < x.high]:
+        raise ValueError(f"primitive {name!r}: domain {empty[0]!r} is empty: give low < high")
     return found
 
 
