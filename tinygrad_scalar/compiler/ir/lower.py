@@ -192,7 +192,8 @@ class Lowering(Tape):
 
 def lowered(program: Program, native: Collection[Primitive]) -> Program:
     """The program with every row that is not native written in simpler rows, where it can be."""
-    if {row for row, _ in program.code} <= {*native, *MARKERS} - {POW}:
+    as_they_are = {*native} - {POW, *MARKERS}
+    if {row for row, _ in program.code} <= as_they_are | MARKERS:
         return program
     tape, places = Lowering(native), list[int]()
     for row, operands in program.code:
@@ -201,7 +202,9 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
         elif row in MARKERS:
             places.append(tape.line((row, operands)))
         else:
-            places.append(tape.emit(row, tuple([places[k] for k in operands])))
+            given = tuple([places[k] for k in operands])
+            simple = row in as_they_are  # and no simpler than it was
+            places.append(tape.line((row, given)) if simple else tape.emit(row, given))
     made = pruned(
         tape,
         [places[k] for k in program.outputs],
