@@ -206,6 +206,51 @@ def test_guards_and_tables_in_front_of_a_loop():
     close(given, [leaf.grad / 50 for leaf in table])
 
 
+def pooled(x):
+    """The larger of every two, each found by a branch of its own."""
+    states = [tanh(a * b + 0.1 * a) for a, b in pairwise(x)]
+    return sum(max(a, b) * c for a, b, c in zip(states, states[1:], x, strict=False))
+
+
+def quantile(x):
+    """Errors above and below count differently."""
+    return sum((0.9 if y > 0 else -0.1) * tanh(y * y - y) for y in x)
+
+
+def test_branches_that_go_either_way_are_one_loop():
+    """The code is as long for twice as many."""
+    lengths = []
+    for count in (200, 400):
+        f, x = compile(quantile, engine="llvm"), points(count)
+        value, slopes = value_and_grad(quantile)(x)
+        close([f(x), *f.grad(x)], [value, *slopes])
+        assert len({y > 0 for y in x}) == 2
+        lengths.append(len(f.source_for("llvm").splitlines()))
+    assert lengths[1] < 1.1 * lengths[0]
+
+
+@pytest.mark.parametrize("function", [pooled, quantile])
+@pytest.mark.parametrize("rows", [3, 40])
+def test_points_leave_a_loop_of_branches_at_each_of_them(rows, function):
+    """Those that go another way are on another path, and no sum counts them where they are not."""
+    rng = np.random.default_rng(0)
+    X = np.array([points(120)] * rows) * rng.uniform(0.9, 1.1, (rows, 1))
+    for k in range(0, rows, 9):  # another path or two
+        X[k, 3 * k] = -X[k, 3 * k]
+    f = compile(function, engine="llvm")
+    each = [value_and_grad(function)(row.tolist()) for row in X]
+    close(f(X), [value for value, _ in each])
+    close(f.grad(X), [slopes for _, slopes in each])
+    leaves = [Value(number) for number in points(120)]
+    scales = rng.uniform(-1, 1, rows)  # a negative one turns every branch
+    f = compile(lambda t: function([leaf * t for leaf in leaves]), engine="llvm")
+    mean = f.backward(scales)
+    each = [value_and_grad(function)([leaf.data * t for leaf in leaves]) for t in scales.tolist()]
+    close(mean, math.fsum(value for value, _ in each) / rows)
+    slopes = np.array([slopes for _, slopes in each]) * scales[:, None]
+    close([leaf.grad for leaf in leaves], slopes.mean(axis=0))
+
+
 def test_what_raises_in_a_loop_raises_as_uncompiled():
     f, x = compile(risky, engine="llvm"), points(200)
     f(x)

@@ -12,7 +12,7 @@ from tinygrad_scalar.compiler.backends import engines, kernel
 from tinygrad_scalar.compiler.ir.program import Program, pruned
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import tables_of
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, INPUT, Tape, place
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, Tape, place
 from tinygrad_scalar.compiler.machine.entry import Closure
 from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients
 from tinygrad_scalar.core.carrier import Carrier
@@ -90,7 +90,7 @@ class ClosedOver:
         """The program of a line that a table is looked up by; it decides nothing."""
         tape = Tape()
         tape.code = [
-            (CONSTANT, (0.0,)) if row in GUARDS else (row, operands)
+            (CONSTANT, (0.0,)) if row is GUARD else (row, operands)
             for row, operands in self.recording.tape.code[: line + 1]
         ]
         return pruned(tape, [line], inputs=self.width, parameters=len(self.leaves))

@@ -14,7 +14,7 @@ from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import Lookup, Table, tables_of
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
-    GUARDS,
+    GUARD,
     HELD,
     INPUT,
     LIBRARY,
@@ -161,6 +161,7 @@ def _write(tape: Tape, row: Primitive, operands: Any, sizes: tuple[int, int]) ->
             not _takes(row, len(places))
             or _any_other(tape, numbers)
             or _no_memory(tape, row, places)
+            or (row is GUARD and places[1] not in tape.constants)
         ):
             raise ValueError(f"line {line + 1} is no operation {row.name} of {len(places)} lines")
         written = tape.line((row, places))
@@ -176,7 +177,7 @@ def _place(k: Any, end: int) -> int:
 
 def _any_other(tape: Tape, places: Sequence[int]) -> bool:
     """Whether one of these lines is no number."""
-    return any(tape.code[k][0] in GUARDS or tape.code[k][0] in HELD for k in places)
+    return any(tape.code[k][0] is GUARD or tape.code[k][0] in HELD for k in places)
 
 
 def _no_memory(tape: Tape, row: Primitive, places: Sequence[int]) -> bool:

@@ -21,7 +21,7 @@ from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import in_memory
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
-    GUARDS,
+    GUARD,
     MEMORY,
     TraceError,
     evaluated,
@@ -196,7 +196,7 @@ class Path(ClosedOver):
 
 def pushed(row: Primitive, operands: list[Any]) -> Any:
     """The row on anything; guards decide nothing."""
-    if row in GUARDS:
+    if row is GUARD:
         return 0.0
     if row in MEMORY:
         return row.forward(*operands)

@@ -11,8 +11,7 @@ from typing import Any
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
-    GUARDS,
-    HOLDS,
+    GUARD,
     INPUT,
     MARKERS,
     PARAMETER,
@@ -26,7 +25,7 @@ def names(program: Program) -> dict[Primitive, str]:
     """A name for each row that the source calls."""
     chosen: dict[Primitive, str] = {}
     for row, _ in program.code:
-        if row.python or row in GUARDS or row in MARKERS:
+        if row.python or row is GUARD or row in MARKERS:
             continue
         if row not in chosen:
             name = "".join(c if c.isalnum() else "_" for c in row.name)
@@ -49,9 +48,10 @@ def source(program: Program, name: str = "replay") -> str:
         if row is CONSTANT:
             text[line] = literal(operands[0])
             continue
-        if row in GUARDS:
-            negation = "not " if row is HOLDS else ""
-            lines.append(f"    if {negation}{text[operands[0]]}:")
+        if row is GUARD:
+            condition, outcome = operands
+            negation = "not " if program.code[outcome][1][0] else ""
+            lines.append(f"    if {negation}{text[condition]}:")
             lines.append("        return None")
             continue
         text[line] = f"u{line + 1}"
@@ -116,7 +116,7 @@ class Kernel:
 
         def applied(row: Primitive, operands: list[Any]) -> Any:
             y = ieee(row, operands)
-            if row in GUARDS and bool(y) != (row is HOLDS):
+            if row is GUARD and not y:
                 raise _OffThePathError
             return y
 

@@ -13,7 +13,7 @@ from typing import Any
 from tinygrad_scalar.compiler.arguments import arguments_like
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError
-from tinygrad_scalar.compiler.ir.tape import GUARDS, INPUT, TraceError, evaluated
+from tinygrad_scalar.compiler.ir.tape import GUARD, INPUT, TraceError, evaluated
 from tinygrad_scalar.compiler.ir.trace import Traced, tell_of_value, tracer
 from tinygrad_scalar.compiler.paths import Path, pushed
 from tinygrad_scalar.core import context
@@ -123,7 +123,7 @@ def _path(recording: Recording, function: Callable[..., Any], trees: Sequence[An
             )
     lines = [_line(recording, leaf) for leaf in leaves(result)]
     known = any(isinstance(leaf, (Traced, Value)) for leaf in leaves(result))
-    if not known and GUARDS.isdisjoint(row for row, _ in recording.tape.code):
+    if not known and GUARD not in {row for row, _ in recording.tape.code}:
         raise TypeError(
             f"compile: the function returned {_shown(result)}, which no Value went into; "
             "return what is computed from the arguments (those by keyword are constants)"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import arguments_like
 from tinygrad_scalar.compiler.ir.recording import Recording
-from tinygrad_scalar.compiler.ir.tape import HOLDS, LT, TraceError, evaluated, ieee
+from tinygrad_scalar.compiler.ir.tape import GUARD, LT, TraceError, evaluated, ieee
 from tinygrad_scalar.compiler.paths import VALUE, Path, Request
 from tinygrad_scalar.compiler.tracing import RaisedBeforeError
 from tinygrad_scalar.core import context
@@ -122,7 +122,8 @@ def path_of_none(own: Specialisation, point: Sequence[float], failed: RaisedBefo
     lines += [recording.line(leaf) for leaf in below if made_before(leaf, started)]
     nothing = recording.tape.constant(math.nan)
     some = lines[0] if lines else nothing
-    recording.tape.emit(HOLDS, (recording.tape.emit(LT, (some, some)),))
+    never = recording.tape.emit(LT, (some, some))
+    recording.tape.emit(GUARD, (never, recording.tape.constant(1.0)))
     return Path(recording, [nothing] * len(found), like(result, [None] * len(found)), len(point))
 
 

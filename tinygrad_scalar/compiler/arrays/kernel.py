@@ -22,8 +22,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     CONDITIONS,
     CONSTANT,
     EVERY_ROW,
-    GUARDS,
-    HOLDS,
+    GUARD,
     INPUT,
     MARKERS,
     MEMORY,
@@ -89,9 +88,10 @@ def source(program: Program, functions: Mapping[Primitive, str]) -> str:
             text.append(literal(operands[0]))
             continue
         text.append(f"u{line + 1}")
-        if row in GUARDS:
-            truth = _truth(program, operands[0], text)
-            held = truth if row is HOLDS else f"~{truth}"
+        if row is GUARD:
+            condition, outcome = operands
+            truth = _truth(program, condition, text)
+            held = truth if program.code[outcome][1][0] else f"~{truth}"
             lines.append(f"    mask = {held if mask == 'None' else f'mask & {held}'}")
             mask = "mask"
         else:
@@ -154,7 +154,7 @@ class Kernel:
         namespace: dict[str, Any] = {"inf": float("inf"), "nan": float("nan")}
         exec(compile(self.source, "<tinygrad_scalar tape>", "exec"), namespace)  # noqa: S102
         self.replay: Callable[..., tuple[list[Any], Any, Any]] = namespace["replay"]
-        known = functions.keys() | OPERATORS.keys() | GUARDS | MARKERS
+        known = functions.keys() | OPERATORS.keys() | MARKERS | {GUARD}
         called, special = names(self.program), special | memory_of(xp)
         self.rows = {
             (called[row], len(operands)): special.get(row) or _on_host(row, len(operands), xp)

@@ -22,9 +22,8 @@ from tinygrad_scalar.compiler.ir.rolled import Rolled, step_of
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     EVERY_ROW,
-    GUARDS,
+    GUARD,
     HELD,
-    HOLDS,
     INPUT,
     LOAD,
     MARKERS,
@@ -40,8 +39,8 @@ from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import as_single
 
 SHORTEST = 48  # lines that are worth a loop here: a compiler unrolls it again where that is better
-NATIVE = frozenset((*(row for row in EVERY_ROW if row.c), *MEMORY, LOAD, *GUARDS))
-CUDA = frozenset((*(row for row in EVERY_ROW if row.cuda), *MEMORY, LOAD, *GUARDS))
+NATIVE = frozenset((*(row for row in EVERY_ROW if row.c), *MEMORY, LOAD, GUARD))
+CUDA = frozenset((*(row for row in EVERY_ROW if row.cuda), *MEMORY, LOAD, GUARD))
 
 
 class NoFormulaError(TraceError):
@@ -133,9 +132,10 @@ class Body(Rolled):
 
     def _line(self, line: int) -> None:
         row, given = self.program.code[line]
-        if row in GUARDS:
-            sign = "==" if row is HOLDS else "!="
-            self._add(self.places.guarded(f"{self.number(given[0])} {sign} 0.0"))
+        if row is GUARD:
+            condition, outcome = given
+            sign = "==" if self.program.code[outcome][1][0] else "!="
+            self._add(self.places.guarded(f"{self.number(condition)} {sign} 0.0"))
         elif row not in MARKERS:
             self._computed(line, row, given)
         if line in self.slots:

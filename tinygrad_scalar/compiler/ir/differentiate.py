@@ -16,7 +16,7 @@ from tinygrad_scalar.compiler.ir.lower import Template, kept_template
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
-    GUARDS,
+    GUARD,
     LIBRARY,
     MARKERS,
     MEMORY,
@@ -116,7 +116,7 @@ class Derivation:
                     self._pushed(line, row, operands, i)  # raises again where it is asked for
         recording.orders += 1
         if len(recording.leaves) == leaves:
-            guards = (k for k in range(len(self.tape) - 1, line, -1) if code[k][0] in GUARDS)
+            guards = (k for k in range(len(self.tape) - 1, line, -1) if code[k][0] is GUARD)
             recording.cut(next(guards, line) + 1, known)
 
     def _pushed(self, line: int, row: Primitive, operands: tuple[int, ...], i: int) -> int | float:
@@ -359,7 +359,7 @@ class Derivation:
         code = self.tape.code
         for line in range(last + 1):
             row, operands = code[line]
-            if row not in MARKERS and row not in GUARDS and not active[line]:
+            if row not in MARKERS and row is not GUARD and not active[line]:
                 for operand in operands:
                     if active[operand]:
                         active[line] = 1

@@ -17,7 +17,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     CONDITIONS,
     CONSTANT,
-    GUARDS,
+    GUARD,
     INPUT,
     LIBRARY,
     MARKERS,
@@ -71,7 +71,7 @@ class Program:
     @cached_property
     def guards(self) -> bool:
         """Whether the program holds for some points only."""
-        return any(row in GUARDS for row, _ in self.code)
+        return any(row is GUARD for row, _ in self.code)
 
 
 def pruned(
@@ -105,7 +105,7 @@ def needed(
     for line in range(len(code) - 1, -1, -1):
         row, operands = code[line]
         if not keep[line]:
-            if row not in GUARDS and (line not in raising or row in NEVER_RAISES):
+            if row is not GUARD and (line not in raising or row in NEVER_RAISES):
                 continue
             keep[line] = 1
         if row not in MARKERS:
@@ -160,7 +160,7 @@ def guards_first(program: Program) -> Program:
 def last_guard(program: Program) -> int:
     """The last line that is a guard, −1 if there is none."""
     code = program.code
-    return next((k for k in range(len(code) - 1, -1, -1) if code[k][0] in GUARDS), -1)
+    return next((k for k in range(len(code) - 1, -1, -1) if code[k][0] is GUARD), -1)
 
 
 def reordered(program: Program, order: Sequence[int]) -> Program:

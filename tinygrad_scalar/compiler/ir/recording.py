@@ -22,8 +22,7 @@ from tinygrad_scalar.compiler.ir.tables import Lookup
 from tinygrad_scalar.compiler.ir.tape import (
     COPYSIGN,
     EQ,
-    FAILS,
-    HOLDS,
+    GUARD,
     NE,
     Tape,
     TraceError,
@@ -174,7 +173,7 @@ class Recording:
         """The outcome of a condition at this point, noted as what the trace was made for."""
         outcome = bool(self.number(condition))
         if condition not in self.tape.constants:
-            self.tape.emit(HOLDS if outcome else FAILS, (condition,))
+            self.tape.emit(GUARD, (condition, self.tape.constant(outcome)))
         return outcome
 
     def fixed(self, line: int) -> float:

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.program import Line, Program
+from tinygrad_scalar.compiler.ir.program import Line, Program, last_guard
 from tinygrad_scalar.compiler.ir.tape import HELD, INPUT, MARKERS
 
 FEWEST, SHORTEST = 8, 256  # iterations and lines that are worth a loop
@@ -52,18 +52,27 @@ class Operand(NamedTuple):
 
 
 def loops(
-    program: Program, first: int, varying: Sequence[bool] = (), shortest: int = SHORTEST
+    program: Program,
+    varying: Sequence[bool] = (),
+    shortest: int = SHORTEST,
+    *,
+    guarded: bool = True,
 ) -> list[Loop]:
-    """The loops of at least so many lines, from the line `first` on, in order. O(edges)."""
-    kinds = patterns(program.code, program.markers, varying)
-    found = stretches(kinds, max(first, program.markers), shortest)
+    """The loops of at least so many lines, in order. O(edges).
+
+    None goes over the last guard; those in front of it are `guarded`.
+    """
+    kinds, first = patterns(program.code, program.markers, varying), program.markers
+    behind = max(first, last_guard(program) + 1)
+    found = stretches(kinds[:behind], first, shortest) if guarded else []
+    found += stretches(kinds, behind, shortest)
     return [part for loop in found for part in _alike_throughout(program.code, loop, shortest)]
 
 
 def operands_written(program: Program) -> int:
     """How many operands its lines have where those of a loop are written once. O(edges)."""
     counts = [len(operands) for _, operands in program.code]
-    rolled = loops(program, 0)  # guards among them or not
+    rolled = loops(program)
     again = (sum(counts[loop.start + loop.period : loop.stop]) for loop in rolled)
     return sum(counts) - sum(again)
 

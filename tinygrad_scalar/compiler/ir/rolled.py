@@ -22,7 +22,8 @@ class Rolled:
     """Writes one copy of the lines of a loop, with what it calls the operands of an iteration."""
 
     program: Program
-    last_guard: int  # loops stand behind it
+    last_guard: int
+    guarded = False  # whether there are loops in front of that
     names: dict[Any, str]  # what a line, or a key, is called
     slots: dict[int, int]  # where lines stand in memory
     slot_count: int
@@ -39,7 +40,7 @@ class Rolled:
         self, varying: Sequence[bool] = (), shortest: int = SHORTEST, longest: int = UNCUT
     ) -> list[Loop]:
         """Loops and what is between them, with a place in memory for all that is handed on."""
-        found = loops(self.program, self.last_guard + 1, varying, shortest)
+        found = loops(self.program, varying, shortest, guarded=self.guarded)
         self.sources = {loop: operands(self.program, loop, varying) for loop in found}
         self.late = self._irregular_outputs(found)
         parts = _pieces(self.program, found, longest)
@@ -47,14 +48,15 @@ class Rolled:
         return parts
 
     def _irregular_outputs(self, found: Sequence[Loop]) -> set[int]:
-        """Lines in loops that are outputs in some iterations only, or several, or out of reach."""
+        """Lines in loops that are outputs in some iterations only, several, or out of reach yet."""
         late: set[int] = set()
         for loop in found:
             for place in range(loop.period):
                 lines = [line for line in loop.lines(place) if line in self.outputs]
                 positions = [position for line in lines for position in self.outputs[line]]
                 single = len(lines) == len(positions) == loop.iterations
-                if lines and not (single and self._reached(positions)):
+                waits = any(map(self._waits, lines))
+                if lines and (waits or not (single and self._reached(positions))):
                     late.update(lines)
         return late
 

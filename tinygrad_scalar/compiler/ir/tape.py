@@ -101,18 +101,18 @@ def _comparison(
     )
 
 
-# Comparisons give 1.0 or 0.0; a guard notes which of the two the trace was made for.
+# Comparisons give 1.0 or 0.0; a guard notes whether the trace was made for 0 or another number.
 LT = _comparison("lt", operator.lt, "<", "<", "olt")
 LE = _comparison("le", operator.le, "<=", "≤", "ole")
 GT = _comparison("gt", operator.gt, ">", ">", "ogt")
 GE = _comparison("ge", operator.ge, ">=", "≥", "oge")
 EQ = _comparison("eq", operator.eq, "==", "=", "oeq")
 NE = _comparison("ne", operator.ne, "!=", "≠", "une")
-HOLDS = Primitive("holds", lambda c: c, (0,), arity=1)  # a guard: the operand is not 0
-FAILS = Primitive("fails", lambda c: c, (0,), arity=1)  # a guard: the operand is 0
+# Whether a number is not 0 is as a constant says, 1 or 0: branches that go one way or the other are
+# one row, so that a loop over them repeats.
+GUARD = Primitive("guard", lambda c, outcome: bool(c) == bool(outcome), (0, 0), arity=2)
 COMPARISONS = {row.name: row for row in (LT, LE, GT, GE, EQ, NE)}
-GUARDS = frozenset((HOLDS, FAILS))
-UNFOLDED = GUARDS | MEMORY  # of constants they are no constant
+UNFOLDED = MEMORY | {GUARD}  # of constants they are no constant
 CONDITIONS = frozenset(COMPARISONS.values())
 EVERY_ROW = (*primitives.TABLE.values(), *primitives.PARTS.values(), *COMPARISONS.values())
 
@@ -122,7 +122,7 @@ LOAD = Primitive("load", _no_forward, (0, 0, 0), arity=3, c="(&{1})[(long)({0} *
 _ITSELF: dict[str, Any] = {"arity": 1, "formula": lambda x: x, "c": "{0}", "python": "{0}"}
 DETACH = Primitive("detach", lambda x: x, (0,), **_ITSELF)
 LEAF = Primitive("leaf", lambda x: x, (1,), **_ITSELF)  # where an inner grad starts
-OWN = MARKERS | GUARDS | MEMORY | CONDITIONS | {DETACH, LEAF}  # rows of the tape alone
+OWN = MARKERS | MEMORY | CONDITIONS | {GUARD, DETACH, LEAF}  # rows of the tape alone
 ROWS: dict[str, Primitive] = {**primitives.TABLE, **{row.name: row for row in OWN}}
 LIBRARY = frozenset(ROWS.values())
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.lower import template_of
-from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARDS, MEMORY
+from tinygrad_scalar.compiler.ir.tape import EVERY_ROW, GUARD, MEMORY
 from tinygrad_scalar.compiler.machine.jit import machine
 from tinygrad_scalar.compiler.machine.text import Text
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import as_single
 
-NATIVE = frozenset((*(row for row in EVERY_ROW if row.llvm), *MEMORY, *GUARDS))
+NATIVE = frozenset((*(row for row in EVERY_ROW if row.llvm), *MEMORY, GUARD))
 ARITHMETIC = frozenset(("fadd", "fsub", "fmul", "fdiv", "fneg"))
 # Functions of the C library, and of its vector twin, by the row that they compute.
 LIBRARY = {row: row.c for row in EVERY_ROW if row.llvm and row.llvm == row.c}

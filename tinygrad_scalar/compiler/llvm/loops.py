@@ -32,7 +32,7 @@ class Held(NamedTuple):
 class RollingWriter(Writer, Rolled):
     """Writes a program: loops where it has any, straight lines elsewhere."""
 
-    carrier = "%c"
+    carrier, guarded = "%c", True
     held: dict[int, Held]
 
     def __init__(self, program: Program, target: Target, how: str, varying: Sequence[bool]) -> None:
@@ -65,9 +65,12 @@ class RollingWriter(Writer, Rolled):
         self.start()
         if part in self.sources:
             self._loop(part)
+            if self.last_guard in range(part.start, part.stop):
+                self._settle()
         else:
             self._lines(range(part.start, part.stop))
             self._note_finite()
+        self._note_held()
         return self._chunk(number)
 
     def _loop(self, loop: Loop) -> None:
@@ -83,12 +86,14 @@ class RollingWriter(Writer, Rolled):
             self.k = here.k.name
             for place in range(loop.period):
                 self._row(loop, place)
+            held = self._carry_held(here)
             self._note_finite()
             for (first, line), name in self.carried.items():
                 carried = here.carry(self.constant(self.v, self.operand(first)))
                 carried.name = name
                 carried.next = self.constant(self.v, self.operand(line))
             self.lines += [writer.FENCE] * self.quick
+        self.holding = held
 
     def _row(self, loop: Loop, place: int) -> None:
         super()._row(loop, place)

@@ -17,15 +17,14 @@ from tinygrad_scalar.compiler.ir.program import Program, last_guard
 from tinygrad_scalar.compiler.ir.tape import (
     CONDITIONS,
     CONSTANT,
-    GUARDS,
-    HOLDS,
+    GUARD,
     MARKERS,
     MEMORY,
     PARAMETER,
     SINES,
 )
 from tinygrad_scalar.compiler.llvm.builder import ARITHMETIC, Assembly, Target, vector_of
-from tinygrad_scalar.compiler.machine.text import Text
+from tinygrad_scalar.compiler.machine.text import Loop, Text
 from tinygrad_scalar.core.primitive import Primitive
 
 CHUNK = 2000  # lines of a function
@@ -62,6 +61,7 @@ class Writer(Assembly):
         self.slot_count = self.summed + 1
         self.checked = set(program.checked)
         self.outputs = program.positions
+        self.late: set[int] = set()  # outputs that are written at the end
 
     def _in_order(self, program: Program) -> Program:
         """The outputs as their sums in lanes stand in memory: as they are worked out.
@@ -88,6 +88,7 @@ class Writer(Assembly):
         self.counted: list[str] = []  # of each vector, the lanes whose outputs are added up
         self.truths: set[Any] = set()  # choices among truth values, which are conditions too
         self.finite: list[str] = []
+        self.holding = ""  # whether all guards here hold, as far as that is not noted yet
         self.sines: dict[Any, str] = {}  # of a sine or cosine and its operand: computed already
 
     def _defined(self, header: str) -> str:
@@ -111,8 +112,8 @@ class Writer(Assembly):
                 self._hand_on(line)
 
     def _computed(self, line: int, row: Primitive, operands: Sequence[Any]) -> None:
-        if row in GUARDS:
-            self._guard(row, operands[0])
+        if row is GUARD:
+            self._guard(*operands)
         elif row not in MARKERS:
             name = self._value(line, row, operands)
             if name is not None:
@@ -127,8 +128,14 @@ class Writer(Assembly):
         if line in self.outputs and not self._waits(line):
             self._write_output(line, self.operand(line))
         if line == self.last_guard:
-            self.contract = "contract "
-            for waiting in filter(self._waits, self.outputs):
+            self._settle()
+
+    def _settle(self) -> None:
+        """Behind the last guard, write the outputs that wait for it."""
+        self.contract = "contract "
+        self._note_held()
+        for waiting in filter(self._waits, self.outputs):
+            if waiting not in self.late:
                 self._write_output(waiting, self.operand(waiting))
 
     def _value(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
@@ -281,12 +288,34 @@ class Writer(Assembly):
             self.counted.append(name)
         return self.counted
 
-    def _guard(self, row: Primitive, line: int) -> None:
-        """The mask keeps the points where the condition turns out as it did in the trace."""
+    def _guard(self, condition: Any, outcome: Any) -> None:
+        """Whether the condition turns out as it did in the trace, and all before it here."""
+        held, asked = self.condition(condition), self._truth(outcome)
+        if asked is None:  # in a loop whose iterations went one way and the other
+            held, asked = self._other(held, self.condition(outcome)), self.truth_literal(False)
+        if asked == self.truth_literal(False):
+            held = self._other(held, self.truth_literal(True))
+        self.holding = self.add(f"and {self.b} {self.holding}, {held}") if self.holding else held
+
+    def _other(self, truth: str, than: str) -> str:
+        return self.add(f"xor {self.b} {truth}, {than}")
+
+    def _carry_held(self, loop: Loop) -> str:
+        """Whether the guards of a loop hold in all iterations, to be noted behind it."""
+        here, self.holding = self.holding, ""
+        if not here:
+            return ""
+        held = loop.carry(self.constant(self.b, self.truth_literal(True)))
+        held.next = self.constant(self.b, self.add(f"and {held}, {here}"))
+        return held.name
+
+    def _note_held(self) -> None:
+        """The mask keeps the points where all guards here hold."""
+        if not self.holding:
+            return
         kind, place = self.kind("i8"), "%m"
-        flag = self.add(f"zext {self.b} {self.condition(line)} to {kind}")
-        if row is not HOLDS:
-            flag = self.add(f"xor {kind} {flag}, {self.everywhere('i8', 1)}")
+        flag = self.add(f"zext {self.b} {self.holding} to {kind}")
+        self.holding, self.counted = "", []
         if self.at_points:
             place = self.add("getelementptr inbounds i8, ptr %m, i64 %i")
         before = self.add(f"load {kind}, ptr {place}, align 1")

@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_scalar.compiler.ir import tape
 from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import Loop, stretches
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARDS, SCATTER, TABLE
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, SCATTER, TABLE
 from tinygrad_scalar.compiler.vm.operations import (
     Array,
     Cells,
@@ -86,7 +86,7 @@ class Stream:
     @property
     def guarded(self) -> bool:
         """Whether the trace holds for some points only."""
-        return not GUARDS.isdisjoint(self.trace.rows)
+        return GUARD in self.trace.rows
 
     def _chained(self, outputs: Sequence[int]) -> list[Loop]:
         """The runs, and besides sums of products: long ones in any case, others outside of runs."""

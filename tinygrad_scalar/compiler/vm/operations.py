@@ -21,7 +21,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     DIV,
     DOT,
-    GUARDS,
+    GUARD,
     HELD,
     INPUT,
     MARKERS,
@@ -165,8 +165,7 @@ def _read(
 
     Of a chain, a row of operations, only the last is read.
     """
-    guards = [k for k, row in enumerate(trace.rows) if row in GUARDS]
-    read = ~np.isin(trace.row, guards)
+    read = np.array([row is not GUARD for row in trace.rows])[trace.row]
     unit = np.arange(len(read))  # the first operation of the iteration
     for run in runs:
         read[run.start : run.stop] = False

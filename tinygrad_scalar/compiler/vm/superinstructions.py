@@ -20,7 +20,7 @@ from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     CONSTANT,
-    GUARDS,
+    GUARD,
     INPUT,
     MUL,
     SCATTER,
@@ -98,7 +98,7 @@ class Superinstruction:
 
 def of_row(row: Primitive, active: Sequence[bool]) -> Superinstruction:
     """A single row."""
-    results = [] if row in GUARDS else [0]
+    results = [] if row is GUARD else [0]
     places = [k for k, wanted in enumerate(active) if wanted]
     return Superinstruction([(row, range(1, 1 + len(active)))], len(active), places, results)
 
@@ -108,7 +108,7 @@ def _written(rows: Rows, operands: int, *, guards: bool = True) -> tuple[Tape, l
     tape = Tape()
     places = [-1] * len(rows) + [tape.input(k) for k in range(operands)]
     for place, (row, given) in enumerate(rows):
-        if guards or row not in GUARDS:
+        if guards or row is not GUARD:
             lines = [tape.constant(k) if isinstance(k, float) else places[k] for k in given]
             places[place] = tape.line((row, tuple(lines)))
     return tape, places
@@ -158,6 +158,7 @@ class SweepWriter(Writer):
             k = last - loop.k if self.backwards else loop.k
             self.row = t.at(k * self.body.width, "i32")
             self._lines(range(len(self.program.code)))
+            held = self._carry_held(loop)
             here = self._finite_sum()
             if here is not None:  # in memory it would go through each iteration
                 total = loop.carry(self.constant("double", 0.0))
@@ -165,6 +166,8 @@ class SweepWriter(Writer):
             self.lines += [FENCE] * self.quick
         if here is not None:
             s.store(s.load("double") + total)
+        self.holding = held
+        self._note_held()
         return self._defined(f"internal void {name}({ARGUMENTS})")
 
     # ── cells ─────────────────────────────────────────────────────────────────────────────────
