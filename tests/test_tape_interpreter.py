@@ -34,12 +34,12 @@ def everything(monkeypatch):
     monkeypatch.setattr(backends, "AT_FIRST", 1)
 
 
-def interpreted(path, request):
+def interpreted(path, request, fewest=8):
     """The stream for a request, and the kernel that runs it."""
     values, loss, wanted = path.asked(request)
     sizes = (path.inputs, len(path.leaves))
     ends = [*values] if loss is None else [*values, loss]
-    stream = Stream(path.recording.tape.code, ends, wanted, sizes)
+    stream = Stream(path.recording.tape.code, ends, wanted, sizes, fewest)
     return stream, Interpreter(stream, sizes, (values, loss, wanted))
 
 
@@ -253,6 +253,32 @@ def test_stretches_of_numbers():
 def test_an_outer_loop_is_preferred_to_its_inner_one():
     numbers = np.array([*[1, 2] * 9, 3, 4, 5] * 40)
     assert [(s.period, s.iterations) for s in stretches(numbers.tolist())] == [(21, 40)]
+
+
+def test_few_long_iterations_are_many_short_ones():
+    """Each row of a matrix that is eliminated is a loop; so are all numbers of it."""
+
+    def eliminated(x):
+        rows, total = [x[k : k + 14] for k in range(0, 196, 14)], 0.0
+        while rows:
+            (pivot, *top), *below = rows
+            rows = [
+                [a - row[0] / pivot * b for a, b in zip(row[1:], top, strict=True)] for row in below
+            ]
+            total = total + pivot * pivot
+        return total
+
+    x = [a + 20.0 * (k % 15 == 0) for k, a in enumerate(points(196))]
+    path = traced(eliminated, [[None] * 196], x)
+    value, slopes = value_and_grad(eliminated)(x)
+    longest, counts = [], []
+    for fewest in (8, 20, 10_000):
+        stream, kernel = interpreted(path, Request("value_and_grad", range(196)), fewest)
+        close(kernel.point(x, ()), [value, *slopes])
+        longest.append(max(body.width for body in stream.bodies if body is not None))
+        counts.append(len(stream.instructions))
+    assert longest[0] > 2 * longest[1]
+    assert counts[0] < counts[1] < counts[2] / 3
 
 
 # ── what comes in and goes out ────────────────────────────────────────────────────────────────

@@ -19,6 +19,8 @@ from tinygrad_scalar.core.undefined import Policy, check_policy
 # Lines of a trace: from so many on it is interpreted at first, or for good. The interpreter is
 # ready sooner by 15 to 60 µs a line, and mostly slower, by up to 10 ns a line.
 AT_FIRST, ANYWAY = 1_500, 100_000
+# A row of a superinstruction takes as long to be made as so many runs of it by itself.
+RUNS = 10_000
 # Operands in code that no cache holds; there an instruction of the interpreter that takes as many
 # of them is faster.
 STRAIGHT, TAKEN = 10_000, 6
@@ -144,14 +146,16 @@ def interpreter(
     """
     if engine != "llvm" or len(code) < AT_FIRST or asked is None:
         return None
+    from tinygrad_scalar.compiler.ir.reroll import FEWEST
     from tinygrad_scalar.compiler.vm.bytecode import Stream
     from tinygrad_scalar.compiler.vm.kernel import Interpreter
     from tinygrad_scalar.compiler.vm.superinstructions import Unsupported
 
     values, loss, wanted = asked
     try:
-        stream = Stream(code, [*values] if loss is None else [*values, loss], wanted, sizes)
         calls = None if settled or len(code) >= ANYWAY else first_calls(len(code))
+        fewest = FEWEST if calls is None else max(FEWEST, RUNS // calls)
+        stream = Stream(code, [*values] if loss is None else [*values, loss], wanted, sizes, fewest)
         return Interpreter(stream, sizes, asked, calls)
     except Unsupported:
         return None

@@ -6,14 +6,17 @@ instruction of its own row, so that any trace is a stream, in time linear in its
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import compress
+from operator import not_
 from typing import Any
 
 import numpy as np
 
 from tinygrad_scalar.compiler.ir import tape
 from tinygrad_scalar.compiler.ir.program import Line
-from tinygrad_scalar.compiler.ir.reroll import Loop, stretches
+from tinygrad_scalar.compiler.ir.reroll import FEWEST, Loop, stretches
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, SCATTER, TABLE
 from tinygrad_scalar.compiler.vm.operations import (
     Array,
@@ -37,7 +40,7 @@ from tinygrad_scalar.compiler.vm.reductions import (
 from tinygrad_scalar.compiler.vm.superinstructions import Superinstruction, Unsupported, of_row
 from tinygrad_scalar.core.primitive import Primitive
 
-LONGEST = 2048  # operations of a superinstruction
+LONGEST, SHORT = 2048, 16  # operations of a superinstruction; of one instead of a longer one
 LARGEST = 1024  # operands of a row that is neither a sum nor a product
 
 
@@ -45,7 +48,8 @@ class Stream:
     """The instructions for a trace: (body, iterations, where its indices begin), in order.
 
     `outputs` are the lines that are read at the end, `wanted` what is differentiated by of all that
-    comes in, `sizes` the numbers of inputs and parameters. Unsupported: see `superinstructions`.
+    comes in, `sizes` the numbers of inputs and parameters; from `fewest` iterations on a
+    superinstruction is worth it. Unsupported: see `superinstructions`.
     """
 
     def __init__(
@@ -54,7 +58,9 @@ class Stream:
         outputs: Sequence[int],
         wanted: Wanted,
         sizes: tuple[int, int],
+        fewest: int = FEWEST,
     ) -> None:
+        self.fewest = fewest
         self.code, self.trace = code, operations(code, wanted, sizes[0])
         if any(row.joint is not None or row is SCATTER for row in self.trace.rows):
             raise Unsupported
@@ -111,10 +117,25 @@ class Stream:
             self.chains.append(some)
 
     def _runs(self) -> list[Loop]:
+        """Stretches of alike iterations; where a long one is not worth it, the short ones in it."""
+        runs, others = self._worth(stretches(self.pattern.tolist(), longest=LONGEST))
+        inner = list[Loop]()
+        for run in others:
+            found = stretches(self.pattern[run.start : run.stop].tolist(), longest=SHORT)
+            inner += [each._replace(start=run.start + each.start) for each in found]
+        return sorted([*runs, *self._worth(inner)[0]])
+
+    def _worth(self, stretched: Sequence[Loop]) -> tuple[list[Loop], list[Loop]]:
+        """Runs with iterations enough, counted over all that have the same rows, and the others."""
         trace = self.trace
-        stretched = stretches(self.pattern.tolist(), longest=LONGEST)
         found = [aligned(trace, stretch) for stretch in stretched if stretch.period > 1]
-        return [run for stretch in found for run in uniform(trace, stretch)]
+        runs = [run for stretch in found for run in uniform(trace, stretch)]
+        rows = [self.pattern[run.start : run.start + run.period].tobytes() for run in runs]
+        total = Counter[bytes]()
+        for key, run in zip(rows, runs, strict=True):
+            total[key] += run.iterations
+        which = [total[key] >= self.fewest for key in rows]
+        return list(compress(runs, which)), list(compress(runs, map(not_, which)))
 
     def _list_tables(self) -> None:
         """The cells of the entries of every table, behind how many there are.
@@ -137,7 +158,7 @@ class Stream:
 
     def _add(self, starts: Any, bodies: Any, iterations: Any, table: Array, at: Any = 0) -> None:
         """Instructions: where in the trace, and where their indices begin in a table."""
-        columns = np.broadcast_arrays(starts, bodies, iterations, self._length + at)
+        columns = np.broadcast_arrays(starts, bodies, iterations, self._length + np.asarray(at))
         self._instructions.append(np.stack(columns, axis=-1).reshape(-1, 4))
         self._tables.append(table.ravel().astype(np.int32))
         self._length += table.size
@@ -252,8 +273,8 @@ class Stream:
         """Dot products, and sums of products, by where their operands begin."""
         wide = np.flatnonzero(self.pattern < 0)
         for alike in (*self.chains, *dot_products(self.trace, wide)):
-            for place, count, table in dots(alike, self.trace, self.cells.of_line):
-                self._add(place, DOTS, count, table)
+            found = dots(alike, self.trace, self.cells.of_line)
+            self._add(found.places, DOTS, found.counts, np.array(found.indices), found.begin)
 
 
 def _same(read: Array, k: int, column: int) -> bool:

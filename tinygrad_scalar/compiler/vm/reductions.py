@@ -11,6 +11,7 @@ product is, in the same order and with the same roundings.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -98,8 +99,24 @@ LANES, ROWS = (16, 8, 4, 1), 4  # numbers gradients are added to at once; dot pr
 NAMES = (("sum_forward", "sum_reverse"), ("dot_forward", "dot_reverse"))
 
 
-def dots(some: Chains, trace: Operations, cell: Array) -> Iterator[tuple[int, int, Array]]:
-    """Their instructions: the operation where it stands, how many there are, their indices.
+class Instructions(NamedTuple):
+    """Where in the trace each stands, its iterations, where its indices begin in all of them."""
+
+    places: list[int]
+    counts: list[int]
+    begin: list[int]
+    indices: list[int]
+
+    def add(self, place: int, head: Sequence[int], rows: Sequence[Sequence[int]]) -> None:
+        """One more."""
+        self.places.append(place)
+        self.counts.append(len(rows))
+        self.begin.append(len(self.indices))
+        self.indices.extend(itertools.chain(head, *rows))
+
+
+def dots(some: Chains, trace: Operations, cell: Array) -> Instructions:
+    """Their instructions.
 
     Those that follow each other, share an operand and are cut in parts alike share an instruction,
     unless one reads another: a matrix by a vector. The indices are the number of parts, for each
@@ -116,16 +133,28 @@ def dots(some: Chains, trace: Operations, cell: Array) -> Iterator[tuple[int, in
     cuts = (np.diff(left) != 1) | (np.diff(right) != 1)
     alike = (cuts[1:] == cuts[:-1]).all(axis=1) & (right[1:] == right[:-1]).all(axis=1)
     alike &= whole[1:] & (first[1:] == last[:-1] + 1)
+    found = Instructions([], [], [], [])
+    # lists from here on: most groups are small, and each would be a dozen calls of NumPy
+    ends = np.column_stack([result, start]).tolist()
+    firsts, places = left.tolist(), last.tolist()
+    reads = np.column_stack([start, cells]).tolist()
     for a, b in pairwise([0, *(np.flatnonzero(~alike) + 1).tolist(), len(cells)]):
-        starts = np.append(0, cuts[a].nonzero()[0] + 1)
-        parts = np.stack([np.diff(np.append(starts, half)), right[a, starts]], axis=1)
-        head = np.append(len(starts), parts)
-        rows = np.column_stack([result[a:b], start[a:b], left[a:b, starts]])
-        if np.isin(result[a:b], cells[a:b]).any() or np.isin(result[a:b], start[a:b]).any():
-            for place, row in zip(last[a:b].tolist(), rows, strict=True):
-                yield place, 1, np.append(head, row)
+        starts = [0, *(cuts[a].nonzero()[0] + 1).tolist()]
+        head = _head([*starts, half], right[a, starts].tolist())
+        rows = [[*ends[k], *[firsts[k][at] for at in starts]] for k in range(a, b)]
+        results = {own for own, _ in ends[a:b]}
+        if b - a == 1 or all(map(results.isdisjoint, reads[a:b])):
+            found.add(places[a], head, rows)
         else:
-            yield int(last[a]), b - a, np.append(head, rows)
+            for place, row in zip(places[a:b], rows, strict=True):
+                found.add(place, head, [row])
+    return found
+
+
+def _head(starts: Sequence[int], shared: Sequence[int]) -> list[int]:
+    """How many parts there are; of each its length, and where the shared operand begins."""
+    lengths = [after - before for before, after in pairwise(starts)]
+    return [len(lengths), *itertools.chain(*zip(lengths, shared, strict=True))]
 
 
 # ── the machine code ──────────────────────────────────────────────────────────────────────────
