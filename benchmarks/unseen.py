@@ -138,7 +138,7 @@ def by_casadi(tape, x):
     inputs = [casadi.SX.sym(f"x{k}") for k in range(len(x))]
     values = []
     for name, operands in tape:
-        if name == "guard":  # which way a comparison went
+        if name in ("holds", "fails"):  # which way a comparison went
             continue
         if name == "input":
             values.append(inputs[operands[0]])

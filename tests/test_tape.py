@@ -550,6 +550,15 @@ def test_source_and_tape_show_what_was_made():
     assert len(f.tape) == 3
 
 
+def test_the_tape_tells_which_way_a_branch_went():
+    f = compile(lambda x: x * x if x > 1.0 else -x)
+    for point, guard in ((2.0, "holds"), (0.5, "fails")):
+        f(point)
+        (condition,) = (k for k, (name, _) in enumerate(f.tape) if name == "gt")
+        assert (guard, (condition,)) in list(f.tape)
+        assert f"{guard}(u{condition + 1})" in str(f.tape)
+
+
 def test_values_and_other_traces_go_through_uncompiled():
     f = compile(lambda x: x * x)
     x = Value(3.0)

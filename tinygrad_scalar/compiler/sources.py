@@ -15,7 +15,7 @@ from tinygrad_scalar.compiler.c.cuda import columns, kernel_source
 from tinygrad_scalar.compiler.closed_over import leaves_of, places_of
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.tables import tables_of
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, INPUT, PARAMETER
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, PARAMETER
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.paths import VALUE, Path, Request
@@ -54,8 +54,12 @@ class Listing:
         return len(self._path.recording.tape.code)
 
     def __getitem__(self, i: int) -> tuple[str, tuple[Any, ...]]:
-        row, operands = self._path.recording.tape.code[i]
-        return row.name, operands
+        code = self._path.recording.tape.code
+        row, operands = code[i]
+        if row is not GUARD:
+            return row.name, operands
+        condition, outcome = operands
+        return "holds" if code[outcome][1][0] else "fails", (condition,)
 
     def __repr__(self) -> str:
         code = self._path.recording.tape.code
@@ -74,7 +78,8 @@ class Listing:
             elif row in (INPUT, PARAMETER):
                 text = f"{row.name} {operands[0]}"
             else:
-                text = f"{row.name}({', '.join(f'u{k + 1}' for k in operands)})"
+                name, operands = self[i]
+                text = f"{name}({', '.join(f'u{k + 1}' for k in operands)})"
             lines.append(f"u{i + 1} = {text}")
         if len(code) > SHOWN:
             lines.append(f"… {len(code) - SHOWN} more")
