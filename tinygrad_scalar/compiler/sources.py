@@ -78,8 +78,8 @@ class Listing:
             elif row in (INPUT, PARAMETER):
                 text = f"{row.name} {operands[0]}"
             else:
-                name, operands = self[i]
-                text = f"{name}({', '.join(f'u{k + 1}' for k in operands)})"
+                name, lines_read = self[i]
+                text = f"{name}({', '.join(f'u{k + 1}' for k in lines_read)})"
             lines.append(f"u{i + 1} = {text}")
         if len(code) > SHOWN:
             lines.append(f"… {len(code) - SHOWN} more")
