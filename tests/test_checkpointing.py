@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from modes_reference import all_close, function_of, moderate_programs
@@ -235,6 +236,16 @@ def test_one_rerun_serves_all_outputs():
     assert len(calls) == 1
     total.backward()
     assert len(calls) == 2
+
+
+def test_derivatives_inside_round_otherwise_in_32_bits_too():
+    def f(x):
+        return grad(lambda t: t * t)(x) * 1.1 + 0.3
+
+    for x in np.linspace(-2, 2, 41, dtype=np.float32):
+        slope = grad(lambda x: checkpoint(f, x))(x)
+        assert type(slope) is np.float32
+        assert slope == pytest.approx(2.2, rel=1e-6)
 
 
 def test_inner_checkpoints_are_rerun_once_for_each_outer_one():

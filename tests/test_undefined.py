@@ -493,3 +493,42 @@ def test_a_fraction_at_a_kink_has_nan_too(order):
     assert isinstance(found, float)
     assert math.isnan(found)
     assert math.isnan(ts.grad(f, undefined="nan")(Fraction(0)))
+
+
+# ── kinks of what one mode carries for another ────────────────────────────────────────────────
+# The third derivative of x²/(1 + |x|) is −6 sign(x) / (1 + |x|)⁴: at 0 there is none. Where a row
+# has a kink in its derivative alone, only the way back of the mode inside comes upon it.
+def bent(x):
+    return ts.softsign(x) * x
+
+
+SECOND = {
+    "grad of grad": lambda x: ts.grad(ts.grad(bent))(x),
+    "jvp of jvp": lambda x: ts.jvp(lambda y: ts.jvp(bent, (y,), (1.0,))[1], (x,), (1.0,))[1],
+    "jvp of grad": lambda x: ts.jvp(ts.grad(bent), (x,), (1.0,))[1],
+    "grad of jvp": lambda x: ts.grad(lambda y: ts.jvp(bent, (y,), (1.0,))[1])(x),
+    "derivative": lambda x: ts.derivative(bent, 2)(x),
+    "hvp": lambda x: ts.hvp(bent, (x,), (1.0,)),
+    "hessian": lambda x: ts.hessian(bent)(x),
+    "vjp": lambda x: ts.vjp(ts.grad(bent), x)[1](1.0),
+}
+THIRD = {
+    "grad": lambda f, policy: ts.grad(f, undefined=policy)(0.0),
+    "jvp": lambda f, policy: ts.jvp(f, (0.0,), (1.0,), undefined=policy)[1],
+    "jacobian": lambda f, policy: ts.jacobian(f, mode="forward", undefined=policy)(0.0),
+    "derivative": lambda f, policy: ts.derivative(f, undefined=policy)(0.0),
+    "compiled jvp": lambda f, policy: ts.compile(f, undefined=policy).jvp((0.0,), (1.0,))[1],
+}
+
+
+@pytest.mark.parametrize("outer", THIRD)
+@pytest.mark.parametrize("inner", SECOND)
+def test_a_kink_is_seen_through_a_mode_inside(inner, outer):
+    f, mode = SECOND[inner], THIRD[outer]
+    assert f(0.0) == 2.0
+    assert mode(f, "subgradient") == 0.0
+    assert math.isnan(mode(f, "nan"))
+    with pytest.raises(UndefinedGradientError, match=r"sign\(0\.0\)|abs\(0\.0\)"):
+        mode(f, "raise")
+    with pytest.warns(UndefinedGradientWarning):
+        assert mode(f, "warn") == 0.0

@@ -345,6 +345,13 @@ def policy(undefined: Policy) -> AbstractContextManager[object]:
     return context.override(undefined=undefined)
 
 
+def watched(undefined: Policy) -> Policy:
+    """The policy of a mode inside of a pass: that pass has to see the kinks of what it carries."""
+    settings = context.settings()
+    outer: Policy = "subgradient" if settings.noted is None else settings.undefined
+    return outer if undefined == "subgradient" else undefined
+
+
 def check_function(f: Any, what: str) -> None:
     """TypeError unless `f` can be called."""
     if not callable(f):

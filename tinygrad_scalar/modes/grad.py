@@ -43,6 +43,7 @@ from tinygrad_scalar.modes.forward import (
     in_watched_pass,
     recorded,
     tangent_of,
+    watched,
 )
 
 Argnums = int | Sequence[int] | None
@@ -336,6 +337,7 @@ class Run:
                 for column in zip(*parts, strict=True)
             ]
         if isinstance(output, Tagged):
+            undefined = watched(undefined)  # a tangent is a derivative of the mode around this
             return output.spread(lambda part: self.pull(part, seed, undefined), len(self.inputs))
         if hasattr(output, "pulled"):  # a number of a function that is being compiled
             output.judged_by(undefined)

@@ -45,6 +45,12 @@ def is_number(x: object) -> bool:
     return isinstance(x, (int, float, Fraction)) or _foreign(x) is not None
 
 
+def is_single(x: object) -> bool:
+    """Whether `x` is a number of 32 bits."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(x, numpy.float32)
+
+
 def uncommon(values: Iterable[Any]) -> Number | None:
     """The first of the values that is carried as something else than a float, if any."""
     for value in values:
