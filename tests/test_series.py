@@ -204,3 +204,16 @@ def test_domain_errors_are_those_of_the_function():
         taylor(log, 2)(-1.0)
     with pytest.raises(ZeroDivisionError, match=r"div\(1.0, 0.0\)"):
         taylor(lambda x: 1 / x, 2)(0.0)
+
+
+# The third derivative of x^2.5 is 1.875 / √x, and infinite at 0, where every mode that meets
+# an infinite slope leaves the decision to reverse mode.
+@pytest.mark.parametrize("outer", [1, 2, 3])
+@pytest.mark.parametrize("mode", [derivative, lambda f, n: lambda x: taylor(f, n)(x)[n]])
+def test_an_infinite_derivative_is_seen_through_a_series_inside_a_series(mode, outer):
+    def inner(x):
+        return mode(lambda y: y**2.5, 3 - outer)(x)
+
+    assert mode(inner, outer)(0.0) == math.inf
+    assert mode(lambda x: inner(x) + x**3, outer)(0.0) == math.inf
+    assert mode(inner, outer)(4.0) == pytest.approx(0.9375, rel=1e-13)

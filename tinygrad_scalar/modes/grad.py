@@ -324,28 +324,36 @@ class Run:
             )
         return carried(leaves(self.output)[0], f"{name}: what f returned")
 
-    def pull(self, output: Any, seed: Any, undefined: Policy) -> list[Any]:
-        """The gradient of one output with respect to every input, part by part of a carrier."""
+    def pull(
+        self, output: Any, seed: Any, undefined: Policy, graph: bool | None = None
+    ) -> list[Any]:
+        """The gradient of one output with respect to every input, part by part of a carrier.
+
+        `graph` makes it one of Values also where numbers are due. A part of a series may be pulled
+        when it is asked for.
+        """
+        graph = self.graph if graph is None else graph
         check_not_closed_over(self.own, self.name)
         output, seed = resolved(output), resolved(seed)  # a pull may outlive the pass around it
         if isinstance(seed, Tagged):  # linear in the seed: Σ part · what carries that part alone
             size = len(seed.parts())
             units = [seed.with_parts([float(i == j) for j in range(size)]) for i in range(size)]
-            parts = [self.pull(output, part, undefined) for part in seed.parts()]
+            parts = [self.pull(output, part, undefined, graph) for part in seed.parts()]
             return [
                 functions.sum(map(operator.mul, units, column))
                 for column in zip(*parts, strict=True)
             ]
         if isinstance(output, Tagged):
             undefined = watched(undefined)  # a tangent is a derivative of the mode around this
-            return output.spread(lambda part: self.pull(part, seed, undefined), len(self.inputs))
+            each = bind(self.pull, seed=seed, undefined=undefined, graph=graph)
+            return output.spread(each, len(self.inputs))
         if hasattr(output, "pulled"):  # a number of a function that is being compiled
             output.judged_by(undefined)
             return list(output.pulled(seed, self.inputs))
         known = [leaf for leaf in self.inputs if isinstance(leaf, Value)]
         if not isinstance(output, Value) or not known:
             return [0.0] * len(self.inputs)
-        graph = self.graph or isinstance(seed, Carrier)
+        graph = graph or isinstance(seed, Carrier)
         with recorded() if graph else nullcontext():
             asked = [*known, *self._held()]
             found = gradients([output], [seed], asked, graph=graph, undefined=undefined, cut=True)

@@ -117,14 +117,13 @@ def sparse_hessian(
     output = run.single_output("hessian")
     if isinstance(output, Tagged):  # inside a forward mode: all of it
         return _every_entry(hessian(f, argnums, undefined=undefined)(*args, **options))
-    nested, run.graph = run.graph, True
-    slopes = run.pull(output, 1.0, undefined)
+    slopes = run.pull(output, 1.0, undefined, True)
     pattern = _pattern(slopes, run.inputs)
     rows, columns, values = [], [], []
     for group in _groups(pattern):
         chosen = [slopes[i] for i in group]
         product = gradients(
-            chosen, [1.0] * len(group), run.inputs, graph=nested, undefined=undefined, cut=True
+            chosen, [1.0] * len(group), run.inputs, graph=run.graph, undefined=undefined, cut=True
         )
         for column in group:
             for row in pattern[column]:

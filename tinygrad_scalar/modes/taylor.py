@@ -279,7 +279,7 @@ def _by_reverse(name: str, f: Callable[[Any], Any], n: int, x: Any, undefined: P
     """The same by reverse mode, n times over: the derivative graph is differentiated again."""
     run = Run(f, (x,), {}, None, name)
     y = run.single_output(name)
-    found, nested = [run.finished(y)], run.graph
+    found = [run.finished(y)]
     for k in range(1, n + 1):
         if isinstance(y, Value) and sum(1 for _ in nodes_below(y)) > LARGEST:
             if undefined == "raise":
@@ -292,10 +292,8 @@ def _by_reverse(name: str, f: Callable[[Any], Any], n: int, x: Any, undefined: P
                     stacklevel=user_stacklevel(),
                 )
             return found + [math.nan] * (n + 1 - k)
-        run.graph = nested or k < n
         with recorded():
-            (y,) = run.pull(y, 1.0, undefined)
-        run.graph = nested
+            (y,) = run.pull(y, 1.0, undefined, run.graph or k < n)
         found.append(run.finished(y))
     return [c if isinstance(c, Carrier) else like(c, plain(found[0])) for c in found]
 
