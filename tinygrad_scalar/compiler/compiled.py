@@ -170,7 +170,9 @@ class Compiled(Calls):
         is the file's stem unless given.
 
         Results are those of the other engines up to a few units in the last place, NaN, ±inf and −0
-        included, unless the C compiler is told otherwise (`-ffast-math`). Cost: O(lines).
+        included, unless the C compiler is told otherwise (`-ffast-math`). C knows no exceptions:
+        where an operation has no value, its result is NaN or ±inf, as in a batch, and what the
+        function makes of the exception (`try`) is not there. Cost: O(lines).
 
         Errors: TraceError before the first call, and for an operation of one's own without
         `formula=`; TypeError for gradients of several outputs; ValueError for another mode, or a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from tinygrad_scalar.core.carrier import Carrier
@@ -39,18 +39,19 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
             "or v.data for the number alone"
         )
     if all(isinstance(x, Carrier) or numpy.ndim(x) == 0 for x in inputs) and not options:
-        keep = () if name in _COMPARISONS else ("float32",)  # its own == would ask this again
+        # a float32, and dates, of which some would be ints; their own == would ask this again
+        keep = "" if name in _COMPARISONS else "fmM"
         return rule(*(x if isinstance(x, Carrier) else _item(x, keep) for x in inputs))
     boxed = [_boxed(numpy, x) if isinstance(x, Carrier) else numpy.asarray(x) for x in inputs]
     result = numpy.frompyfunc(rule, len(inputs), 1)(*boxed, **options)
     return result.astype(bool) if name in _COMPARISONS else result
 
 
-def _item(x: Any, keep: Sequence[str]) -> Any:
+def _item(x: Any, keep: str) -> Any:
     """A NumPy scalar or 0-d array as a number that stands beside a Value."""
     if isinstance(x, float):  # a numpy.float64 too
         return float(x)
-    return x.item() if hasattr(x, "dtype") and x.dtype.name not in keep else x
+    return x.item() if hasattr(x, "dtype") and x.dtype.char not in keep else x
 
 
 def _boxed(numpy: Any, value: Carrier) -> Any:

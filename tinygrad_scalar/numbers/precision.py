@@ -30,6 +30,7 @@ _FIX = {
     "complex64": "only real numbers are carried; take .real or .imag",
     "complex128": "only real numbers are carried; take .real or .imag",
     "complex": "only real numbers are carried; take .real or .imag",
+    "timedelta64": "divide it by a unit: x / numpy.timedelta64(1, 's')",
     "Decimal": "convert it with float(...), or with fractions.Fraction(...) to stay exact",
     "list": "build one Value per number: [Value(x) for x in ...]",
     "tuple": "build one Value per number: [Value(x) for x in ...]",
@@ -99,8 +100,8 @@ def _foreign(x: object) -> Number | None:
     if numpy is not None:
         if isinstance(x, numpy.float32):
             return x
-        if isinstance(x, (numpy.integer, numpy.bool_)):
-            return float(x)
+        if isinstance(x, (numpy.integer, numpy.bool_)) and not isinstance(x, numpy.timedelta64):
+            return float(x)  # a span of time is an integer to NumPy
     mpmath = sys.modules.get("mpmath")
     return x if mpmath is not None and isinstance(x, mpmath.mpf) else None
 
