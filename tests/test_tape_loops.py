@@ -275,6 +275,30 @@ def test_every_line_of_a_loop_can_be_an_output():
     assert f([x[0]] * 300)[299] == pytest.approx(x[0] + 299 * x[0] ** 2)
 
 
+@pytest.mark.parametrize("count", [1, 3, 8, 50])
+@pytest.mark.parametrize(
+    "laid_out",
+    [np.ascontiguousarray, np.asfortranarray, lambda X: np.repeat(X, 2, 1)[:, ::2], np.rint],
+    ids=["by rows", "by columns", "every second", "whole numbers"],
+)
+def test_columns_of_an_array_are_read_however_they_stand_in_memory(count, laid_out):
+    weights = [Value(0.1 * k - 0.2) for k in range(5)]
+
+    def loss(x, t):
+        return (sum(w * a for w, a in zip(weights, x, strict=True)) - t) ** 2
+
+    rng = np.random.default_rng(0)
+    X, t = laid_out(rng.uniform(-2, 2, (count, 5))), rng.uniform(-1, 1, count)
+    errors = X @ [w.data for w in weights] - t
+    f = compile(loss, engine="llvm")
+    for _ in range(3):  # the second is called directly
+        close(f.backward(X, t), (errors**2).mean())
+        close([w.grad for w in weights], 2 * errors @ X / count)
+        for w in weights:
+            w.grad = 0.0
+    close(f.backward(X.astype(np.int64), t), f(X.astype(np.int64), t).mean())
+
+
 def test_float32_batches():
     f = compile(neighbours, engine="llvm", dtype="float32")
     X = np.array([points(100, seed=k) for k in range(9)])

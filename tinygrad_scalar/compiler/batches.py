@@ -288,7 +288,7 @@ class BatchEntry:
         return float(totals[0]) / size
 
     def _size(self, args: Sequence[Any], columns: list[Any]) -> int:
-        """How many points there are, 0 for arguments of other kinds; their columns."""
+        """How many points there are, 0 for arguments of other kinds; their columns, by arrays."""
         size = 0
         if len(args) != len(self.shapes):
             return 0
@@ -304,5 +304,5 @@ class BatchEntry:
             if not count or tuple(rest) != shape or size not in (0, count):
                 return 0
             size = count
-            columns.extend(arg.T if shape else (arg,))
+            columns.append(arg.T)
         return size

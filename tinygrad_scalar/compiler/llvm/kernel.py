@@ -232,7 +232,9 @@ class Kernel:
         self, columns: Sequence[Any], p: Sequence[float], size: int, into: Any = None
     ) -> tuple[Any, Any, bool]:
         """The outputs at every point as an array (m, size), where the guards hold, None for
-        everywhere, and whether what is checked is finite."""  # noqa: D205, D209
+        everywhere, and whether what is checked is finite.
+
+        The columns may stand in arrays of several: (columns, size)."""  # noqa: D205, D209
         made = self._made("batch", size)
         outputs = self.room(max(size, made.lanes)) if into is None else into
         _, mask, finite = self._run_batch(made, columns, p, size, outputs)
@@ -256,8 +258,11 @@ class Kernel:
         self, made: Made, columns: Sequence[Any], p: Sequence[float], size: int, outputs: Any
     ) -> tuple[Any, Any, bool]:
         more = max(size, made.lanes) - size
-        arrays = [self._column(column, more) for column in columns]
-        x, parameters = array("q", map(address, arrays)), np.asarray(p, self.dtype)
+        arrays = [self._columns(given, more) for given in columns]
+        x, parameters = array("q"), np.asarray(p, self.dtype)
+        for own in arrays:
+            start = address(own)
+            x.extend(range(start, start + own.nbytes, own.shape[-1] * own.itemsize))
         mask = np.ones(size + more, bool) if self.program.guards else None
         try:
             scratch = made.scratches.pop()
@@ -277,9 +282,12 @@ class Kernel:
             mask = None if np.count_nonzero(mask) == len(mask) else mask[more:]
         return sums[:-1], mask, math.isfinite(sums[-1])
 
-    def _column(self, column: Any, more: int) -> Any:
-        """A contiguous column, behind its first point so many times to fill all lanes."""
-        if isinstance(column, float):
-            return np.full(1, column, self.dtype)
-        own = np.ascontiguousarray(column, self.dtype)
-        return np.append(own[:1].repeat(more), own) if more else own
+    def _columns(self, given: Any, more: int) -> Any:
+        """A column, or several, behind their first point so many times to fill all lanes.
+
+        Each stands in a row of its own: those of an array are copied there at once.
+        """
+        if isinstance(given, float):
+            return np.full(1, given, self.dtype)
+        own = np.ascontiguousarray(given, self.dtype)
+        return np.concatenate([own[..., :1].repeat(more, -1), own], -1) if more else own
