@@ -43,6 +43,7 @@ from tinygrad_scalar.testing import (
     GradientError,
     UncheckableError,
     assert_grads_close,
+    check_derivative,
     check_grad,
     check_primitive,
     high_precision,
@@ -228,6 +229,21 @@ def test_arguments_are_checked():
         check_grad(3.0, 1.0)
     with pytest.raises(UncheckableError, match=r"give its \.data"):
         check_grad(sin, Value(1.0))
+    with pytest.raises(UncheckableError, match="check_derivative: f must be callable, not float"):
+        check_derivative(3.0, cos, 1.0)
+    with pytest.raises(UncheckableError, match="check_derivative: derivative must be callable"):
+        check_derivative(sin, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("rtol", [-1, math.nan, math.inf, "1e-9"])
+def test_a_tolerance_is_checked(rtol):
+    for check in (
+        lambda: check_grad(sin, 1.0, rtol=rtol),
+        lambda: check_derivative(sin, cos, 1.0, rtol=rtol),
+        lambda: assert_grads_close(1.0, 1.0, rtol=rtol),
+    ):
+        with pytest.raises(ValueError, match="rtol is a finite number of at least 0, not"):
+            check()
 
 
 # ── what is wrong is told ─────────────────────────────────────────────────────────────────────

@@ -13,7 +13,12 @@ from tinygrad_scalar.numbers.precision import Number, is_number
 from tinygrad_scalar.testing.checks import GradientCheck
 from tinygrad_scalar.testing.comparison import Disagreement
 from tinygrad_scalar.testing.derivatives import Derivative, Index, Unsuitable
-from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
+from tinygrad_scalar.testing.errors import (
+    GradientError,
+    OutsideDomainError,
+    UncheckableError,
+    check_tolerance,
+)
 from tinygrad_scalar.testing.examination import examine
 from tinygrad_scalar.testing.kinks import MARGIN, at_edge, bends
 from tinygrad_scalar.testing.recording import Flat, SeveralOutputs, finite
@@ -41,7 +46,7 @@ def check_derivative(
     so and nothing was compared.
     Cost: some hundred evaluations of f per number.
     Errors: GradientError naming the entries that are wrong, or where `derivative` has another
-    structure; UncheckableError where f gives no number.
+    structure; UncheckableError where f gives no number; ValueError for another `rtol`.
     Source: Ridders 1982 (extrapolation of differences).
 
     >>> import math
@@ -56,6 +61,12 @@ def check_derivative(
         ...
     tinygrad_scalar.testing.errors.GradientError: check_derivative: the derivative is wrong at ...
     """
+    check_tolerance(rtol, "check_derivative")
+    for what, function in (("f", f), ("derivative", derivative)):
+        if not callable(function):
+            raise UncheckableError(
+                f"check_derivative: {what} must be callable, not {type(function).__name__}"
+            )
     flat = Flat(f, point)
     given = _given(flat, derivative)
     reference, wanted, kinks = _reference(flat)

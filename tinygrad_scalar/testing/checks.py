@@ -11,7 +11,7 @@ from tinygrad_scalar.core.undefined import told
 from tinygrad_scalar.numbers.precision import Number
 from tinygrad_scalar.testing.comparison import Comparison, Disagreement, compare, run
 from tinygrad_scalar.testing.derivatives import Index
-from tinygrad_scalar.testing.errors import GradientError, UncheckableError
+from tinygrad_scalar.testing.errors import GradientError, UncheckableError, check_tolerance
 from tinygrad_scalar.testing.examination import (
     Examined,
     examine,
@@ -78,7 +78,7 @@ def check_grad(
     Cost: some dozens of evaluations of f per derivative.
     Errors: GradientError (an AssertionError) with expected, actual, error, the reference, and the
     first operation whose local derivative is wrong; also where f returns no number, is random,
-    changes its arguments or is outside its domain. ValueError for an unknown mode or order.
+    changes its arguments or is outside its domain. ValueError for an unknown mode, order or rtol.
     Source: *Deep Learning*, section 11.5 (compare back-propagated with numerical derivatives).
 
     >>> from tinygrad_scalar import exp
@@ -88,6 +88,8 @@ def check_grad(
     """
     if order.__class__ is not int or order < 1:
         raise ValueError(f"check_grad: order is a whole number from 1 up, not {order!r}")
+    if rtol is not None:
+        check_tolerance(rtol, "check_grad")
     asked = None if modes is None else _chosen(modes)
     with told():
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.numbers.precision import Number, is_number
-from tinygrad_scalar.testing.errors import GradientError
+from tinygrad_scalar.testing.errors import GradientError, check_tolerance
 from tinygrad_scalar.testing.recording import finite
 
 _SHOWN = 8
@@ -19,7 +19,8 @@ def assert_grads_close(actual: Any, expected: Any, rtol: float = 1e-9) -> None:
 
     Each entry may be off by `rtol` of what is expected, or by 16 roundings of the largest entry,
     which is what an entry that cancels keeps. NaN equals NaN, infinities their equals.
-    Errors: GradientError naming the entries that differ, and where structures do.
+    Errors: GradientError naming the entries that differ, and where structures do; ValueError for
+    another `rtol`.
 
     >>> assert_grads_close([1.0, {"b": 2.0}], (1.0, {"b": 2.0 + 1e-12}))
     >>> assert_grads_close({"w": [1.0, 2.0]}, {"w": [1.0, 3.0]})
@@ -27,6 +28,7 @@ def assert_grads_close(actual: Any, expected: Any, rtol: float = 1e-9) -> None:
         ...
     tinygrad_scalar.testing.errors.GradientError: gradients differ: ['w'][1]: expected 3.0, ...
     """
+    check_tolerance(rtol, "assert_grads_close")
     found, wanted = dict(_entries(actual)), dict(_entries(expected))
     if found.keys() != wanted.keys():
         lacking = [path or "the whole" for path in wanted.keys() ^ found.keys()]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+from tinygrad_scalar.numbers.precision import is_number
 
 
 class GradientError(AssertionError):
@@ -25,3 +28,9 @@ class UncheckableError(GradientError, TypeError, ValueError):
 
 class OutsideDomainError(UncheckableError):
     """A point where the function has no value."""
+
+
+def check_tolerance(rtol: Any, caller: str) -> None:
+    """ValueError unless this is a relative tolerance: nothing, or everything, would pass."""
+    if not is_number(rtol) or not 0 <= rtol < math.inf:
+        raise ValueError(f"{caller}: rtol is a finite number of at least 0, not {rtol!r}")
