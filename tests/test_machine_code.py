@@ -65,6 +65,25 @@ print(testing.check_grad(lambda x: x * x, 3.0).modes)
     assert (done.stdout, done.stderr) == ("('reverse', 'forward', 'graph', 'tape')\n", "")
 
 
+def test_tables_and_many_leaves_are_read_and_added_to_without_it():
+    program = """
+import sys
+sys.modules.update(dict.fromkeys({missing!r}))
+import numpy as np
+from tinygrad_scalar import {names}
+table, many = [[Value(float(k)) for k in range(20)] for _ in range(2)]
+f = compile(lambda i, x: take(table, i) * x + sum(many), engine="numpy")
+i, x = np.array([1.0, 11.0, 1.0]), np.array([1.0, 2.0, 3.0])
+print(f(i, x).tolist(), f.backward(i, x, shards=1), f.backward(i, x), f.backward(1.0, 3.0))
+print(table[1].grad, many[7].grad)
+"""
+    done = run(["llvmlite"], "-W", "error", names="Value, compile, sum, take", program=program)
+    mean = (191.0 + 212.0 + 193.0) / 3
+    grad = 0.0 + 4.0 / 3 + 4.0 / 3 + 3.0
+    assert done.stdout == f"[191.0, 212.0, 193.0] {mean} {mean} 193.0\n{grad} 3.0\n"
+    assert done.stderr == ""
+
+
 def test_where_it_is_installed_nothing_is_said():
     done = run([], "-W", "error")
     assert (done.stdout, done.stderr) == ("6.0 6.0 llvm\n", "")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import cycle
 from typing import Any
 
-from tinygrad_scalar.compiler.backends import engines, kernel
+from tinygrad_scalar.compiler.backends import kernel
 from tinygrad_scalar.compiler.ir.program import Program, pruned
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import tables_of
@@ -96,22 +96,13 @@ class ClosedOver:
         return pruned(tape, [line], inputs=self.width, parameters=len(self.leaves))
 
     @functools.cached_property
-    def _at_hand(self) -> bool:
-        """Whether there is machine code that reaches leaves."""
-        return "llvm" in engines()  # which takes as long as a call
-
-    def slots_of(self, leaves: Sequence[Value]) -> Slots | None:
-        """The numbers of leaves at once, where machine code is at hand and it pays."""
-        return Slots.of(leaves) if self._at_hand and len(leaves) >= FEW else None
-
-    @functools.cached_property
     def slots(self) -> Slots | None:
-        """Those of the leaves that are read."""
-        return self.slots_of(self.leaves)
+        """The numbers of the leaves at once, where it pays."""
+        return Slots.of(self.leaves) if len(self.leaves) >= FEW else None
 
     @functools.cached_property
     def _closures(self) -> dict[bool, Closure | None]:
-        if self._plain is None or not self._at_hand:
+        if self._plain is None:
             return {}
         tables = [one.table for one in self.lookups]
         given = self.leaves, [*zip(self._plain, tables, strict=True)], self.inputs
@@ -134,7 +125,9 @@ class ClosedOver:
         `looked_up` are, for each lookup, its index or the indices of points, and their gradients;
         of several shards one behind the other.
         """
-        if self.slots is not None and not isinstance(gradients, array):
+        if isinstance(gradients, list):
+            gradients = array("d", gradients)
+        elif self.slots is not None and not isinstance(gradients, array):
             import numpy as np
 
             gradients = np.ascontiguousarray(gradients, float)

@@ -332,7 +332,7 @@ def _runs(own: Specialisation, request: Request, batch: Batch, laid_out: Any, ma
 
 def _all_leaves(path: Path) -> tuple[list[Value], Slots | None]:
     leaves = path.all_leaves()
-    return leaves, path.slots_of(leaves)
+    return leaves, Slots.of(leaves)
 
 
 def _made(path: Path, leaves: Sequence[Value], request: Request, layout: Layout, dtype: str) -> Any:

@@ -14,6 +14,7 @@ import ctypes
 import functools
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine.jit import Module, once
@@ -97,12 +98,15 @@ def functions() -> str:
 
 @once
 def _functions() -> tuple[Any, Any, Any] | None:
-    """`gather`, `set`, and the module that they live in; the compiled node has its own."""
+    """`gather`, `set`, and the module that they live in; the compiled node has its own.
+
+    None where neither LLVM nor the expected layout of objects is at hand.
+    """
     if COMPILED:
         from tinygrad_scalar.core import value
 
         return value.gather, value.scatter, value
-    if not available():
+    if not available() or not find_spec("llvmlite"):
         return None
     module = Module(functions(), 100)
     word, pointer = ctypes.c_int64, ctypes.c_void_p
