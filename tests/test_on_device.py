@@ -77,6 +77,18 @@ def test_arrays_of_the_device_and_of_the_host(mode, function, args, cupy):
     assert isinstance(value, cupy.ndarray)
 
 
+def test_tables_whose_last_entry_is_computed(cupy):
+    entries = [Value(float(k)) for k in range(11)]
+
+    def f(x, i):
+        return tg.take([*entries, entries[2] * entries[3]], i) * x
+
+    given = [cupy.asarray(x) for x in ([1.0, 2.0, 3.0], [1.0, 11.0, 3.0])]
+    same(compile(f).grad(*given)[0], [1.0, 6.0, 3.0])
+    assert compile(f).backward(*given) == (1.0 + 12.0 + 9.0) / 3
+    assert [leaf.grad for leaf in entries[:5]] == [0.0, 1 / 3, 2.0, 1.0 + 4 / 3, 0.0]
+
+
 def test_modes_along_tangents_and_no_points_at_all(cupy):
     host, made = compile(branching, engine="numpy"), compile(branching)
     along = Y - 1.0, X + 1.0

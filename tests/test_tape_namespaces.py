@@ -502,6 +502,15 @@ def test_tables_of_arguments_and_of_what_is_computed(xp):
     same(made.grad(*given)[0], made.grad(table, indices)[0])
 
 
+def test_tables_whose_last_entry_is_computed(xp):
+    entries = [Value(float(k)) for k in range(11)]
+    made = compile(lambda x, i: take([*entries, entries[2] * entries[3]], i) * x)
+    given = [xp.asarray(x, dtype=xp.float64) for x in ([1.0, 2.0, 3.0], [1.0, 11.0, 3.0])]
+    same(made.grad(*given)[0], np.array([1.0, 6.0, 3.0]))
+    assert made.backward(*given) == (1.0 + 12.0 + 9.0) / 3
+    assert [leaf.grad for leaf in entries[:5]] == [0.0, 1 / 3, 2.0, 1.0 + 4 / 3, 0.0]
+
+
 def test_slopes_along_tangents_of_what_is_looked_up(xp):
     table = [Value(0.1 * k + 1) for k in range(10)]
     made = compile(lambda x, i: take(table, i) * x * x, argnums=0)

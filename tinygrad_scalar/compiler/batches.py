@@ -18,7 +18,7 @@ import numpy as np
 
 from tinygrad_scalar.compiler.arguments import Call, at, is_array
 from tinygrad_scalar.compiler.closed_over import add_gradients
-from tinygrad_scalar.compiler.dispatch import Specialisation, whole_tables_at_need
+from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.machine.jit import all_finite
 from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
 from tinygrad_scalar.compiler.uncompiled import silently
@@ -30,7 +30,6 @@ SHORT = 2**14  # points whose sums are worked out at a time
 ROOM = 1_000_000  # numbers that are kept at once for sums
 
 
-@whole_tables_at_need
 def outputs_of(own: Specialisation, request: Request, columns: Any, size: int) -> tuple[Path, Any]:
     """Some path, and the outputs of all points as an array (m, size)."""
     if size == 1 and own.engine == "llvm":
@@ -65,7 +64,6 @@ def _alone(own: Specialisation, request: Request, columns: Any) -> tuple[Path, A
     return None
 
 
-@whole_tables_at_need
 def sums_of(own: Specialisation, columns: Any, size: int) -> tuple[float, list[Any]]:
     """The sum of the loss over the batch, and for each path taken (path, gradients, looked_up).
 

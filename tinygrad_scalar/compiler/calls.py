@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tinygrad_scalar.compiler import elsewhere
@@ -23,6 +24,7 @@ from tinygrad_scalar.compiler.arrays.namespaces import all_on_host, converted, s
 from tinygrad_scalar.compiler.backends import Settings, check_engine, checked
 from tinygrad_scalar.compiler.closed_over import add_gradients
 from tinygrad_scalar.compiler.dispatch import Specialisation, keep, keep_point
+from tinygrad_scalar.compiler.ir.tables import UnevenError
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
 from tinygrad_scalar.compiler.sharded import (
@@ -116,8 +118,14 @@ class Calls:
     def _told(
         self, own: Specialisation, call: Call, compute: Callable[..., Any], *given: Any
     ) -> Any:
-        """What it gives; an error of the function says what was a batch, and may be a vector."""
+        """What it gives, with tables line by line where a row holds what those before it do not.
+
+        An error of the function says what was a batch, and may be a vector.
+        """
         try:
+            with suppress(UnevenError):
+                return compute(*given)
+            own.write_tables_out()
             return compute(*given)
         except Exception as error:
             told = _batches(call)
@@ -267,13 +275,13 @@ class Calls:
     def _summed(self, args: Sequence[Any], options: dict[str, Any]) -> tuple[int, Sums]:
         """How many points there are, and the sums of their losses and gradients."""
         call, own = self._prepared(args, options)
-        on_device = elsewhere.sums(own, call)
+        on_device = self._told(own, call, elsewhere.sums, own, call)
         if on_device is not None:
             return call.size or 0, on_device
         if call.xp is not None:
             call, own = self._prepared([all_on_host(x) for x in args], options)
         if call.size is None:
-            path, numbers = own.point(BACKWARD, call.columns)
+            path, numbers = self._told(own, call, own.point, BACKWARD, call.columns)
             keep_point(self, own, BACKWARD, call, path, 1)
             behind = 1 + len(path.leaves)
             looked_up = path.parted(path.complete(call.columns), numbers[behind:])

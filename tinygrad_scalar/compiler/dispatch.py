@@ -35,20 +35,6 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 WITH_ENTRY = ("value", "grad", "value_and_grad", "backward")  # modes that may be called directly
 
 
-def whole_tables_at_need(method: Method) -> Method:
-    """Once more with tables line by line, where a row holds something else than those before it."""
-
-    @functools.wraps(method)
-    def run(own: Specialisation, *args: Any) -> Any:
-        try:
-            return method(own, *args)
-        except UnevenError:
-            own.write_tables_out()
-            return method(own, *args)
-
-    return run  # type: ignore[return-value]
-
-
 class Specialisation:
     """All paths of a function for arguments of one structure; without function those of a file.
 
@@ -198,7 +184,7 @@ class Specialisation:
             self.write_tables_out()
 
     def write_tables_out(self) -> None:
-        """Trace all paths anew, with every entry of a table an operand."""
+        """Trace all paths anew, with every entry of a table an operand: after an UnevenError."""
         with self.lock:
             self.decided.add(WHOLE)
             points = [path.recording.point for path in self.paths]
@@ -207,7 +193,6 @@ class Specialisation:
                 self.traced_at(point)
 
     # ── one point ─────────────────────────────────────────────────────────────────────────────
-    @whole_tables_at_need
     def point(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
         """The path for a point and its outputs; raises what the function itself raises."""
         if request is not VALUE and self.undefined != "subgradient":  # every kink must be seen
