@@ -14,9 +14,9 @@ from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, Tape, place
 from tinygrad_scalar.compiler.machine.entry import Closure
-from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients
+from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients, reachable
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.core.value import COMPILED, Value
 from tinygrad_scalar.numbers.precision import quietly
 
 FEW = 16  # leaves that Python reads as fast
@@ -101,23 +101,21 @@ class ClosedOver:
         return Slots.of(self.leaves) if len(self.leaves) >= FEW else None
 
     @functools.cached_property
-    def _closures(self) -> dict[bool, Closure | None]:
-        if self._plain is None:
-            return {}
+    def _closure(self) -> Closure | None:
+        if self._plain is None or COMPILED or not reachable(map(type, self.leaves)):
+            return None
         tables = [one.table for one in self.lookups]
-        given = self.leaves, [*zip(self._plain, tables, strict=True)], self.inputs
-        return {adding: Closure.of(*given, adding) for adding in (False, True)}
+        return Closure(self.leaves, [*zip(self._plain, tables, strict=True)], self.inputs)
 
-    def closure_at(self, x: Sequence[float], *, adding: bool) -> Closure | None:
-        """What is closed over, for machine code that reads it, or adds to it too, by itself.
+    def closure_at(self, x: Sequence[float]) -> Closure | None:
+        """What is closed over, for machine code that reads it, and adds to it, by itself.
 
         It knows the rows that have been looked up at points which this was told of.
         """
-        found, places = self._closures.get(adding), self._plain or ()
-        if found is not None:
-            for one, k in zip(self.lookups, places, strict=True):
+        if self._closure is not None:
+            for one, k in zip(self.lookups, self._plain or (), strict=True):
                 one.table.reached([place(x[k], len(one.table))])
-        return found
+        return self._closure
 
     def additions(self, gradients: Any, looked_up: Any = ()) -> list[Addition]:
         """What gradients, one per leaf, add to `.grad`.

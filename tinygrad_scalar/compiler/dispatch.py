@@ -285,7 +285,7 @@ def keep_point(
         return
     closure = None
     if path.closes_over:
-        closure = path.closure_at(call.columns, adding=request is BACKWARD)
+        closure = path.closure_at(call.columns)
         if closure is None:
             return
     if kernel.entry == ():
@@ -293,7 +293,7 @@ def keep_point(
         tree = None
         if request is not BACKWARD:
             tree = calls._shaped(own, request, call, path, [None] * count)
-        kernel.enter(arguments, tree, closure)
+        kernel.enter(arguments, tree, closure, adding=request is BACKWARD)
     if kernel.entry:
         reads = closure is not None or request is BACKWARD
         keep(calls, request.mode, kernel.entry, reads=reads)

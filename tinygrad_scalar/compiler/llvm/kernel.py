@@ -130,12 +130,12 @@ class Kernel:
         self.pool: list[Any] = []
         self.scratch = writer.slot_count
 
-    def enter(self, arguments: Sequence[Any], tree: Any, closure: Any) -> None:
-        """Make the entry for structures of numbers, None for each here; for the closure see there.
+    def enter(self, *given: Any, adding: bool) -> None:
+        """Make what is called directly, as `entry` says.
 
         There is none where rows are called back.
         """
-        made = None if self.callbacks.thunks else entry(self, arguments, tree, closure)
+        made = None if self.callbacks.thunks else entry(self, *given, adding=adding)
         self.entry = made or False
         if made is not None:
             self.left = self.left and 1  # when the entry gives up

@@ -31,7 +31,7 @@ from tinygrad_scalar.compiler.machine.objects import (
     let_go,
 )
 from tinygrad_scalar.compiler.machine.text import Register, Text
-from tinygrad_scalar.core.value import COMPILED, Value
+from tinygrad_scalar.core.value import Value
 
 FOREVER = 2**62  # calls
 LANES = 8  # numbers that are looked at together
@@ -43,13 +43,15 @@ _FASTCALL = 0x80
 # many arguments; the calls until it gives up; how many outputs; where the plan of the result and
 # the room for rows of objects begin, in words; addresses, of what is told of the closure (0 where
 # nothing is closed over), of the program, and of where it finds its numbers; `s` is 0 where all is
-# finite, `m` is 1 where the guards hold.
-_TOLD = "arguments", "left", "outputs", "tree", "rows", "closure", "run", "x", "p", "out", "s", "m"
+# finite, `m` is 1 where the guards hold; whether gradients are added to what is closed over.
+_TOLD = (
+    "arguments", "left", "outputs", "tree", "rows", "closure", "run", "x", "p", "out", "s", "m",
+    "adding",
+)  # fmt: skip
 # Of the closure, in front of the lookups: where the numbers of a leaf are in it; the addresses of
 # the leaves, with room for those that are looked up and for a number of each; how many there are;
-# behind how many inputs the numbers go of what is looked up; to how many leaves gradients are
-# added, all or none; how many lookups.
-_CLOSED = "data", "grad", "places", "leaves", "looked_up", "inputs", "added_to", "lookups"
+# behind how many inputs the numbers go of what is looked up; how many lookups.
+_CLOSED = "data", "grad", "places", "leaves", "looked_up", "inputs", "lookups"
 # Of a lookup: the input that is the index, the leaves of all rows by their addresses, which are 0
 # for a row that nothing has pointed to so far.
 _LOOKUP = "place", "rows", "width", "addresses"
@@ -145,7 +147,7 @@ def _computed(told: Any, plan: Register, rows: Register) -> Register:
     text.call(run, x, p, out, s, m, gives="void")
     text.need((m.load("i8") != 0) & (s.load("double") == 0.0))
     text.need(_finite(out, told.outputs))
-    with text.when(closure != "null"):
+    with text.when(told.adding != 0):
         text.need(text.call("@added", closure, out.at(1, "double"), gives="i1"))
     return out  # type: ignore[no-any-return]
 
@@ -200,10 +202,9 @@ def _added() -> str:
     text, arguments = Text(), "ptr %closure, ptr %gradients"
     closure, gradients = text.arguments(arguments)
     told = closure.named(_CLOSED)
-    own = told.places.to("inttoptr", "ptr")
-    room = own.at(told.leaves + told.looked_up, "ptr")
-    given = own, told.added_to, told.grad, gradients, "double 1.0", room
-    text.give(text.call("@set", *given, gives="i64") == told.added_to)
+    own, count = told.places.to("inttoptr", "ptr"), told.leaves + told.looked_up
+    given = own, count, told.grad, gradients, "double 1.0", own.at(count, "ptr")
+    text.give(text.call("@set", *given, gives="i64") == count)
     return text.defined(f"internal i1 @added({arguments})")
 
 
@@ -217,34 +218,21 @@ def _module() -> Module:
 class Closure:
     """Leaves that are read, and tables in which inputs look others up: what `_CLOSED` names.
 
-    The `addresses` of a table are those of its leaves, a row each. With `adding`, gradients are
-    added to all of them.
+    The `addresses` of a table are those of its leaves, a row each.
     """
 
     def __init__(
-        self,
-        leaves: Sequence[Value],
-        lookups: Sequence[tuple[int, Any]],
-        inputs: int,
-        adding: bool,
+        self, leaves: Sequence[Value], lookups: Sequence[tuple[int, Any]], inputs: int
     ) -> None:
         known = [(place, table.addresses) for place, table in lookups]
         looked_up = sum(rows.shape[1] for _, rows in known)
         own = array("q", [*map(id, leaves), *[0] * (len(leaves) + 2 * looked_up)])
         data, grad, start = slots.offset("data"), slots.offset("grad"), own.buffer_info()[0]
         assert data is not None is not grad  # noqa: S101 (the leaves have addresses)
-        added_to = adding * (len(leaves) + looked_up)
-        told = data, grad, start, len(leaves), looked_up, inputs, added_to, len(lookups)
+        told = data, grad, start, len(leaves), looked_up, inputs, len(lookups)
         rest = [(place, len(rows), rows.shape[1], address(rows)) for place, rows in known]
         self.words = array("q", [*told, *(word for each in rest for word in each)])
         self.held = [*leaves], own, known, lookups  # their addresses are used
-
-    @classmethod
-    def of(cls, leaves: Sequence[Value], *given: Any) -> Closure | None:
-        """That of these, None if the leaves cannot be reached."""
-        if COMPILED or not slots.reachable(map(type, leaves)):
-            return None
-        return cls(leaves, *given)
 
 
 class _Definition(ctypes.Structure):
@@ -256,11 +244,13 @@ class _Definition(ctypes.Structure):
     )
 
 
-def entry(kernel: Any, arguments: Sequence[Any], tree: Any, closure: Closure | None) -> Any:
+def entry(
+    kernel: Any, arguments: Sequence[Any], tree: Any, closure: Closure | None, *, adding: bool
+) -> Any:
     """A built-in function of structures of numbers, None for each here, and what it gives.
 
-    With a `closure`, gradients of what it closes over stand behind the value. None where objects
-    or structures are others.
+    Where it is `adding`, gradients of what the `closure` closes over stand behind the value. None
+    where objects or structures are others.
     """
     given, result = Plan.of(arguments, (list,)), Plan.of([tree], (list, tuple))
     if given is None or result is None or not objects.available():
@@ -274,7 +264,7 @@ def entry(kernel: Any, arguments: Sequence[Any], tree: Any, closure: Closure | N
     behind = len(_TOLD) + len(plans[0])
     told = (
         len(arguments), left, len(kernel.program.outputs), behind, behind + len(plans[1]), over,
-        kernel.module.addresses["point"], *room[2],
+        kernel.module.addresses["point"], *room[2], int(adding and closure is not None),
     )  # fmt: skip
     rows = [0] * (1 + max(len(given.containers), len(result.containers)))
     words = array("q", [*told, *plans[0], *plans[1], *rows])
