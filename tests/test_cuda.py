@@ -7,7 +7,6 @@ from cuda_on_the_host import COMPILER, HostKernel
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value, compile, engines
 from tinygrad_scalar.compiler.c.cuda import Column, Layout
-from tinygrad_scalar.compiler.paths import BACKWARD, Request
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="neither g++ nor clang++ is installed")
 
@@ -21,7 +20,7 @@ def test_value_and_gradient(real, tolerance, tmp_path):
     f = compile(smooth)
     X, Y = np.random.default_rng(0).normal(size=(2, 50))
     value, slopes = f.value_and_grad(X, Y)
-    kernel = HostKernel(f._latest.program(Request("value_and_grad", (0, 1))), tmp_path, real=real)
+    kernel = HostKernel(f._latest.program("value_and_grad"), tmp_path, real=real)
     found, first = kernel([X, Y])
     assert np.max(np.abs(found - np.stack([value, *slopes], 1))) <= tolerance
     assert first == 2**63 - 1  # no point is left
@@ -41,12 +40,12 @@ def test_slopes_along_tangents_of_programs_that_fetch_tables(table, tmp_path):
     made(X, Y, I)
     path = made._latest
     places = {id(leaf): k for k, leaf in enumerate(path.all_leaves())}
-    for request, expected in (
-        (Request("jvp"), made.jvp((X, Y, I), along)),
-        (Request("hvp", (0, 1)), made.hvp((X, Y, I), along[:2])),
+    for mode, expected in (
+        ("jvp", made.jvp((X, Y, I), along)),
+        ("hvp", made.hvp((X, Y, I), along[:2])),
     ):
-        tangents = along if request.mode == "jvp" else along[:2]
-        program = path.program_in_memory(request, places)
+        tangents = along if mode == "jvp" else along[:2]
+        program = path.program_in_memory(mode, places)
         assert program.inputs == 3 + len(tangents)
         found, _ = HostKernel(program, tmp_path)(
             [X, Y, I, *tangents], [leaf.data for leaf in path.all_leaves()]
@@ -62,7 +61,7 @@ def test_rows_side_by_side_and_a_number_for_all(tmp_path):
         (*[Column(0, k, 4) for k in range(4)], Column(1, 0, 0)),
         (Column(0, 0, 1), *[Column(1, k, 4) for k in range(4)], Column(2, 0, 1)),
     )
-    kernel = HostKernel(f._latest.program(Request("value_and_grad", range(5))), tmp_path, layout)
+    kernel = HostKernel(f._latest.program("value_and_grad"), tmp_path, layout)
     found, _ = kernel([X, [1.5]])
     expected = np.column_stack([value, rows, slope])
     assert np.max(np.abs(found - expected)) <= 1e-13
@@ -71,7 +70,7 @@ def test_rows_side_by_side_and_a_number_for_all(tmp_path):
 def test_points_off_the_path_are_left(tmp_path):
     f = compile(lambda x: tg.exp(x) if x > 0 else x * x)
     f(1.0)
-    kernel = HostKernel(f._latest.program(Request("value_and_grad", (0,))), tmp_path)
+    kernel = HostKernel(f._latest.program("value_and_grad"), tmp_path)
     X, left = np.array([1.0, -2.0, 3.0, -4.0]), np.ones(4, np.uint8)
     found, first = kernel([X], left=left)
     assert first == 1
@@ -95,7 +94,7 @@ def test_sums_of_gradients_by_loops(tmp_path):
     X, Y = np.random.default_rng(0).normal(size=(2, 100))
     X = np.maximum(X, -0.9)
     mean = f.backward(X, Y)
-    kernel = HostKernel(f._latest.program(BACKWARD), tmp_path, sums=True)
+    kernel = HostKernel(f._latest.program("backward"), tmp_path, sums=True)
     found, _ = kernel([X, Y], [leaf.data for leaf in w])
     expected = [mean, *(leaf.grad for leaf in w)]
     assert np.allclose(found / 100, expected, rtol=1e-12, atol=1e-13)

@@ -16,7 +16,6 @@ from tape_reference import close, points
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value, compile, engines, primitive, value_and_grad
 from tinygrad_scalar.compiler import backends, load_compiled
-from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Request
 from tinygrad_scalar.compiler.tracing import traced
 
 if "llvm" not in engines():
@@ -34,9 +33,9 @@ def everything(monkeypatch):
     monkeypatch.setattr(backends, "AT_FIRST", 1)
 
 
-def interpreted(path, request, fewest=8):
-    """The stream for a request, and the kernel that runs it."""
-    values, loss, wanted = path.asked(request)
+def interpreted(path, mode, fewest=8):
+    """The stream for a mode, and the kernel that runs it."""
+    values, loss, wanted = path.asked(mode)
     sizes = (path.inputs, len(path.leaves))
     ends = [*values] if loss is None else [*values, loss]
     stream = Stream(path.recording.tape.code, ends, wanted, sizes, fewest)
@@ -46,8 +45,7 @@ def interpreted(path, request, fewest=8):
 def both(function, x):
     """Value and gradient by the interpreter alone: nothing else may save them."""
     path = traced(function, [[None] * len(x)], x)
-    request = Request("value_and_grad", tuple(range(len(x))))
-    return interpreted(path, request)[1].point(x, path.parameters())
+    return interpreted(path, "value_and_grad")[1].point(x, path.parameters())
 
 
 def agrees(function, x):
@@ -222,7 +220,7 @@ def test_random_programs_repeated_agree_with_the_function_uncompiled(program, ti
 def test_a_loop_is_one_superinstruction():
     x = points(500)
     path = traced(neighbours, [[None] * 500], x)
-    stream, _ = interpreted(path, Request("grad", range(500)))
+    stream, _ = interpreted(path, "grad")
     assert stream.instructions[:, 1].tolist() == [499, 499]  # the terms and their sum
     assert stream.cells.count == 500 + 3 + 499 + 1  # numbers inside an iteration have no cell
 
@@ -236,7 +234,7 @@ def test_a_loop_begins_where_least_goes_over():
         return state
 
     path = traced(carried, [[None]], [0.5])
-    stream, _ = interpreted(path, VALUE)
+    stream, _ = interpreted(path, "value")
     assert stream.cells.count <= 300 + 20  # a state for each iteration
 
 
@@ -273,7 +271,7 @@ def test_few_long_iterations_are_many_short_ones():
     value, slopes = value_and_grad(eliminated)(x)
     longest, counts = [], []
     for fewest in (8, 20, 10_000):
-        stream, kernel = interpreted(path, Request("value_and_grad", range(196)), fewest)
+        stream, kernel = interpreted(path, "value_and_grad", fewest)
         close(kernel.point(x, ()), [value, *slopes])
         longest.append(max(body.width for body in stream.bodies if body is not None))
         counts.append(len(stream.instructions))
@@ -291,7 +289,7 @@ def test_outputs_may_be_inputs_constants_and_the_same_twice():
 
     path, x = traced(several, [[None] * 40], points(40)), points(40)
     square = math.fsum(y * y for y in x)
-    outputs = interpreted(path, VALUE)[1].point(x, path.parameters())
+    outputs = interpreted(path, "value")[1].point(x, path.parameters())
     close(outputs, [x[1], square, 2.5, 1.5, square, x[1], x[0] + square])
 
 
@@ -300,7 +298,7 @@ def test_outputs_that_nothing_else_reads():
         return [tg.exp(y * y) * 2.0 + 1.0 for y in x]
 
     x = points(50)
-    outputs = interpreted(traced(each, [[None] * 50], x), VALUE)[1].point(x, ())
+    outputs = interpreted(traced(each, [[None] * 50], x), "value")[1].point(x, ())
     close(outputs, [math.exp(y * y) * 2 + 1 for y in x])
 
 
@@ -330,7 +328,7 @@ def test_gradients_of_leaves_are_added(everything):
         return state * state
 
     f = compile(loss, engine="llvm")
-    assert isinstance(interpreted(traced(loss, [None], [0.3]), BACKWARD)[1], Interpreter)
+    assert isinstance(interpreted(traced(loss, [None], [0.3]), "backward")[1], Interpreter)
     for x in (0.3, 0.7):
         value = f.backward(x)
         given = [leaf.grad for leaf in leaves]
@@ -367,7 +365,7 @@ def test_points_take_their_own_paths(everything):
 def test_a_guard_that_fails_gives_nothing():
     x = points(60)
     path = traced(branching, [[None] * 60], x)
-    _, kernel = interpreted(path, Request("value_and_grad", range(60)))
+    _, kernel = interpreted(path, "value_and_grad")
     assert kernel.point(x, ()) is not None
     assert kernel.point(points(60, 1), ()) is None
 
@@ -384,7 +382,7 @@ def test_conditions_are_not_contracted():
     rng = random.Random(0)
     pairs = [(rng.uniform(1, 2), rng.uniform(1, 2)) for _ in range(40)]
     x = [y for a, b in pairs for y in (a, b, a * b)]
-    kernel = interpreted(traced(tie, [[None] * 120], x), VALUE)[1]
+    kernel = interpreted(traced(tie, [[None] * 120], x), "value")[1]
     close(kernel.point(x, ()), math.fsum(a for a, _ in pairs))
 
 
@@ -481,7 +479,7 @@ def test_own_rows_are_called_once():
         return tg.sum(tg.sin(counted(y)) * y for y in x)
 
     x = points(30)
-    kernel = interpreted(traced(function, [[None] * 30], x), Request("grad", range(30)))[1]
+    kernel = interpreted(traced(function, [[None] * 30], x), "grad")[1]
     calls.clear()
     kernel.point(x, ())
     assert calls == x
@@ -496,7 +494,7 @@ def test_an_own_row_whose_partial_branches_is_written_out(everything):
     x = points(20)
     path = traced(function, [[None] * 20], x)
     with pytest.raises(Unsupported):
-        interpreted(path, Request("grad", range(20)))
+        interpreted(path, "grad")
     close(compile(function, engine="llvm").grad(x), value_and_grad(function)(x)[1])
 
 
@@ -509,7 +507,7 @@ def test_an_own_row_that_closes_over_a_leaf_is_written_out(everything):
 
     x = points(20)
     with pytest.raises(Unsupported):
-        interpreted(traced(function, [[None] * 20], x), Request("grad", range(20)))
+        interpreted(traced(function, [[None] * 20], x), "grad")
     close(compile(function, engine="llvm").grad(x), [6.0 * y for y in x])
 
 

@@ -20,7 +20,7 @@ from tinygrad_scalar.compiler.arguments import Call, at, is_array
 from tinygrad_scalar.compiler.closed_over import add_gradients
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.machine.jit import all_finite
-from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
+from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.uncompiled import silently
 from tinygrad_scalar.numbers.precision import quietly
 from tinygrad_scalar.workers import pieces
@@ -30,13 +30,13 @@ SHORT = 2**14  # points whose sums are worked out at a time
 ROOM = 1_000_000  # numbers that are kept at once for sums
 
 
-def outputs_of(own: Specialisation, request: Request, columns: Any, size: int) -> tuple[Path, Any]:
+def outputs_of(own: Specialisation, mode: str, columns: Any, size: int) -> tuple[Path, Any]:
     """Some path, and the outputs of all points as an array (m, size)."""
     if size == 1 and own.engine == "llvm":
-        alone = _alone(own, request, columns)
+        alone = _alone(own, mode, columns)
         if alone is not None:
             return alone
-    shares = _shares(own, request, columns, size)
+    shares = _shares(own, mode, columns, size)
     path, _, _, results, _ = next(shares)
     for _, _, places, outputs, mask in shares:  # where a guard failed, later paths write over it
         kept = slice(None) if mask is None else mask
@@ -44,17 +44,17 @@ def outputs_of(own: Specialisation, request: Request, columns: Any, size: int) -
     return path, results
 
 
-def _alone(own: Specialisation, request: Request, columns: Any) -> tuple[Path, Any] | None:
+def _alone(own: Specialisation, mode: str, columns: Any) -> tuple[Path, Any] | None:
     """A batch of one, by the code for one point; None if no path so far is for it.
 
     None too where not all is finite: that is for the code for batches to tell of.
     """
-    if own.every and request is not VALUE:
+    if own.every and mode != "value":
         return None
     x = array("d", columns.tobytes() if is_array(columns) else at(columns, 0))
     for path, fresh in own.in_turn(lambda: x):
         try:
-            numbers = own.kernel(path, request, None).point(path.complete(x), path.parameters())
+            numbers = own.kernel(path, mode, None).point(path.complete(x), path.parameters())
         except (ArithmeticError, ValueError):
             break
         if numbers is not None and all_finite(numbers) and not path.recording.judges:
@@ -70,7 +70,7 @@ def sums_of(own: Specialisation, columns: Any, size: int) -> tuple[float, list[A
     Gradients are sums too; what was looked up is as `Path.additions` takes it.
     """
     total, parts = 0.0, []
-    for path, given, _, (sums, each), mask in _shares(own, BACKWARD, columns, size):
+    for path, given, _, (sums, each), mask in _shares(own, "backward", columns, size):
         if mask is not None and not mask.any():  # no point takes it
             continue
         looked_up: Any = ()
@@ -83,9 +83,9 @@ def sums_of(own: Specialisation, columns: Any, size: int) -> tuple[float, list[A
 
 
 def _shares(
-    own: Specialisation, request: Request, columns: Any, size: int
+    own: Specialisation, mode: str, columns: Any, size: int
 ) -> Iterator[tuple[Path, Any, Any, Any, Any]]:
-    """What each path gives, until no point is left: outputs, or sums for `BACKWARD`.
+    """What each path gives, until no point is left: outputs, or sums for "backward".
 
     The path, its columns with what is looked up, which points they are, None for all, the results,
     and the mask of the points where its guards hold, None for all of them.
@@ -96,8 +96,8 @@ def _shares(
         return array("d", at(columns, 0))
 
     for path, fresh in own.in_turn(first_left):
-        run = Run(own, path, request, columns, size)
-        results, mask = run.sums() if request is BACKWARD else run.outputs()
+        run = Run(own, path, mode, columns, size)
+        results, mask = run.sums() if mode == "backward" else run.outputs()
         if mask is not None and mask.all():
             mask = None
         yield path, run.given, places, results, mask
@@ -105,9 +105,9 @@ def _shares(
             return
         if fresh and not mask[0]:  # a guard so close that the engine's rounding turns it
             point = first_left()
-            results = np.array([silently(own, path, request, point)]).T
-            if request is BACKWARD:
-                results = summed(results, None, path.program(request).apart)
+            results = np.array([silently(own, path, mode, point)]).T
+            if mode == "backward":
+                results = summed(results, None, path.program(mode).apart)
             first = np.zeros(1, dtype=int) if places is None else places[:1]
             yield path, path.complete(point), first, results, None
             mask[0] = True
@@ -125,22 +125,22 @@ class Run:
         self,
         own: Specialisation,
         path: Path,
-        request: Request,
+        mode: str,
         columns: Sequence[Any],
         size: int,
     ) -> None:
-        self.own, self.path, self.request = own, path, request
+        self.own, self.path, self.mode = own, path, mode
         self.columns, self.size, self.threads = columns, size, own.settings["threads"]
         self.given = path.complete(columns)  # with what is looked up
         self.parameters = path.parameters()
         self.varying = tuple([not isinstance(column, float) for column in self.given])
-        self.every = (own.every and request is not VALUE) or path.recording.judges
-        self.made = own.kernel(path, request, self.varying)
+        self.every = (own.every and mode != "value") or path.recording.judges
+        self.made = own.kernel(path, mode, self.varying)
 
     def outputs(self) -> tuple[Any, Any]:
         """The outputs, and the mask of the points where the guards hold, None for all."""
         results, mask, finite = self._in_pieces("batch")
-        if self.request is BACKWARD:  # else they are looked at by the kernel
+        if self.mode == "backward":  # else they are looked at by the kernel
             finite = finite and bool(np.isfinite(results).all())
         if self.every or not finite:
             self._settle(self._doubtful(results, mask).tolist(), results)
@@ -160,7 +160,7 @@ class Run:
         program, results, masks = self.made.program, [], []
         for a, b in pieces(self.size, -(-self.size * len(program.outputs) // ROOM)):
             some = at(self.columns, slice(a, b))
-            outputs, mask = Run(self.own, self.path, self.request, some, b - a).outputs()
+            outputs, mask = Run(self.own, self.path, self.mode, some, b - a).outputs()
             results.append(summed(outputs, mask, program.apart))
             masks.append((mask, b - a))
         return _added(results), _joined(masks)
@@ -169,7 +169,7 @@ class Run:
         """The places of the points that have to be looked at, of those where the guards hold."""
         chosen = np.full(self.size, self.every)
         if not self.every:
-            made = self.own.kernel(self.path, self.request, self.varying, telling=True)
+            made = self.own.kernel(self.path, self.mode, self.varying, telling=True)
             found = made.batch(self.given, self.parameters, self.size)[0]
             for output in (*found, *results):
                 chosen |= ~np.isfinite(output)
@@ -187,12 +187,12 @@ class Run:
             if key not in known:
                 known[key] = outputs[:, place].tolist()
                 if self.every or not any(map(math.isnan, point)) or self._raises(point):
-                    known[key] = silently(self.own, self.path, self.request, point, known[key])
+                    known[key] = silently(self.own, self.path, self.mode, point, known[key])
             quietly(outputs.__setitem__, (slice(None), place), known[key])
 
     def _raises(self, point: array[float]) -> bool:
         """Whether a row raises at a point, which the function may handle."""
-        made = self.own.kernel(self.path, VALUE, None)
+        made = self.own.kernel(self.path, "value", None)
         try:
             made.point(self.path.complete(point[: self.path.inputs]), self.parameters)
         except (ArithmeticError, ValueError):
@@ -262,7 +262,7 @@ class BatchEntry:
             for one in call.arguments
         ]
         varying = tuple([not isinstance(column, float) for column in call.columns])
-        self.kernel = own.kernel(self.path, BACKWARD, varying)
+        self.kernel = own.kernel(self.path, "backward", varying)
         self.most = SHORT if own.settings["threads"] == 1 else SMALLEST_SHARE
 
     @staticmethod

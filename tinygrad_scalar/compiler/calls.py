@@ -26,7 +26,7 @@ from tinygrad_scalar.compiler.closed_over import add_gradients
 from tinygrad_scalar.compiler.dispatch import Specialisation, keep, keep_point
 from tinygrad_scalar.compiler.ir.tables import UnevenError
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
+from tinygrad_scalar.compiler.paths import Path, values_of
 from tinygrad_scalar.compiler.sharded import (
     PAIRS,
     Sharded,
@@ -150,11 +150,10 @@ class Calls:
             if has_carrier(flat):
                 return self._uncompiled(mode, args, options)
             raise
-        request = own.request(mode)
-        path, outputs = self._outputs(own, request, call)
+        path, outputs = self._outputs(own, mode, call)
         if path is not None and call.size is None:
-            keep_point(self, own, request, call, path, len(outputs))
-        return self._shaped(own, request, call, path, outputs)
+            keep_point(self, own, mode, call, path, len(outputs))
+        return self._shaped(own, mode, call, path, outputs)
 
     def _along(
         self, mode: str, primals: Sequence[Any], tangents: Sequence[Any]
@@ -169,10 +168,10 @@ class Calls:
         return joined(call, along, moving, what), own
 
     def _shaped(
-        self, own: Specialisation, request: Request, call: Call, path: Path | None, outputs: Any
+        self, own: Specialisation, mode: str, call: Call, path: Path | None, outputs: Any
     ) -> Any:
         """The outputs in the structure that a method promises; at no point there is no path."""
-        mode, count = request.mode, len(request.inputs)
+        count = len(own.places)
         tree = None if path is None else path.tree
         if mode == "value":
             return returned(tree, outputs, call)
@@ -185,32 +184,30 @@ class Calls:
                 return rows
             inside = own.mirrored(call, [0.0] * count)
             return nested(inside if mode == "hessian" else tree, inside, rows)
-        values = request.values(1)
+        values = values_of(mode, 1)
         slopes = own.mirrored(call, outputs[values:])
         return (outputs[0], slopes) if values else slopes
 
-    def _outputs(
-        self, own: Specialisation, request: Request, call: Call
-    ) -> tuple[Path | None, Any]:
+    def _outputs(self, own: Specialisation, mode: str, call: Call) -> tuple[Path | None, Any]:
         """Some path, and the outputs; at no point perhaps without one, and then of one value."""
         if call.size == 0:
             path = own.paths[0] if own.paths else None
-            count, rows = len(request.inputs), len(path.outputs) if path else 1
+            count, rows = len(own.places), len(path.outputs) if path else 1
             slopes = {"value": 0, "jvp": rows, "hessian": count**2, "jacobian": rows * count}
-            number = request.values(rows) + slopes.get(request.mode, count)
+            number = values_of(mode, rows) + slopes.get(mode, count)
             if call.xp is not None:
                 return path, [converted(call.xp, call.columns, self.dtype)[1]] * number
             import numpy as np
 
             return path, np.empty((number, 0), self.dtype)
-        return self._told(own, call, self._computed, own, request, call)  # type: ignore[no-any-return]
+        return self._told(own, call, self._computed, own, mode, call)  # type: ignore[no-any-return]
 
-    def _computed(self, own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
+    def _computed(self, own: Specialisation, mode: str, call: Call) -> tuple[Path, Any]:
         outputs: Any
         if call.xp is not None:
-            path, outputs = elsewhere.evaluated(own, request, call)
+            path, outputs = elsewhere.evaluated(own, mode, call)
         elif call.size is None:
-            path, outputs = own.point(request, call.columns)
+            path, outputs = own.point(mode, call.columns)
             if call.single or (self.dtype == "float32" and not self.batch):
                 import numpy as np
 
@@ -218,11 +215,11 @@ class Calls:
             elif self.dtype == "float32":
                 outputs = list(map(as_single, outputs))
         elif self.engine == "cuda":
-            path, outputs = elsewhere.host_batch(own, request, call)
+            path, outputs = elsewhere.host_batch(own, mode, call)
         else:
             from tinygrad_scalar.compiler.batches import outputs_of
 
-            path, outputs = outputs_of(own, request, call.columns, call.size)
+            path, outputs = outputs_of(own, mode, call.columns, call.size)
             if outputs.dtype != self.dtype:
                 outputs = quietly(outputs.astype, self.dtype)
         if path.closes_over and not context.plain and context.settings().tracer is not None:
@@ -281,8 +278,8 @@ class Calls:
         if call.xp is not None:
             call, own = self._prepared([all_on_host(x) for x in args], options)
         if call.size is None:
-            path, numbers = self._told(own, call, own.point, BACKWARD, call.columns)
-            keep_point(self, own, BACKWARD, call, path, 1)
+            path, numbers = self._told(own, call, own.point, "backward", call.columns)
+            keep_point(self, own, "backward", call, path, 1)
             behind = 1 + len(path.leaves)
             looked_up = path.parted(path.complete(call.columns), numbers[behind:])
             return 1, (numbers[0], [(path, numbers[1:behind], looked_up)])

@@ -21,7 +21,7 @@ from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.machine.jit import all_finite
-from tinygrad_scalar.compiler.paths import BACKWARD, VALUE, Path, Request
+from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.tracing import RaisedBeforeError, traced
 from tinygrad_scalar.compiler.uncompiled import check_structure, path_of_none, uncompiled
 from tinygrad_scalar.core import context
@@ -74,12 +74,6 @@ class Specialisation:
             return range(ends[-1])  # compared and hashed at once, however many
         return tuple(k for i in self.chosen for k in range(ends[i], ends[i + 1]))
 
-    def request(self, mode: str) -> Request:
-        """What a mode asks of a path."""
-        if mode == "value":
-            return VALUE
-        return Request(mode, () if mode == "jvp" else self.places)
-
     def mirrored(self, call: Call, numbers: Sequence[Any]) -> Any:
         """Numbers, one per place, in the structure of a gradient."""
         entries, start = [], 0
@@ -126,8 +120,13 @@ class Specialisation:
                 )
             if self.paths:
                 check_structure(self.paths[0].tree, path.tree)
-            self.paths.append(path)
+            self.add(path)
             return path
+
+    def add(self, path: Path) -> None:
+        """Have a path among these."""
+        path.places = self.places
+        self.paths.append(path)
 
     def in_turn(self, point: Callable[[], Sequence[float]]) -> Iterator[tuple[Path, bool]]:
         """Every path, and then those of points that are on none of them, traced anew for ever.
@@ -141,13 +140,13 @@ class Specialisation:
     def kernel(
         self,
         path: Path,
-        request: Request,
+        mode: str,
         varying: tuple[bool, ...] | None,
         *,
         telling: bool = False,
     ) -> Any:
         """The kernel of a path, made once; a `telling` one gives only which points are finite."""
-        key = (request, varying, telling)
+        key = (mode, varying, telling)
         return self.once(path, key, self._made, path, *key)
 
     def once(self, path: Path, key: Any, make: Callable[..., Any], *given: Any) -> Any:
@@ -160,16 +159,14 @@ class Specialisation:
                     made = path.kernels[key] = without_collector(make, *given)
         return made
 
-    def _made(
-        self, path: Path, request: Request, varying: tuple[bool, ...] | None, telling: bool
-    ) -> Any:
+    def _made(self, path: Path, mode: str, varying: tuple[bool, ...] | None, telling: bool) -> Any:
         if varying is None and path.interpreted:
             code, sizes = path.recording.tape.code, (path.width, len(path.leaves))
-            asked = path.asked(request)
+            asked = path.asked(mode)
             made = interpreter(self.engine, code, sizes, asked, settled=path.settled)
             if made is not None:
                 return made
-        program = path.program(request, single=varying is None)
+        program = path.program(mode, single=varying is None)
         if telling:
             program = finiteness(program)
         return kernel(self.engine, program, self.dtype, varying)
@@ -193,22 +190,22 @@ class Specialisation:
                 self.traced_at(point)
 
     # ── one point ─────────────────────────────────────────────────────────────────────────────
-    def point(self, request: Request, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
+    def point(self, mode: str, x: Sequence[float]) -> tuple[Path, Sequence[float]]:
         """The path for a point and its outputs; raises what the function itself raises."""
-        if request is not VALUE and self.undefined != "subgradient":  # every kink must be seen
+        if mode != "value" and self.undefined != "subgradient":  # every kink must be seen
             with told():  # of derivatives inside of the function: they are told of below
-                path, _ = self.point(VALUE, x[: sum(self.widths)])
-            return path, uncompiled(self, path, request, x)
+                path, _ = self.point("value", x[: sum(self.widths)])
+            return path, uncompiled(self, path, mode, x)
         for path, fresh in self.in_turn(lambda: x):
-            numbers = self._outputs(path, request, x)
+            numbers = self._outputs(path, mode, x)
             if numbers is None and fresh:  # a guard so close that the engine's rounding turns it
-                numbers = uncompiled(self, path, request, x)
+                numbers = uncompiled(self, path, mode, x)
             if numbers is not None:
                 return path, numbers
         raise AssertionError  # paths never end
 
-    def _outputs(self, path: Path, request: Request, x: Sequence[float]) -> Sequence[float] | None:
-        made, given = self.kernel(path, request, None), path.complete(x)
+    def _outputs(self, path: Path, mode: str, x: Sequence[float]) -> Sequence[float] | None:
+        made, given = self.kernel(path, mode, None), path.complete(x)
         raised = False
         try:
             numbers: Sequence[float] | None = made.point(given, path.parameters())
@@ -219,10 +216,10 @@ class Specialisation:
             if made.left is not None:
                 made.left -= 1
                 if made.left == 0:
-                    pays = code_pays(path.program(VALUE), made.instructions)
+                    pays = code_pays(path.program("value"), made.instructions)
                     path.settle(interpreted=not pays)
             return numbers
-        numbers = uncompiled(self, path, request, x)
+        numbers = uncompiled(self, path, mode, x)
         if made.instructions and not raised and not judges and all_finite(numbers):
             path.settle(interpreted=False)  # there masks reach over the whole trace
         return numbers
@@ -269,17 +266,17 @@ def keep(calls: Calls, mode: str, entry: Callable[..., Any], *, reads: bool) -> 
 
 
 def keep_point(
-    calls: Calls, own: Specialisation, request: Request, call: Call, path: Path, count: int
+    calls: Calls, own: Specialisation, mode: str, call: Call, path: Path, count: int
 ) -> None:
     """Keep an entry for one point of this structure, which gives `count` outputs.
 
     At the second call: many a function is called but once.
     """
-    if own.engine != "llvm" or own.options or request.mode not in WITH_ENTRY:
+    if own.engine != "llvm" or own.options or mode not in WITH_ENTRY:
         return
-    kernel = own.kernel(path, request, None)
+    kernel = own.kernel(path, mode, None)
     if kernel.entry is None:
-        kernel.entry = () if _may_have_one(own, request, call, path) else False
+        kernel.entry = () if _may_have_one(own, mode, call, path) else False
         return
     if kernel.entry is False or call.xp is not None:
         return
@@ -291,19 +288,19 @@ def keep_point(
     if kernel.entry == ():
         arguments = [one.mirrored([None] * len(one.columns)) for one in call.arguments]
         tree = None
-        if request is not BACKWARD:
-            tree = calls._shaped(own, request, call, path, [None] * count)
-        kernel.enter(arguments, tree, closure, adding=request is BACKWARD)
+        if mode != "backward":
+            tree = calls._shaped(own, mode, call, path, [None] * count)
+        kernel.enter(arguments, tree, closure, adding=mode == "backward")
     if kernel.entry:
-        reads = closure is not None or request is BACKWARD
-        keep(calls, request.mode, kernel.entry, reads=reads)
+        reads = closure is not None or mode == "backward"
+        keep(calls, mode, kernel.entry, reads=reads)
 
 
-def _may_have_one(own: Specialisation, request: Request, call: Call, path: Path) -> bool:
+def _may_have_one(own: Specialisation, mode: str, call: Call, path: Path) -> bool:
     """Whether machine code gives all that the function does, for floats and lists of them."""
     return (
         own.dtype == "float64"
         and not path.recording.judges
-        and (request is VALUE or own.undefined == "subgradient")
+        and (mode == "value" or own.undefined == "subgradient")
         and not any(isinstance(one.tree, Constant) for one in call.arguments)
     )

@@ -29,7 +29,7 @@ from tinygrad_scalar.compiler.c.cuda import Column, Layout, kernel_source
 from tinygrad_scalar.compiler.closed_over import numbers_in, places_of
 from tinygrad_scalar.compiler.ir.tape import INPUT
 from tinygrad_scalar.compiler.machine.slots import Slots
-from tinygrad_scalar.compiler.paths import BACKWARD, Path, Request
+from tinygrad_scalar.compiler.paths import Path, values_of
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.value import Value
 
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     from tinygrad_scalar.compiler.dispatch import Specialisation
 
 
-def evaluated(own: Specialisation, request: Request, call: Call) -> tuple[Path, list[Any]]:
+def evaluated(own: Specialisation, mode: str, call: Call) -> tuple[Path, list[Any]]:
     """Some path, and the outputs of all points: arrays of the caller's, or columns of one.
 
     By kernels where the arrays are on a device and all rows can be written.
     """
     if own.settings["engine"] in (None, "cuda") and on_device(call):
         with suppress(NoFormulaError):  # its namespace has the row, or the host
-            return _by_kernels(own, request, call)
-    return _by_masks(own, request, call)
+            return _by_kernels(own, mode, call)
+    return _by_masks(own, mode, call)
 
 
 # ── in another library ────────────────────────────────────────────────────────────────────────
-def _by_masks(own: Specialisation, request: Request, call: Call) -> tuple[Path, list[Any]]:
+def _by_masks(own: Specialisation, mode: str, call: Call) -> tuple[Path, list[Any]]:
     xp = call.xp
     columns, ones = converted(xp, call.columns, own.dtype)
     everyone = left = ones == ones  # noqa: PLR0124
@@ -66,8 +66,8 @@ def _by_masks(own: Specialisation, request: Request, call: Call) -> tuple[Path, 
         if fresh:
             seen: list[Any] = path.recording.point
             path.recording.point = [math.nan if isinstance(x, Unknown) else x for x in seen]
-        key = (request, xp.__name__)
-        kernel: Kernel = own.once(path, key, Kernel, path.program(request), own.dtype, xp)
+        key = (mode, xp.__name__)
+        kernel: Kernel = own.once(path, key, Kernel, path.program(mode), own.dtype, xp)
         given = _complete(own, path, columns, ones, xp)
         outputs, held = kernel.everywhere(given, path.parameters(), ones)
         if held is None and not results:
@@ -199,10 +199,10 @@ class Batch:
         ]
 
 
-def _by_kernels(own: Specialisation, request: Request, call: Call) -> tuple[Path, list[Any]]:
+def _by_kernels(own: Specialisation, mode: str, call: Call) -> tuple[Path, list[Any]]:
     with cuda.beside(_arrays_of(call.columns)[0]):
         batch = Batch(call.columns, call.size or 0, own.dtype)
-        path, results = _results(own, request, call, batch)
+        path, results = _results(own, mode, call, batch)
         outputs: list[Any] = []
         for y in results:
             array = cuda.given_back(y, call.xp)
@@ -211,30 +211,30 @@ def _by_kernels(own: Specialisation, request: Request, call: Call) -> tuple[Path
         return path, outputs
 
 
-def _axes(own: Specialisation, request: Request, call: Call, count: int) -> list[tuple[int, ...]]:
+def _axes(own: Specialisation, mode: str, call: Call, count: int) -> list[tuple[int, ...]]:
     """The axes of results behind that of the points: one where outputs stand side by side."""
-    if not call.arguments or request.mode in ("hessian", "jacobian"):
+    if not call.arguments or mode in ("hessian", "jacobian"):
         return [(count,)]
-    if request.mode in ("value", "jvp"):
+    if mode in ("value", "jvp"):
         return [()] * count
-    axes: list[tuple[int, ...]] = [()] * request.values(1)
+    axes: list[tuple[int, ...]] = [()] * values_of(mode, 1)
     for one in (call.arguments[i] for i in own.chosen):
         width = len(one.columns)
         axes += [(width,)] if one.rows else [()] * width
     return axes
 
 
-def _results(own: Specialisation, request: Request, call: Call, batch: Batch) -> Any:
+def _results(own: Specialisation, mode: str, call: Call, batch: Batch) -> Any:
     """Some path, and the arrays of the results."""
     if not own.paths:
         own.traced_at(batch.point(0))
-    axes = _axes(own, request, call, len(own.paths[0].program(request).outputs))
+    axes = _axes(own, mode, call, len(own.paths[0].program(mode).outputs))
     widths = list(map(math.prod, axes))
     each = sum(widths) * batch.itemsize
     results = [cuda.room((batch.size, *behind), batch.dtype, each) for behind in axes]
     outputs = [Column(k, i, width) for k, width in enumerate(widths) for i in range(width)]
     layout = Layout(batch.inputs, tuple(outputs))
-    (path, _), *_ = _runs(own, request, batch, lambda *_: layout, lambda *_: results)
+    (path, _), *_ = _runs(own, mode, batch, lambda *_: layout, lambda *_: results)
     return path, results
 
 
@@ -248,7 +248,7 @@ def sums(own: Specialisation, call: Call) -> tuple[float, list[tuple[Path, Any, 
     total, parts = 0.0, []
     with suppress(NoFormulaError), cuda.beside(_arrays_of(call.columns)[0]):
         batch = Batch(call.columns, call.size or 0, own.dtype)
-        for path, (*each, found) in _runs(own, BACKWARD, batch, _summed, _zeros):
+        for path, (*each, found) in _runs(own, "backward", batch, _summed, _zeros):
             numbers = found.sum(axis=0).get()
             total += float(numbers[0])
             parts.append((path, numbers[1:], _scattered(path, *each) if each else ()))
@@ -295,7 +295,7 @@ def _scattered(path: Path, slopes: Any, places: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-def _runs(own: Specialisation, request: Request, batch: Batch, laid_out: Any, made: Any) -> Any:
+def _runs(own: Specialisation, mode: str, batch: Batch, laid_out: Any, made: Any) -> Any:
     """Run every path for the points that are left; give it and what `made` made for its results.
 
     `laid_out` gives the layout of a path.
@@ -311,7 +311,7 @@ def _runs(own: Specialisation, request: Request, batch: Batch, laid_out: Any, ma
 
     for path, fresh in own.in_turn(first_left):
         point = cupy.asarray(first_left(), batch.dtype) if fresh else None
-        if left is None and path.program(request).guards:
+        if left is None and path.program(mode).guards:
             left = cupy.ones(batch.size, "uint8")
         if left is not None:
             first = cupy.full(1, NOWHERE, "uint64")
@@ -319,7 +319,7 @@ def _runs(own: Specialisation, request: Request, batch: Batch, laid_out: Any, ma
         numbers = numbers_in(leaves, slots)
         parameters = cupy.asarray(numbers, batch.dtype) if leaves else None
         results = made(path, batch)
-        key = (request, laid_out(path, batch), batch.dtype)
+        key = (mode, laid_out(path, batch), batch.dtype)
         run = own.once(path, key, _made, path, leaves, *key)
         cuda.launch(run, batch.size, [*batch.arrays, parameters, point, left, first, *results])
         yield path, results
@@ -335,14 +335,14 @@ def _all_leaves(path: Path) -> tuple[list[Value], Slots | None]:
     return leaves, Slots.of(leaves)
 
 
-def _made(path: Path, leaves: Sequence[Value], request: Request, layout: Layout, dtype: str) -> Any:
-    program = path.program_in_memory(request, places_of(leaves))
+def _made(path: Path, leaves: Sequence[Value], mode: str, layout: Layout, dtype: str) -> Any:
+    program = path.program_in_memory(mode, places_of(leaves))
     return cuda.compiled(
         kernel_source(program, layout, "double" if dtype == "float64" else "float")
     )
 
 
-def host_batch(own: Specialisation, request: Request, call: Call) -> tuple[Path, Any]:
+def host_batch(own: Specialisation, mode: str, call: Call) -> tuple[Path, Any]:
     """NumPy's columns on the device, in pieces that fit there; the outputs as an array (m, N)."""
     import cupy
     import numpy as np
@@ -353,7 +353,7 @@ def host_batch(own: Specialisation, request: Request, call: Call) -> tuple[Path,
         rows = slice(start, min(size, start + piece))
         columns = [c if isinstance(c, float) else cupy.asarray(c[rows]) for c in call.columns]
         batch = Batch(columns, rows.stop - start, own.dtype)
-        path, results = _results(own, request, call._replace(arguments=[]), batch)
+        path, results = _results(own, mode, call._replace(arguments=[]), batch)
         taken = taken or path
         parts.append([y.reshape(rows.stop - start, -1).T.get() for y in results])
     assert taken is not None  # noqa: S101 (empty batches do not come here)

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from tinygrad_scalar.compiler.closed_over import ClosedOver
 from tinygrad_scalar.compiler.ir.differentiate import Derivation
@@ -30,29 +30,21 @@ from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.tree import is_structure
 
 
-class Request(NamedTuple):
-    """What is asked of a function: a mode, and the places of the inputs it is asked for."""
-
-    mode: str  # value, or a method of Below
-    inputs: Sequence[int] = ()
-
-    def values(self, count: int) -> int:
-        """How many outputs are values, in front of slopes, where the function returns `count`."""
-        if self.mode in ("value", "jvp"):
-            return count
-        return int(self.mode in ("value_and_grad", "backward"))
-
-
-VALUE = Request("value")
-BACKWARD = Request("backward")
+def values_of(mode: str, count: int) -> int:
+    """How many outputs are values, in front of slopes, where the function returns `count`."""
+    return count if mode in ("value", "jvp") else int(mode in ("value_and_grad", "backward"))
 
 
 class Path(ClosedOver):
-    """One trace: the tape, the lines of the outputs, and their structure."""
+    """One trace: the tape, the lines of the outputs, and their structure.
+
+    It is asked for a mode: "value", "backward", or one more method of a compiled function.
+    """
 
     def __init__(self, recording: Recording, outputs: list[int], tree: Any, inputs: int) -> None:
         super().__init__(recording, inputs)
         self.outputs, self.tree = outputs, tree
+        self.places: Sequence[int] = range(inputs)  # of the inputs to differentiate by
         self.kernels: dict[Any, Any] = {}
         # whether a large trace need not be written out line by line, and whether that is settled
         self.interpreted, self.settled = True, False
@@ -96,12 +88,12 @@ class Path(ClosedOver):
         self.interpreted, self.settled = interpreted, True
         self.kernels = {key: made for key, made in self.kernels.items() if key[1] is not None}
 
-    def asked(self, request: Request) -> tuple[list[int], int | None, Sequence[int]] | None:
+    def asked(self, mode: str) -> tuple[list[int], int | None, Sequence[int]] | None:
         """Lines asked for, the line to differentiate, and by what of all that comes in, or None.
 
         First come the inputs, then the parameters.
         """
-        mode, places = request
+        places = self.places
         if mode == "value":
             return self.outputs, None, ()
         if mode == "backward":
@@ -110,24 +102,24 @@ class Path(ClosedOver):
         elif mode not in ("grad", "value_and_grad"):
             return None
         output = self.scalar("backward" if mode == "backward" else "grad")
-        return [output] * request.values(1), output, places
+        return [output] * values_of(mode, 1), output, places
 
-    def _written(self, request: Request) -> tuple[Recording, list[int], int]:
-        """The trace with a request's lines below it, which these are, and what comes in."""
-        if request.mode == "value":
+    def _written(self, mode: str) -> tuple[Recording, list[int], int]:
+        """The trace with a mode's lines below it, which these are, and what comes in."""
+        if mode == "value":
             return self.recording, self.outputs, self.width
-        below, asked = Below(self, request), self.asked(request)
-        lines = getattr(below, request.mode)() if asked is None else below.slopes(*asked)
+        below, asked = Below(self), self.asked(mode)
+        lines = getattr(below, mode)() if asked is None else below.slopes(*asked)
         return below.recording, lines, max(self.width, below.tape.inputs)
 
-    def program(self, request: Request, *, single: bool = False) -> Program:
-        """The program for a request.
+    def program(self, mode: str, *, single: bool = False) -> Program:
+        """The program for a mode.
 
         For a `single` point all that may raise is kept, for batches what the outputs need of it.
         """
-        key = (request, single)
+        key = (mode, single)
         if key not in self._programs:
-            recording, lines, inputs = self._written(request)
+            recording, lines, inputs = self._written(mode)
             made = pruned(
                 recording.tape,
                 lines,
@@ -136,9 +128,9 @@ class Path(ClosedOver):
                 raising=range(len(self.recording.tape)) if single else self.used,
                 judged=self._judged(recording, single=single),
             )
-            if not single and request is not BACKWARD:
+            if not single and mode != "backward":
                 made = checking_outputs(made)
-            apart = self.width - self.inputs if request.mode == "backward" else 0
+            apart = self.width - self.inputs if mode == "backward" else 0
             self._programs[key] = replace(made, apart=apart)
         return self._programs[key]
 
@@ -147,13 +139,13 @@ class Path(ClosedOver):
         length = len(self.recording.tape)
         return [k for k in recording.judged if single or k >= length or k in self.used]
 
-    def program_in_memory(self, request: Request, places: Mapping[int, int]) -> Program:
+    def program_in_memory(self, mode: str, places: Mapping[int, int]) -> Program:
         """The program that fetches what it looks up; `places` are those of leaves, by their id.
 
-        Behind all that `BACKWARD` asks for it gives the indices, for gradients to be added there.
+        Behind all that "backward" asks for it gives the indices, for gradients to be added there.
         """
-        recording, lines, inputs = self._written(request)
-        if request is BACKWARD:
+        recording, lines, inputs = self._written(mode)
+        if mode == "backward":
             lines = [*lines, *(one.line for one in self.lookups)]
         own = [places[id(leaf)] for leaf in self.leaves]
         code = recording.tape.code
@@ -208,10 +200,10 @@ def pushed(row: Primitive, operands: list[Any]) -> Any:
 class Below(Derivation):
     """Derivatives below the trace of a path: the lines asked for."""
 
-    def __init__(self, path: Path, request: Request) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__(path.recording.copy())
         self.path, self.outputs = path, path.outputs
-        self.inputs = [self.tape.input(place) for place in request.inputs]
+        self.inputs = [self.tape.input(place) for place in path.places]
 
     def slopes(self, values: list[int], output: int | None, wanted: Sequence[int]) -> list[int]:
         """What `Path.asked` says: some lines, and the slopes of one along what comes in."""

@@ -18,7 +18,7 @@ from tinygrad_scalar.compiler.ir.tables import tables_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, PARAMETER
 from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
-from tinygrad_scalar.compiler.paths import VALUE, Path, Request
+from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.python import source
 from tinygrad_scalar.compiler.uncompiled import MODES
 from tinygrad_scalar.core.value import Value
@@ -101,12 +101,12 @@ def source_for(target: str, own: Specialisation, about: str) -> str:
         )
     own.look_through_tables()
     path = own.paths[-1]
-    request = own.request("value_and_grad") if len(path.outputs) == 1 else VALUE
+    mode = "value_and_grad" if len(path.outputs) == 1 else "value"
     if target == "c":
-        return library(own, request, "compiled", "compiled", about)[0]
-    program = path.program(request)
+        return library(own, mode, "compiled", "compiled", about)[0]
+    program = path.program(mode)
     if target == "cuda":
-        program = path.program_in_memory(request, places_of(path.all_leaves()))
+        program = path.program_in_memory(mode, places_of(path.all_leaves()))
         real = "double" if own.dtype == "float64" else "float"
         return kernel_source(program, columns(program), real)
     if target == "python":
@@ -127,13 +127,11 @@ def write_library(
     if base.endswith((".c", ".h")):
         base = base[:-2]
     name = checked_name(File(base).name if name is None else name, given=name is not None)
-    source, header = library(own, own.request(mode), name, File(base).name, about)
+    source, header = library(own, mode, name, File(base).name, about)
     write_together({f"{base}.h": header, f"{base}.c": source})
 
 
-def library(
-    own: Specialisation, request: Request, name: str, stem: str, about: str
-) -> tuple[str, str]:
+def library(own: Specialisation, mode: str, name: str, stem: str, about: str) -> tuple[str, str]:
     """The texts of the C file and of its header."""
     own.look_through_tables()
     paths = own.paths
@@ -141,7 +139,7 @@ def library(
         path.check_judges_nothing()
     places = places_of(leaves_of(paths))
     bodies = [
-        Body(path.program_in_memory(request, places), Places(), prefix=f"{name}_{k}_")
+        Body(path.program_in_memory(mode, places), Places(), prefix=f"{name}_{k}_")
         for k, path in enumerate(paths)
     ]
     sizes = (paths[0].inputs, len(places), len(bodies[0].program.outputs))

@@ -149,6 +149,6 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
         key = as_key(structure["key"])
         own = Specialisation(None, key, (), {}, compiled.settings)
         for path in structure["paths"]:
-            own.paths.append(path_restored(path, key, leaves))
+            own.add(path_restored(path, key, leaves))
         compiled._specialisations[key, ()] = own
     return compiled

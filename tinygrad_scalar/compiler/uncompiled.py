@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_scalar.compiler.arguments import arguments_like
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tape import GUARD, LT, TraceError, evaluated, ieee
-from tinygrad_scalar.compiler.paths import VALUE, Path, Request
+from tinygrad_scalar.compiler.paths import Path, values_of
 from tinygrad_scalar.compiler.tracing import RaisedBeforeError
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients, leaves_of
@@ -84,22 +84,22 @@ def check_structure(tree: Any, other: Any) -> None:
 def uncompiled(
     own: Specialisation,
     path: Path,
-    request: Request,
+    mode: str,
     x: Sequence[float],
     undefined: Policy | None = None,
     lines: Container[int] | None = None,
 ) -> list[float]:
-    """The outputs that a kernel for the request has. Cost: that of the eager mode.
+    """The outputs that a kernel for the mode has. Cost: that of the eager mode.
 
     By the policy of the compiled function unless another one is given; `lines`: see `_flat`.
     """
     flat, undefined = _flat(own, path, lines), undefined or own.undefined
     with _as_outside():
-        if request.mode == "backward":
+        if mode == "backward":
             return _backward(flat, path, x, undefined)
-        if request.mode == "value":
+        if mode == "value":
             return _numbers(flat(list(map(Value, x))))
-        return _numbers(_derivatives(flat, request, list(x), undefined))
+        return _numbers(_derivatives(flat, mode, path.places, list(x), undefined))
 
 
 def path_of_none(own: Specialisation, point: Sequence[float], failed: RaisedBeforeError) -> Path:
@@ -134,7 +134,7 @@ SILENT: dict[Policy, Policy] = {"warn": "subgradient", "raise": "nan"}
 def silently(
     own: Specialisation,
     path: Path,
-    request: Request,
+    mode: str,
     x: Sequence[float],
     numbers: Sequence[float] | None = None,
 ) -> Sequence[float]:
@@ -147,40 +147,38 @@ def silently(
     undefined = SILENT.get(own.undefined, own.undefined)
     with told():
         with suppress(ArithmeticError, ValueError):
-            return uncompiled(own, path, request, x, undefined)
+            return uncompiled(own, path, mode, x, undefined)
         own.raised()
         if path.raises_unused:
             with suppress(ArithmeticError, ValueError):
-                return uncompiled(own, path, request, x, undefined, path.used)
-    numbers = _at_limits(path, request, x) if numbers is None else numbers
+                return uncompiled(own, path, mode, x, undefined, path.used)
+    numbers = _at_limits(path, mode, x) if numbers is None else numbers
     if path.recording.judges:  # a derivative inside is undefined
         return [math.nan] * len(numbers)
-    values = _at_limits(path, VALUE, x)
+    values = _at_limits(path, "value", x)
     if undefined == "nan" and all(map(math.isfinite, values)):  # only the derivative raises
         values = [math.nan] * len(values)
-    return without_domain(request, values, numbers)
+    return without_domain(mode, values, numbers)
 
 
-def _at_limits(path: Path, request: Request, x: Sequence[float]) -> list[float]:
+def _at_limits(path: Path, mode: str, x: Sequence[float]) -> list[float]:
     """The outputs in IEEE arithmetic."""
-    program = path.program(request)
+    program = path.program(mode)
     values = evaluated(program.code, path.complete(x), path.parameters(), ieee)
     return [values[k] for k in program.outputs]
 
 
-def without_domain(
-    request: Request, values: Sequence[float], numbers: Sequence[float]
-) -> list[float]:
+def without_domain(mode: str, values: Sequence[float], numbers: Sequence[float]) -> list[float]:
     """The outputs where the function raises: slopes of a value that is NaN are NaN.
 
     All others are those of IEEE arithmetic: ±inf at a pole, and what is computed from it.
 
-    >>> without_domain(Request("value_and_grad"), [math.nan], [math.nan, -1.0])
+    >>> without_domain("value_and_grad", [math.nan], [math.nan, -1.0])
     [nan, nan]
-    >>> without_domain(Request("jvp"), [math.nan, 2.0], [math.nan, 2.0, 0.5, 0.25])
+    >>> without_domain("jvp", [math.nan, 2.0], [math.nan, 2.0, 0.5, 0.25])
     [nan, 2.0, nan, 0.25]
     """
-    first = request.values(len(values))
+    first = values_of(mode, len(values))
     width = max(1, (len(numbers) - first) // len(values))
     return [
         x if k < first or values[(k - first) // width] == values[(k - first) // width] else math.nan
@@ -196,9 +194,9 @@ def _as_outside() -> AbstractContextManager[object]:
     return context.override(recording=True, tracer=None)
 
 
-def _derivatives(flat: Flat, request: Request, x: Sequence[float], undefined: Policy) -> Any:
-    mode, places = request.mode, request.inputs
-
+def _derivatives(
+    flat: Flat, mode: str, places: Sequence[int], x: Sequence[float], undefined: Policy
+) -> Any:
     def of_all(*numbers: Any) -> Any:
         return flat(numbers)
 
