@@ -488,6 +488,27 @@ def test_guards_that_rounding_turns_are_settled_point_by_point():
     assert f(float(X[7]), float(exact[7])) == X[7] * exact[7]
 
 
+@pytest.mark.parametrize("engine", [name for name in engines() if name in ("numpy", "llvm")])
+def test_equal_points_whose_guards_rounding_turns_are_settled_at_once(engine):
+    third = tg.primitive("third", lambda x: x / 3, formula=lambda x: x * (1 / 3))
+    X, runs, w, counts = np.arange(1.0, 41.0), [], Value(2.0), []
+
+    def g(x, y):
+        runs.append(x)
+        return x * w if third(x) == y else -x
+
+    for times in (1, 50):
+        x, y = np.tile(X, times), np.tile(X / 3, times)
+        runs.clear()
+        f = compile(g, engine=engine, max_paths=2)
+        assert (f(x, y) == 2 * x).all()
+        w.grad = 0.0
+        assert f.backward(x, y) == pytest.approx(2 * X.mean(), rel=1e-12)
+        assert w.grad == pytest.approx(X.mean(), rel=1e-12)
+        counts.append(len(runs))
+    assert counts[0] == counts[1] > 1
+
+
 def test_an_empty_list_takes_no_number_from_what_stands_behind_it():
     f = compile(lambda xs, ys, y: tg.sum(xs) + tg.sum(ys) + tg.sin(y))
     g = compile(lambda y: ([], [y, y * 2], ([], [[]], y * 3), [[], y]))

@@ -104,13 +104,16 @@ def _shares(
         if mask is None:
             return
         if fresh and not mask[0]:  # a guard so close that the engine's rounding turns it
-            point = first_left()
-            results = np.array([silently(own, path, mode, point)]).T
+            point, varying = first_left(), [c for c in columns if not isinstance(c, float)]
+            bits = np.array(varying, float).view(np.int64)
+            here = (bits == bits[:, :1]).all(0)  # equal ones too, at once
+            numbers = np.array([silently(own, path, mode, point)])
+            results = np.repeat(numbers.T, np.count_nonzero(here), axis=1)
             if mode == "backward":
                 results = summed(results, None, path.program(mode).apart)
-            first = np.zeros(1, dtype=int) if places is None else places[:1]
-            yield path, path.complete(point), first, results, None
-            mask[0] = True
+            of_point = np.flatnonzero(here) if places is None else places[here]
+            yield path, path.complete(point), of_point, results, None
+            mask |= here
         failing = np.flatnonzero(~mask)
         places = failing if places is None else places[failing]
         columns, size = at(columns, failing), len(failing)
