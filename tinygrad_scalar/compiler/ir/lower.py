@@ -192,8 +192,8 @@ class Lowering(Tape):
 
 def lowered(program: Program, native: Collection[Primitive]) -> Program:
     """The program with every row that is not native written in simpler rows, where it can be."""
-    as_they_are = {*native} - {POW, *MARKERS}
-    if {row for row, _ in program.code} <= as_they_are | MARKERS:
+    kept = {*native, *MARKERS} - {POW}
+    if {row for row, _ in program.code} <= kept:
         return program
     tape, places = Lowering(native), list[int]()
     for row, operands in program.code:
@@ -203,8 +203,8 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
             places.append(tape.line((row, operands)))
         else:
             given = tuple([places[k] for k in operands])
-            simple = row in as_they_are  # and no simpler than it was
-            places.append(tape.line((row, given)) if simple else tape.emit(row, given))
+            # what is kept gets no simpler than it was
+            places.append(tape.line((row, given)) if row in kept else tape.emit(row, given))
     made = pruned(
         tape,
         [places[k] for k in program.outputs],
