@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -65,6 +66,18 @@ def test_structures_lists_and_arrays_beside():
     h = compile(lambda x, p, y: x[0] * p[0] + x[1] * p[1] * y)
     same(h.grad(LAZY[0], [2.0, 3.0], Y), h.grad(X, [2.0, 3.0], Y))
     same(compile(f, argnums=1).grad(*LAZY), compile(f, argnums=1).grad(X, Y))
+
+
+class Pair(NamedTuple):
+    sum: Any
+    product: Any
+
+
+def test_named_tuples_stay_what_they_are():
+    g = compile(lambda x: Pair(x[0] + x[1], [x[0] * x[1]]))
+    same(g(LAZY[0]), g(X))
+    h = compile(lambda p, x: p.sum * x[0] + p.product * x[1])
+    same(h.grad(Pair(2.0, 3.0), LAZY[0]), h.grad(Pair(2.0, 3.0), X))
 
 
 def test_what_a_trace_at_ones_cannot_tell():

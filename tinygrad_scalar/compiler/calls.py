@@ -20,7 +20,7 @@ from tinygrad_scalar.compiler.arguments import (
     no_slope,
     taken_apart,
 )
-from tinygrad_scalar.compiler.arrays.namespaces import all_on_host, converted, stacked
+from tinygrad_scalar.compiler.arrays.namespaces import converted, on_host, stacked
 from tinygrad_scalar.compiler.backends import Settings, check_engine, checked
 from tinygrad_scalar.compiler.closed_over import add_gradients
 from tinygrad_scalar.compiler.dispatch import Specialisation, keep, keep_point
@@ -38,7 +38,7 @@ from tinygrad_scalar.compiler.sharded import (
 )
 from tinygrad_scalar.compiler.uncompiled import MODES, directional
 from tinygrad_scalar.core import context
-from tinygrad_scalar.core.tree import leaves, like, nested, rebuild
+from tinygrad_scalar.core.tree import each, leaves, like, nested, rebuild
 from tinygrad_scalar.modes.grad import positions
 from tinygrad_scalar.numbers.precision import as_single, quietly
 from tinygrad_scalar.workers import check_executor, shards_of, spread
@@ -276,7 +276,7 @@ class Calls:
         if on_device is not None:
             return call.size or 0, on_device
         if call.xp is not None:
-            call, own = self._prepared([all_on_host(x) for x in args], options)
+            call, own = self._prepared(each(on_host, args), options)
         if call.size is None:
             path, numbers = self._told(own, call, own.point, "backward", call.columns)
             keep_point(self, own, "backward", call, path, 1)
@@ -303,7 +303,7 @@ class Calls:
                     "computed by Dask, in their chunks"
                 )
             return sums_of_chunks(self, args, options)
-        call, own = self._prepared([all_on_host(x) for x in args], options)
+        call, own = self._prepared(each(on_host, args), options)
         if call.size is None:
             raise ValueError(
                 "backward: executor and shards spread a batch, and the arguments are one point"

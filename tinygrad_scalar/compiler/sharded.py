@@ -25,6 +25,7 @@ from tinygrad_scalar.compiler.description import named_row, path_described, path
 from tinygrad_scalar.compiler.dispatch import Specialisation
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.storage import with_numbers
+from tinygrad_scalar.core.tree import each
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import quietly
 from tinygrad_scalar.workers import Work, perform, tell
@@ -221,7 +222,7 @@ def lazily(compiled: Any, mode: str, args: Sequence[Any], options: dict[str, Any
         for k, empty in enumerate(_arrays(template))
     ]
     results = map(da.concatenate, found)
-    return _each(lambda _: next(results), template)
+    return each(lambda _: next(results), template)
 
 
 class _Method:
@@ -301,19 +302,10 @@ def _empty(x: Any) -> Any:
     return np.empty((0, *x.shape[1:]), x.dtype) if is_lazy(x) else x
 
 
-def _each(function: Callable[[Any], Any], tree: Any) -> Any:
-    """The structure with the function of every array in it."""
-    if isinstance(tree, dict):
-        return {key: _each(function, branch) for key, branch in tree.items()}
-    if type(tree) in (list, tuple):
-        return type(tree)([_each(function, branch) for branch in tree])
-    return function(tree)
-
-
 def _arrays(tree: Any) -> list[Any]:
     """The arrays of a structure, in order."""
     found: list[Any] = []
-    _each(found.append, tree)
+    each(found.append, tree)
     return found
 
 

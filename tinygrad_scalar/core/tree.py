@@ -177,6 +177,14 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     return like(tree, [function(leaf) for leaf in leaves(tree)])
 
 
+def each(function: Callable[[Any], Any], tree: Any) -> Any:
+    """The structure with the function of what stands in lists, tuples and dicts, arrays whole."""
+    branches = _branches(tree)
+    if branches is None:
+        return function(tree)
+    return _again(tree, [each(function, branch) for branch in branches])
+
+
 def nested(outside: Any, inside: Any, rows: Sequence[Sequence[Any]]) -> Any:
     """One structure within another, as a Jacobian has the inputs within the outputs.
 

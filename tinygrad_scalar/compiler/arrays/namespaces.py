@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.core.tree import leaves, mapped
+from tinygrad_scalar.core.tree import leaves
 
 UNSAID = ("torch", "cupy")  # whose arrays may not name their namespace
 NUMBERS = frozenset((float, int, bool))
@@ -161,11 +161,6 @@ def on_host(x: Any) -> Any:
     if hasattr(x, "detach"):
         x = x.detach().cpu()
     return x.get() if hasattr(x, "get") else np.asarray(x)
-
-
-def all_on_host(tree: Any) -> Any:
-    """The same for all arrays in lists, tuples and dicts."""
-    return mapped(on_host, tree) if isinstance(tree, (list, tuple, dict)) else on_host(tree)
 
 
 def from_host(y: Any, sample: Any) -> Any:
