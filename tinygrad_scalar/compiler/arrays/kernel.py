@@ -31,6 +31,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     TAKE,
     TraceError,
     ieee,
+    places_in,
 )
 from tinygrad_scalar.compiler.python import literal, names
 from tinygrad_scalar.core.primitive import Primitive
@@ -244,13 +245,6 @@ def memory_of(xp: Any) -> dict[Primitive, Callable[..., Any]]:
     }
 
 
-def _places(i: Any, length: int) -> Any:
-    """The entries that indices point to; 0 for what is no index."""
-    import numpy as np
-
-    return np.where((i >= 0) & (i < length), i, 0).astype(np.intp)
-
-
 def _stacked(*entries: Any) -> Any:
     import numpy as np
 
@@ -264,8 +258,8 @@ def _stacked(*entries: Any) -> Any:
 def _taken(i: Any, held: Any) -> Any:
     import numpy as np
 
-    places = _places(i, len(held))
-    return held[places, np.arange(held.shape[1])] if held.ndim > 1 else held[places]
+    entries = places_in(i, len(held))
+    return held[entries, np.arange(held.shape[1])] if held.ndim > 1 else held[entries]
 
 
 def _scattered(length: Any, *pairs: Any) -> Any:
@@ -274,7 +268,7 @@ def _scattered(length: Any, *pairs: Any) -> Any:
     (size,) = shape = np.broadcast_shapes((1,), *map(np.shape, pairs))
     held, points = np.zeros((int(length), size)), np.arange(size)
     for i, term in zip(pairs[::2], pairs[1::2], strict=True):
-        held[np.broadcast_to(_places(i, len(held)), shape), points] += term
+        held[np.broadcast_to(places_in(i, len(held)), shape), points] += term
     return held
 
 

@@ -25,6 +25,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     TAKE,
     Tape,
     place,
+    places_in,
 )
 from tinygrad_scalar.compiler.machine import slots
 from tinygrad_scalar.core.value import Value
@@ -108,18 +109,11 @@ class Table:
         return found
 
     def at(self, index: float) -> tuple[Value, ...]:
-        """The leaves that an index points to; of row 0 for one that is none, and fails a guard."""
+        """The leaves that an index points to; of any row for one that is none: see `place`."""
         found = self._leaves.get(index)
         return self.leaves(place(index, len(self.rows))) if found is None else found
 
     # ── many rows at once ─────────────────────────────────────────────────────────────────────
-    def places(self, indices: Any) -> Any:
-        """The rows that an array of indices points to, as `place` says."""
-        import numpy as np
-
-        valid = (indices >= 0) & (indices < len(self.rows)) & (indices == np.floor(indices))
-        return np.where(valid, indices, 0).astype(np.int64)
-
     @functools.cached_property
     def addresses(self) -> Any:
         """Those of the leaves of all rows, an array (rows, count); 0 in rows not looked at yet."""
@@ -171,15 +165,15 @@ class Table:
         """What indices point to, an array (count, indices)."""
         import numpy as np
 
-        places = self.places(indices)
-        found = np.empty((self.count, len(places)))
-        if self._often(places):
-            used, known = self._used(places), np.empty((len(self.rows), self.count))
+        rows = places_in(indices, len(self.rows))
+        found = np.empty((self.count, len(rows)))
+        if self._often(rows):
+            used, known = self._used(rows), np.empty((len(self.rows), self.count))
             known[used] = self.numbers(used)
-            return np.take(known.T, places, 1, found, "clip")  # which, unlike "raise", copies once
-        for start in range(0, len(places), AT_ONCE):
+            return np.take(known.T, rows, 1, found, "clip")  # which, unlike "raise", copies once
+        for start in range(0, len(rows), AT_ONCE):
             some = slice(start, start + AT_ONCE)
-            found[:, some] = self.numbers(places[some]).T
+            found[:, some] = self.numbers(rows[some]).T
         return found
 
     def additions(self, index: Any, gradients: Any) -> slots.Addition:
@@ -188,27 +182,27 @@ class Table:
             return slots.Addition(None, gradients, lambda: self.at(index))
         import numpy as np
 
-        places = self.places(index)
-        if self._often(places):
-            used, size = self._used(places), len(self.rows)
-            sums = [np.bincount(places, part, size)[used] for part in gradients.T]
-            places, gradients = used, np.array(sums).T
-        reached = self.reached(places)
+        rows = places_in(index, len(self.rows))
+        if self._often(rows):
+            used, size = self._used(rows), len(self.rows)
+            sums = [np.bincount(rows, part, size)[used] for part in gradients.T]
+            rows, gradients = used, np.array(sums).T
+        reached = self.reached(rows)
         return slots.Addition(
             None if reached is None else slots.Slots(reached),
             np.ascontiguousarray(gradients, float).ravel(),
-            lambda: [leaf for i in places.tolist() for leaf in self.leaves(i)],
+            lambda: [leaf for i in rows.tolist() for leaf in self.leaves(i)],
         )
 
-    def _often(self, places: Any) -> bool:
+    def _often(self, rows: Any) -> bool:
         """Whether so many indices point to so few rows that each is better reached once."""
-        return len(places) > max(len(self.rows), AT_ONCE)
+        return len(rows) > max(len(self.rows), AT_ONCE)
 
-    def _used(self, places: Any) -> Any:
-        """The rows that indices point to."""
+    def _used(self, rows: Any) -> Any:
+        """The rows among these, each once."""
         import numpy as np
 
-        return np.bincount(places, minlength=len(self.rows)).nonzero()[0]
+        return np.bincount(rows, minlength=len(self.rows)).nonzero()[0]
 
 
 class Lookup(NamedTuple):

@@ -24,10 +24,17 @@ from tinygrad_scalar.core.value import Value
 
 
 def place(i: Any, length: int) -> int:
-    """The entry that an index points to; 0 for an index that is none, and fails a guard."""
+    """The entry that an index points to; any for an index that is none, and fails a guard."""
     x = i.detach() if isinstance(i, Carrier) and not isinstance(i, Value) else i
     index = x.data if isinstance(x, Value) else x
-    return int(index) if 0 <= index < length and index % 1 == 0 else 0
+    return int(index) if 0 <= index < length else 0
+
+
+def places_in(indices: Any, length: int) -> Any:
+    """The entries that NumPy's arrays of indices point to, as `place` says."""
+    import numpy as np
+
+    return np.where((indices >= 0) & (indices < length), indices, 0).astype(np.int64)
 
 
 def _taken(i: Any, table: Sequence[Any]) -> Any:
