@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, TypedDict
 
-from tinygrad_scalar.compiler.ir.program import Line, Program
+from tinygrad_scalar.compiler.ir.program import Program
+from tinygrad_scalar.compiler.ir.tape import Line
 from tinygrad_scalar.core.undefined import Policy, check_policy
 
 # Lines of a trace: from so many on it is interpreted at first, or for good. The interpreter is

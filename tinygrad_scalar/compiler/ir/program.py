@@ -11,7 +11,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
-from typing import Any
 
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
@@ -25,11 +24,9 @@ from tinygrad_scalar.compiler.ir.tape import (
     PARAMETER,
     SINES,
     SUB,
+    Line,
     Tape,
 )
-from tinygrad_scalar.core.primitive import Primitive
-
-Line = tuple[Primitive, tuple[Any, ...]]
 
 # Rows whose forward rule never raises on floats: dead lines of all others are kept for floats in,
 # where a compiled function raises what the function itself does.

@@ -58,7 +58,7 @@ class Site(NamedTuple):
     goes_to: Positions | None  # the call or operator that the result is an operand of
 
 
-class Line(Arithmetic):
+class OnTape(Arithmetic):
     """A number that is a line of a recording."""
 
     # a function may set attributes of its own on a Value, and refer to it weakly
@@ -128,7 +128,7 @@ class Recording:
 
     def line(self, x: Any) -> int:
         """The line of an operand: a Traced of this tape, a Value of the closure, a number."""
-        if isinstance(x, Line):
+        if isinstance(x, OnTape):
             if x.recording is not self:
                 self.refuse(
                     "a traced value is used outside the call that traced it: return it instead of "

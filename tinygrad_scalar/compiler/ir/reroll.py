@@ -12,8 +12,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.program import Line, Program, last_guard
-from tinygrad_scalar.compiler.ir.tape import HELD, INPUT, MARKERS
+from tinygrad_scalar.compiler.ir.program import Program, last_guard
+from tinygrad_scalar.compiler.ir.tape import HELD, INPUT, MARKERS, Line
 
 FEWEST, SHORTEST = 8, 256  # iterations and lines that are worth a loop
 _SEED = 6  # lines in a row that are looked for again

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinygrad_scalar.compiler.ir.program import Line, Program, last_guard, reordered
+from tinygrad_scalar.compiler.ir.program import Program, last_guard, reordered
 from tinygrad_scalar.compiler.ir.reroll import Loop, patterns, stretches
-from tinygrad_scalar.compiler.ir.tape import ADD, MARKERS, MUL, SUB
+from tinygrad_scalar.compiler.ir.tape import ADD, MARKERS, MUL, SUB, Line
 
 SHORTEST, LONGEST = 64, 256  # lines: of a loop that is worth it, and of an iteration at most
 _TRIES = 8  # loops before one that it is tried with

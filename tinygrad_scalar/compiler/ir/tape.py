@@ -22,6 +22,8 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
+Line = tuple[Primitive, tuple[Any, ...]]  # a row and its operands
+
 
 def place(i: Any, length: int) -> int:
     """The entry that an index points to; any for an index that is none, and fails a guard."""
@@ -56,7 +58,7 @@ HELD = frozenset((TABLE, SCATTER))  # rows whose lines hold many numbers
 MEMORY = HELD | {TAKE}
 
 
-def length_of(code: Sequence[tuple[Primitive, tuple[Any, ...]]], line: int) -> int:
+def length_of(code: Sequence[Line], line: int) -> int:
     """How many numbers a line holds."""
     row, operands = code[line]
     return len(operands) if row is TABLE else int(code[operands[0]][1][0])
@@ -157,7 +159,7 @@ def ieee(row: Primitive, x: Sequence[float]) -> Any:
 
 
 def evaluated(
-    code: Sequence[tuple[Primitive, tuple[Any, ...]]],
+    code: Sequence[Line],
     x: Sequence[Any],
     p: Sequence[Any],
     apply: Callable[[Primitive, list[Any]], Any],
@@ -188,7 +190,7 @@ class Tape:
     """
 
     def __init__(self) -> None:
-        self.code: list[tuple[Primitive, tuple[Any, ...]]] = []
+        self.code: list[Line] = []
         self.known: dict[Any, int] = {}
         self.constants: dict[int, float] = {}
         self.inputs = 0
@@ -237,7 +239,7 @@ class Tape:
             self.constants[index] = number
         return index
 
-    def line(self, instruction: tuple[Primitive, tuple[Any, ...]]) -> int:
+    def line(self, instruction: Line) -> int:
         """The line of an instruction as it is: found, or added at the end."""
         count = len(self.code)
         index = self.known.setdefault(instruction, count)

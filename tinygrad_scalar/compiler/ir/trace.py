@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial as bind
 from typing import Any, NoReturn
 
-from tinygrad_scalar.compiler.ir.recording import Line, Recording, Site
+from tinygrad_scalar.compiler.ir.recording import OnTape, Recording, Site
 from tinygrad_scalar.compiler.ir.tape import (
     ABS,
     ADD,
@@ -56,7 +56,7 @@ def _freezing(reading: str, writing: str) -> property:
     )
 
 
-class Traced(Line):
+class Traced(OnTape):
     """A number of a function being compiled. Every operation is a line of the tape.
 
     It stands for the Value of an uncompiled run, and is an instance of that for who asks.

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_scalar.compiler.ir import tape
-from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import FEWEST, Loop, stretches
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, SCATTER, TABLE
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, SCATTER, TABLE, Line
 from tinygrad_scalar.compiler.vm.operations import (
     Array,
     Cells,

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_scalar.compiler.ir.lower import alone, has_template
-from tinygrad_scalar.compiler.ir.program import Line
 from tinygrad_scalar.compiler.ir.reroll import FEWEST, Loop
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
@@ -28,6 +27,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     PARAMETER,
     POW,
     SQRT,
+    Line,
 )
 from tinygrad_scalar.compiler.llvm.builder import LIBRARY, NATIVE
 from tinygrad_scalar.core.primitive import Primitive
