@@ -147,9 +147,8 @@ class Path(ClosedOver):
         recording, lines, inputs = self._written(mode)
         if mode == "backward":
             lines = [*lines, *(one.line for one in self.lookups)]
-        own = [places[id(leaf)] for leaf in self.leaves]
-        code = recording.tape.code
-        tape, lines = in_memory(code, lines, self.lookups, self.inputs, own, places)
+        code, leaves = recording.tape.code, self.leaves
+        tape, lines = in_memory(code, lines, self.lookups, self.inputs, leaves, places)
         fetched = self.width - self.inputs
         return pruned(tape, lines, inputs=inputs - fetched, parameters=len(places))
 

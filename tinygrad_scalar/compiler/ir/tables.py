@@ -19,10 +19,10 @@ from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     INPUT,
     LOAD,
-    MARKERS,
     PARAMETER,
     TABLE,
     TAKE,
+    Line,
     Tape,
     place,
     places_in,
@@ -224,50 +224,50 @@ def in_memory(
     lines: Sequence[int],
     lookups: Sequence[Lookup],
     inputs: int,
-    places: Sequence[int] | Mapping[int, int],
+    leaves: Sequence[Value],
     place_of: Mapping[int, int],
 ) -> tuple[Tape, list[int]]:
     """Code that fetches what it looks up from the parameters: O(lines + entries of tables).
 
-    `places` says where the parameters of the code stand there, `place_of` where a leaf does by its
-    id. A table whose leaves do not stand row behind row is an entry of a list of them.
+    `leaves` are those that the code reads, and `place_of` says where a leaf stands among the
+    parameters, by its id.
     """
     loads = {one.position + k: (one, k) for one in lookups for k in range(one.table.count)}
     tape, at = Tape(), list[int]()
-    made: dict[int, list[tuple[int, ...]]] = {}
+
+    @functools.cache
+    def columns(table: Table) -> list[Line]:
+        rows = map(table.entries, range(len(table)))
+        return [_column(tape, each, place_of) for each in zip(*rows, strict=True)]
+
     for row, operands in code:
-        if row is INPUT and operands[0] not in loads:  # behind them stand the tangents
+        if row is INPUT and operands[0] in loads:
+            one, k = loads[operands[0]]
+            fetch, where = columns(one.table)[k]
+            at.append(tape.line((fetch, (at[one.line], *where))))
+        elif row is INPUT:  # behind what is looked up stand the tangents
             position = operands[0]
             at.append(tape.input(position if position < inputs else position - len(loads)))
-        elif row is INPUT:
-            one, k = loads[operands[0]]
-            if id(one.table) not in made:
-                rows = map(one.table.entries, range(len(one.table)))
-                made[id(one.table)] = [
-                    _column(tape, each, place_of) for each in zip(*rows, strict=True)
-                ]
-            column = made[id(one.table)][k]
-            strided = len(column) == 2
-            at.append(tape.line((LOAD if strided else TAKE, (at[one.line], *column))))
         elif row is PARAMETER:
-            at.append(tape.parameter(places[operands[0]]))
+            at.append(tape.parameter(place_of[id(leaves[operands[0]])]))
         elif row is CONSTANT:
             at.append(tape.constant(operands[0]))
         else:
-            at.append(
-                tape.line((row, operands if row in MARKERS else tuple([at[k] for k in operands])))
-            )
+            at.append(tape.line((row, tuple([at[k] for k in operands]))))
     return tape, [at[line] for line in lines]
 
 
-def _column(tape: Tape, entries: Sequence[Any], place_of: Mapping[int, int]) -> tuple[int, ...]:
-    """The lines of the first entry and of the distance between entries, or that of a table."""
+def _column(tape: Tape, entries: Sequence[Any], place_of: Mapping[int, int]) -> Line:
+    """The row that fetches one of the entries, and its operands behind the index.
+
+    From the place of the first entry by the distance between entries, or out of a list of them.
+    """
     places = [place_of[id(x)] if isinstance(x, Value) else -1 for x in entries]
     first, step = places[0], places[1] - places[0]
     if min(places) >= 0 and places == [first + step * i for i in range(len(places))]:
-        return tape.parameter(first), tape.constant(float(step))
+        return LOAD, (tape.parameter(first), tape.constant(float(step)))
     listed = tuple(
         tape.parameter(place) if place >= 0 else tape.constant(float(x))
         for place, x in zip(places, entries, strict=True)
     )
-    return (tape.line((TABLE, listed)),)
+    return TAKE, (tape.line((TABLE, listed)),)
