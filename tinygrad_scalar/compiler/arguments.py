@@ -140,8 +140,8 @@ def at(columns: Sequence[Any], places: Any) -> list[Any]:
 
 def taken_apart(
     args: Sequence[Any],
-    name: str = "compile",
-    constants: Collection[int] = (),
+    name: str,
+    constants: Collection[int],
     *,
     batch: bool = True,
 ) -> Call:

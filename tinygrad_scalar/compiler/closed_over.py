@@ -117,7 +117,7 @@ class ClosedOver:
                 one.table.reached([place(x[k], len(one.table))])
         return self._closure
 
-    def additions(self, gradients: Any, looked_up: Any = ()) -> list[Addition]:
+    def additions(self, gradients: Any, looked_up: Any) -> list[Addition]:
         """What gradients, one per leaf, add to `.grad`.
 
         `looked_up` are, for each lookup, its index or the indices of points, and their gradients;

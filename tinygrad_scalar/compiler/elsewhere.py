@@ -155,7 +155,7 @@ NOWHERE = 2**63 - 1  # no point is left
 
 def on_device(call: Call) -> bool:
     """Whether a call's arrays are run by generated kernels."""
-    return call.xp is not None and bool(call.size) and cuda.takes(call.xp, _arrays_of(call.columns))
+    return bool(call.size) and cuda.takes(call.xp, _arrays_of(call.columns))
 
 
 def _arrays_of(columns: Sequence[Any]) -> list[Any]:

@@ -134,7 +134,7 @@ def _at(name: str, column: Column, index: str, point: str = "k") -> str:
     )
 
 
-def kernel_source(program: Program, layout: Layout, real: str = "double") -> str:
+def kernel_source(program: Program, layout: Layout, real: str) -> str:
     """The kernel `run(n, x0 …, p, point, left, first, y0 …, sums)`, without sums if there are none.
 
     `left` (or null) tells the points that are still wanted; where all guards hold it is made 0,
@@ -252,7 +252,7 @@ def taken(x: Any, dtype: str) -> Any:
 
 def given_back(y: Any, xp: Any) -> Any:
     """An array of CuPy's in the caller's library, without a copy."""
-    if xp is None or xp.__name__ == "cupy":
+    if xp.__name__ == "cupy":
         return y
     if xp.__name__ == "torch":
         return xp.from_dlpack(y)

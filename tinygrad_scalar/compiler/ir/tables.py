@@ -41,7 +41,7 @@ class UnevenError(Exception):
     """A row holds what the rows seen before it do not: something computed, or another length."""
 
 
-def leaf_or_number(x: Any) -> bool:
+def _leaf_or_number(x: Any) -> bool:
     """Whether an entry is a leaf closed over or a plain number; nothing that was computed."""
     if type(x) is float:
         return True
@@ -57,7 +57,7 @@ class Table:
     A row is looked at when an index first points to it. A plain number is the leaf of nobody.
     """
 
-    def __init__(self, source: Any, rows: Sequence[Any], after: int = 0) -> None:
+    def __init__(self, source: Any, rows: Sequence[Any], after: int) -> None:
         self.source = source  # kept, so that its id stays its own
         self.rows, self.after = list(rows), after  # how many leaves the trace has met before
         self.width = len(rows[0]) if isinstance(rows[0], (list, tuple)) else 0
@@ -94,7 +94,7 @@ class Table:
             raise UnevenError
         entries = tuple(row) if self.width else (row,)
         leaves = set(map(type, entries)) == {Value} and not any(map(_primitive, entries))
-        if len(entries) != self.count or not (leaves or all(map(leaf_or_number, entries))):
+        if len(entries) != self.count or not (leaves or all(map(_leaf_or_number, entries))):
             raise UnevenError
         return entries
 

@@ -132,7 +132,7 @@ class Cells:
         outputs: Sequence[int],
         backwards: bool,
         sizes: tuple[int, int],
-        chains: Sequence[Array] = (),
+        chains: Sequence[Array],
     ) -> None:
         self.read = _read(trace, runs, outputs, chains)
         if backwards:
