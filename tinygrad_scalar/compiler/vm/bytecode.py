@@ -162,10 +162,10 @@ class Stream:
         self._tables.append(table.ravel().astype(np.int32))
         self._length += table.size
 
-    def _lines(self, operation: int) -> Array:
-        """What an operation reads."""
+    def _operation(self, k: int) -> tuple[Primitive, Array]:
+        """The row of an operation, and what it reads."""
         trace = self.trace
-        return trace.operands[trace.start[operation] : trace.start[operation + 1]]
+        return trace.rows[trace.row[k]], trace.operands[trace.start[k] : trace.start[k + 1]]
 
     def _row(self, row: Primitive, active: Sequence[bool]) -> int:
         return self._body((row, tuple(active)), lambda: of_row(row, active))
@@ -195,7 +195,7 @@ class Stream:
         self._add(alone[first], bodies[kind], iterations, self.cells.of_line[lines], offsets)
 
     def _single(self, operation: int) -> int:
-        lines, row = self._lines(operation), self.trace.rows[self.trace.row[operation]]
+        row, lines = self._operation(operation)
         return self._row(row, (~self.trace.passive[lines]).tolist())
 
     # ── runs ──────────────────────────────────────────────────────────────────────────────────
@@ -246,7 +246,7 @@ class Stream:
     # ── rows of many operands ─────────────────────────────────────────────────────────────────
     def _wide(self, operation: int) -> None:
         """As sums and rows of two where that can be."""
-        lines, row = self._lines(operation), self.trace.rows[self.trace.row[operation]]
+        row, lines = self._operation(operation)
         x, own = self.cells.of_line[lines], self.cells.of_line[self.trace.line[operation]]
         fresh = self.cells.fresh
         if row is tape.SUM:
@@ -263,8 +263,7 @@ class Stream:
         elif row in (TABLE, tape.DOT):
             return  # a list of cells, see `_list_tables`; and see `_dots`
         elif len(x) <= LARGEST:
-            body = self._row(row, (~self.trace.passive[lines]).tolist())
-            self._add(operation, body, 1, np.append(x, own))
+            self._add(operation, self._single(operation), 1, np.append(x, own))
         else:
             raise Unsupported
 
