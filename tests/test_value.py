@@ -957,9 +957,16 @@ def test_gelu_refuses_another_approximation():
         (lambda: ts.dot([1.0], []), ValueError, "1 numbers against 0"),
         (lambda: ts.cross_entropy([Value(1.0)], 5), ValueError, "class 5 of 1; give 0 to 0"),
         (lambda: ts.cross_entropy([Value(1.0)], -1), ValueError, "class -1 of 1"),
-        (lambda: ts.cross_entropy([Value(1.0)], 1.0), TypeError, "class index or a list"),
-        (lambda: ts.cross_entropy([Value(1.0)], True), TypeError, "class index or a list"),
-        (lambda: ts.cross_entropy([Value(1.0)], Value(0.0)), TypeError, "class index or a list"),
+        (lambda: ts.cross_entropy([Value(1.0)], 1.0), ValueError, "class 1 of 1; give 0 to 0"),
+        (lambda: ts.cross_entropy([Value(1.0)], True), TypeError, "class index or .* not True"),
+        (lambda: ts.cross_entropy([Value(1.0)], 0.5), TypeError, "class index or .* not 0.5"),
+        (lambda: ts.cross_entropy([Value(1.0)], math.nan), TypeError, "class index or .* not nan"),
+        (
+            lambda: ts.cross_entropy([Value(1.0)], Value(0.5)),
+            TypeError,
+            "class index or .* not 0.5",
+        ),
+        (lambda: ts.cross_entropy([Value(1.0)], None), TypeError, "class index or .* not NoneType"),
         (lambda: ts.cross_entropy([1.0], [0.5, 0.5]), ValueError, "2 target probabilities for 1"),
         (lambda: ts.sum(["a", Value(1.0)]), TypeError, "sum: .* not str"),
     ],
@@ -967,6 +974,16 @@ def test_gelu_refuses_another_approximation():
 def test_wrong_operands_of_n_ary_functions(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("target", [1, 1.0, np.float64(1.0), np.int64(1), Fraction(1), Value(1.0)])
+def test_a_class_is_any_whole_number_and_gets_no_gradient(target):
+    a, b = Value(1.0), Value(2.0)
+    loss = ts.cross_entropy([a, b], target)
+    loss.backward()
+    assert loss.data == pytest.approx(math.log1p(math.exp(-1.0)), rel=1e-15)
+    assert (a.grad, b.grad) == pytest.approx((0.2689414213699951, -0.2689414213699951))
+    assert not isinstance(target, Value) or target.grad == 0.0
 
 
 N_ARY = ["sum", "prod", "mean", "logsumexp"]

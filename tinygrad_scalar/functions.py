@@ -14,7 +14,7 @@ from tinygrad_scalar.core.arithmetic import gelu  # noqa: F401 (one of these fun
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.undefined import plain
 from tinygrad_scalar.core.value import several
-from tinygrad_scalar.numbers.precision import uncommon
+from tinygrad_scalar.numbers.precision import is_number, uncommon
 
 identity = table.identity  # a node of its own, for a Value that a mode passes on
 
@@ -247,21 +247,23 @@ def detach(x: Any) -> Any:
 def cross_entropy(logits: Iterable[Any], target: Any) -> Any:
     """−log softmax(logits)[target] as one node, stable for any logits; the gradient is y − t.
 
-    `target` is a class index or a distribution (one probability per logit). Cost O(n).
+    `target` is a class index (a whole number, to which no gradient flows) or a distribution (one
+    probability per logit). Cost O(n).
     Errors: ValueError for no logits, an index out of range or a distribution of another length;
-    TypeError for an index that is no integer. Source: *Deep Learning*, section 6.2.2.3.
+    TypeError for an index that is no whole number. Source: *Deep Learning*, section 6.2.2.3.
 
     >>> f"{cross_entropy([0.0, 0.0], 1):.6f}", cross_entropy([0.0, 1000.0], [0.5, 0.5])
     ('0.693147', 500.0)
     """
     values = _listed(logits, "cross_entropy")
+    target = detach(target)
     if isinstance(target, (Sequence, Iterable)) and not isinstance(target, Carrier):
         weights = list(target)
         if len(weights) != len(values):
             raise ValueError(
                 f"cross_entropy: {len(weights)} target probabilities for {len(values)} logits"
             )
-    elif isinstance(target, Carrier) and hasattr(target, "one_hot"):
+    elif hasattr(target, "one_hot"):
         weights = target.one_hot(len(values))  # a traced class index
     else:
         weights = [0.0] * len(values)
@@ -270,13 +272,15 @@ def cross_entropy(logits: Iterable[Any], target: Any) -> Any:
 
 
 def class_index(target: Any, classes: int) -> int:
-    """A class index checked: an integer from 0 to classes − 1."""
-    if isinstance(target, bool) or not hasattr(target, "__index__") or isinstance(target, Carrier):
+    """A class index checked: a whole number from 0 to classes − 1."""
+    number = plain(target)
+    whole = hasattr(number, "__index__") or (is_number(number) and number % 1 == 0)
+    if isinstance(number, bool) or not whole:
+        found = number if is_number(number) else type(target).__name__
         raise TypeError(
-            f"cross_entropy: target is a class index or a list of probabilities, "
-            f"not {type(target).__name__}"
+            f"cross_entropy: target is a class index or a list of probabilities, not {found}"
         )
-    index = int(target)
+    index = int(number)
     if not 0 <= index < classes:
         raise ValueError(f"cross_entropy: class {index} of {classes}; give 0 to {classes - 1}")
     return index

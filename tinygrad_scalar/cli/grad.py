@@ -36,9 +36,9 @@ def add_grad(commands: Any) -> None:
         description="Print the value of an expression and its gradient with respect to every name "
         'in it, as in: grad "(x*m + y*n)*t" x=100 m=2 y=150 n=3 t=1.1',
         epilog=f"Operators: + - * / // % ** and brackets. Constants: {', '.join(CONSTANTS)}. "
-        f"Functions: {', '.join(sorted(FUNCTIONS))}. where, sum, prod, mean, logsumexp, dot, "
-        "softmax and cross_entropy are written where(x > 0, x, -x), sum([x, y, z]), "
-        "dot([x, y], [2, 3]).",
+        f"Functions: {', '.join(sorted(FUNCTIONS))}. A choice is written "
+        "where(x > 0, x, -x). Lists: sum([x, y, z]), and so prod, mean, logsumexp, softmax; "
+        "dot([x, y], [2, 3]); cross_entropy([x, y], 0).",
         allow_abbrev=False,
     )
     command.add_argument("expression", metavar="EXPRESSION", help='quoted: "sin(x)**2 + y"')

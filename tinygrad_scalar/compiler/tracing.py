@@ -28,13 +28,8 @@ AGAIN = 4  # traces of a function that seems to draw random numbers, to see them
 class RaisedBeforeError(Exception):
     """The trace failed behind an operation that raises at its point: that is told of, or handled.
 
-    Numbers are those of IEEE arithmetic there, which the function never sees uncompiled. It has
-    the inputs that are class indices, as far as they are known.
+    Numbers are those of IEEE arithmetic there, which the function never sees uncompiled.
     """
-
-    def __init__(self, classes: set[int]) -> None:
-        super().__init__(classes)
-        self.classes = classes
 
 
 def _raises(recording: Recording) -> bool:
@@ -95,7 +90,7 @@ def _settled(
             if recording.settled():
                 tell_of_value(error)
                 if _raises(recording):
-                    raise RaisedBeforeError(recording.classes) from error
+                    raise RaisedBeforeError from error
                 raise
         else:
             if recording.settled():

@@ -8,7 +8,7 @@ numbers, warnings and errors are those of the eager mode.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.origin import made_before
 from tinygrad_scalar.core.tree import leaves, like, same_structure
-from tinygrad_scalar.core.undefined import Policy, plain, told
+from tinygrad_scalar.core.undefined import Policy, told
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.directional import jvp
 from tinygrad_scalar.modes.grad import grad, jacobian, positions, value_and_grad
@@ -43,7 +43,6 @@ MODES: dict[str, Callable[..., Any]] = {
 def _flat(own: Specialisation, path: Path, lines: Container[int] | None) -> Flat:
     """The function of its numbers in one list; what it returns has the structure of the path's.
 
-    Class indices of `cross_entropy` are whole numbers there, as the function has them uncompiled.
     Without the function the path itself is run, or those of its `lines` that are given.
     """
 
@@ -55,21 +54,17 @@ def _flat(own: Specialisation, path: Path, lines: Container[int] | None) -> Flat
         return replayed
 
     def flat(numbers: Sequence[Any]) -> Any:
-        result = _called(own, numbers, path.recording.classes)
+        result = _called(own, numbers)
         check_structure(path.tree, result)
         return result
 
     return flat
 
 
-def _called(own: Specialisation, numbers: Sequence[Any], classes: Collection[int]) -> Any:
-    """What the function gives for its numbers, class indices among them whole."""
+def _called(own: Specialisation, numbers: Sequence[Any]) -> Any:
+    """What the function gives for its numbers."""
     assert own.function is not None  # noqa: S101 (asked before)
-    given = list(numbers)
-    for place in classes:
-        if (number := plain(given[place])) % 1 == 0:
-            given[place] = int(number)
-    return own.function(*arguments_like(own.trees, iter(given)), **own.options)
+    return own.function(*arguments_like(own.trees, iter(numbers)), **own.options)
 
 
 def check_structure(tree: Any, other: Any) -> None:
@@ -111,12 +106,11 @@ def path_of_none(own: Specialisation, point: Sequence[float], failed: RaisedBefo
     context.runs += 1
     started = context.runs
     with _as_outside():
-        result = _called(own, list(map(Value, point)), failed.classes)
+        result = _called(own, list(map(Value, point)))
     found = leaves(result)
     if not found or not all(isinstance(x, Value) or is_number(x) for x in found):
         raise failed.__cause__ or failed
     recording = Recording(point)
-    recording.classes = failed.classes
     lines = [recording.tape.input(k) for k in range(len(point))]
     below = leaves_of([x for x in found if isinstance(x, Value)])
     lines += [recording.line(leaf) for leaf in below if made_before(leaf, started)]

@@ -99,7 +99,6 @@ class Recording:
         self.judged: set[int] = set()  # lines that are gradients
         # tables by the ids of their entries: their line, and these, kept
         self.held: dict[tuple[int, ...], tuple[int, Sequence[Any]]] = {}
-        self.classes: set[int] = set()  # inputs that are class indices of `cross_entropy`
         self.refused: TraceError | None = None  # the first, which the function may have handled
         # a derivative inside has a policy, for which only the function itself sees kinks
         self.judges = False

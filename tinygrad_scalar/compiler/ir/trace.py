@@ -115,9 +115,6 @@ class Traced(OnTape):
     def one_hot(self, classes: int) -> list[Any]:
         """The indicator of each class, if this is a class index; checked as `take` does."""
         self.checked_index(classes)
-        row, operands = self.recording.tape.code[self.index]
-        if row is INPUT:
-            self.recording.classes.add(operands[0])
         return [self.equals(float(k)) for k in range(classes)]
 
     def checked_index(self, length: int) -> None:
