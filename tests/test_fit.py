@@ -640,6 +640,8 @@ def test_model_and_optimizer_are_checked():
         fit(lambda x: x, optimizer, steps=1)
     with pytest.raises(TypeError, match=r"fit: optimizer is an optimiser, .* not NoneType"):
         fit(model, None, steps=1)
+    with pytest.raises(TypeError, match=r"fit: optimizer is an optimiser, .* not the class Adam"):
+        fit(model, optim.Adam, steps=1)
     stranger, _ = model_and_optimizer()
     with pytest.raises(ValueError, match="fit: optimizer has no parameter of this model"):
         fit(stranger, optimizer, steps=1)

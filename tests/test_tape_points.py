@@ -10,6 +10,7 @@ import pytest
 from scipy.optimize import curve_fit, least_squares, minimize, root, rosen, rosen_hess
 
 from tinygrad_scalar import (
+    TraceError,
     Value,
     compile,
     engines,
@@ -208,6 +209,21 @@ def test_a_batch_that_was_meant_as_a_vector(f, x, kind, message):
     with pytest.raises((TypeError, AttributeError), match=r"Traced") as refused:
         compile(f)(1.0)
     assert "batch" not in str(refused.value)
+
+
+def test_a_vector_that_was_meant_as_a_batch():
+    fast = compile(lambda x, y: (x - y) ** 2)
+    message = (
+        r"argument 0, a list of 2, was taken as one vector; "
+        r"argument 1, a list of 3, was taken as one vector: for a batch give an array$"
+    )
+    for method in (fast, fast.grad, fast.hessian, fast.backward):
+        with pytest.raises(TypeError, match=message):
+            method([1.0, 2.0], [3.0, 4.0, 5.0])
+    with pytest.raises(TypeError, match=r"list' and 'list'$"):
+        compile(lambda x, y: (x - y) ** 2, batch=False)([1.0], [2.0])
+    with pytest.raises(TraceError, match=r"list \* x"):
+        compile(lambda x, y: x * y)([1.0, 2.0], 3.0)
 
 
 def test_an_error_of_another_kind_is_kept_and_told_by_a_note():

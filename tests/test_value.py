@@ -123,7 +123,7 @@ def test_a_label_is_text(name):
 
 
 def test_label_is_a_keyword():
-    with pytest.raises(TypeError, match="positional"):
+    with pytest.raises(TypeError, match=r'Value: one number \(a name is label="x"\)'):
         Value(1.0, "x")
 
 
@@ -559,6 +559,11 @@ def test_other_types_are_a_type_error(op, stranger):
     if op is not operator.mod or not isinstance(stranger, str):
         with pytest.raises(TypeError, match=r"unsupported|as an index|can only concatenate"):
             op(stranger, Value(1.0))
+
+
+def test_a_list_times_a_value_is_told_of():
+    with pytest.raises(TypeError, match=r"how often a list is repeated.*use v\.data"):
+        [1.0, 2.0] * Value(3.0)
 
 
 @pytest.mark.parametrize("stranger", ["a", None, [1], 1j, decimal.Decimal(1)])

@@ -120,7 +120,7 @@ class Calls:
     ) -> Any:
         """What it gives, with tables line by line where a row holds what those before it do not.
 
-        An error of the function says what was a batch, and may be a vector.
+        An error of the function says what was a batch, and may be a vector, or the other way round.
         """
         try:
             with suppress(UnevenError):
@@ -128,10 +128,10 @@ class Calls:
             own.write_tables_out()
             return compute(*given)
         except Exception as error:
-            told = _batches(call)
-            if own.paths or not told:
+            vectors = self.batch and isinstance(error, TypeError)
+            hint = _taken_for(call, vectors=vectors)
+            if own.paths or not hint:
                 raise
-            hint = f"{told}: for one vector give a list or batch=False"
             if type(error) in _TOLD_ANEW:
                 raise type(error)(f"{error}; {hint}") from error
             error.add_note(f"{self._about()}: {hint}")
@@ -318,17 +318,22 @@ class Calls:
         return self._sharded.setdefault(own, Sharded(own, "backward"))
 
 
-def _batches(call: Call) -> str:
-    """What was taken as a batch, in words; empty if nothing was."""
+def _taken_for(call: Call, *, vectors: bool) -> str:
+    """What was taken as a batch, in words; else, if `vectors` is asked for, the lists that were."""
     told = []
     for i, one in enumerate(call.arguments):
         if one.size is None:
+            if vectors and call.size is None and type(one.tree) is list:
+                told.append(f"argument {i}, a list of {len(one.tree)}, was taken as one vector")
             continue
         count, width = one.size, len(one.columns)
         whole = f"({count}, {width})" if one.rows else f"({count},)"
         points = f"lists of {width} numbers" if one.rows else "numbers"
         told.append(f"argument {i}, of shape {whole}, was taken as a batch of {count} {points}")
-    return "; ".join(told)
+    remedy = (
+        "a batch give an array" if call.size is None else "one vector give a list or batch=False"
+    )
+    return f"{'; '.join(told)}: for {remedy}" if told else ""
 
 
 # ── results ───────────────────────────────────────────────────────────────────────────────────

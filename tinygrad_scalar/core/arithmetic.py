@@ -160,7 +160,7 @@ class Arithmetic(Carrier):
 
     def __index__(self) -> int:
         return self._refuse(  # type: ignore[no-any-return]
-            "a Value as an index or integer", ": int(v.data)"
+            "a Value as an index, an integer, or how often a list is repeated", ": int(v.data)"
         )
 
     def as_integer_ratio(self) -> tuple[int, int]:

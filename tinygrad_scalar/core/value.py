@@ -84,7 +84,7 @@ class Value(Recorded):
         self, data: Any, _children: Any = None, _op: Any = None, *, label: str = "", latex: str = ""
     ) -> None:
         if _children is not None or _op is not None:
-            refuse("Value: one positional argument, and no _children or _op", TypeError)
+            refuse('Value: one number (a name is label="x"), no _children or _op', TypeError)
         self.data = data if type(data) is float else number(data)
         self.grad = 0.0
         self.primitive = None

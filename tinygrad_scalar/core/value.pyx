@@ -111,7 +111,7 @@ cdef class Value(Recorded):
 
     def __init__(self, data, _children=None, _op=None, *, label="", latex=""):
         if _children is not None or _op is not None:
-            refuse("Value: one positional argument, and no _children or _op", TypeError)
+            refuse('Value: one number (a name is label="x"), no _children or _op', TypeError)
         self.primitive = None
         self.data = data if type(data) is float else number(data)
         self._gradient = 0.0

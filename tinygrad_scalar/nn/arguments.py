@@ -23,10 +23,11 @@ def check_parts(model: Any, loss: Any, optimizer: Any) -> None:
             "fit: loss is a function of outputs and target, such as nn.cross_entropy, "
             f"not {type(loss).__name__}"
         )
-    if not hasattr(optimizer, "step") or not hasattr(optimizer, "zero_grad"):
+    made = not isinstance(optimizer, type)
+    if not (made and hasattr(optimizer, "step") and hasattr(optimizer, "zero_grad")):
         raise TypeError(
             "fit: optimizer is an optimiser, such as optim.Adam(model.parameters()), "
-            f"not {type(optimizer).__name__}"
+            f"not {type(optimizer).__name__ if made else f'the class {optimizer.__name__}'}"
         )
     own = set(map(id, model.parameters()))
     if own and own.isdisjoint(map(id, getattr(optimizer, "params", model.parameters()))):

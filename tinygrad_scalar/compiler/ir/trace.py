@@ -150,7 +150,7 @@ class Traced(OnTape):
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
         del what, instead
-        self._freeze("float() or int() (or a function of math or statistics)")
+        self._freeze("float() or int() (also by a function of math or statistics, or list * x)")
 
     def __format__(self, specification: str) -> str:
         if specification:
