@@ -532,3 +532,38 @@ def test_a_kink_is_seen_through_a_mode_inside(inner, outer):
         mode(f, "raise")
     with pytest.warns(UndefinedGradientWarning):
         assert mode(f, "warn") == 0.0
+
+
+# What moves and is 0 by chance, in its number or its slope, is no constant to a mode inside. The
+# second derivative of softsign, −2 sign(x) / (1 + |x|)³, does not exist at 0.
+MOVING = {
+    "slope, argument": lambda inner, x: inner(ts.softsign, x * x),
+    "slope, closed over": lambda inner, x: inner(lambda t: ts.softsign(t + x * x), 0.0),
+    "number and slope": lambda inner, x: inner(lambda t: ts.softsign(t * (x * x)), 1.0),
+    "slope of a difference": lambda inner, x: inner(ts.softsign, x - x),
+}
+FIRST = {
+    "grad": lambda f, x: ts.grad(f)(x),
+    "vjp": lambda f, x: ts.vjp(f, x)[1](1.0),
+    "jvp": lambda f, x: ts.jvp(f, (x,), (1.0,))[1],
+    "derivative": lambda f, x: ts.derivative(f)(x),
+}
+
+
+@pytest.mark.parametrize("outer", THIRD)
+@pytest.mark.parametrize("inner", FIRST)
+@pytest.mark.parametrize("moving", MOVING)
+def test_what_is_0_by_chance_silences_no_kink_of_a_mode_inside(moving, inner, outer):
+    def f(x):
+        return MOVING[moving](FIRST[inner], x)
+
+    assert THIRD[outer](f, "subgradient") == 0.0
+    assert math.isnan(THIRD[outer](f, "nan"))
+    with pytest.raises(UndefinedGradientError, match=r"sign\(0\.0\)|abs\(0\.0\)"):
+        THIRD[outer](f, "raise")
+
+
+@pytest.mark.parametrize("outer", THIRD)
+@pytest.mark.parametrize("inner", FIRST)
+def test_a_constant_0_silences_the_kink_of_a_mode_inside(inner, outer):
+    assert THIRD[outer](lambda x: FIRST[inner](ts.softsign, x * 0.0), "raise") == 0.0

@@ -111,7 +111,7 @@ class Unknown(Arithmetic):
     def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """0 · unknown and 0 / unknown are 0, unknown ** 0 is 1, `where` goes by its condition."""
         for i, result in primitive.at_zero.items():
-            if _is_zero(operands[i]):
+            if is_zero(operands[i]):
                 return result
         if primitive.choice and not isinstance(operands[0], Carrier):
             return operands[1] if operands[0] else operands[2]
@@ -149,7 +149,7 @@ def structural_zeros(primitive: Primitive, operands: Sequence[Any]) -> list[bool
     # rows of any number of operands have no constant partials
     rules = (None,) * len(operands) if primitive.arity is None else primitive.partials
     probe = [
-        unknown if isinstance(x, Carrier) and not _is_zero(rule) else plain(x)
+        unknown if isinstance(x, Carrier) and not is_zero(rule) else plain(x)
         for x, rule in zip(operands, rules, strict=True)
     ]
     if primitive.joint is None:
@@ -160,9 +160,9 @@ def structural_zeros(primitive: Primitive, operands: Sequence[Any]) -> list[bool
 def _decided(rule: Any, y: Any, probe: Sequence[Any]) -> bool:
     try:
         if not callable(rule):
-            return _is_zero(rule)
+            return is_zero(rule)
         partial, lost = flags.watched(rule, y, *probe)
-        return _is_zero(partial) and not lost
+        return is_zero(partial) and not lost
     except (ArithmeticError, ValueError, TypeError):
         return False
 
@@ -172,8 +172,9 @@ def plain(x: Any) -> Any:
     return x.example() if isinstance(x, Carrier) else x
 
 
-def _is_zero(x: Any) -> bool:
-    return not callable(x) and not isinstance(x, Carrier) and bool(x == 0)
+def is_zero(x: Any) -> bool:
+    """Whether `x` is the plain number 0."""
+    return not isinstance(x, Carrier) and not callable(x) and bool(x == 0)
 
 
 def is_nan(x: Any) -> bool:

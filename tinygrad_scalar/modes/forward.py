@@ -26,6 +26,7 @@ from tinygrad_scalar.core.undefined import (
     Judge,
     Policy,
     is_nan,
+    is_zero,
     note,
     note_unless_finite,
     noted,
@@ -257,6 +258,9 @@ class Dual(Tagged):
     def applied(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The row on the primals, and Σ ∂y/∂x_i · tangent_i by its partials."""
         x = [self.below(operand) for operand in operands]
+        if any(isinstance(each, Carrier) for each in x) and any(map(self._is_zero, operands)):
+            operands = self._in_graph(operands)
+            x = [self.below(operand) for operand in operands]
         y = primitive(*x)
         rows = primitive.outputs if isinstance(primitive, Joint) else (primitive,)
         outputs = y if isinstance(primitive, Joint) else (y,)
@@ -269,6 +273,28 @@ class Dual(Tagged):
             constant = tangent is None and isinstance(output, Carrier)
             results.append(output if constant else Dual(output, tangent, self.level))
         return tuple(results) if isinstance(primitive, Joint) else results[0]
+
+    def _is_zero(self, x: Any) -> bool:
+        """Whether an operand moves, and its number or its slope is 0 by chance."""
+        if not self.carries(x) or x.tangent is None:
+            return False
+        return is_zero(x.tangent) or is_zero(x.primal)
+
+    def _in_graph(self, operands: Sequence[Any]) -> Sequence[Any]:
+        """The operands; what moves and is the number 0 becomes a leaf where it meets Values.
+
+        As a constant it would be a structural zero to the mode that differentiates their graph.
+        """
+        if context.settings().tracer is not None:
+            return operands
+        if not any(isinstance(x, Carrier) and isinstance(x.detach(), Value) for x in operands):
+            return operands
+        return [
+            x.with_parts([Value(part) if is_zero(part) else part for part in x.parts()])
+            if self._is_zero(x)
+            else x
+            for x in operands
+        ]
 
     def _tangent(self, row: Primitive, y: Any, x: list[Any], operands: Sequence[Any]) -> Any:
         """Σ of the terms, None if all are structurally zero."""
