@@ -331,6 +331,7 @@ COPIES = {
     "pickle": (lambda x: pickled(x * x) * x, [8.0, 4.0, 0.0]),
     "in a list": (lambda x: copy.deepcopy([x, x * x])[1] * x, [8.0, 4.0, 0.0]),
     "an argument": (lambda x: copy.deepcopy(x) * x, [4.0, 2.0, 0.0]),
+    "copy of an argument": (lambda x: copy.copy(x) * x, [4.0, 2.0, 0.0]),
     "copy": (lambda x: copy.copy(x * x) * x, [8.0, 12.0, 12.0]),
 }
 
@@ -345,13 +346,37 @@ def test_copies_are_connected_alike_in_every_mode(name):
     assert ts.taylor(f, 2)(2.0) == expected
     assert ts.grad(ts.grad(f))(2.0) == ts.hessian(f)(2.0) == ts.hvp(f, (2.0,), (1.0,)) == second
     assert ts.grad(lambda x: ts.jvp(f, (x,), (1.0,))[1])(2.0) == second
+    assert ts.jvp(ts.grad(f), (2.0,), (1.0,)) == (first, second)
+    assert ts.derivative(ts.derivative(f))(2.0) == ts.derivative(ts.grad(f))(2.0) == second
 
 
-def test_a_copy_of_an_argument_is_a_leaf_of_its_own_in_every_mode():
-    def f(x):
-        return copy.copy(x) * x
+# The argument of the mode inside, y = x², is to it a leaf, whose copy c moves with x alone:
+# d(c y)/dy = c = x².
+INSIDE = {
+    "grad": lambda f, y: ts.grad(f)(y),
+    "vjp": lambda f, y: ts.vjp(f, y)[1](1.0),
+    "jvp": lambda f, y: ts.jvp(f, (y,), (1.0,))[1],
+    "derivative": lambda f, y: ts.derivative(f)(y),
+}
 
-    assert ts.grad(f)(2.0) == ts.jvp(f, (2.0,), (1.0,))[1] == ts.derivative(f)(2.0) == 2.0
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_copy_in_a_mode_inside_moves_with_what_that_was_given(name):
+    def slope(x):
+        return INSIDE[name](lambda y: copy.copy(y) * y, x * x)
+
+    assert ts.grad(slope)(2.0) == ts.jvp(slope, (2.0,), (1.0,))[1] == 4.0
+    assert ts.taylor(slope, 2)(2.0) == [4.0, 4.0, 2.0]
+
+
+def test_a_copy_of_what_numpy_calls_positive_is_connected():
+    assert ts.grad(lambda x: copy.copy(np.positive(x)) * x)(2.0) == 2.0  # x is a leaf
+    assert ts.grad(lambda x: copy.copy(np.positive(x * x)) * x)(2.0) == 12.0
+
+
+def test_compiled_code_refuses_to_copy_the_argument_of_a_mode_inside():
+    with pytest.raises(ts.TraceError, match="a copy"):
+        ts.compile(ts.grad(lambda x: copy.copy(x) * x))(2.0)
 
 
 def test_copies_in_forward_mode_have_the_attributes():

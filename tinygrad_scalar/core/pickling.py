@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.core import context
+from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.provenance import Provenance
 
@@ -49,13 +49,19 @@ def parents_first(root: Value) -> list[Value]:
 
 
 def copied(node: Value) -> Value:
-    """A node of the same kind with the same parents; label and gradient come along. O(1)."""
-    if node.primitive is None:
-        make, about, own = flattened(node)
-        twin: Value = make(*about)
+    """A node of the same kind with the same parents; label and gradient come along. O(1).
+
+    What a mode passes on to a function is copied as what it was given: an argument is a leaf, also
+    where a mode outside has made it.
+    """
+    origin = node
+    while origin.primitive is primitives.identity:
+        (origin,) = origin.parents
+    if origin.primitive is None:
+        twin = _leaf(type(node), node.data, node.grad, getattr(node, "_provenance", None))
     else:
-        twin, own = _twin(node, node._operation()[2]), node.__dict__
-    twin.__dict__.update(own or {})
+        twin = _twin(origin, origin._operation()[2])
+    twin.__dict__.update(node.__dict__)
     return twin
 
 

@@ -90,7 +90,7 @@ def multiples(a: Any, b: Any) -> bool:
 # ── arithmetic ────────────────────────────────────────────────────────────────────────────────
 # ruff: noqa: E501 (a table is aligned; × and − are the signs meant)
 # fmt: off
-identity = row("identity", lambda x: x, 1, public=False, symbol="", latex="{0}", mpmath="", total=True, formula=lambda x: x, c="{0}", python="{0}", numpy=("positive",))
+identity = row("identity", lambda x: x, 1, public=False, symbol="", latex="{0}", mpmath="", total=True, formula=lambda x: x, c="{0}", python="{0}")
 neg   = row("neg",   operator.neg,     -1,                  operator="-", public=False, symbol="−", latex="-{0}", precedence=2, mpmath="", total=True, **written("-{0}", "fneg"), numpy=("negative",))
 add   = row("add",   operator.add,      1,                  1, operator="+", public=False, symbol="+", latex="{0} + {1}", precedence=1, mpmath="", total=True, **written("{0} + {1}", "fadd"))
 sub   = row("sub",   operator.sub,      1,                 -1, operator="-", public=False, symbol="−", latex="{0} - {1}", precedence=1, mpmath="", total=True, **written("{0} - {1}", "fsub"), numpy=("subtract",))

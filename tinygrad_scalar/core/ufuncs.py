@@ -11,6 +11,7 @@ from tinygrad_scalar.core.primitives import TABLE
 
 # NumPy's spellings of the table's names
 _SPELLINGS = {name: row.name for row in TABLE.values() for name in row.numpy}
+_NO_ROWS: dict[str, Callable[..., Any]] = {"positive": operator.pos}
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "equal": operator.eq,
     "not_equal": operator.ne,
@@ -31,7 +32,7 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
     if ufunc.__name__ == "divmod" and method == "__call__" and not options:
         return numpy.floor_divide(*inputs), numpy.remainder(*inputs)
     name = _SPELLINGS.get(ufunc.__name__, ufunc.__name__)
-    rule: Any = _COMPARISONS.get(name, TABLE.get(name))
+    rule: Any = _COMPARISONS.get(name) or _NO_ROWS.get(name) or TABLE.get(name)
     if rule is None or method != "__call__":
         what = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         raise TypeError(

@@ -95,8 +95,8 @@ class Tagged(Arithmetic):
         raise NotImplementedError
 
     def with_core(self, core: Any) -> Any:
-        """The same around another number."""
-        return self.with_parts([core, *self.parts()[1:]])
+        """The same around another number; an argument stays one."""
+        raise NotImplementedError
 
     def spread(self, function: Callable[[Any], Sequence[Any]], count: int) -> list[Any]:
         """`count` carriers like this, from a function that gives a number for each of each part."""
@@ -250,6 +250,10 @@ class Dual(Tagged):
         """Another primal and tangent of the same level."""
         primal, tangent = parts
         return Dual(primal, tangent, self.level)
+
+    def with_core(self, core: Any) -> Dual:
+        """Another primal that moves alike."""
+        return type(self)(core, self.tangent, self.level)
 
     def still(self, number: Any) -> Dual:
         """The number as one of this level."""

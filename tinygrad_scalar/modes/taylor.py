@@ -93,7 +93,7 @@ class Series(Tagged):
 
     def with_core(self, core: Any) -> Series:
         """Another first coefficient; the others are still computed when they are asked for."""
-        return Series([core], self.level, self.order, self.coefficient)
+        return type(self)([core], self.level, self.order, self.coefficient)
 
     def spread(self, function: Callable[[Any], Sequence[Any]], count: int) -> list[Series]:
         """`count` series, coefficient by coefficient, each computed when it is asked for."""

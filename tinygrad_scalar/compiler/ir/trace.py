@@ -169,7 +169,7 @@ class Traced(OnTape):
 
     # ── copies ────────────────────────────────────────────────────────────────────────────────
     def __copy__(self) -> Traced:
-        if self.recording.tape.code[self.index][0] is INPUT:
+        if self.recording.tape.code[self.index][0] in (INPUT, LEAF):
             self._freeze("a copy")
         return self
 
