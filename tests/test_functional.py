@@ -237,10 +237,25 @@ def test_argnums_out_of_range_are_named(derivative, name, argnums):
         derivative(lambda x, y: x * y, argnums)(1.0, 2.0)
 
 
-@pytest.mark.parametrize("argnums", ["x", 1.0, (0.0,), ("x",)])
-def test_argnums_that_are_no_integers_are_refused(argnums):
-    with pytest.raises(TypeError, match="grad: argnums is an int or ints, not"):
-        grad(lambda x, y: x * y, argnums)(1.0, 2.0)
+@pytest.mark.parametrize("argnums", ["x", "", 1.0, (0.0,), ("x",), {0}])
+@pytest.mark.parametrize(
+    ("derivative", "name"),
+    [
+        (grad, "grad"),
+        (value_and_grad, "grad"),
+        (jacobian, "jacobian"),
+        (hessian, "hessian"),
+        (tinygrad_scalar.compile, "compile"),
+    ],
+)
+def test_argnums_that_are_no_integers_are_refused_before_the_first_call(derivative, name, argnums):
+    with pytest.raises(TypeError, match=f"{name}: argnums is an int or ints, not"):
+        derivative(lambda x, y: x * y, argnums=argnums)
+
+
+def test_argnums_of_a_decorator_are_refused_before_it_decorates():
+    with pytest.raises(TypeError, match="compile: argnums is an int or ints, not str"):
+        tinygrad_scalar.compile(argnums="x")
 
 
 @pytest.mark.parametrize("argnums", [(1, 1), (1, -1)])

@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.tape import Line
 from tinygrad_scalar.core.undefined import Policy, check_policy
+from tinygrad_scalar.modes.grad import check_argnums
 
 # Lines of a trace: from so many on it is interpreted at first, or for good. The interpreter is
 # ready sooner by 15 to 60 µs a line, and mostly slower, by up to 10 ns a line.
@@ -45,6 +46,7 @@ class Settings(TypedDict, total=False):
 def checked(settings: Settings) -> Settings:
     """The settings, the type of numbers by its name. TypeError, ValueError: see `compile`."""
     batch, dtype = settings["batch"], settings["dtype"]
+    check_argnums(settings["argnums"], "compile")
     if batch not in (True, False):
         raise TypeError(f"compile: batch is True or False, not {batch!r}")
     name = getattr(dtype, "name", getattr(dtype, "__name__", dtype))

@@ -138,10 +138,6 @@ def restored(kind: type[Compiled], described: dict[str, Any], leaves: list[Value
 
     Errors: ValueError and the like for what cannot have been traced: machine code is made of it.
     """
-    argnums = described["argnums"]
-    for position in argnums if isinstance(argnums, list) else [0 if argnums is None else argnums]:
-        if type(position) is not int:
-            raise ValueError(f"argnums is {argnums!r}")
     settings: Any = {name: described[name] for name in Settings.__annotations__}
     compiled = kind(None, settings)
     compiled.__name__ = str(described["name"])  # type: ignore[attr-defined]

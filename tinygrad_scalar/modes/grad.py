@@ -58,6 +58,7 @@ def value_and_grad(
     (6.0, (3.0, 2.0))
     """
     check_function(f, "grad: f")
+    check_argnums(argnums, "grad")
     check_policy(undefined)
     return Derived(value_and_gradient, f, argnums, undefined, "grad")
 
@@ -101,6 +102,7 @@ def grad(
     {'a': 3.0, 'b': [2.0, 0.0]}
     """
     check_function(f, "grad: f")
+    check_argnums(argnums, "grad")
     check_policy(undefined)
     return Derived(gradient, f, argnums, undefined, "grad")
 
@@ -173,6 +175,7 @@ def jacobian(
     [[3.0, 2.0], [1.0, 0.0]]
     """
     check_function(f, "jacobian: f")
+    check_argnums(argnums, "jacobian")
     check_policy(undefined)
     if mode not in ("forward", "reverse", None):
         raise ValueError(f'jacobian: mode is "forward", "reverse" or None, not {mode!r}')
@@ -411,14 +414,20 @@ def _cores(y: Any) -> list[Value]:
     return [y] if isinstance(y, Value) else []
 
 
+def check_argnums(argnums: Any, name: str) -> None:
+    """TypeError for anything but None, an int and a sequence of ints."""
+    several = isinstance(argnums, Sequence) and not isinstance(argnums, str)
+    for position in argnums if several else [argnums]:
+        if not isinstance(position, int) and argnums is not None:
+            raise TypeError(f"{name}: argnums is an int or ints, not {type(position).__name__}")
+
+
 def positions(argnums: Argnums, count: int, name: str) -> list[int]:
     """The positions of the arguments asked for, checked against how many there are."""
     if argnums is None:
         return list(range(count))
-    chosen: list[Any] = list(argnums) if isinstance(argnums, Sequence) else [argnums]
+    chosen = list(argnums) if isinstance(argnums, Sequence) else [argnums]
     for position in chosen:
-        if not isinstance(position, int):
-            raise TypeError(f"{name}: argnums is an int or ints, not {type(position).__name__}")
         if not -count <= position < count:
             raise ValueError(
                 f"{name}: argnums {position} is out of range for {count} positional arguments"

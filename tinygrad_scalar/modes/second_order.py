@@ -21,7 +21,14 @@ from tinygrad_scalar.modes.forward import (
     in_new_pass,
     tangent_of,
 )
-from tinygrad_scalar.modes.grad import Argnums, Run, grad, gradient, rows_of_gradients
+from tinygrad_scalar.modes.grad import (
+    Argnums,
+    Run,
+    check_argnums,
+    grad,
+    gradient,
+    rows_of_gradients,
+)
 
 
 def hvp(
@@ -94,6 +101,7 @@ def hessian(
     ([0, 1], [0, 1], [2.0, 12.0])
     """
     check_function(f, "hessian: f")
+    check_argnums(argnums, "hessian")
     check_policy(undefined)
     if sparse not in (False, True, "scipy"):
         raise ValueError(f'hessian: sparse is False, True or "scipy", not {sparse!r}')
