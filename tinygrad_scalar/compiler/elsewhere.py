@@ -18,8 +18,8 @@ from tinygrad_scalar.compiler.arrays.kernel import Kernel
 from tinygrad_scalar.compiler.arrays.namespaces import (
     RowColumn,
     converted,
+    gives_single,
     holds_somewhere,
-    is_single,
     number,
     unknown,
 )
@@ -174,7 +174,7 @@ class Batch:
         import cupy
 
         sources = _arrays_of(columns)
-        self.size, self.dtype = size, "float32" if is_single(sources, dtype) else "float64"
+        self.size, self.dtype = size, "float32" if gives_single(sources, dtype) else "float64"
         self.itemsize = 8 if self.dtype == "float64" else 4
         self.arrays = [cuda.taken(x, self.dtype) for x in sources]
         number = {id(x): k for k, x in enumerate(sources)}

@@ -75,7 +75,7 @@ def _named(_: Any, dtype: Any) -> str:  # types of two libraries are never compa
     return str(dtype).rpartition(".")[2]  # which takes NumPy ten microseconds
 
 
-def is_single(arrays: Sequence[Any], dtype: str) -> bool:
+def gives_single(arrays: Sequence[Any], dtype: str) -> bool:
     """Whether results are float32: where that is asked for, or all floating arrays are."""
     kinds = set(map(kind, arrays))
     return dtype == "float32" or ("float64" not in kinds and any("float" in name for name in kinds))
@@ -89,7 +89,7 @@ def converted(xp: Any, columns: Sequence[Any], dtype: str) -> tuple[list[Any], A
     """
     columns = [c.array[:, c.k] if isinstance(c, RowColumn) else c for c in columns]
     arrays = [c for c in columns if not isinstance(c, float)]
-    if is_single(arrays, dtype):
+    if gives_single(arrays, dtype):
         target = xp.float32
     else:
         target = xp.float64 if "float64" in map(kind, arrays) else xp.asarray(1.0).dtype
