@@ -309,6 +309,15 @@ def test_random_programs(seed, tmp_path_factory):
     }
 
 
+@compiled_c
+def test_there_is_no_policy_what_arises_from_an_infinite_slope_is_nan(tmp_path):
+    f = compile(lambda x: (x * x).sqrt())
+    f(1.0)
+    _, out = Library(f, tmp_path, "value_and_grad").batch(np.array([[0.0], [2.0]]))
+    assert np.isnan(out[0, 1])
+    assert out[1].tolist() == [2.0, 1.0]
+
+
 # ── names and files ───────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize("name", ["for", "2x", "a-b", "", "naïve", "exp", "sinf", "printf", "_x"])
 def test_names_that_c_does_not_allow(name, tmp_path):

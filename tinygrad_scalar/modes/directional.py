@@ -34,7 +34,8 @@ def jvp(
     lists, tuples, dicts); both results have the structure of f's. Cost: about three times f's,
     whatever the number of inputs. Nests with itself and with `grad`. Where something undefined may
     arise, an infinite slope, or a number too small for a float, f is run again and reverse mode
-    decides, by the policy `undefined`.
+    decides, by the policy `undefined`. Here and in all forward modes f gets numbers that may be no
+    Values, so that f shall not choose by `isinstance(x, Value)`.
     Errors: TypeError or ValueError naming the argument where primals and tangents do not match.
     Source: *Deep Learning*, section 6.5.9 (forward mode accumulation).
 
