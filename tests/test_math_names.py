@@ -3,7 +3,10 @@
 import math
 from fractions import Fraction
 
+import mpmath
+import numpy as np
 import pytest
+from mpmath import mpf
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value, testing
@@ -165,6 +168,20 @@ def test_what_has_a_derivative_keeps_it():
 def test_of_any_number_of_coordinates(n):
     assert tg.hypot(*range(n)) == math.hypot(*range(n))
     assert tg.hypot(*map(Value, range(n))) == pytest.approx(math.hypot(*range(n)))
+
+
+@pytest.mark.parametrize("undefined", ["subgradient", "nan", "raise"])
+def test_hypot_of_three_has_a_derivative_where_one_of_them_is_0(undefined):
+    slopes = tg.grad(tg.hypot, undefined=undefined)(0.0, 3.0, 4.0)
+    assert slopes == pytest.approx((0.0, 0.6, 0.8))
+
+
+def test_hypot_of_three_keeps_the_kind_of_number():
+    with mpmath.workdps(40):
+        length = tg.hypot(mpf(1), mpf(2), mpf(3))
+        assert mpmath.almosteq(length, mpmath.sqrt(14))
+        assert tg.dist([mpf(1), mpf(2), mpf(3)], [mpf(0)] * 3) == length
+    assert isinstance(tg.hypot(*map(np.float32, (1, 2, 3))), np.float32)
 
 
 def test_distances_and_sums_refuse_unequal_lengths():

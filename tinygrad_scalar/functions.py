@@ -5,6 +5,7 @@ Given only plain numbers they return plain numbers: a drop-in for `math`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -43,14 +44,11 @@ def hypot(*coordinates: Any) -> Any:
     >>> hypot(3.0, 4.0), hypot(1.0, 2.0, 2.0)
     (5.0, 3.0)
     """
-    if len(coordinates) == 2:
-        return table.hypot(*coordinates)
-    if not any(isinstance(x, Carrier) for x in coordinates):
+    if len(coordinates) == 1:
+        return table.abs(*coordinates)
+    if len(coordinates) != 2 and uncommon(coordinates) is None:
         return math.hypot(*coordinates)
-    length = table.abs(coordinates[0])
-    for x in coordinates[1:]:
-        length = table.hypot(length, x)
-    return length
+    return functools.reduce(table.hypot, coordinates)
 
 
 def clip(x: Any, lo: Any, hi: Any) -> Any:
