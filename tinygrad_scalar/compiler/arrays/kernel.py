@@ -128,9 +128,8 @@ def _expression(
         return f"{'x' if row is INPUT else 'p'}[{operands[0]}]"
     written = [_number(program, k, text) for k in operands]
     constant = [program.code[k][0] is CONSTANT for k in operands]
-    if row in OPERATORS and not all(constant):  # 1 / 0 is an error in Python
-        return OPERATORS[row].format(*written)
-    written = [f"number({x})" if c else x for x, c in zip(written, constant, strict=True)]
+    if row not in OPERATORS or all(constant):  # 1 / 0 is an error in Python
+        written = [f"number({x})" if c else x for x, c in zip(written, constant, strict=True)]
     if row in OPERATORS:
         return OPERATORS[row].format(*written)
     if row.choice:
