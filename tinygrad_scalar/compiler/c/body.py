@@ -100,7 +100,8 @@ class Body(Rolled):
         self.places, self.prefix, self.real = places, prefix, places.real
         self.lines: list[str] = []
         self.names = {}
-        self.tables: dict[str, str] = {}  # text → the name of the table
+        # kind, text and length of a table of numbers → its name
+        self.tables: dict[tuple[str, str, int], str] = {}
         self.outputs = self.program.positions
         self.slots = {}
         self.slot_count = 0
@@ -204,15 +205,13 @@ class Body(Rolled):
 
     def _table(self, kind: str, text: str, count: int) -> str:
         """The name of a table of numbers that belongs to the code."""
-        return self.tables.setdefault(
-            f"{kind} {{}}[{count}] = {{{text}}};", f"{self.prefix}t{len(self.tables)}"
-        )
+        return self.tables.setdefault((kind, text, count), f"{self.prefix}t{len(self.tables)}")
 
     def declared_tables(self) -> list[str]:
         """The tables, to stand before the function."""
         return [
-            f"{self.places.table} {text.replace('{}', name, 1)}"
-            for text, name in self.tables.items()
+            f"{self.places.table} {kind} {name}[{count}] = {{{text}}};"
+            for (kind, text, count), name in self.tables.items()
         ]
 
     # ── operands ──────────────────────────────────────────────────────────────────────────────
