@@ -101,11 +101,11 @@ class Traced(OnTape):
         if isinstance(other, Carrier):
             if other.level > self.level:
                 return NotImplemented
-        elif not is_number(other):
+        elif is_number(other):
+            other = _bound(name, other)
+        else:
             return NotImplemented
         recording = self.recording
-        if not isinstance(other, Carrier):
-            other = _bound(name, other)
         lines = recording.line(self), recording.line(other)
         return _condition(recording, recording.tape.emit(COMPARISONS[name], lines))
 
