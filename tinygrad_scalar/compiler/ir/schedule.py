@@ -7,7 +7,9 @@ computes stays in registers, and goes through memory no more.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 from tinygrad_scalar.compiler.ir.program import Program, last_guard, reordered
 from tinygrad_scalar.compiler.ir.reroll import Loop, patterns, stretches
@@ -30,14 +32,15 @@ def scheduled(program: Program, varying: Sequence[bool] = ()) -> Program:
 
 def _terms_at_once(code: Sequence[Line], settled: int) -> list[int]:
     """Additions behind `settled`, and products only they use, right behind what they need."""
-    uses = [0] * len(code)
-    for row, operands in code:
-        if row not in MARKERS:
-            for operand in operands:
-                uses[operand] += 1
+    uses = Counter(chain.from_iterable(given for row, given in code if row not in MARKERS))
     # a line stands behind its anchor: itself, or an earlier line that it follows at once
     anchor = list(range(len(code)))
     followers: dict[int, list[int]] = {}
+
+    def follow(line: int, place: int) -> None:
+        anchor[line] = place
+        followers.setdefault(place, []).append(line)
+
     for line in range(settled + 1, len(code)):
         row, operands = code[line]
         if row not in _ADDITIONS:
@@ -51,13 +54,11 @@ def _terms_at_once(code: Sequence[Line], settled: int) -> list[int]:
             needs = [anchor[k] for k in factors if code[k][0] not in MARKERS]
             place = max(settled, anchor[before], *needs)
             if settled < place < term:
-                anchor[term] = place
-                followers.setdefault(place, []).append(term)
+                follow(term, place)
             else:
                 place = term
         if place > settled:
-            anchor[line] = place
-            followers.setdefault(place, []).append(line)
+            follow(line, place)
     return [
         k
         for line in range(len(code))
