@@ -203,8 +203,9 @@ def as_numpy(x: Any) -> Any:
     """What NumPy takes for an array (a column of pandas) as one of NumPy's; else as it is."""
     if x.__class__ is float:
         return x
-    if is_array(x):
-        return array_in(x) if x.ndim else x
+    found = array_in(x)
+    if found is not None:
+        return found
     if not hasattr(x, "__array__") or not getattr(x, "ndim", 0):
         return x
     import numpy as np
