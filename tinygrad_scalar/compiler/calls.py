@@ -243,7 +243,7 @@ class Calls:
         if mode == "value":
             return self.function(*args, **options)
         argnums, undefined = self.settings["argnums"], self.settings["undefined"]
-        if mode in ("jvp", "hvp"):
+        if mode in PAIRS:
             still = self._constants(*args)
             return directional(mode, self.function, args, argnums, still, undefined)
         found = MODES[mode](self.function, argnums, undefined=undefined)(*args, **options)
