@@ -818,6 +818,51 @@ def test_no_grad_inside_stops_the_gradient(engine):
     assert f(4.0) == 84.0
 
 
+@EVERY
+@pytest.mark.parametrize("mode", ["hvp", "hessian"])
+def test_no_grad_around_does_not_stop_what_is_compiled_inside(engine, mode):
+    """Rules were written down without their own slopes, and kept so: σ″ was 0 from then on."""
+    own = tg.primitive("own", formula=lambda x: tg.exp(-x) * x)  # ″ is (x − 2) e^−x
+
+    def slope(f, x):
+        return f.hvp((x,), (1.0,)) if mode == "hvp" else f.hessian(x)[0][0]
+
+    f = compile(own, engine=engine)
+    g = compile(lambda x: tg.logsumexp([x, 0.0]), engine=engine)  # ″ is σ (1 − σ)
+    with tg.no_grad():
+        assert f.grad(0.5) == pytest.approx(0.5 * math.exp(-0.5), rel=1e-14)
+        assert g.grad(0.5) == pytest.approx(1 / (1 + math.exp(-0.5)), rel=1e-14)
+        inside = slope(f, 0.5), slope(g, 0.5)
+    expected = -1.5 * math.exp(-0.5), 0.25 / math.cosh(0.25) ** 2
+    assert inside == pytest.approx(expected, rel=1e-13)
+    again = [slope(compile(h.function, engine=engine), 0.5) for h in (f, g)]
+    assert again == pytest.approx(expected, rel=1e-13)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda f, x: tg.grad(f)(x),
+        lambda f, x: tg.value_and_grad(f)(x)[1],
+        lambda f, x: tg.vjp(f, x)[1](1.0),
+        lambda f, x: tg.jacobian(f)(x),
+        lambda f, x: tg.hvp(f, (x,), (1.0,)),
+        lambda f, x: tg.hessian(f)(x),
+    ],
+    ids=["grad", "value_and_grad", "vjp", "jacobian", "hvp", "hessian"],
+)
+def test_a_derivative_taken_inside_under_no_grad_is_constant(engine, inner):
+    """As uncompiled: the slopes of 3x²·x and 6x·x at 2 are 12 with the first factor constant."""
+
+    def f(x):
+        with tg.no_grad():
+            slope = inner(lambda y: tg.prod([y, y]) * y, x)
+        return slope * x
+
+    assert tg.grad(f)(2.0) == compile(f, engine=engine).grad(2.0) == 12.0
+
+
 def test_other_modes_inside_a_compiled_function():
     assert compile(lambda x: tg.jvp(lambda a: a**3, (x,), (1.0,))[1]).grad(4.0) == 24.0
     assert compile(lambda x: tg.checkpoint(lambda a: a * a, x) * 2).grad(3.0) == 12.0

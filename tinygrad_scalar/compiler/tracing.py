@@ -14,9 +14,8 @@ from tinygrad_scalar.compiler.arguments import arguments_like
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError
 from tinygrad_scalar.compiler.ir.tape import GUARD, INPUT, TraceError, evaluated
-from tinygrad_scalar.compiler.ir.trace import Traced, tell_of_value, tracer
+from tinygrad_scalar.compiler.ir.trace import Traced, on_tape, tell_of_value
 from tinygrad_scalar.compiler.paths import Path, pushed
-from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import leaves, like
 from tinygrad_scalar.core.value import Value
@@ -105,9 +104,7 @@ def _path(recording: Recording, function: Callable[..., Any], trees: Sequence[An
     inputs = _inputs(recording)
     args = arguments_like(trees, inputs)
     count = recording.tape.inputs = len(recording.tape)
-    with context.override(tracer=tracer(recording), recording=True):
-        result = function(*args)
-    context.settings()  # lets go of the block, which holds the recording
+    result = on_tape(recording, function, *args)
     if recording.refused is not None:
         raise recording.refused
     for leaf, seen in zip(recording.leaves, recording.seen, strict=True):

@@ -183,6 +183,11 @@ def override(**changes: Any) -> Block:
     return Block(lambda _: changes)
 
 
+def recorded() -> AbstractContextManager[object]:
+    """An outer `no_grad` is not meant for the derivatives that are taken inside it."""
+    return nullcontext() if plain or settings().recording else override(recording=True)
+
+
 def uncounted() -> AbstractContextManager[object]:
     """What is computed inside is nobody's operation, and fails as ever."""
     return nullcontext() if plain else override(counters=(), ieee=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import aligned, carried, mapped
 from tinygrad_scalar.core.undefined import Policy, check_policy
@@ -15,7 +16,6 @@ from tinygrad_scalar.modes.forward import (
     check_function,
     dual_arguments,
     in_watched_pass,
-    recorded,
     tangent_of,
 )
 from tinygrad_scalar.modes.grad import Run, summed
@@ -74,7 +74,7 @@ def slope_by_reverse(
 
     def slope(y: Any) -> Any:
         y = carried(y, "jvp: what f returned")
-        with recorded() if run.graph else nullcontext():
+        with context.recorded() if run.graph else nullcontext():
             return summed(run.pull(y, 1.0, undefined), directions, undefined)
 
     return mapped(run.finished, run.output), mapped(slope, run.output)

@@ -46,7 +46,7 @@ def in_new_pass(run: Callable[[float], Any]) -> Any:
     level = next(_levels)
     _running.add(level)
     try:
-        with recorded() if _stopped() else nullcontext():
+        with context.recorded() if _stopped() else nullcontext():
             return run(level)
     finally:
         _running.discard(level)
@@ -66,11 +66,6 @@ def _stopped() -> bool:
     """Whether this is under `no_grad`; a checkpointed function records nothing at first, either."""
     settings = context.settings()
     return not settings.recording and settings.tracker is None
-
-
-def recorded() -> AbstractContextManager[object]:
-    """An outer `no_grad` is not meant for the derivatives that are taken inside it."""
-    return nullcontext() if context.settings().recording else context.override(recording=True)
 
 
 class Tagged(Arithmetic):

@@ -41,7 +41,6 @@ from tinygrad_scalar.modes.forward import (
     check_function,
     dual,
     in_watched_pass,
-    recorded,
     tangent_of,
     watched,
 )
@@ -293,7 +292,7 @@ class Run:
         if self._recording:
             self.output = f(*filled, **options)
         else:
-            with recorded():
+            with context.recorded():
                 self.output = f(*filled, **options)
 
     @cached_property
@@ -352,12 +351,12 @@ class Run:
             return output.spread(each, len(self.inputs))
         if hasattr(output, "pulled"):  # a number of a function that is being compiled
             output.judged_by(undefined)
-            return list(output.pulled(seed, self.inputs))
+            return list(map(self._kept, output.pulled(seed, self.inputs)))
         known = [leaf for leaf in self.inputs if isinstance(leaf, Value)]
         if not isinstance(output, Value) or not known:
             return [0.0] * len(self.inputs)
         graph = graph or isinstance(seed, Carrier)
-        with recorded() if graph else nullcontext():
+        with context.recorded() if graph else nullcontext():
             asked = [*known, *self._held()]
             found = gradients([output], [seed], asked, graph=graph, undefined=undefined, cut=True)
         results = iter(found)
@@ -377,7 +376,11 @@ class Run:
         y = resolved(y)
         if isinstance(y, Tagged):
             return y.spread(lambda part: [self.finished(part)], 1)[0]
-        return y.data if isinstance(y, Value) and not self.graph else y
+        return y.data if isinstance(y, Value) and not self.graph else self._kept(y)
+
+    def _kept(self, y: Any) -> Any:
+        """A traced result, which stands for a leaf under `no_grad`."""
+        return y if self._recording or not _is_traced(y) else y.detach()
 
     def mirrored(self, values: list[Any]) -> Any:
         """Numbers, one per input, in the structure of the chosen arguments."""

@@ -38,7 +38,6 @@ from tinygrad_scalar.modes.forward import (
     failed,
     in_new_pass,
     in_watched_pass,
-    recorded,
 )
 from tinygrad_scalar.modes.grad import Run
 from tinygrad_scalar.numbers.precision import like
@@ -292,7 +291,7 @@ def _by_reverse(name: str, f: Callable[[Any], Any], n: int, x: Any, undefined: P
                     stacklevel=user_stacklevel(),
                 )
             return found + [math.nan] * (n + 1 - k)
-        with recorded():
+        with context.recorded():
             (y,) = run.pull(y, 1.0, undefined, run.graph or k < n)
         found.append(run.finished(y))
     return [c if isinstance(c, Carrier) else like(c, plain(found[0])) for c in found]

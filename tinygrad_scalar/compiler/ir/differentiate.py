@@ -30,7 +30,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     length_of,
     pairs_of,
 )
-from tinygrad_scalar.compiler.ir.trace import Traced, tracer
+from tinygrad_scalar.compiler.ir.trace import Traced, on_tape
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
@@ -132,7 +132,8 @@ class Derivation:
             before = recording.trusting
             try:
                 recording.trusting = True
-                result = self._by_rule(line, row, operands, i)
+                with context.recorded():
+                    result = self._by_rule(line, row, operands, i)
             finally:
                 recording.trusting = before
         carried = isinstance(result, (Traced, Value))
@@ -143,13 +144,11 @@ class Derivation:
         recording = self.recording
         try:
             recording.in_rule = True
-            with context.override(tracer=tracer(recording)):
-                result = self._by_rule(line, row, operands, i)
+            result = on_tape(recording, self._by_rule, line, row, operands, i)
         except (ArithmeticError, ValueError):
             result = Traced(recording, operands[i]) * math.nan  # and so are its derivatives
         finally:
             recording.in_rule = False
-        context.settings()  # lets go of the block, which holds the recording
         if recording.refused is not None:
             raise recording.refused
         return result

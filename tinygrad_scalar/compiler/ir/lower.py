@@ -26,7 +26,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     Tape,
     TraceError,
 )
-from tinygrad_scalar.compiler.ir.trace import Traced, tracer
+from tinygrad_scalar.compiler.ir.trace import Traced, on_tape
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
@@ -84,12 +84,9 @@ def template(rule: Callable[..., Any], count: int, *, trusting: bool) -> Templat
     tape = recording.tape
     operands = [Traced(recording, tape.input(k)) for k in range(count)]
     try:
-        with context.override(tracer=tracer(recording)):
-            result = rule(*operands)
+        result = on_tape(recording, rule, *operands)
     except (IndexError, ValueError, ArithmeticError, TraceError):  # there are none
         return None
-    finally:
-        context.settings()  # lets go of the block, which holds the recording
     traced = isinstance(result, Traced)
     if recording.leaves or not recording.settled() or (isinstance(result, Value) and not traced):
         return None  # the numbers of leaves come from the tape that it is copied to
@@ -161,7 +158,8 @@ class Lowering(Tape):
             self.constants[k] if i in row.whole else Traced(recording, k)
             for i, k in enumerate(operands)
         ]
-        return recording.line(row.formula(*given))
+        with context.recorded():
+            return recording.line(row.formula(*given))
 
     def _power(self, a: int, exponent: float) -> int | None:
         """Small whole powers as products, roots by their function."""

@@ -392,6 +392,14 @@ def tell_of_value(error: Exception) -> None:
         error.args = (f"{lacks}; traced it is {error.obj._named()}",)
 
 
-def tracer(recording: Recording) -> Callable[[Any], Traced]:
-    """What `settings().tracer` is while tracing: it takes a number or a Value onto the tape."""
-    return lambda x: Traced(recording, recording.line(x))
+def on_tape(recording: Recording, function: Callable[..., Any], *given: Any) -> Any:
+    """What a function gives while numbers and Values are taken onto a tape, under `no_grad` too."""
+
+    def taken(x: Any) -> Traced:
+        return Traced(recording, recording.line(x))
+
+    try:
+        with context.override(tracer=taken, recording=True):
+            return function(*given)
+    finally:
+        context.settings()  # lets go of the block, which holds the recording
