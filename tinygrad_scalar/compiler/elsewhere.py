@@ -178,12 +178,11 @@ class Batch:
         self.itemsize = 8 if self.dtype == "float64" else 4
         self.arrays = [cuda.taken(x, self.dtype) for x in sources]
         number = {id(x): k for k, x in enumerate(sources)}
-        alone = [c for c in columns if isinstance(c, float)]
-        places, count = [], 0
+        places, alone = list[Column](), list[float]()
         for column in columns:
             if isinstance(column, float):
-                places.append(Column(len(sources), count, 0))
-                count += 1
+                places.append(Column(len(sources), len(alone), 0))
+                alone.append(column)
             elif isinstance(column, RowColumn):
                 places.append(Column(number[id(column.array)], column.k, column.array.shape[1]))
             else:
@@ -347,14 +346,12 @@ def host_batch(own: Specialisation, mode: str, call: Call) -> tuple[Path, Any]:
     import cupy
     import numpy as np
 
-    size, taken, parts = call.size or 0, None, []
+    size, parts = call.size or 0, []
     piece = max(1, cuda.free() // (PER_NUMBER * (len(call.columns) + WIDE)))
     for start in range(0, size, piece):
         rows = slice(start, min(size, start + piece))
         columns = [c if isinstance(c, float) else cupy.asarray(c[rows]) for c in call.columns]
         batch = Batch(columns, rows.stop - start, own.dtype)
         path, results = _results(own, mode, call._replace(arguments=[]), batch)
-        taken = taken or path
         parts.append([y.reshape(rows.stop - start, -1).T.get() for y in results])
-    assert taken is not None  # noqa: S101 (empty batches do not come here)
-    return taken, np.concatenate([np.concatenate(part) for part in parts], axis=1)
+    return path, np.concatenate([np.concatenate(part) for part in parts], axis=1)
