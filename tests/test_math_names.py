@@ -1,5 +1,6 @@
 """`import tinygrad_scalar as math`."""
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -174,6 +175,23 @@ def test_of_any_number_of_coordinates(n):
 def test_hypot_of_three_has_a_derivative_where_one_of_them_is_0(undefined):
     slopes = tg.grad(tg.hypot, undefined=undefined)(0.0, 3.0, 4.0)
     assert slopes == pytest.approx((0.0, 0.6, 0.8))
+
+
+# Along z, √(x² + y² + z²) has the second derivatives 1/z by x and y, 0 by z.
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+def test_hypot_of_three_has_second_derivatives_on_an_axis(order):
+    def length(x, y, z):
+        return tg.hypot(*[(x, y, z)[k] for k in order])
+
+    right = ((0.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.0))
+    point = 0.0, 0.0, 2.0
+    assert tg.grad(length, undefined="raise")(*point) == (0.0, 0.0, 1.0)
+    assert tg.hessian(length, undefined="raise")(*point) == right
+    assert tg.hvp(length, point, (1.0, 0.0, 3.0), undefined="raise") == right[0]
+    assert tg.taylor(lambda t: length(t, t, 2.0), 2, undefined="raise")(0.0) == [2.0, 0.0, 1.0]
+    compiled = tg.compile(length, max_paths=1)
+    assert compiled.hessian(*point) == [list(row) for row in right]
+    assert compiled(*map(np.array, zip(point, (3.0, 4.0, 0.0), strict=True))).tolist() == [2.0, 5.0]
 
 
 def test_hypot_of_three_keeps_the_kind_of_number():

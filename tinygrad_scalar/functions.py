@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core import primitives as table
 from tinygrad_scalar.core.arithmetic import gelu  # noqa: F401 (one of these functions)
 from tinygrad_scalar.core.carrier import Carrier
@@ -48,7 +49,24 @@ def hypot(*coordinates: Any) -> Any:
         return table.abs(*coordinates)
     if len(coordinates) != 2 and uncommon(coordinates) is None:
         return math.hypot(*coordinates)
-    return functools.reduce(table.hypot, coordinates)
+    return functools.reduce(table.hypot, _largest_first(coordinates))
+
+
+def _largest_first(xs: Sequence[Any]) -> list[Any]:
+    """Numbers, one of the largest size in front: no part of their length is 0 where it is not."""
+    largest, *rest = xs
+    found = []
+    for x in rest:
+        largest, smaller = _by_size(largest, x)
+        found.append(smaller)
+    return [largest, *found]
+
+
+def _by_size(a: Any, b: Any) -> tuple[Any, Any]:
+    if context.settings().tracer is None:
+        return (b, a) if abs(plain(b)) >= abs(plain(a)) else (a, b)
+    first = table.step(abs(a) - abs(b))  # a number: on a bool compiled code would branch here
+    return where(first, a, b), where(first, b, a)
 
 
 def clip(x: Any, lo: Any, hi: Any) -> Any:
