@@ -138,7 +138,7 @@ class Unknown(Arithmetic):
 def structural_zeros(primitive: Primitive, operands: Sequence[Any]) -> list[bool]:
     """For each operand whether ∂y/∂x_i is 0 by constants alone, whatever the carried ones are.
 
-    Operands whose own partial is the constant 0 (the condition of `where`) keep their number.
+    The condition of `where` keeps its number: it is no variable, and where it stands decides.
     """
     if primitive.opaque:
         return [False] * len(operands)
@@ -146,11 +146,9 @@ def structural_zeros(primitive: Primitive, operands: Sequence[Any]) -> list[bool
     y: Any = unknown
     if primitive.joint is not None:
         y = (unknown,) * len(primitive.joint.outputs)
-    # rows of any number of operands have no constant partials
-    rules = (None,) * len(operands) if primitive.arity is None else primitive.partials
     probe = [
-        unknown if isinstance(x, Carrier) and not is_zero(rule) else plain(x)
-        for x, rule in zip(operands, rules, strict=True)
+        unknown if isinstance(x, Carrier) and not (primitive.choice and i == 0) else plain(x)
+        for i, x in enumerate(operands)
     ]
     if primitive.joint is None:
         y = unknown.apply(primitive, probe)
