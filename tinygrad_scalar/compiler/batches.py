@@ -283,7 +283,7 @@ class BatchEntry:
         if not 0 < size <= self.most:
             return None
         (totals, _), mask, finite = self.kernel.sums(columns, self.path.parameters(), size)
-        if mask is not None or not finite or not all_finite(totals):
+        if mask is not None or not finite:
             return None
         add_gradients([(self.path, totals[1:], ())], 1 / size)
         return float(totals[0]) / size

@@ -13,7 +13,7 @@ import math
 import sys
 import threading
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,7 @@ LONGEST = 2_000  # lines that are worth being written for several vectors
 # Points, of one call and of all so far, on which code is run that is worth more time to be made.
 # It is ready in half the time without, and takes up to a third longer to run.
 IN_ONE, IN_ALL = 2**12, 2**16
+FEW = 2**14  # numbers that are copied sooner than it is said where they are
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.POINTER(ctypes.c_double))
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)  # what runs a batch
 NOBODY = next(sys.getrefcount(room) for room in [object()])  # references to what a list holds
@@ -88,9 +89,83 @@ class Made(NamedTuple):
     module: Module  # kept alive
     run: Any
     slots: int  # of `lanes` numbers each
-    sums: int  # over the points: of outputs, and of what is checked
+    sums: int  # over the points: of outputs, and what tells whether all is finite
     lanes: int  # points worked on at a time, in one vector or several
-    scratches: list[Any]  # when nobody is at work in them
+    rooms: list[Room]  # when nobody is at work in them
+
+
+class Room:
+    """What machine code for batches reads and writes, where the next run finds it laid out."""
+
+    def __init__(self, made: Made, program: Program, dtype: str) -> None:
+        self.program, self.dtype, self.lanes = program, dtype, made.lanes
+        self.parameters = np.empty(program.parameters, dtype)
+        self.scratch = aligned(made.slots * made.lanes + made.sums, dtype)
+        self.sums, self.totals = self.scratch[: made.sums * made.lanes], self.scratch[-made.sums :]
+        # where the columns of outputs begin, and behind them the sums
+        self.out = array("q", [0] * (len(program.outputs) - made.sums + 1) + [address(self.totals)])
+        starts = 0, address(self.parameters), self.out.buffer_info()[0], address(self.scratch)
+        self.given = [*map(ctypes.c_void_p, starts)]  # whole numbers would take twice as long
+        self.size = 0  # of the columns that stand in `rows`
+
+    def run(
+        self, run: Any, columns: Sequence[Any], p: Sequence[float], size: int, outputs: Any
+    ) -> tuple[Any, Any, bool]:
+        """The sums, where the guards hold, None for everywhere, and whether all is finite."""
+        n = max(size, self.lanes)
+        few = self.program.inputs * n <= FEW
+        kept = self._copied(columns, size, n) if few else self._as_they_stand(columns, n - size)
+        self.parameters[:] = p
+        self.sums.fill(0.0)
+        start, step = address(outputs), outputs.strides[0]
+        for k in range(len(outputs)):
+            self.out[k] = start + step * k
+        mask = np.ones(n, bool) if self.program.guards else None
+        run(size, *self.given, None if mask is None else address(mask))
+        del kept  # alive until here
+        if mask is not None:
+            mask = None if np.count_nonzero(mask) == n else mask[n - size :]
+        return self.totals[:-1].copy(), mask, math.isfinite(self.totals[-1])
+
+    def _copied(self, columns: Sequence[Any], size: int, n: int) -> Any:
+        """Columns where those of as many points stood before, the first one of few in all lanes."""
+        if size != self.size:
+            self.rows = np.empty((self.program.inputs, n), self.dtype)
+            self._begin([self.rows])
+            self.size = size
+        k, more = 0, n - size
+        for given in columns:
+            if isinstance(given, float):
+                self.rows[k, 0] = given
+                k += 1
+                continue
+            here = self.rows[k : k + (len(given) if given.ndim > 1 else 1)]
+            here[:, more:] = given
+            if more:
+                here[:, :more] = here[:, more : more + 1]
+            k += len(here)
+        return self.rows
+
+    def _as_they_stand(self, columns: Sequence[Any], more: int) -> Any:
+        """Columns where they are, if it is as rows of numbers of this type."""
+        self.size = 0
+        arrays = [self._in_rows(given, more) for given in columns]
+        self._begin(arrays)
+        return arrays
+
+    def _in_rows(self, given: Any, more: int) -> Any:
+        if isinstance(given, float):
+            return np.full(1, given, self.dtype)
+        own = np.ascontiguousarray(given, self.dtype)
+        return np.concatenate([own[..., :1].repeat(more, -1), own], -1) if more else own
+
+    def _begin(self, arrays: Iterable[Any]) -> None:
+        """Say where the rows of arrays begin."""
+        self.x = array("q")
+        for rows in arrays:
+            start = address(rows)
+            self.x.extend(range(start, start + rows.nbytes, rows.shape[-1] * rows.itemsize))
+        self.given[0] = ctypes.c_void_p(self.x.buffer_info()[0])
 
 
 class Kernel:
@@ -250,44 +325,12 @@ class Kernel:
 
     def _run_batch(self, made: Made, *given: Any) -> tuple[Any, Any, bool]:
         """The sums, where the guards hold, and whether all that is checked is finite."""
-        if self.dtype == "float64":
-            return self._run_made(made, *given)
-        return quietly(self._run_made, made, *given)  # type: ignore[no-any-return]
-
-    def _run_made(
-        self, made: Made, columns: Sequence[Any], p: Sequence[float], size: int, outputs: Any
-    ) -> tuple[Any, Any, bool]:
-        more = max(size, made.lanes) - size
-        arrays = [self._columns(given, more) for given in columns]
-        x, parameters = array("q"), np.asarray(p, self.dtype)
-        for own in arrays:
-            start = address(own)
-            x.extend(range(start, start + own.nbytes, own.shape[-1] * own.itemsize))
-        mask = np.ones(size + more, bool) if self.program.guards else None
         try:
-            scratch = made.scratches.pop()
+            room = made.rooms.pop()
         except IndexError:
-            scratch = aligned(made.slots * made.lanes + made.sums, self.dtype)
-        scratch[: made.sums * made.lanes].fill(0.0)
-        totals = scratch[-made.sums :]
-        start, step = address(outputs), outputs.strides[0]
-        out = array("q", [start + step * k for k in range(len(outputs))])
-        out.append(address(totals))
-        places = x.buffer_info()[0], address(parameters), out.buffer_info()[0]
-        made.run(size, *places, address(scratch), 0 if mask is None else address(mask))
-        sums = totals.copy()
-        made.scratches.append(scratch)
+            room = Room(made, self.program, self.dtype)
+        run = room.run if self.dtype == "float64" else functools.partial(quietly, room.run)
+        result = run(made.run, *given)
+        made.rooms.append(room)
         self.callbacks.check()
-        if mask is not None:
-            mask = None if np.count_nonzero(mask) == len(mask) else mask[more:]
-        return sums[:-1], mask, math.isfinite(sums[-1])
-
-    def _columns(self, given: Any, more: int) -> Any:
-        """A column, or several, behind their first point so many times to fill all lanes.
-
-        Each stands in a row of its own: those of an array are copied there at once.
-        """
-        if isinstance(given, float):
-            return np.full(1, given, self.dtype)
-        own = np.ascontiguousarray(given, self.dtype)
-        return np.concatenate([own[..., :1].repeat(more, -1), own], -1) if more else own
+        return result

@@ -380,7 +380,10 @@ class Writer(Assembly):
             text.call(f"@chunk{k}", *index, GIVEN, gives="void")
 
     def _add_lanes(self, text: Text) -> None:
-        """Behind all else the sums over the lanes, in the order of the outputs."""
+        """Behind all else the sums over the lanes, in the order of the outputs.
+
+        The last one tells whether all of them are finite, and what was checked: it is 0 then.
+        """
         lanes, s = self.target.lanes, text.constant("ptr", "%s")
         zero = text.constant(self.t, -0.0)
         order = text.constant("ptr", self._table("i32", map(str, [*self.order, self.summed])))
@@ -388,6 +391,9 @@ class Writer(Assembly):
         name = f"llvm.vector.reduce.fadd.v{lanes}{'f64' if self.t == 'double' else 'f32'}"
         self.declared[name] = f"{self.t} @{name}({self.t}, {self.one})"
         with text.loop(self.summed + 1) as loop:
+            odd = loop.carry(zero)
             several = s.at(loop.k, self.one).load(self.one)
             total = text.new(self.t, f"call reassoc {self.t} @{name}({zero}, {several})")
             sums.at(order.item(loop.k, "i32").to("zext", "i64"), self.t).store(total)
+            odd.next = odd + (total - total)
+        sums.at(self.summed, self.t).store(odd)

@@ -10,7 +10,7 @@ from typing import Any
 
 def _operator(integers: str, numbers: str = "") -> Callable[[Register, Any], Register]:
     def apply(self: Register, other: Any) -> Register:
-        operation = numbers if "double" in self.kind else integers
+        operation = numbers if "double" in self.kind or "float" in self.kind else integers
         kind = "i1" if "cmp" in operation else self.kind
         right = other.name if isinstance(other, Register) else other
         return self.text.new(kind, f"{operation} {self.kind} {self.name}, {right}")
