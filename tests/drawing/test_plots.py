@@ -3,6 +3,8 @@
 import math
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import tinygrad_scalar as tg
@@ -50,6 +52,9 @@ def test_a_loss_of_zero_is_no_matter_for_a_logarithm():
         lambda x: [Value(0.0), Value(x[0])],
         lambda x: Value(x[0]) * 2.0,
         lambda x: x[0],
+        lambda x: np.int64(x[0] > 0),
+        lambda x: np.array([-x[0], x[0]]),
+        lambda x: np.array([Value(0.0), Value(x[0])]),
     ],
 )
 def test_decision_regions_take_classes_scores_and_a_score(model):
@@ -77,6 +82,19 @@ def test_borders_between_scores_are_smooth_and_classes_are_named():
     assert all(abs(x1 - 0.37 * x2 + 0.1) < 1e-9 for x1, x2 in inside)  # rounding
     legend = plot.axes.get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["class 0", "class 1"]
+
+
+@pytest.mark.parametrize("kind", [np.array, pd.DataFrame])
+def test_decision_regions_take_arrays_and_frames(kind):
+    X, y = kind([[-1.0, 0.0], [1.0, 0.0]]), np.array([0.0, 1.0])
+    plot = plots.decision_regions(lambda x: x[0], X, y)
+    assert plot.axes.collections[3].get_offsets().tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("y", [[-1, 1], [0, 0.5], np.array([-1, 1])])
+def test_decision_regions_name_labels_that_are_no_classes(y):
+    with pytest.raises(ValueError, match=r"(-1|0\.5) in y is no class index: 0, 1, … \(of labels"):
+        plots.decision_regions(lambda x: x[0], [[-1.0, 0.0], [1.0, 0.0]], y)
 
 
 def test_decision_regions_record_nothing():

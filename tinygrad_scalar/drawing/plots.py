@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import io
 import math
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tinygrad_scalar.core.context import no_grad
+from tinygrad_scalar.core.tree import array_in, by_position
 from tinygrad_scalar.core.value import Value
 
 _COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#9a6700", "#cf222e", "#0a7a83", "#6e7781")
@@ -72,25 +74,34 @@ def loss_curve(losses: Any, *, axes: Any = None) -> Plot:
 
 def decision_regions(
     model: Callable[[list[float]], Any],
-    X: Sequence[Sequence[float]],
-    y: Sequence[int],
+    X: Any,
+    y: Any,
     *,
     axes: Any = None,
 ) -> Plot:
     """The plane coloured by the class that `model` gives each point, with the examples on it.
 
+    `X` and `y` are lists, arrays, or a frame and a column of pandas; classes count from 0.
     `model` takes a list of two numbers and gives a class index (an int), a list of scores, one per
     class, or a single score, positive for class 1. The border between two classes is where their
     scores are equal, drawn smoothly between the points asked; of class indices alone it has steps.
     Cost: 3,600 forwards, nothing is recorded.
-    Errors: ImportError without matplotlib; ValueError unless `X` holds pairs, as many as `y`.
+    Errors: ImportError without matplotlib; ValueError unless `X` holds pairs, as many as `y`, and
+    `y` classes.
     Source: *Deep Learning*, figure 6.1.
     """
-    if not X or len(X) != len(y) or any(len(x) != 2 for x in X):
+    X, y = by_position(X), by_position(y)
+    if not len(X) or len(X) != len(y) or any(len(x) != 2 for x in X):
         raise ValueError(
             "decision_regions: X is a list of pairs of numbers, points of the plane, and y a class "
             "index for each"
         )
+    for t in y:
+        if t < 0 or t % 1 != 0:
+            raise ValueError(
+                f"decision_regions: {t} in y is no class index: 0, 1, … (of labels −1 and 1, "
+                "[int(t > 0) for t in y])"
+            )
     plot = Plot(_axes(axes, "x₁", "x₂"))
     across, up = (_span([float(x[i]) for x in X]) for i in (0, 1))
     with no_grad():
@@ -211,10 +222,10 @@ def _curves(losses: Any) -> dict[str, list[float]]:
 
 def _scores(result: Any) -> list[float]:
     """One score a class, from a list of them, a single score of class 1, or a class index."""
-    if isinstance(result, (list, tuple)):
+    if isinstance(result, (list, tuple)) or array_in(result) is not None:
         return [_number(score) for score in result]
-    if isinstance(result, int):
-        return [-1.0] * result + [1.0]
+    if not isinstance(result, Value) and hasattr(result, "__index__"):
+        return [-1.0] * operator.index(result) + [1.0]
     score = _number(result)
     return [-score, score]
 
