@@ -5,6 +5,7 @@ derivative graph): the two sides of a law round differently, and by no more.
 """
 
 import math
+from fractions import Fraction
 
 import autograd
 import autograd.numpy as anp
@@ -16,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_scalar
-from tinygrad_scalar import Value, jvp, sin
+from tinygrad_scalar import Value, jvp, no_grad, sin
 from tinygrad_scalar.core import primitives
 from tinygrad_scalar.strategies import Instruction, Program, expressions
 from tinygrad_scalar.testing.comparison import rounding_errors
@@ -149,6 +150,59 @@ def test_second_derivatives_are_symmetric(f):
             assume((i, j) in allowed and (j, i) in allowed)
             bound = 2 * (allowed[i, j] + allowed[j, i]) + 1e-13 * abs(hessian[i][j]) + 1e-300
             assert abs(hessian[i][j] - hessian[j][i]) <= bound
+
+
+# ── what a number does not depend on ──────────────────────────────────────────────────────────
+@given(expressions())
+def test_numbers_are_those_of_a_recorded_computation(f):
+    with no_grad():
+        silent = f.run()
+    recorded = f.run()
+    assert silent.data == recorded.data or math.isnan(silent.data) is math.isnan(recorded.data)
+    assert (silent.parents, silent.operands, silent.primitive, silent.grad) == ((), (), None, 0.0)
+
+
+OPERATIONS = {
+    "an int": lambda x: (x * 3, 3 - x, x**2, tinygrad_scalar.maximum(x, 0)),
+    "a large int": lambda x: x * 10**400,
+    "a fraction": lambda x: Value(Fraction(1, 3)) * 2 + x,
+    "32 bits": lambda x: Value(np.float32(0.1)) * np.float32(3) - x,
+    "several": lambda x: (tinygrad_scalar.dot([x, 2], [0.5, x]), tinygrad_scalar.hypot(x, 1, x)),
+    "out of the domain": lambda x: (x - 100.0).log(),
+    "a pole": lambda x: 1 / (x - x),
+    "too large": lambda x: (x * 1000.0).exp(),
+    "a complex power": lambda x: (-x) ** 0.5,
+    "text": lambda x: sin(x) + "a",
+    "a subclass": lambda x: Half(3.0) * x + Half(1.0).exp(),
+    "a row that gives an int": lambda x: tinygrad_scalar.primitive("whole", int, 0.0)(x),
+}
+
+
+class Half(Value):
+    """A Value that shows half of what it has."""
+
+    @property
+    def data(self):
+        return Value.data.__get__(self) / 2
+
+    @data.setter
+    def data(self, x):
+        Value.data.__set__(self, x)
+
+
+@pytest.mark.parametrize("case", OPERATIONS)
+def test_every_kind_of_number_and_error_is_that_of_a_recorded_operation(case):
+    def outcome():
+        try:
+            result = OPERATIONS[case](Value(2.0))
+        except (ArithmeticError, ValueError, TypeError) as error:
+            return type(error), str(error)
+        values = result if isinstance(result, tuple) else (result,)
+        return [(type(v), type(v.data), v.data) for v in values]
+
+    with no_grad():
+        silent = outcome()
+    assert silent == outcome()
 
 
 # ── what a gradient does not depend on ────────────────────────────────────────────────────────

@@ -50,6 +50,7 @@ runs = (
     0  # calls of grad and the like so far: a leaf notes the number, and so tells what it predates
 )
 _default = Settings()
+SILENT = Settings(recording=False)  # these of `no_grad` alone, told by identity
 _lock = threading.RLock()  # a handler of signals may use the library
 
 
@@ -88,7 +89,8 @@ class Block(BytesIO):
     def put_into(self, outer: Block | None) -> None:
         """Change the settings of another block."""
         before = _default if outer is None else outer.settings
-        self.settings = before._replace(**self._changes(before))
+        changed = before._replace(**self._changes(before))
+        self.settings = SILENT if changed == SILENT else changed
         self.outer = outer
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -186,6 +188,11 @@ def override(**changes: Any) -> Block:
 def recorded() -> AbstractContextManager[object]:
     """An outer `no_grad` is not meant for the derivatives that are taken inside it."""
     return nullcontext() if plain or settings().recording else override(recording=True)
+
+
+def silently() -> bool:
+    """Whether nothing is recorded here, and nothing else is asked for."""
+    return settings() is SILENT
 
 
 def uncounted() -> AbstractContextManager[object]:

@@ -193,7 +193,7 @@ class Value(Recorded):
             node._x = x
             node._sweep = 0
             return node
-        return record(_NEG, (self,))
+        return unary(_NEG, self)
 
 
 _blank = bind(Value.__new__, Value)  # a call with no argument is the quickest
@@ -224,6 +224,10 @@ def {name}(self, other{modulo}):
                 node._y = y
                 node._sweep = 0
                 return node
+        elif type(x) is float and type(y) is float and context.silently():
+            result = x {symbol} y
+            if {taken}:
+                return unrecorded(result)
     except ArithmeticError:
         pass  # told the general way
     return general(row, self, other{given})
@@ -236,6 +240,10 @@ def reflected(self, other{modulo}):
             result = x {symbol} y
             if {taken}:
                 return node_of_two(row, result, None, self, x, y)
+        elif type(x) is float and type(y) is float and context.silently():
+            result = x {symbol} y
+            if {taken}:
+                return unrecorded(result)
     except ArithmeticError:
         pass
     return general(row, other, self{given})
@@ -256,10 +264,19 @@ def _node(row: Primitive, y: float, a: Value | None, b: Value | None, x: float, 
     return node
 
 
+def _unrecorded(y: float) -> Value:
+    """The leaf that an operation gives where nothing is recorded; Value(y) asks for more."""
+    node = _blank()
+    node.data, node.grad, node.primitive = y, 0.0, None
+    node._made, node._sweep, node._tracker = context.runs, 0, None
+    return node
+
+
 def unary(row: Primitive, operand: Value) -> Any:
     """A node of one operand."""
     x = operand.data
-    if not context.plain or type(x) is not float:
+    recorded = context.plain
+    if type(x) is not float or not (recorded or context.silently()):
         return record(row, (operand,))
     try:
         y = row.forward(x)
@@ -269,6 +286,8 @@ def unary(row: Primitive, operand: Value) -> Any:
         raise row.explained(error, (x,)) from None
     if type(y) is not float:  # an own row that gives an int, a numpy.float64, no number
         return record(row, (operand,))
+    if not recorded:
+        return _unrecorded(y)
     node = _blank()
     node.data = node._result = y
     node.grad = 0.0
@@ -295,21 +314,23 @@ def _floats(operands: Sequence[Any]) -> Any:
 def several(row: Primitive, operands: Sequence[Any]) -> Any:
     """A node of several Values and floats; None where one is neither, or no node is due."""
     values: Any = [x.data if type(x) is Value else x for x in operands]
-    if not context.plain or row.__class__ is not Primitive or Value not in map(type, operands):
+    recorded = context.plain
+    mine = row.__class__ is Primitive and Value in map(type, operands)
+    if not mine or not (recorded or context.silently()):
         return None
     if set(map(type, values)) != {float}:
         values = _floats(operands)
         if values is None:
             return None
-    parents = tuple([x if type(x) is Value else None for x in operands])
     try:
         y = row.forward(*values)
     except TypeError:
         return None  # told the general way
     except (ArithmeticError, ValueError) as error:
         raise row.explained(error, values) from None
-    if type(y) is not float:
-        return None
+    if type(y) is not float or not recorded:
+        return _unrecorded(y) if type(y) is float else None
+    parents = tuple([x if type(x) is Value else None for x in operands])
     if row.arity == 2:
         return _node(row, y, parents[0], parents[1], values[0], values[1])
     return _blank()._computed(row, y, 0.0, (y, tuple(values), parents))
@@ -353,7 +374,7 @@ for _row, _name, _symbol, _more in (
     (primitives.pow, "pow", "**", _POWER),
 ):
     _made = {"Value": Value, "blank": _blank, "general": _general, "node_of_two": _node}
-    _made |= {"context": context, "row": _row}
+    _made |= {"context": context, "row": _row, "unrecorded": _unrecorded}
     _about = {"modulo": "", "given": "", "taken": "True", **_more}
     _text = _OPERATORS.format(name=f"__{_name}__", symbol=_symbol, **_about)
     exec(compile(_text, f"{__file__} (operators)", "exec"), _made)  # noqa: S102 (the text above)

@@ -45,6 +45,7 @@ cdef extern from "Python.h":
 
 
 cdef bint _plain = context.plain
+cdef object _silently = context.silently
 
 
 def _watch(plain):
@@ -306,7 +307,7 @@ cdef class Value(Recorded):
 
     def __neg__(self):
         if not _is_float(self) or not _plain:
-            return record(_NEG, (self,))
+            return unary(_NEG, self)
         return _node(_NEG, -self._result, self, None, self._result, 0.0)
 
     def __add__(self, other):
@@ -405,7 +406,8 @@ cdef object _binary(object row, object left, object right):
 
 def unary(row, Value operand):
     """A node of one operand."""
-    if not _is_float(operand) or not _plain:
+    cdef bint recorded = _plain
+    if not _is_float(operand) or not (recorded or _silently()):
         return record(row, (operand,))
     x = operand._result
     try:
@@ -416,6 +418,8 @@ def unary(row, Value operand):
         raise row.explained(error, (x,)) from None
     if type(y) is not float:
         return record(row, (operand,))
+    if not recorded:
+        return Value(y)
     return _node(row, <double>y, operand, None, <double>x, 0.0)
 
 
@@ -424,7 +428,8 @@ def several(row, operands):
     cdef Value operand
     cdef list values = [], parents = []
     cdef bint due = False
-    if not _plain or row.__class__ is not Primitive:
+    cdef bint recorded = _plain
+    if row.__class__ is not Primitive or not (recorded or _silently()):
         return None
     for x in operands:
         if type(x) is Value:
@@ -452,6 +457,8 @@ def several(row, operands):
         raise row.explained(error, values) from None
     if type(y) is not float:
         return None
+    if not recorded:
+        return Value(y)
     if row.arity == 2:
         return _node(row, y, parents[0], parents[1], values[0], values[1])
     operand = Value.__new__(Value)
