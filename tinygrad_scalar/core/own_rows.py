@@ -43,9 +43,9 @@ def primitive(
     `domain` is where the operation has a value: a pair (low, high) of an open interval or an
     `Interval` for all operands, or one for each.
 
-    Errors: TypeError if `forward`, a partial or the formula is not callable (nor a number), if the
-    formula branches, or for another option than stated; ValueError for an empty domain, and for
-    another number of subgradients than operands.
+    Errors: TypeError if `forward`, a partial or the formula is not callable (nor a number) or takes
+    another number of operands, if the formula branches, or for another option than stated;
+    ValueError for an empty domain, and for another number of subgradients than operands.
     Source: *Deep Learning*, section 6.5.6 (the operation's `bprop`).
 
     >>> import math
@@ -134,7 +134,25 @@ def _several_outputs(name: str, forward: Any, partials: Sequence[Rule]) -> bool:
             )
     if not rules:
         raise TypeError(f"primitive {name!r}: give one partial (y, *x) per operand")
+    count = len(partials[0]) if isinstance(partials[0], tuple) else len(partials)
+    _check_operands(name, "forward takes an operand for each partial", forward, count)
+    for rule in filter(callable, rules):
+        _check_operands(name, "a partial takes (y, *x), the result first", rule, 1 + count)
     return several
+
+
+def _check_operands(name: str, meant: str, function: Any, count: int) -> None:
+    import inspect
+
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of C, which tells nothing
+        return
+    try:
+        signature.bind(*range(count))
+    except TypeError as error:
+        numbers = "1 number" if count == 1 else f"{count} numbers"
+        raise TypeError(f"primitive {name!r}: {meant}; given {numbers}, {error}") from None
 
 
 class ByFormula:

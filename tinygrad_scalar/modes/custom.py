@@ -32,7 +32,7 @@ def custom(f: Callable[..., Any], derivative: Callable[..., Any]) -> Callable[..
     >>> clipped(x).data, clipped(x).backward()[x]
     (10.0, 1.0)
     """
-    name = getattr(f, "__name__", "custom").strip("<>")
+    name = _name_of(f, "custom")
     check_function(f, "custom: f")
     check_function(derivative, "custom: derivative")
 
@@ -58,6 +58,12 @@ def custom(f: Callable[..., Any], derivative: Callable[..., Any]) -> Callable[..
         return found
 
     return Primitive(name, f, (partials,), arity=None, mpmath="", opaque=True)
+
+
+def _name_of(f: Callable[..., Any], otherwise: str) -> str:
+    """What a row is called that is made of a function: its name, if it has one."""
+    name: str = getattr(f, "__name__", "<lambda>")
+    return otherwise if name == "<lambda>" else name
 
 
 def implicit(solve: Callable[..., Any], residual: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,7 +96,7 @@ class _Implicit(Primitive):
     __slots__ = ("residual",)
 
     def __init__(self, solve: Callable[..., Any], residual: Callable[..., Any]) -> None:
-        name = getattr(solve, "__name__", "implicit").strip("<>")
+        name = _name_of(solve, "implicit")
         rule = bind(_slopes, residual, ())
         super().__init__(name, solve, (rule,), arity=None, mpmath="", opaque=True)
         self.residual = residual
