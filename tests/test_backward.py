@@ -622,6 +622,19 @@ def test_the_derivative_graph_grows_by_a_constant_per_edge():
     assert sizes[1] - sizes[0] <= 10 * edges_per_round * 3
 
 
+# ── what is no node ───────────────────────────────────────────────────────────────────────────
+def test_a_table_and_an_order_are_asked_by_values():
+    x = Value(2.0, label="x")
+    z = x * x
+    with pytest.raises(KeyError, match="'x' is no node: the table is asked by Values"):
+        z.backward()["x"]
+    with pytest.raises(TypeError, match=r"topological_order: give Values, as in \(x, y\), not int"):
+        topological_order(3)
+    with pytest.raises(TypeError, match=r"topological_order: .* not list"):
+        topological_order([x, z])
+    assert topological_order(x, z) == [x, z]
+
+
 # ── nothing below, nothing recorded ───────────────────────────────────────────────────────────
 def test_detach_sends_no_gradient():
     x = Value(3.0)

@@ -1092,3 +1092,16 @@ def test_copy_is_a_node_with_the_same_parents():
     assert (twin.data, twin.label, twin.grad, twin.primitive) == (4.0, "y", 3.0, y.primitive)
     twin.label = "twin"
     assert y.label == "y"
+
+
+@pytest.mark.parametrize("written", [3, True, np.float64(3.0)])
+def test_a_number_written_to_data_is_computed_with_as_a_float(written):
+    x, y = Value(2.0), Value(5.0)
+    x.data = written
+    results = (x * y, 2 - x, x.exp(), -x, ts.dot([x, y], [y, 1]), ts.where(y > 0, x, y))
+    assert {type(z.data) for z in results} == {float}
+    assert {type(slope()) for slope in results[0].local_derivatives} == {float}
+    assert {type(z.backward(inputs=x)[x]) for z in results} == {float}
+    x.data = 10**400
+    with pytest.raises(OverflowError, match="too large"):
+        x * y

@@ -78,6 +78,10 @@ class GradTable(Mapping[Any, Any]):
         try:
             return self._found[node]
         except KeyError:
+            if not isinstance(node, Carrier):
+                raise KeyError(
+                    f"{node!r} is no node: the table is asked by Values, as in table[x]"
+                ) from None
             raise KeyError(
                 f"{node!r} was not reached by backward: the output does not depend on it, or "
                 "inputs= did not ask for it; name it in inputs= to get 0.0"

@@ -43,6 +43,9 @@ def topological_order(*roots: Node, cut: Collection[int] = frozenset()) -> list[
     for root in roots:
         if id(root) in seen:
             continue
+        if not hasattr(root, "parents"):
+            kind = type(root).__name__
+            raise TypeError(f"topological_order: give Values, as in (x, y), not {kind}")
         seen.add(id(root))
         stack.append((root, iter(() if id(root) in cut else root.parents)))
         while stack:

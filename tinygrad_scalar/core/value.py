@@ -276,6 +276,8 @@ def unary(row: Primitive, operand: Value) -> Any:
     """A node of one operand."""
     x = operand.data
     recorded = context.plain
+    if type(x) is not float:
+        x = _as_float(x)
     if type(x) is not float or not (recorded or context.silently()):
         return record(row, (operand,))
     try:
@@ -299,16 +301,12 @@ def unary(row: Primitive, operand: Value) -> Any:
     return node
 
 
-def _floats(operands: Sequence[Any]) -> Any:
-    """The numbers of Values, and ints, bools, numpy.float64 beside them as floats; else None."""
+def _as_float(x: Any) -> Any:
+    """An int, a bool, a numpy.float64, also one written to `.data`, as a float; else as it is."""
     try:
-        values = [
-            x.data if type(x) is Value else float(x) if isinstance(x, (int, float)) else x
-            for x in operands
-        ]
+        return float(x) if isinstance(x, (int, float)) else x
     except OverflowError:
-        return None  # told the general way
-    return values if set(map(type, values)) == {float} else None
+        return x  # told the general way
 
 
 def several(row: Primitive, operands: Sequence[Any]) -> Any:
@@ -319,8 +317,8 @@ def several(row: Primitive, operands: Sequence[Any]) -> Any:
     if not mine or not (recorded or context.silently()):
         return None
     if set(map(type, values)) != {float}:
-        values = _floats(operands)
-        if values is None:
+        values = [_as_float(x) for x in values]
+        if set(map(type, values)) != {float}:
             return None
     try:
         y = row.forward(*values)

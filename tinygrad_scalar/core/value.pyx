@@ -404,12 +404,20 @@ cdef object _binary(object row, object left, object right):
     return _node(row, result, a, b, x, y)
 
 
+cdef object _as_float(x):
+    """An int, a bool, a numpy.float64, also one written to `.data`, as a float; else as it is."""
+    try:
+        return float(x) if isinstance(x, (int, float)) else x
+    except OverflowError:
+        return x  # told the general way
+
+
 def unary(row, Value operand):
     """A node of one operand."""
     cdef bint recorded = _plain
-    if not _is_float(operand) or not (recorded or _silently()):
+    x = operand._result if _is_float(operand) else _as_float(operand._beside.data)
+    if type(x) is not float or not (recorded or _silently()):
         return record(row, (operand,))
-    x = operand._result
     try:
         y = row.forward(x)
     except TypeError:
@@ -434,19 +442,15 @@ def several(row, operands):
     for x in operands:
         if type(x) is Value:
             operand = x
-            if not _is_float(operand):
-                return None
-            values.append(operand._result)
+            x = operand._result if _is_float(operand) else _as_float(operand._beside.data)
             parents.append(operand)
             due = True
-        elif isinstance(x, (int, float)):  # a numpy.float64 is one
-            try:
-                values.append(float(x))
-            except OverflowError:
-                return None  # told the general way
-            parents.append(None)
         else:
+            x = _as_float(x)
+            parents.append(None)
+        if type(x) is not float:
             return None
+        values.append(x)
     if not due:
         return None
     try:
