@@ -40,6 +40,7 @@ class Settings(NamedTuple):
     tracker: Any = None  # notes which Values a checkpointed function uses
     # while a function is compiled: a number or Value as one that is traced
     tracer: Callable[[Any], Any] | None = None
+    silent: bool = False  # nothing is recorded, and at most the tracker told; said by `put_into`
 
 
 plain: bool = True  # False while a block is open, and until this is noticed after the last ended
@@ -50,7 +51,6 @@ runs = (
     0  # calls of grad and the like so far: a leaf notes the number, and so tells what it predates
 )
 _default = Settings()
-SILENT = Settings(recording=False)  # these of `no_grad` alone, told by identity
 _lock = threading.RLock()  # a handler of signals may use the library
 
 
@@ -75,10 +75,11 @@ class Block(BytesIO):
         try:
             outer = _innermost()
             self.put_into(outer)
-            with _lock:
-                _open = [*_open, self]
-                plain = False
-                _tell(False)
+            if self.settings != _default:  # else nobody need ask
+                with _lock:
+                    _open = [*_open, self]
+                    plain = False
+                    _tell(False)
             _settle()
             _current.set(self)
             return self._given  # noqa: TRY300 (guarded to the end)
@@ -89,8 +90,10 @@ class Block(BytesIO):
     def put_into(self, outer: Block | None) -> None:
         """Change the settings of another block."""
         before = _default if outer is None else outer.settings
-        changed = before._replace(**self._changes(before))
-        self.settings = SILENT if changed == SILENT else changed
+        changed = before._replace(**self._changes(before), silent=False)
+        asked = changed.ieee or changed.lines or changed.scope or changed.counters
+        silent = not (changed.recording or asked or changed.tracer)
+        self.settings = changed._replace(silent=silent)
         self.outer = outer
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -188,11 +191,6 @@ def override(**changes: Any) -> Block:
 def recorded() -> AbstractContextManager[object]:
     """An outer `no_grad` is not meant for the derivatives that are taken inside it."""
     return nullcontext() if plain or settings().recording else override(recording=True)
-
-
-def silently() -> bool:
-    """Whether nothing is recorded here, and nothing else is asked for."""
-    return settings() is SILENT
 
 
 def uncounted() -> AbstractContextManager[object]:

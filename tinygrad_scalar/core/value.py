@@ -224,10 +224,10 @@ def {name}(self, other{modulo}):
                 node._y = y
                 node._sweep = 0
                 return node
-        elif type(x) is float and type(y) is float and context.silently():
+        elif type(x) is float and type(y) is float and context.settings().silent:
             result = x {symbol} y
             if {taken}:
-                return unrecorded(result)
+                return unrecorded(result, (self, other))
     except ArithmeticError:
         pass  # told the general way
     return general(row, self, other{given})
@@ -240,10 +240,10 @@ def reflected(self, other{modulo}):
             result = x {symbol} y
             if {taken}:
                 return node_of_two(row, result, None, self, x, y)
-        elif type(x) is float and type(y) is float and context.silently():
+        elif type(x) is float and type(y) is float and context.settings().silent:
             result = x {symbol} y
             if {taken}:
-                return unrecorded(result)
+                return unrecorded(result, (self,))
     except ArithmeticError:
         pass
     return general(row, other, self{given})
@@ -264,11 +264,15 @@ def _node(row: Primitive, y: float, a: Value | None, b: Value | None, x: float, 
     return node
 
 
-def _unrecorded(y: float) -> Value:
+def _unrecorded(y: float, operands: Sequence[Any]) -> Value:
     """The leaf that an operation gives where nothing is recorded; Value(y) asks for more."""
     node = _blank()
     node.data, node.grad, node.primitive = y, 0.0, None
     node._made, node._sweep, node._tracker = context.runs, 0, None
+    tracker = context.settings().tracker
+    if tracker is not None:
+        tracker.used(operands)
+        tracker.made(node)
     return node
 
 
@@ -278,7 +282,7 @@ def unary(row: Primitive, operand: Value) -> Any:
     recorded = context.plain
     if type(x) is not float:
         x = _as_float(x)
-    if type(x) is not float or not (recorded or context.silently()):
+    if type(x) is not float or not (recorded or context.settings().silent):
         return record(row, (operand,))
     try:
         y = row.forward(x)
@@ -289,7 +293,7 @@ def unary(row: Primitive, operand: Value) -> Any:
     if type(y) is not float:  # an own row that gives an int, a numpy.float64, no number
         return record(row, (operand,))
     if not recorded:
-        return _unrecorded(y)
+        return _unrecorded(y, (operand,))
     node = _blank()
     node.data = node._result = y
     node.grad = 0.0
@@ -314,7 +318,7 @@ def several(row: Primitive, operands: Sequence[Any]) -> Any:
     values: Any = [x.data if type(x) is Value else x for x in operands]
     recorded = context.plain
     mine = row.__class__ is Primitive and Value in map(type, operands)
-    if not mine or not (recorded or context.silently()):
+    if not mine or not (recorded or context.settings().silent):
         return None
     if set(map(type, values)) != {float}:
         values = [_as_float(x) for x in values]
@@ -327,7 +331,7 @@ def several(row: Primitive, operands: Sequence[Any]) -> Any:
     except (ArithmeticError, ValueError) as error:
         raise row.explained(error, values) from None
     if type(y) is not float or not recorded:
-        return _unrecorded(y) if type(y) is float else None
+        return _unrecorded(y, operands) if type(y) is float else None
     parents = tuple([x if type(x) is Value else None for x in operands])
     if row.arity == 2:
         return _node(row, y, parents[0], parents[1], values[0], values[1])

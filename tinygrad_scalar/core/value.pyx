@@ -45,7 +45,6 @@ cdef extern from "Python.h":
 
 
 cdef bint _plain = context.plain
-cdef object _silently = context.silently
 
 
 def _watch(plain):
@@ -404,6 +403,19 @@ cdef object _binary(object row, object left, object right):
     return _node(row, result, a, b, x, y)
 
 
+cdef bint _silent():
+    """Whether nothing is recorded here, and at most a tracker is told."""
+    return context.settings().silent
+
+
+cdef object _unrecorded(y, operands):
+    """The leaf that an operation gives where nothing is recorded."""
+    tracker = context.settings().tracker
+    if tracker is not None:
+        tracker.used(operands)
+    return Value(y)  # which tells the tracker that it is made
+
+
 cdef object _as_float(x):
     """An int, a bool, a numpy.float64, also one written to `.data`, as a float; else as it is."""
     try:
@@ -416,7 +428,7 @@ def unary(row, Value operand):
     """A node of one operand."""
     cdef bint recorded = _plain
     x = operand._result if _is_float(operand) else _as_float(operand._beside.data)
-    if type(x) is not float or not (recorded or _silently()):
+    if type(x) is not float or not (recorded or _silent()):
         return record(row, (operand,))
     try:
         y = row.forward(x)
@@ -427,7 +439,7 @@ def unary(row, Value operand):
     if type(y) is not float:
         return record(row, (operand,))
     if not recorded:
-        return Value(y)
+        return _unrecorded(y, (operand,))
     return _node(row, <double>y, operand, None, <double>x, 0.0)
 
 
@@ -437,7 +449,7 @@ def several(row, operands):
     cdef list values = [], parents = []
     cdef bint due = False
     cdef bint recorded = _plain
-    if row.__class__ is not Primitive or not (recorded or _silently()):
+    if row.__class__ is not Primitive or not (recorded or _silent()):
         return None
     for x in operands:
         if type(x) is Value:
@@ -462,7 +474,7 @@ def several(row, operands):
     if type(y) is not float:
         return None
     if not recorded:
-        return Value(y)
+        return _unrecorded(y, operands)
     if row.arity == 2:
         return _node(row, y, parents[0], parents[1], values[0], values[1])
     operand = Value.__new__(Value)

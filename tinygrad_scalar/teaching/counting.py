@@ -52,7 +52,7 @@ class Counts:
 def counting() -> context.Block:
     """Count the work done in the block; blocks nest, each counting for itself.
 
-    Cost: about 1 µs more per operation. Source: *Deep Learning*, section 6.5.3 (the cost of
+    Cost: some µs more per operation. Source: *Deep Learning*, section 6.5.3 (the cost of
     back-propagation is one multiplication and one addition per edge).
 
     >>> from tinygrad_scalar import Value, counting
@@ -84,8 +84,9 @@ class Tracker:
     def used(self, operands: Sequence[Any]) -> None:
         """Note operands that come from outside."""
         for operand in operands:
-            inside = getattr(operand, "_tracker", None) is self or operand in self._recorded
-            if isinstance(operand, Value) and not inside:
+            if not isinstance(operand, Value) or getattr(operand, "_tracker", None) is self:
+                continue
+            if operand not in self._recorded:
                 self.closed_over[id(operand)] = operand
 
 
