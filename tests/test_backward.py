@@ -140,7 +140,7 @@ def test_an_unreached_node_is_a_key_error_that_says_so():
     assert table.get(other) is None
     assert x in table
     for key in ("x", 2.0, None):
-        with pytest.raises(KeyError, match="not reached"):
+        with pytest.raises(KeyError, match="is no node: the table is asked by Values"):
             table[key]
         assert key not in table
 
@@ -623,11 +623,9 @@ def test_the_derivative_graph_grows_by_a_constant_per_edge():
 
 
 # ── what is no node ───────────────────────────────────────────────────────────────────────────
-def test_a_table_and_an_order_are_asked_by_values():
+def test_an_order_is_asked_by_values():
     x = Value(2.0, label="x")
     z = x * x
-    with pytest.raises(KeyError, match="'x' is no node: the table is asked by Values"):
-        z.backward()["x"]
     with pytest.raises(TypeError, match=r"topological_order: give Values, as in \(x, y\), not int"):
         topological_order(3)
     with pytest.raises(TypeError, match=r"topological_order: .* not list"):
