@@ -202,6 +202,12 @@ def test_hypot_of_three_keeps_the_kind_of_number():
     assert isinstance(tg.hypot(*map(np.float32, (1, 2, 3))), np.float32)
 
 
+@pytest.mark.parametrize("others", [(), (Value(1.0),), (Value(1.0), 2.0)])
+def test_hypot_names_itself_when_it_refuses(others):
+    with pytest.raises(TypeError, match=r"hypot: .*not str"):
+        tg.hypot(*others, "a")
+
+
 def test_distances_and_sums_refuse_unequal_lengths():
     with pytest.raises(ValueError, match="dist: 1 coordinates against 2"):
         tg.dist([1.0], [1.0, 2.0])

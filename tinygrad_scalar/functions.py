@@ -45,11 +45,13 @@ def hypot(*coordinates: Any) -> Any:
     >>> hypot(3.0, 4.0), hypot(1.0, 2.0, 2.0)
     (5.0, 3.0)
     """
-    if len(coordinates) == 1:
-        return table.abs(*coordinates)
-    if len(coordinates) != 2 and uncommon(coordinates) is None:
+    if len(coordinates) == 2:
+        return table.hypot(*coordinates)
+    if uncommon(coordinates) is None:
         return math.hypot(*coordinates)
-    return functools.reduce(table.hypot, _largest_first(coordinates))
+    kind = uncommon(map(plain, coordinates))
+    xs = [x if isinstance(x, Carrier) else table.hypot.checked(x, kind) for x in coordinates]
+    return functools.reduce(table.hypot, _largest_first(xs)) if xs[1:] else table.abs(*xs)
 
 
 def _largest_first(xs: Sequence[Any]) -> list[Any]:
