@@ -691,6 +691,19 @@ def test_what_is_computed_under_no_grad_is_constant_in_every_mode(mode):
         assert SLOPES[mode](lambda x: x * 4.0, 2.0) == pytest.approx(4.0)
 
 
+@pytest.mark.parametrize("inner", sorted({*SLOPES} - {"hvp"}))
+@pytest.mark.parametrize("mode", SLOPES)
+def test_a_derivative_taken_under_no_grad_is_constant_in_every_mode(mode, inner):
+    """The slope of 3 · 2² · x is 12; forward modes went through, inside and around: 36."""
+
+    def f(x):
+        with no_grad():
+            slope = SLOPES[inner](lambda y: y**3, x)
+        return slope * x
+
+    assert SLOPES[mode](f, 2.0) == pytest.approx(12.0)
+
+
 @pytest.mark.parametrize("mode", ["jvp", "derivative", "taylor", "forward jacobian"])
 def test_a_number_in_place_of_what_is_undefined_makes_no_pass_raise(mode):
     """In forward modes the inner gradient, NaN, is 0 at first, by which the function divides."""

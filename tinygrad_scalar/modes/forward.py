@@ -21,7 +21,7 @@ from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier, resolved
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.provenance import NOTHING, current
-from tinygrad_scalar.core.tree import aligned, carried, carried_leaves, like
+from tinygrad_scalar.core.tree import aligned, carried, carried_leaves, like, mapped
 from tinygrad_scalar.core.undefined import (
     Judge,
     Policy,
@@ -42,12 +42,14 @@ _running: set[float] = set()
 
 
 def in_new_pass(run: Callable[[float], Any]) -> Any:
-    """`run(level)` with a level of its own, which ends when `run` does."""
+    """`run(level)` with a level of its own, which ends when `run` does; see `stopped`."""
     level = next(_levels)
     _running.add(level)
     try:
-        with context.recorded() if _stopped() else nullcontext():
+        if not stopped():
             return run(level)
+        with context.recorded():
+            return mapped(detached, run(level))
     finally:
         _running.discard(level)
 
@@ -62,10 +64,18 @@ def in_watched_pass(run: Callable[[float], Any]) -> Any:
     return result
 
 
-def _stopped() -> bool:
-    """Whether this is under `no_grad`; a checkpointed function records nothing at first, either."""
+def stopped() -> bool:
+    """Whether this is under `no_grad`; a checkpointed function records nothing at first, either.
+
+    Derivatives taken here are what they are elsewhere, and constants to the modes around.
+    """
     settings = context.settings()
     return not settings.recording and settings.tracker is None
+
+
+def detached(y: Any) -> Any:
+    """What is carried as a constant, anything else as it is."""
+    return y.detach() if isinstance(y, Carrier) else y
 
 
 class Tagged(Arithmetic):
@@ -136,7 +146,7 @@ class Tagged(Arithmetic):
         operands = [resolved(x) for x in operands]
         if self.level not in _running:
             return primitive(*operands)
-        if context.silent and _stopped():
+        if context.silent and stopped():
             y = primitive(*map(self.below, operands))
             return tuple(map(self.still, y)) if isinstance(primitive, Joint) else self.still(y)
         beside = uncommon(plain(x) for x in operands)

@@ -39,8 +39,10 @@ from tinygrad_scalar.modes.forward import (
     Tagged,
     attempted,
     check_function,
+    detached,
     dual,
     in_watched_pass,
+    stopped,
     tangent_of,
     watched,
 )
@@ -289,6 +291,7 @@ class Run:
         self.own = self.inputs  # of the arguments; `inputs` may come to hold others, or fewer
         filled = with_arguments(args, self.chosen, arguments)
         self._recording = context.plain or context.settings().recording
+        self._stopped = not self._recording and stopped()
         if self._recording:
             self.output = f(*filled, **options)
         else:
@@ -348,7 +351,7 @@ class Run:
         if isinstance(output, Tagged):
             undefined = watched(undefined)  # a tangent is a derivative of the mode around this
             each = bind(self.pull, seed=seed, undefined=undefined, graph=graph)
-            return output.spread(each, len(self.inputs))
+            return list(map(self._kept, output.spread(each, len(self.inputs))))
         if hasattr(output, "pulled"):  # a number of a function that is being compiled
             output.judged_by(undefined)
             return list(map(self._kept, output.pulled(seed, self.inputs)))
@@ -375,12 +378,12 @@ class Run:
         """An output as it is handed to the caller: a number unless a graph is due."""
         y = resolved(y)
         if isinstance(y, Tagged):
-            return y.spread(lambda part: [self.finished(part)], 1)[0]
+            return self._kept(y.spread(lambda part: [self.finished(part)], 1)[0])
         return y.data if isinstance(y, Value) and not self.graph else self._kept(y)
 
     def _kept(self, y: Any) -> Any:
-        """A traced result, which stands for a leaf under `no_grad`."""
-        return y if self._recording or not _is_traced(y) else y.detach()
+        """A result for the modes around, to which it is a constant under `no_grad`."""
+        return detached(y) if self._stopped else y
 
     def mirrored(self, values: list[Any]) -> Any:
         """Numbers, one per input, in the structure of the chosen arguments."""
