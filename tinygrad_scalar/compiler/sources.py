@@ -269,8 +269,8 @@ def checked_name(name: str, *, given: bool) -> str:
         raise TypeError(f"to_c: name is a string, not {type(name).__name__}")
     reason = _reason(name)
     if reason:
-        origin = "" if given else ", the stem of the file"
-        raise ValueError(f"to_c: {name!r}{origin}, {reason}: give name=, an identifier of C")
+        origin = "" if given else ", the stem of the file,"
+        raise ValueError(f"to_c: {name!r}{origin} {reason}: give name=, an identifier of C")
     return name
 
 
