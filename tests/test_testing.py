@@ -773,7 +773,6 @@ WRONG_FAR_OUT = {
         ),
         {},
     ),
-    "fewer operands than forward has": ((lambda a, b: a * b, lambda y, a: a), {}),
 }
 
 
