@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modes_reference import all_close, close, exact_gradient, function_of, moderate_programs
+from table_reference import points
 
 from tinygrad_scalar import (
     UndefinedGradientWarning,
@@ -27,6 +28,7 @@ from tinygrad_scalar import (
     sqrt,
     where,
 )
+from tinygrad_scalar.core.primitives import TABLE
 
 
 def slope(f, x):
@@ -307,3 +309,29 @@ def test_the_way_out_that_float_and_index_name_is_one(mode):
         with pytest.raises(TypeError, match=r"the number \(in forward mode v\.detach\(\)\)"):
             slope(f)
     assert slope(lambda x: table[int(x.detach() + 0.6)] * x) == 2.0
+
+
+# ── the quick way ─────────────────────────────────────────────────────────────────────────────
+def outcome(run):
+    try:
+        return repr(run())
+    except (ArithmeticError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row.arity is not None])
+@given(data=st.data())
+@settings(max_examples=40)
+def test_floats_go_the_quick_way_as_they_go_the_general_one(name, data):
+    """To the last bit, at kinks and poles too. Where operations are counted all go the general."""
+    row = TABLE[name]
+    x = data.draw(points(row))
+    t = data.draw(st.tuples(*[st.sampled_from([0.0, 1.0, -0.5, 3.0, 1e-200, 1e200]) for _ in x]))
+    for undefined in ("nan", "raise"):
+
+        def run(undefined=undefined):
+            return jvp(lambda *x: row(*x), x, t, undefined=undefined)
+
+        quick = outcome(run)
+        with counting():
+            assert outcome(run) == quick

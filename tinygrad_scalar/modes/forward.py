@@ -8,7 +8,9 @@ Source: Griewank and Walther, *Evaluating Derivatives*, section 3.1; Siskind and
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,8 +21,9 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import Application
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier, resolved
-from tinygrad_scalar.core.primitive import Joint, Primitive
+from tinygrad_scalar.core.primitive import Joint, Primitive, no_kinks
 from tinygrad_scalar.core.provenance import NOTHING, current
+from tinygrad_scalar.core.rules import ON_FLOATS
 from tinygrad_scalar.core.tree import aligned, carried, carried_leaves, like, mapped
 from tinygrad_scalar.core.undefined import (
     Judge,
@@ -39,6 +42,8 @@ from tinygrad_scalar.numbers.precision import like as like_number
 
 _levels = itertools.count(2)  # Values have level 1
 _running: set[float] = set()
+EXACT = 2**53  # whole numbers up to here are floats
+FLOATS = {float, type(None)}  # None is the tangent of what does not move
 
 
 def in_new_pass(run: Callable[[float], Any]) -> Any:
@@ -264,6 +269,47 @@ class Dual(Tagged):
         """The number as one of this level."""
         return Dual(number, None, self.level)
 
+    def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
+        """As of every carrier; quickly where all are floats and nothing is to be judged."""
+        quick = self._on_floats(primitive, operands) if type(self.primal) is float else None
+        return super().apply(primitive, operands) if quick is None else quick
+
+    def _on_floats(self, row: Any, operands: Sequence[Any]) -> Dual | None:
+        """The same by the rules of reverse mode on floats; None for the general way to decide.
+
+        That is at kinks and poles, at a slope of 0, which may be a structural zero, and where a
+        result is no finite float.
+        """
+        settings = context.settings()
+        asked = settings.counters or settings.ieee or settings.tracer or not settings.recording
+        if asked or row.__class__ is not Primitive or row.arity is None or row.opaque:
+            return None
+        x, tangents = self._floats(operands)
+        if not x or (row.kinks is not no_kinks and row.kinks(*x)):
+            return None
+        try:
+            y = row.forward(*x)
+            terms = [_term(row, i, t, y, x) for i, t in enumerate(tangents) if t is not None]
+            total = functools.reduce(operator.add, terms) if terms else None
+            sure = all(terms) and math.isfinite(y) and (total is None or math.isfinite(total))
+        except (ArithmeticError, ValueError, TypeError):
+            return None
+        return Dual(y, total, self.level) if sure and y.__class__ is float else None
+
+    def _floats(self, operands: Sequence[Any]) -> tuple[list[float], list[float | None]]:
+        """Primals and tangents of this level that are floats, or can be; none unless all are."""
+        x, tangents = [], []
+        for operand in operands if self.level in _running else ():
+            moving = isinstance(operand, Dual) and operand.level == self.level
+            number, tangent = (operand.primal, operand.tangent) if moving else (operand, None)
+            if number.__class__ is int and abs(number) <= EXACT:
+                number = float(number)
+            if not {type(number), type(tangent)} <= FLOATS:
+                return [], []
+            x.append(number)
+            tangents.append(tangent)
+        return x, tangents
+
     def applied(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The row on the primals, and Σ ∂y/∂x_i · tangent_i by its partials."""
         x = [self.below(operand) for operand in operands]
@@ -331,6 +377,15 @@ class Dual(Tagged):
 
     def __repr__(self) -> str:
         return f"Dual({self.primal!r}, tangent={self.tangent!r})"
+
+
+def _term(row: Any, i: int, tangent: float, y: float, x: Sequence[float]) -> Any:
+    """∂y/∂x_i · tangent by the row's pull, or by its partial."""
+    rule = row.pulls[i]
+    if rule is not None:
+        return ON_FLOATS.get(rule, rule)(tangent, y, *x)
+    slope = row.partials[i]
+    return tangent * (ON_FLOATS.get(slope, slope)(y, *x) if callable(slope) else slope)
 
 
 class Argument(Dual):
