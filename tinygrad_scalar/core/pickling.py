@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.core import context, primitives
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.provenance import Provenance
 
@@ -55,7 +55,7 @@ def copied(node: Value) -> Value:
     where a mode outside has made it.
     """
     origin = node
-    while origin.primitive is primitives.identity:
+    while origin.primitive is not None and origin.primitive.python == "{0}":  # it is its operand
         (origin,) = origin.parents
     if origin.primitive is None:
         twin = _leaf(type(node), node.data, node.grad, getattr(node, "_provenance", None))

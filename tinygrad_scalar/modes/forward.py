@@ -15,10 +15,11 @@ import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
+from types import NoneType
 from typing import Any, ClassVar, NoReturn
 
 from tinygrad_scalar.core import context
-from tinygrad_scalar.core.application import Application
+from tinygrad_scalar.core.application import Application, product
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.carrier import Carrier, resolved
 from tinygrad_scalar.core.primitive import Joint, Primitive, no_kinks
@@ -43,7 +44,6 @@ from tinygrad_scalar.numbers.precision import like as like_number
 _levels = itertools.count(2)  # Values have level 1
 _running: set[float] = set()
 EXACT = 2**53  # whole numbers up to here are floats
-FLOATS = {float, type(None)}  # None is the tangent of what does not move
 
 
 def in_new_pass(run: Callable[[float], Any]) -> Any:
@@ -270,41 +270,48 @@ class Dual(Tagged):
         return Dual(number, None, self.level)
 
     def apply(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
-        """As of every carrier; quickly where all are floats and nothing is to be judged."""
-        quick = self._on_floats(primitive, operands) if type(self.primal) is float else None
+        """As of every carrier; quickly where nothing is to be judged."""
+        kind = type(self.primal)
+        quick = self._quickly(primitive, operands, kind) if kind in (float, Value) else None
         return super().apply(primitive, operands) if quick is None else quick
 
-    def _on_floats(self, row: Any, operands: Sequence[Any]) -> Dual | None:
-        """The same by the rules of reverse mode on floats; None for the general way to decide.
+    def _quickly(self, row: Any, operands: Sequence[Any], kind: type) -> Dual | None:
+        """The same by the rules of reverse mode on floats, or on Values; None where there is more.
 
         That is at kinks and poles, at a slope of 0, which may be a structural zero, and where a
-        result is no finite float.
+        result is no finite float: the general way decides.
         """
         settings = context.settings()
         asked = settings.counters or settings.ieee or settings.tracer or not settings.recording
         if asked or row.__class__ is not Primitive or row.arity is None or row.opaque:
             return None
-        x, tangents = self._floats(operands)
-        if not x or (row.kinks is not no_kinks and row.kinks(*x)):
+        x, tangents = self._alike(operands, kind)
+        if not x or (row.kinks is not no_kinks and row.kinks(*map(plain, x))):
             return None
+        rules = ON_FLOATS if kind is float else {}
         try:
-            y = row.forward(*x)
-            terms = [_term(row, i, t, y, x) for i, t in enumerate(tangents) if t is not None]
+            y = row.forward(*x) if rules else row(*x)
+            terms = [_term(row, i, t, y, x, rules) for i, t in enumerate(tangents) if t is not None]
             total = functools.reduce(operator.add, terms) if terms else None
-            sure = all(terms) and math.isfinite(y) and (total is None or math.isfinite(total))
+            ends = [plain(y)] if total is None else [plain(y), plain(total)]
+            sure = all(map(plain, terms)) and all(map(math.isfinite, ends))
         except (ArithmeticError, ValueError, TypeError):
             return None
-        return Dual(y, total, self.level) if sure and y.__class__ is float else None
+        sure = sure and type(y) is kind and type(ends[0]) is float
+        return Dual(y, total, self.level) if sure else None
 
-    def _floats(self, operands: Sequence[Any]) -> tuple[list[float], list[float | None]]:
-        """Primals and tangents of this level that are floats, or can be; none unless all are."""
-        x, tangents = [], []
+    def _alike(self, operands: Sequence[Any], kind: type) -> tuple[list[Any], list[Any]]:
+        """Primals and tangents of this level where all are of a kind; none of others."""
+        x, tangents, kinds = [], [], (float, NoneType)
         for operand in operands if self.level in _running else ():
             moving = isinstance(operand, Dual) and operand.level == self.level
             number, tangent = (operand.primal, operand.tangent) if moving else (operand, None)
             if number.__class__ is int and abs(number) <= EXACT:
                 number = float(number)
-            if not {type(number), type(tangent)} <= FLOATS:
+            constant = not moving and type(number) is float
+            if not constant and (type(number) is not kind or type(tangent) not in (*kinds, kind)):
+                return [], []
+            if type(plain(number)) is not float:
                 return [], []
             x.append(number)
             tangents.append(tangent)
@@ -379,13 +386,13 @@ class Dual(Tagged):
         return f"Dual({self.primal!r}, tangent={self.tangent!r})"
 
 
-def _term(row: Any, i: int, tangent: float, y: float, x: Sequence[float]) -> Any:
+def _term(row: Any, i: int, tangent: Any, y: Any, x: Sequence[Any], rules: Any) -> Any:
     """∂y/∂x_i · tangent by the row's pull, or by its partial."""
     rule = row.pulls[i]
     if rule is not None:
-        return ON_FLOATS.get(rule, rule)(tangent, y, *x)
+        return rules.get(rule, rule)(tangent, y, *x)
     slope = row.partials[i]
-    return tangent * (ON_FLOATS.get(slope, slope)(y, *x) if callable(slope) else slope)
+    return product(tangent, rules.get(slope, slope)(y, *x) if callable(slope) else slope)
 
 
 class Argument(Dual):
