@@ -32,6 +32,8 @@ from tinygrad_scalar.core.undefined import (
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.derived import Derived
 from tinygrad_scalar.modes.forward import (
+    Argument,
+    Dual,
     Tagged,
     attempted,
     check_function,
@@ -67,8 +69,7 @@ class Series(Tagged):
 
     def coefficient(self, k: int) -> Any:
         """The coefficient of t^k."""
-        while len(self.known) <= k:
-            known = len(self.known)
+        while (known := len(self.known)) <= k:
             try:
                 following = self._next(known)
             except (ArithmeticError, ValueError):  # a given derivative that raises
@@ -188,11 +189,11 @@ class Series(Tagged):
         for operand, slope in zip(operands, slopes, strict=True):
             if not self.carries(operand):
                 continue
+            if not self.carries(slope):
+                total = total + k * (operand.coefficient(k) * slope)
+                continue
             for j in range(1, k + 1):
-                if self.carries(slope):
-                    total = total + j * (operand.coefficient(j) * slope.coefficient(k - j))
-                elif j == k:
-                    total = total + k * (operand.coefficient(k) * slope)
+                total = total + j * (operand.coefficient(j) * slope.coefficient(k - j))
         return total / k if total.__class__ is not int else total  # 0, from constants alone
 
     def __repr__(self) -> str:
@@ -258,19 +259,32 @@ def _at(
     x = carried(args[0], f"{name}: x")
     f = partial(f, **options) if options else f
     in_pass = in_watched_pass if n <= WATCHED else in_new_pass
+    numbers = _by_dual if n == 1 else partial(_by_series, n)
     found: list[Any] | None = attempted(
-        lambda: in_pass(lambda level: _by_series(name, f, n, x, level)), undefined
+        lambda: in_pass(lambda level: numbers(name, f, x, level)), undefined
     )
     return _by_reverse(name, f, n, x, undefined) if found is None else found
 
 
-def _by_series(name: str, f: Callable[[Any], Any], n: int, x: Any, level: float) -> list[Any]:
+def _by_series(n: int, name: str, f: Callable[[Any], Any], x: Any, level: float) -> list[Any]:
     """The same by Taylor arithmetic, in a pass of this level."""
     y = f(Variable([x, like(1, plain(x))][: n + 1], level, n))
     y = carried(y, f"{name}: what f returned")
     if not (isinstance(y, Series) and y.level == level):
         y = Series([y], level, n)
-    found = [math.factorial(k) * y.coefficient(k) for k in range(n + 1)]
+    return _alike([math.factorial(k) * y.coefficient(k) for k in range(n + 1)])
+
+
+def _by_dual(name: str, f: Callable[[Any], Any], x: Any, level: float) -> list[Any]:
+    """The same up to order 1, by what goes quickly over floats."""
+    y = carried(f(Argument(x, like(1, plain(x)), level)), f"{name}: what f returned")
+    if not (isinstance(y, Dual) and y.level == level):
+        y = Dual(y, None, level)
+    return _alike(y.parts())
+
+
+def _alike(found: list[Any]) -> list[Any]:
+    """Plain numbers are of the kind of the first one."""
     return [c if isinstance(c, Carrier) else like(c, plain(found[0])) for c in found]
 
 
@@ -294,7 +308,7 @@ def _by_reverse(name: str, f: Callable[[Any], Any], n: int, x: Any, undefined: P
         with context.recorded():
             (y,) = run.pull(y, 1.0, undefined, run.graph or k < n)
         found.append(run.finished(y))
-    return [c if isinstance(c, Carrier) else like(c, plain(found[0])) for c in found]
+    return _alike(found)
 
 
 def derivative(
