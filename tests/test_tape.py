@@ -91,6 +91,19 @@ def test_integer_strided_and_empty_arrays(engine):
 
 
 @EVERY
+@pytest.mark.parametrize("kind", [">f8", ">f4", ">i4", ">u2"])
+def test_arrays_in_any_order_of_bytes(engine, kind):
+    f = compile(lambda x, y: x * x * y, engine=engine)
+    x = np.arange(1.0, 7.0)
+    given = x.astype(kind)
+    value, slopes = f.value_and_grad(given, 3 * given)
+    close(value, 3 * x**3)
+    close(slopes[0], 6 * x**2)
+    assert value.dtype is slopes[1].dtype is np.dtype(float)  # the machine's own order
+    close(f.grad(given[::2], 2.0)[0], 4 * x[::2])
+
+
+@EVERY
 def test_an_empty_batch_has_the_structure_that_was_returned_before(engine):
     f = compile(lambda x: [x, {"a": x * x}], engine=engine)
     assert f(2.0) == [2.0, {"a": 4.0}]
