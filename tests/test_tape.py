@@ -104,6 +104,20 @@ def test_arrays_in_any_order_of_bytes(engine, kind):
 
 
 @EVERY
+@pytest.mark.parametrize("nothing", [[], (), {}])
+def test_matrices_of_no_inputs(engine, nothing):
+    def g(numbers, x):
+        return tg.sum(numbers) + x * x
+
+    rows, alike = (compile(g, argnums=0, engine=engine, batch=batch) for batch in (True, False))
+    assert (rows.hessian(nothing, 3.0), rows.jacobian(nothing, 3.0)) == ([], [[]])
+    assert alike.hessian(nothing, 3.0) == tg.hessian(g, 0)(nothing, 3.0) == nothing
+    assert alike.jacobian(nothing, 3.0) == tg.jacobian(g, 0)(nothing, 3.0) == nothing
+    points = np.zeros((5, 0)), np.arange(5.0)
+    assert (rows.hessian(*points).shape, rows.jacobian(*points).shape) == ((5, 0, 0), (5, 1, 0))
+
+
+@EVERY
 def test_an_empty_batch_has_the_structure_that_was_returned_before(engine):
     f = compile(lambda x: [x, {"a": x * x}], engine=engine)
     assert f(2.0) == [2.0, {"a": 4.0}]

@@ -179,14 +179,16 @@ class Calls:
             half = len(outputs) // 2
             return returned(tree, outputs[:half], call), returned(tree, outputs[half:], call)
         if mode in ("hessian", "jacobian"):
-            rows = matrix(outputs, count, call.size, call.xp)
+            values = 1 if path is None else len(path.outputs)
+            height = count if mode == "hessian" else values
+            rows = matrix(outputs, height, count, call.size, call.xp)
             if self.batch:
                 return rows
             inside = own.mirrored(call, [0.0] * count)
             return nested(inside if mode == "hessian" else tree, inside, rows)
-        values = values_of(mode, 1)
-        slopes = own.mirrored(call, outputs[values:])
-        return (outputs[0], slopes) if values else slopes
+        first = values_of(mode, 1)
+        slopes = own.mirrored(call, outputs[first:])
+        return (outputs[0], slopes) if first else slopes
 
     def _outputs(self, own: Specialisation, mode: str, call: Call) -> tuple[Path | None, Any]:
         """Some path, and the outputs; at no point perhaps without one, and then of one value."""
@@ -250,7 +252,8 @@ class Calls:
         if not self.batch or mode not in ("hessian", "jacobian"):
             return found
         chosen = positions(argnums, len(args), mode)
-        return matrix(leaves(found), sum(len(leaves(args[i])) for i in chosen), None)
+        numbers, width = leaves(found), sum(len(leaves(args[i])) for i in chosen)
+        return matrix(numbers, len(numbers) // max(width, 1), width, None)
 
     # ── backward ──────────────────────────────────────────────────────────────────────────────
     def _mean_loss(
@@ -337,12 +340,12 @@ def _taken_for(call: Call, *, vectors: bool) -> str:
 
 
 # ── results ───────────────────────────────────────────────────────────────────────────────────
-def matrix(outputs: Any, width: int, size: int | None, xp: Any = None) -> Any:
+def matrix(outputs: Any, height: int, width: int, size: int | None, xp: Any = None) -> Any:
     """Rows of numbers, or an array with the batch first."""
     if size is None and xp is None:
         numbers = list(outputs)
-        return [numbers[k : k + width] for k in range(0, len(numbers), width)]
-    return stacked(xp, outputs, len(outputs) // max(width, 1), width)
+        return [numbers[k * width : (k + 1) * width] for k in range(height)]
+    return stacked(xp, outputs, height, width)
 
 
 def returned(tree: Any, outputs: Sequence[Any], call: Call) -> Any:
