@@ -1,6 +1,7 @@
 """Forward mode: `Dual` and `jvp`."""
 
 import math
+import operator
 from fractions import Fraction
 
 import pytest
@@ -22,7 +23,9 @@ from tinygrad_scalar import (
     jvp,
     log,
     mean,
+    mod,
     prod,
+    remainder,
     sin,
     softmax,
     sqrt,
@@ -247,6 +250,9 @@ def test_a_result_that_is_no_number_is_refused():
 def test_domain_errors_are_those_of_the_function():
     with pytest.raises(ValueError, match=r"log\(-1.0\)"):
         jvp(log, (-1.0,), (1.0,))
+    for f, named in ((mod, "mod"), (operator.floordiv, "floordiv"), (remainder, "remainder")):
+        with pytest.raises((ZeroDivisionError, ValueError), match=rf"{named}\(5.0, 0.0\): "):
+            jvp(f, (5.0, 0.0), (1.0, 1.0))
 
 
 def test_what_does_not_move_has_the_methods_of_a_value_too():

@@ -286,10 +286,12 @@ class Dual(Tagged):
         if asked or row.__class__ is not Primitive or row.arity is None or row.opaque:
             return None
         x, tangents = self._alike(operands, kind)
-        if not x or (row.kinks is not no_kinks and row.kinks(*map(plain, x))):
+        if not x:
             return None
         rules = ON_FLOATS if kind is float else {}
         try:
+            if row.kinks is not no_kinks and row.kinks(*map(plain, x)):
+                return None
             y = row.forward(*x) if rules else row(*x)
             terms = [_term(row, i, t, y, x, rules) for i, t in enumerate(tangents) if t is not None]
             total = functools.reduce(operator.add, terms) if terms else None
