@@ -525,6 +525,38 @@ def test_after_the_trace_its_text_says_what_it_is():
     assert repr(kept[0]) == "Traced(u(1))"
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: x > 3, lambda x: x == x, lambda x: x and 1, lambda x: x * 2, lambda x: 2.0 / x,
+        lambda x: x + Value(1.0), lambda x: -x, lambda x: x**2, tg.exp, tg.sum, lambda x: x.data,
+        lambda x: tg.where(x > 0, 1.0, 2.0), lambda x: x.detach(), float, copy.copy, copy.deepcopy,
+        lambda x: f"{x:.2f}", lambda x: x.backward(), lambda x: np.ones(2) * x,
+        lambda x: tg.grad(lambda y: y * x)(2.0), lambda x: compile(lambda y: y * x)(2.0),
+    ],
+)  # fmt: skip
+def test_what_a_function_keeps_of_a_trace_is_refused_from_then_on(use):
+    """It would be that of the point of the trace for ever, and further lines those of the path."""
+    kept = []
+
+    def g(x):
+        kept.append([x * x, x * x * 2])
+        if x > 5:
+            raise ArithmeticError("too large")
+        return x * x
+
+    f = compile(g)
+    assert f(1.0) == 1.0
+    with pytest.raises(ArithmeticError, match="too large"):
+        f(6.0)
+    lines = len(f.tape)
+    for each in [*kept[0], *kept[1]]:
+        with pytest.raises(TraceError, match="outside the call that traced it: return it"):
+            use([each] if use is tg.sum else each)
+    assert len(f.tape) == lines
+    assert f.grad(-3.0) == -6.0
+
+
 # ── rules of one's own, which get numbers in one mode and carriers in another ─────────────────
 def or_seven(ask):
     """What it gives, 7 where it raises."""

@@ -86,12 +86,14 @@ def _settled(
         except UnevenError:
             recording.decided.add(WHOLE)
         except Exception as error:
+            recording = recording.taken_over()
             if recording.settled():
                 tell_of_value(error)
                 if _raises(recording):
                     raise RaisedBeforeError from error
                 raise
         else:
+            recording = path.recording
             if recording.settled():
                 decided.update(bools)
                 return path
@@ -121,7 +123,7 @@ def _path(recording: Recording, function: Callable[..., Any], trees: Sequence[An
             "return what is computed from the arguments (those by keyword are constants)"
         )
     tree = like(result, [None] * len(lines))
-    return Path(recording, lines, tree, count)
+    return Path(recording.taken_over(), lines, tree, count)
 
 
 def _inputs(recording: Recording) -> Iterator[Traced]:

@@ -47,6 +47,10 @@ _BETWEEN = frozenset(
     )
 )  # fmt: skip
 Positions = tuple[Any, ...]
+OUTSIDE = (
+    "a traced value is used outside the call that traced it: return it instead of keeping it, or "
+    "keep x.detach().data after an uncompiled call"
+)
 
 
 class Site(NamedTuple):
@@ -120,6 +124,13 @@ class Recording:
         del self.numbers[length:]
         self.judged = {line for line in self.judged if line < length}
 
+    def taken_over(self) -> Recording:
+        """What was written, for whoever goes on with it: to numbers of the trace this is over."""
+        twin = Recording.__new__(Recording)
+        twin.__dict__, self.__dict__ = self.__dict__, {}
+        self.__class__ = Over
+        return twin
+
     def refuse(self, why: str) -> NoReturn:
         """A TraceError, which ends the trace also where the function handles it."""
         self.refused = self.refused or TraceError(why)
@@ -129,10 +140,7 @@ class Recording:
         """The line of an operand: a Traced of this tape, a Value of the closure, a number."""
         if isinstance(x, OnTape):
             if x.recording is not self:
-                self.refuse(
-                    "a traced value is used outside the call that traced it: return it instead of "
-                    "keeping it, or keep x.detach().data after an uncompiled call"
-                )
+                self.refuse(OUTSIDE)
             if x.made is not None:
                 self.taken(x.made)
             return x.index
@@ -218,6 +226,16 @@ class Recording:
         self.decided.update(made[:2] for made in self._open)
         self._open, self._doubted = set(), False
         return settled
+
+
+class Over(Recording):
+    """The recording of a trace that is over, to what the function kept of it: all is refused.
+
+    Further lines would be those of the path, and comparisons those of a point that is long gone.
+    """
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise TraceError(OUTSIDE)
 
 
 # ── where a comparison stands in the running code ─────────────────────────────────────────────
