@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.tape import Line
 from tinygrad_scalar.core.undefined import Policy, check_policy
-from tinygrad_scalar.modes.grad import check_argnums
+from tinygrad_scalar.modes.run import check_argnums
 
 # Lines of a trace: from so many on it is interpreted at first, or for good. The interpreter is
 # ready sooner by 15 to 60 µs a line, and mostly slower, by up to 10 ns a line.

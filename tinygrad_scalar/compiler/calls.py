@@ -39,7 +39,7 @@ from tinygrad_scalar.compiler.sharded import (
 from tinygrad_scalar.compiler.uncompiled import MODES, directional
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.tree import each, leaves, like, nested, rebuild
-from tinygrad_scalar.modes.grad import positions
+from tinygrad_scalar.modes.run import positions
 from tinygrad_scalar.numbers.precision import as_single, quietly
 from tinygrad_scalar.workers import check_executor, shards_of, spread
 

@@ -26,7 +26,7 @@ from tinygrad_scalar.compiler.tracing import RaisedBeforeError, traced
 from tinygrad_scalar.compiler.uncompiled import check_structure, path_of_none, uncompiled
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.undefined import told
-from tinygrad_scalar.modes.grad import positions
+from tinygrad_scalar.modes.run import positions
 
 if TYPE_CHECKING:
     from tinygrad_scalar.compiler.calls import Calls

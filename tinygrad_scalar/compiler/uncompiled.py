@@ -24,7 +24,8 @@ from tinygrad_scalar.core.tree import leaves, like, same_structure
 from tinygrad_scalar.core.undefined import Policy, told
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.directional import jvp
-from tinygrad_scalar.modes.grad import grad, jacobian, positions, value_and_grad
+from tinygrad_scalar.modes.grad import grad, jacobian, value_and_grad
+from tinygrad_scalar.modes.run import positions
 from tinygrad_scalar.modes.second_order import hessian, hvp
 from tinygrad_scalar.numbers.precision import is_number
 

@@ -22,7 +22,7 @@ from tinygrad_scalar.core.tree import carried, leaves, like, same_structure
 from tinygrad_scalar.core.undefined import policy_in_force, same
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import identity
-from tinygrad_scalar.modes.forward import check_function
+from tinygrad_scalar.modes.derived import check_function
 from tinygrad_scalar.numbers.precision import is_single
 from tinygrad_scalar.teaching.counting import tracked
 

@@ -11,8 +11,9 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.undefined import plain, policy_in_force
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.modes.forward import Tagged, check_function
-from tinygrad_scalar.modes.grad import Run
+from tinygrad_scalar.modes.derived import check_function
+from tinygrad_scalar.modes.run import Run
+from tinygrad_scalar.modes.tagged import Tagged
 from tinygrad_scalar.numbers.precision import is_number
 from tinygrad_scalar.teaching.counting import tracked
 

@@ -1,4 +1,4 @@
-"""`Derived`: what `grad(f)` and its kin return, a function that can be pickled."""
+"""What `grad(f)` and its kin return: a `Derived`, a function that can be pickled."""
 
 from __future__ import annotations
 
@@ -36,3 +36,9 @@ class Derived:
         if found_by_name(self):
             return self.__qualname__  # type: ignore[attr-defined]
         return type(self), (self._rule, self._f, *self._settings)
+
+
+def check_function(f: Any, what: str) -> None:
+    """TypeError unless `f` can be called."""
+    if not callable(f):
+        raise TypeError(f"{what} must be callable, not {type(f).__name__}")

@@ -10,15 +10,10 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import aligned, carried, mapped
 from tinygrad_scalar.core.undefined import Policy, check_policy
-from tinygrad_scalar.modes.forward import (
-    Dual,
-    attempted,
-    check_function,
-    dual_arguments,
-    in_watched_pass,
-    tangent_of,
-)
-from tinygrad_scalar.modes.grad import Run, summed
+from tinygrad_scalar.modes.derived import check_function
+from tinygrad_scalar.modes.forward import Dual, attempted, dual_arguments, tangent_of
+from tinygrad_scalar.modes.run import Run, summed
+from tinygrad_scalar.modes.tagged import in_watched_pass
 
 
 def jvp(

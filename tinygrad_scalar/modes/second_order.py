@@ -11,24 +11,12 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.tree import carried, is_structure, leaves
 from tinygrad_scalar.core.undefined import Policy, check_policy, note_unless_finite
-from tinygrad_scalar.modes.derived import Derived
+from tinygrad_scalar.modes.derived import Derived, check_function
 from tinygrad_scalar.modes.directional import slope_by_reverse
-from tinygrad_scalar.modes.forward import (
-    Tagged,
-    attempted,
-    check_function,
-    dual_arguments,
-    in_new_pass,
-    tangent_of,
-)
-from tinygrad_scalar.modes.grad import (
-    Argnums,
-    Run,
-    check_argnums,
-    grad,
-    gradient,
-    rows_of_gradients,
-)
+from tinygrad_scalar.modes.forward import attempted, dual_arguments, tangent_of
+from tinygrad_scalar.modes.grad import grad, gradient, rows_of_gradients
+from tinygrad_scalar.modes.run import Argnums, Run, check_argnums
+from tinygrad_scalar.modes.tagged import Tagged, in_new_pass
 
 
 def hvp(

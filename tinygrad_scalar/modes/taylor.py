@@ -30,18 +30,10 @@ from tinygrad_scalar.core.undefined import (
     plain,
 )
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.modes.derived import Derived
-from tinygrad_scalar.modes.forward import (
-    Argument,
-    Dual,
-    Tagged,
-    attempted,
-    check_function,
-    failed,
-    in_new_pass,
-    in_watched_pass,
-)
-from tinygrad_scalar.modes.grad import Run
+from tinygrad_scalar.modes.derived import Derived, check_function
+from tinygrad_scalar.modes.forward import Argument, Dual, attempted, failed
+from tinygrad_scalar.modes.run import Run
+from tinygrad_scalar.modes.tagged import Tagged, in_new_pass, in_watched_pass
 from tinygrad_scalar.numbers.precision import like
 
 WATCHED = 2  # up to this order reverse mode is cheap enough to decide where something underflows

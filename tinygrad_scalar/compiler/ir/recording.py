@@ -42,8 +42,8 @@ _BETWEEN = frozenset(
     f"tinygrad_scalar.{name}"
     for name in (
         "core.arithmetic", "core.own_rows", "core.primitive", "core.recorded", "core.ufuncs",
-        "core.value", "functions", "modes.forward", "compiler.ir.lookup", "compiler.ir.recording",
-        "compiler.ir.trace",
+        "core.value", "functions", "modes.forward", "modes.tagged", "compiler.ir.lookup",
+        "compiler.ir.recording", "compiler.ir.trace",
     )
 )  # fmt: skip
 Positions = tuple[Any, ...]
