@@ -831,6 +831,33 @@ def test_a_compiled_method_of_a_copy_is_its_own(copied):
     assert (one.weight.grad, other.weight.grad) == (1.0, 0.0)
 
 
+@pytest.mark.parametrize("called", [False, True])
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_is_the_function_as_python_copies_functions(copied, called):
+    w = Value(3.0)
+    f = compile(lambda x: w * x if x > 0 else w * w * x)
+    if called:
+        assert f(1.0) == 3.0
+    twin = copied({"f": f})["f"]
+    assert (twin.grad(2.0), twin.grad(-2.0)) == (3.0, 9.0)
+    assert (twin.backward(2.0), w.grad) == (6.0, 2.0)
+
+
+def test_a_deep_copy_has_its_own_of_an_object_that_is_called():
+    class Scaled:
+        def __init__(self):
+            self.weight, self.compiled = Value(2.0), compile(self)
+
+        def __call__(self, x):
+            return self.weight * x
+
+    one = Scaled()
+    assert one.compiled(1.0) == 2.0
+    other = copy.deepcopy(one)
+    other.weight.data = 5.0
+    assert (one.compiled(1.0), other.compiled(1.0), other.compiled.grad(3.0)) == (2.0, 5.0, 5.0)
+
+
 @EVERY
 def test_no_grad_inside_stops_the_gradient(engine):
     w = Value(5.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, overload
@@ -209,6 +210,13 @@ class Compiled(Calls):
 
     def __reduce__(self) -> Any:
         return pickled(self)
+
+    def __copy__(self) -> Compiled:
+        return self  # as Python copies functions
+
+    def __deepcopy__(self, memo: Any) -> Compiled:
+        function = copy.deepcopy(self.function, memo)  # another one of an object that was copied
+        return self if function is self.function else type(self)(function, self.settings)
 
 
 @overload
