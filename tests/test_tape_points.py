@@ -451,3 +451,7 @@ def test_tangents_and_vectors_say_which_arguments_they_belong_to():
     for vectors in ((0.0, 1.0), ([0.0, 1.0], 1.0)):
         with pytest.raises(ValueError, match=r"^hvp: vectors: that of argument 0 has another str"):
             f.hvp(point, vectors)
+    with pytest.raises(TypeError, match=r"^jvp: tangents: argument 1: give numbers"):
+        f.jvp(point, ([0.0], "1", 0.0))
+    with pytest.raises(TypeError, match=r"^hvp: vectors: argument 0: give numbers"):
+        f.hvp(point, ([None], 1.0))

@@ -162,9 +162,9 @@ class Calls:
         still = self._constants(primals, tangents) if mode == "jvp" else ()
         tangents = [primals[i] if i in still else t for i, t in enumerate(tangents)]
         call, own = self._prepared(primals, {}, still if mode == "jvp" else None)
-        along = taken_apart(tangents, mode, still, batch=self.batch)
-        moving = range(len(call.arguments)) if mode == "jvp" else own.chosen
         what = f"{mode}: {'tangents' if mode == 'jvp' else 'vectors'}"
+        along = taken_apart(tangents, what, still, batch=self.batch)
+        moving = range(len(call.arguments)) if mode == "jvp" else own.chosen
         return joined(call, along, moving, what), own
 
     def _shaped(
