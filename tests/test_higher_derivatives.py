@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from mpmath import mpf
-from table_reference import exact_derivative, reference
+from table_reference import LARGEST, UNDERFLOW, exact_derivative, reference
 
 from tinygrad_scalar import derivative, grad, hessian, hvp, jacobian, taylor
 from tinygrad_scalar.core.primitives import TABLE
@@ -136,6 +136,30 @@ def test_third_derivatives_at_round_numbers_are_those_of_mpmath(row, x):
     bound = 1e-10 * max(1.0, abs(exact))
     for third in (grad(grad(grad(row))), hessian(grad(row)), derivative(row, 3)):
         assert abs(third(x) - exact) <= bound
+
+
+# A derivative may be small beside the value and beside those of lower order: the third of silu is
+# −x/2 near 0.
+# mpmath takes its time over these; test_tails has log Φ.
+LENGTHY = ("gamma", "lgamma", "digamma", "erf", "erfc", "erfcx", "erfinv")
+LENGTHY += ("normal_cdf", "normal_ppf", "log_normal_cdf")
+FAR = [
+    (row, x)
+    for row in ANALYTIC
+    for x in (-700.0, -30.0, -6.0, 1e-17, 30.0, 700.0)
+    if row.arity == 1 and row.domain[0].interior(x) and not row.kinks(x)
+    if row.name not in LENGTHY
+]
+
+
+@pytest.mark.parametrize(("row", "x"), FAR, ids=lambda x: getattr(x, "name", x))
+def test_small_derivatives_keep_their_digits_too(row, x):
+    got = taylor(row, 5)(x)
+    for n in (3, 4, 5):
+        exact, beyond = (exact_derivative(row, (x,), *[0] * k) for k in (n, n + 1))
+        if abs(exact) < LARGEST:
+            bound = 1e-10 * (abs(exact) + abs(x * beyond)) + UNDERFLOW
+            assert abs(got[n] - exact) <= bound, f"order {n}: {got[n]!r} for {exact}"
 
 
 # Mixed derivatives of higher order, by operands named one after the other.

@@ -52,6 +52,26 @@ def test_the_logarithm_of_the_normal_distribution(x):
     assert error(ts.log_normal_cdf(x), limits.mpmath_log_normal_cdf, x) <= 1e-15
 
 
+def slopes_of_log_cdf(x, n):
+    """The derivatives of log Φ up to the n-th: of ρ = φ/Φ by the product rule on ρ′ = −xρ − ρ²."""
+    with mpmath.workdps(200):
+        made = [mpmath.npdf(mpf(x)) / mpmath.ncdf(mpf(x))]
+        for k in range(n - 1):
+            products = (mpmath.binomial(k, j) * made[j] * made[k - j] for j in range(k + 1))
+            made.append(-x * made[k] - k * (made[k - 1] if k else 0) - mpmath.fsum(products))
+    return made
+
+
+@given(x=st.floats(-1000.0, 8.0) | st.floats(-6.0, 3.0))
+def test_derivatives_of_the_logarithm_of_the_normal_distribution(x):
+    """Nearly a parabola on the left: the third derivative is 2 / |x|³ where the slope is |x|."""
+    exact = slopes_of_log_cdf(x, 7)
+    series, third = ts.taylor(ts.log_normal_cdf, 6)(x), grad(grad(grad(ts.log_normal_cdf)))(x)
+    for n, got in [*enumerate(series[1:], 1), (3, third)]:
+        bound = (1e-13 if n < 4 else 1e-10) * (abs(exact[n - 1]) + abs(x * exact[n]))
+        assert abs(got - exact[n - 1]) <= bound, f"order {n}: {got!r} for {exact[n - 1]}"
+
+
 @given(a=ARGUMENTS, b=ARGUMENTS)
 def test_log_beta_and_the_differences_of_polygamma(a, b):
     with mpmath.workdps(60):

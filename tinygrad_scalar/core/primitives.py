@@ -295,7 +295,7 @@ elu        = row("elu",        None, lambda y, x, alpha: where(x > 0, 1, _times_
                  defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x), formula=numerics.elu, derivatives=("alpha * exp(x) where x <= 0, else 1", "expm1(x) where x <= 0, else 0"))
 softplus   = row("softplus",   None, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)), total=True, formula=special.softplus)
 sigmoid    = row("sigmoid",    None, lambda y, x: logistic_pdf(x), derivatives=("sigmoid(x) * sigmoid(-x)",), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid)
-silu       = row("silu",       None, lambda y, x: sigmoid(x) * (1 + x * sigmoid(-x)), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True, formula=special.silu)
+silu       = row("silu",       None, lambda y, x: sigmoid(x) + x * logistic_pdf(x), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True, formula=special.silu)
 gelu       = row("gelu",       None, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x), total=True, formula=special.gelu)
 gelu_tanh  = row("gelu_tanh",  None, lambda y, x: _slope_of_gelu_tanh(clip(x, -30, 30)),  # constant beyond: no 0·∞
                  mpmath=limits.mpmath_gelu_tanh, total=True, formula=special.gelu_tanh, public=False, derivatives=("s * (1 + 2 * x * u′ * (1 - s)), where s = sigmoid(2 * u)",))
@@ -407,11 +407,12 @@ logistic_pdf = Primitive("logistic_pdf", special.logistic_pdf, (lambda y, x: -y 
 # the n-th derivative of erfcx, whose own recurrence cancels
 erfcx_derivative = Primitive("erfcx_derivative", error_function.erfcx_derivative, (0, lambda y, n, x: erfcx_derivative(n + 1, x)), arity=2, whole=(0,),
                              mpmath=limits.mpmath_erfcx_derivative, formula=error_function.erfcx_derivative)
-# φ(x) / Φ(x), whose slope as a quotient is 0 · ∞ far on the left, and how much it is above -x there
-inverse_mills_ratio = Primitive("inverse_mills_ratio", normal_tails.inverse_mills_ratio, (lambda y, x: -y * inverse_mills_excess(x),), arity=1,
+# φ(x) / Φ(x), the slope of log Φ, and its n-th derivative: as a quotient 0 · ∞ far on the left, as
+# a product without digits there
+inverse_mills_ratio = Primitive("inverse_mills_ratio", normal_tails.inverse_mills_ratio, (lambda y, x: log_normal_cdf_derivative(2, x),), arity=1,
                                 mpmath=limits.mpmath_inverse_mills_ratio, total=True, formula=normal_tails.inverse_mills_ratio)
-inverse_mills_excess = Primitive("inverse_mills_excess", normal_tails.inverse_mills_excess, (lambda y, x: 1 - inverse_mills_ratio(x) * y,), arity=1,
-                                 mpmath=limits.mpmath_inverse_mills_excess, total=True, formula=normal_tails.inverse_mills_excess)
+log_normal_cdf_derivative = Primitive("log_normal_cdf_derivative", normal_tails.log_normal_cdf_derivative, (0, lambda y, n, x: log_normal_cdf_derivative(n + 1, x)), arity=2, whole=(0,),
+                                      mpmath=limits.mpmath_log_normal_cdf_derivative, formula=normal_tails.log_normal_cdf_derivative)
 # 1 / φ(x) where x is normal_ppf(p), and moves with p alone
 normal_ppf_slope = Primitive("normal_ppf_slope", normal_tails.normal_ppf_slope, (0, lambda y, x, p: x * y * y), arity=2,
                              mpmath=lambda m, x, p: 1 / m.npdf(x), formula=normal_tails.normal_ppf_slope)
@@ -425,8 +426,8 @@ PARTS = {
     "bell": bell,
     "largest": largest,
     "erfcx_derivative": erfcx_derivative,
-    "inverse_mills_excess": inverse_mills_excess,
     "inverse_mills_ratio": inverse_mills_ratio,
+    "log_normal_cdf_derivative": log_normal_cdf_derivative,
     "normal_ppf_slope": normal_ppf_slope,
     "power_log": power_log,
     "power_factor": power_factor,

@@ -126,11 +126,17 @@ def mpmath_inverse_mills_ratio(m: Any, x: Any) -> Any:
     return m.sqrt(2 / m.pi) / mpmath_erfcx(m, -x / m.sqrt(2))
 
 
-def mpmath_inverse_mills_excess(m: Any, x: Any) -> Any:
-    """x + φ(x) / Φ(x), with the digits more that cancel on the left."""
-    with m.workprec(m.mp.prec + 30 + 2 * max(m.mag(x), 0)):
-        y = x + mpmath_inverse_mills_ratio(m, x)
-    return +y
+def mpmath_log_normal_cdf_derivative(m: Any, n: Any, x: Any) -> Any:
+    """The n-th derivative of log Φ, n ≥ 1, with the digits more that cancel on the left."""
+    order = int(n)
+    with m.workprec(m.mp.prec + 30 + 10 * order + 2 * order * max(m.mag(x), 0)):
+        ratio = mpmath_inverse_mills_ratio(m, x)
+        slopes, excesses = [ratio], [x + ratio]
+        for k in range(order - 1):
+            parts = (m.binomial(k, j) * slopes[j] * excesses[k - j] for j in range(k + 1))
+            slopes.append(-m.fsum(parts))
+            excesses.append(slopes[-1] + (k == 0))
+    return +slopes[-1]
 
 
 def mpmath_erfinv(m: Any, x: Any) -> Any:

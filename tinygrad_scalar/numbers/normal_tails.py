@@ -6,7 +6,7 @@ were measured against mpmath and are held by the tests. What a formula is stands
 """
 
 import math
-from math import copysign, log, log1p, sqrt
+from math import comb, copysign, log, log1p, sqrt
 from typing import Any
 
 from tinygrad_scalar.numbers.error_function import decays, erfcx
@@ -59,15 +59,47 @@ def inverse_mills_ratio(x: Any) -> Any:
     return where(x < 0.0, left, lambda: normal_pdf(x) / normal_cdf(x))
 
 
-def inverse_mills_excess(x: Any) -> Any:
-    """x + φ(x) / Φ(x), which cancel on the left: there as −f′/f at −x/√2, where f is erfcx, by √2.
+def log_normal_cdf_derivative(n: float, x: Any) -> Any:
+    """The n-th derivative of log Φ, for whole n ≥ 2.
 
-    >>> f"{inverse_mills_excess(0.0):.12f}", f"{inverse_mills_excess(-1e300):.12e}"
-    ('0.797884560803', '1.000000000000e-300')
+    O(n²), relative error below 1e-12 up to the fourth.
+
+    On the right by the product rule on r′ = −r (x + r), where r = φ/Φ, which cancels on the left.
+    There log Φ(x) + x²/2 generates the cumulants of the t > 0 with density e^(xt − t²/2), whose
+    moments are products of `decays`: their sum cancels alike everywhere.
+
+    >>> f"{log_normal_cdf_derivative(2, 0.0):.12f}", f"{log_normal_cdf_derivative(3, -1e5):.12e}"
+    ('-0.636619772368', '1.999999997600e-15')
     """
-    t = -x * INVERSE_ROOT_2
-    left = lambda: decays(1, where(t > 1.5, t, 1.5))[0] * INVERSE_ROOT_2  # noqa: E731
-    return where(t > 1.5, left, lambda: x + inverse_mills_ratio(x))
+    order = int(n)
+    far = x < -1.5 * ROOT_2
+    return where(
+        far,
+        lambda: _cumulant(order, where(far, -x * INVERSE_ROOT_2, 1.5)) - (order == 2),
+        lambda: _by_product_rule(order, x),
+    )
+
+
+def _cumulant(order: int, u: Any) -> Any:
+    """That of the t > 0 with density e^(−√2 u t − t²/2), from its moments."""
+    moments: list[Any] = [1.0]
+    for ratio in reversed(decays(order, u)):
+        moments.append(moments[-1] * (ratio * INVERSE_ROOT_2))
+    cumulants: list[Any] = [0.0]
+    for k in range(1, order + 1):
+        parts = (comb(k - 1, j - 1) * cumulants[j] * moments[k - j] for j in range(1, k))
+        cumulants.append(moments[k] - sum(parts))
+    return cumulants[order]
+
+
+def _by_product_rule(order: int, x: Any) -> Any:
+    ratio = inverse_mills_ratio(x)
+    slopes, excesses = [ratio], [x + ratio]
+    for k in range(order - 1):
+        parts = (comb(k, j) * slopes[j] * excesses[k - j] for j in range(k + 1))
+        slopes.append(-sum(parts))
+        excesses.append(slopes[-1] + (k == 0))
+    return slopes[-1]
 
 
 def erfinv(x: Any) -> Any:
