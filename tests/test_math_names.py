@@ -31,6 +31,13 @@ def test_predicates_look_at_the_data(name, x):
     assert getattr(tg, name)(Value(x)) is expected
 
 
+@pytest.mark.parametrize("name", ["isnan", "isinf", "isfinite", "isclose"])
+@pytest.mark.parametrize("x", ["1.0", None, 1j])
+def test_predicates_refuse_what_is_no_number(name, x):
+    with pytest.raises(TypeError, match="a Value carries one real number, not"):
+        getattr(tg, name)(*[x, x] if name == "isclose" else [x])
+
+
 NUMBERS = [0.0, 1.0, 1.0 + 1e-12, -1.0, 1e-12, math.inf, -math.inf, math.nan]
 
 
@@ -86,6 +93,14 @@ def test_whole_parts_of_plain_numbers_are_ints(name, x):
     kept = getattr(tg, name)(Value(x))
     assert isinstance(kept, Value)
     assert kept.data == expected
+
+
+@pytest.mark.parametrize("x", [10**30, -(2**53) - 1, 10**400, np.int64(2**62 + 1)])
+@pytest.mark.parametrize("name", ["floor", "ceil", "trunc"])
+def test_whole_parts_of_ints_are_these_ints(name, x):
+    """Also of those that are no floats."""
+    found = getattr(tg, name)(x)
+    assert (found, type(found)) == (x, int)
 
 
 def test_whole_parts_of_what_is_not_finite_stay_what_they_are():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 from tinygrad_scalar.core import context
@@ -90,7 +91,7 @@ def floor(x: Any) -> Any:
     >>> floor(2.5), floor(-2.5)
     (2, -3)
     """
-    return _whole(table.floor(x))
+    return _whole(table.floor, x)
 
 
 def ceil(x: Any) -> Any:
@@ -101,7 +102,7 @@ def ceil(x: Any) -> Any:
     >>> ceil(2.5), list(range(ceil(2.5)))
     (3, [0, 1, 2])
     """
-    return _whole(table.ceil(x))
+    return _whole(table.ceil, x)
 
 
 def trunc(x: Any) -> Any:
@@ -112,11 +113,14 @@ def trunc(x: Any) -> Any:
     >>> trunc(2.5), trunc(-2.5)
     (2, -2)
     """
-    return _whole(table.trunc(x))
+    return _whole(table.trunc, x)
 
 
-def _whole(y: Any) -> Any:
-    """A whole number as an int, unless it is carried, infinite or NaN."""
+def _whole(rounding: Any, x: Any) -> Any:
+    """A whole number as an int, unless it is carried, infinite or NaN; an int as it is."""
+    if isinstance(x, Integral):
+        return int(x)
+    y = rounding(x)
     return y if isinstance(y, Carrier) or y - y != 0 else int(y)
 
 

@@ -29,7 +29,8 @@ def isnan(x: Any) -> bool:
     >>> isnan(nan), isnan(1.0)
     (True, False)
     """
-    return bool(x != x)  # noqa: PLR0124 (the definition of NaN)
+    size = functions.abs(x)
+    return bool(size != size)  # noqa: PLR0124 (the definition of NaN)
 
 
 def isinf(x: Any) -> bool:
@@ -60,11 +61,11 @@ def isclose(a: Any, b: Any, *, rel_tol: float = 1e-09, abs_tol: float = 0.0) -> 
     """
     if rel_tol < 0.0 or abs_tol < 0.0:
         raise ValueError("isclose: tolerances must be non-negative")
+    size = functions.maximum(functions.abs(a), functions.abs(b))
     if bool(a == b):
         return True
-    if isinf(a) or isinf(b):
+    if isinf(size):
         return False
-    size = functions.maximum(functions.abs(a), functions.abs(b))
     return bool(functions.abs(a - b) <= functions.maximum(rel_tol * size, abs_tol))
 
 
