@@ -312,6 +312,15 @@ def test_a_table_of_values_comes_back_differentiable(make):
     assert math.isclose(second, 2 * math.cos(0.7) - 0.7 * math.sin(0.7), rel_tol=1e-14)
 
 
+@each_way
+def test_a_sum_of_very_many_products(make):
+    """In a time that grows as their number does: with its square it would be ten minutes."""
+    x, count = Value(2.0), 100_000
+    z = make(ts.sum([x * k for k in range(count)]))
+    (leaf,) = {id(p): p for node in z.parents for p in node.parents}.values()
+    assert z.backward()[leaf] == count * (count - 1) / 2
+
+
 def test_a_table_of_values_is_pickled_once_not_once_per_gradient():
     x = Value(1.0)
     sizes = []

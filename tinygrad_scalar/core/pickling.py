@@ -35,7 +35,9 @@ def parents_first(root: Value) -> list[Value]:
             elif b is not None and id(b) not in seen:
                 parent = b
             elif a is b is None:
-                left = rest.setdefault(id(node), iter(node.parents))
+                if id(node) not in rest:  # asking for the parents takes as long as there are
+                    rest[id(node)] = iter(node.parents)
+                left = rest[id(node)]
                 parent = next((each for each in left if id(each) not in seen), None)
         if parent is not None:
             seen.add(id(parent))
