@@ -322,11 +322,13 @@ TWO += ["maximum", "minimum", "hypot", "atan2", "copysign"]
 
 @pytest.mark.parametrize("name", TWO)
 @pytest.mark.parametrize("third", ["a", "b"])
-def test_a_fraction_beside_an_mpf_is_one(name, third):
+@pytest.mark.parametrize("kind", [Fraction, np.float32])
+def test_every_number_beside_an_mpf_is_one(name, third, kind):
     """Data and gradient are those of two mpf, in any order and in every sweep."""
     row = TABLE[name]
     with mpmath.workdps(40):
-        exact, near = Fraction(7, 3), mpf(7) / 3
+        exact = kind(Fraction(7, 3))
+        near = mpf(7) / 3 if kind is Fraction else mpf(float(exact))
         other = mpf(2) / 3
         kinds = (exact, other), (near, other)
         if third == "b":

@@ -194,6 +194,8 @@ def like(x: Number, example: Number) -> Number:
         return float(x) if is_number(x) else x
     if x.__class__ is kind:
         return x
+    if is_single(x) and hasattr(example, "context"):
+        x = float(x)
     if not isinstance(x, (int, float, Fraction)):
         return x
     if kind is Fraction:
