@@ -342,6 +342,8 @@ def _general(row: Primitive, a: Any, b: Any, modulo: Any = None) -> Any:
     """An operator the general way; NotImplemented for strangers and carriers of a higher level."""
     if modulo is not None:
         raise TypeError("pow of a Value takes no third argument: write pow(x, y) % z")
+    if issubclass(type(b), Arithmetic) and not issubclass(type(b), Value):
+        return NotImplemented  # at once: every weight times an input of a trace comes by
     node = several(row, (a, b))  # of a bool or a numpy.float64
     if node is not None:
         return node
