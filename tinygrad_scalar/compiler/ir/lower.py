@@ -15,7 +15,6 @@ from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
     COMPARISONS,
-    CONSTANT,
     DIV,
     INPUT,
     MARKERS,
@@ -190,19 +189,17 @@ class Lowering(Tape):
 
 def lowered(program: Program, native: Collection[Primitive]) -> Program:
     """The program with every row that is not native written in simpler rows, where it can be."""
-    kept = {*native, *MARKERS} - {POW}
-    if {row for row, _ in program.code} <= kept:
+    kept, code = {*native, *MARKERS} - {POW}, program.code
+    first = next((k for k, (row, _) in enumerate(code) if row not in kept), None)
+    if first is None:
         return program
-    tape, places = Lowering(native), list[int]()
-    for row, operands in program.code:
-        if row is CONSTANT:
-            places.append(tape.constant(operands[0]))
-        elif row in MARKERS:
-            places.append(tape.line((row, operands)))
-        else:
-            given = tuple([places[k] for k in operands])
-            # what is kept gets no simpler than it was
-            places.append(tape.line((row, given)) if row in kept else tape.emit(row, given))
+    tape = Lowering(native)
+    tape.begin(code[:first])
+    places = [*range(first)]
+    for row, operands in code[first:]:
+        given = tuple([places[k] for k in operands])
+        # what is kept gets no simpler than it was
+        places.append(tape.line((row, given)) if row in kept else tape.emit(row, given))
     made = pruned(
         tape,
         [places[k] for k in program.outputs],

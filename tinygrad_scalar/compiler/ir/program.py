@@ -66,9 +66,15 @@ class Program:
         return positions
 
     @cached_property
+    def last_guard(self) -> int:
+        """The last line that is a guard, −1 if there is none."""
+        code = self.code
+        return next((k for k in range(len(code) - 1, -1, -1) if code[k][0] is GUARD), -1)
+
+    @property
     def guards(self) -> bool:
         """Whether the program holds for some points only."""
-        return any(row is GUARD for row, _ in self.code)
+        return self.last_guard >= 0
 
 
 def pruned(
@@ -89,7 +95,9 @@ def pruned(
     lines = needed(code, [*outputs, *judged], raising)
     checked = {k for k in lines if k in raising and code[k][0] not in NEVER_RAISES}.union(judged)
     program = Program(code, [*outputs], inputs, parameters, [*checked])
-    return reordered(program, sorted(lines, key=lambda k: _IN_FRONT.get(code[k][0], 3)))
+    front = [k for k in lines if code[k][0] in MARKERS]
+    front.sort(key=lambda k: _IN_FRONT[code[k][0]])
+    return reordered(program, [*front, *(k for k in lines if code[k][0] not in MARKERS)])
 
 
 def needed(
@@ -99,13 +107,17 @@ def needed(
     keep = bytearray(len(code))
     for line in outputs:
         keep[line] = 1
-    for line in range(len(code) - 1, -1, -1):
-        row, operands = code[line]
+    line = len(code)
+    for row, operands in reversed(code):
+        line -= 1
         if not keep[line]:
             if row is not GUARD and (line not in raising or row in NEVER_RAISES):
                 continue
             keep[line] = 1
-        if row not in MARKERS:
+        if len(operands) == 2:  # as in `reordered`
+            a, b = operands
+            keep[a] = keep[b] = 1
+        elif row not in MARKERS:
             for operand in operands:
                 keep[operand] = 1
     return list(compress(range(len(code)), keep))
@@ -147,17 +159,10 @@ def guards_first(program: Program) -> Program:
     """The program with its guards, and what they need, in front."""
     if not program.guards:
         return program
-    code, first = program.code, set(needed(program.code, ()))
-    order = range(len(code))
+    first = {*range(program.markers), *needed(program.code, ())}
     return reordered(
-        program, sorted(order, key=lambda k: code[k][0] not in MARKERS and k not in first)
+        program, [*sorted(first), *(k for k in range(len(program.code)) if k not in first)]
     )
-
-
-def last_guard(program: Program) -> int:
-    """The last line that is a guard, −1 if there is none."""
-    code = program.code
-    return next((k for k in range(len(code) - 1, -1, -1) if code[k][0] is GUARD), -1)
 
 
 def reordered(program: Program, order: Sequence[int]) -> Program:
@@ -167,7 +172,12 @@ def reordered(program: Program, order: Sequence[int]) -> Program:
     for place, line in enumerate(order):
         places[line] = place
         row, operands = before[line]
-        code.append((row, operands if row in MARKERS else tuple([places[k] for k in operands])))
+        if len(operands) == 2:  # most are; no marker's
+            a, b = operands
+            operands = places[a], places[b]
+        elif row not in MARKERS:
+            operands = tuple([places[k] for k in operands])
+        code.append((row, operands))
     return replace(
         program,
         code=code,

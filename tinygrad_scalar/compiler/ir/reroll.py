@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_scalar.compiler.ir.program import Program, last_guard
+from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.tape import HELD, INPUT, MARKERS, Line
 
 FEWEST, SHORTEST = 8, 256  # iterations and lines that are worth a loop
@@ -63,7 +63,7 @@ def loops(
     None goes over the last guard; those in front of it are `guarded`.
     """
     kinds, first = patterns(program.code, program.markers, varying), program.markers
-    behind = max(first, last_guard(program) + 1)
+    behind = max(first, program.last_guard + 1)
     found = stretches(kinds[:behind], first, shortest) if guarded else []
     found += stretches(kinds, behind, shortest)
     return [part for loop in found for part in _alike_throughout(program.code, loop, shortest)]
@@ -198,6 +198,9 @@ def patterns(code: Sequence[Line], markers: int, varying: Sequence[bool]) -> lis
         if row in HELD:
             kinds[line] = f"line {line}"
             patterns.append(-line)
+        elif len(operands) == 2:  # most have two
+            a, b = operands
+            patterns.append(number((row, kinds[a], kinds[b]), len(numbers)))
         else:
             patterns.append(number((row, *[kinds[k] for k in operands]), len(numbers)))
     return patterns

@@ -7,13 +7,13 @@ computes stays in registers, and goes through memory no more.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import chain
 
-from tinygrad_scalar.compiler.ir.program import Program, last_guard, reordered
+from tinygrad_scalar.compiler.ir.program import Program, reordered
 from tinygrad_scalar.compiler.ir.reroll import Loop, patterns, stretches
-from tinygrad_scalar.compiler.ir.tape import ADD, MARKERS, MUL, SUB, Line
+from tinygrad_scalar.compiler.ir.tape import ADD, MUL, SUB, Line
 
 SHORTEST, LONGEST = 64, 256  # lines: of a loop that is worth it, and of an iteration at most
 _TRIES = 8  # loops before one that it is tried with
@@ -22,37 +22,41 @@ _ADDITIONS = frozenset((ADD, SUB))
 
 def scheduled(program: Program, varying: Sequence[bool] = ()) -> Program:
     """The program with its lines in that order, behind the guards. O(edges)."""
-    first = max(program.markers, last_guard(program) + 1)
-    program = reordered(program, _terms_at_once(program.code, first - 1))
-    order = _Order(program.code)
-    for loop in stretches(patterns(program.code, program.markers, varying), first, SHORTEST):
+    code, markers = program.code, program.markers
+    first = max(markers, program.last_guard + 1)
+    lines = _terms_at_once(code, markers, first - 1)
+    kinds = patterns(code, markers, varying)
+    order = _Order(code, lines)
+    for loop in stretches([kinds[line] for line in lines], first, SHORTEST):
         order.add(loop)
-    return reordered(program, order.lines()) if order.changed else program
+    return reordered(program, order.lines())
 
 
-def _terms_at_once(code: Sequence[Line], settled: int) -> list[int]:
+def _terms_at_once(code: Sequence[Line], markers: int, settled: int) -> list[int]:
     """Additions behind `settled`, and products only they use, right behind what they need."""
-    uses = Counter(chain.from_iterable(given for row, given in code if row not in MARKERS))
+    uses = Counter(chain.from_iterable([given for _, given in code[markers:]]))
     # a line stands behind its anchor: itself, or an earlier line that it follows at once
     anchor = list(range(len(code)))
-    followers: dict[int, list[int]] = {}
+    followers = defaultdict[int, list[int]](list)
 
     def follow(line: int, place: int) -> None:
         anchor[line] = place
-        followers.setdefault(place, []).append(line)
+        followers[place].append(line)
 
     for line in range(settled + 1, len(code)):
         row, operands = code[line]
         if row not in _ADDITIONS:
             continue
-        before, term = sorted(operands, key=anchor.__getitem__)
+        before, term = operands
+        if anchor[before] > anchor[term]:
+            before, term = term, before
         if uses[term] != 1:
             continue
         place = anchor[term]
         inner, factors = code[term]
         if inner is MUL and place == term and term not in followers:
-            needs = [anchor[k] for k in factors if code[k][0] not in MARKERS]
-            place = max(settled, anchor[before], *needs)
+            a, b = factors
+            place = max(settled, anchor[before], anchor[a], anchor[b])
             if settled < place < term:
                 follow(term, place)
             else:
@@ -68,13 +72,19 @@ def _terms_at_once(code: Sequence[Line], settled: int) -> list[int]:
 
 
 class _Order:
-    """The order of the lines of a code: where each loop goes is decided one after the other."""
+    """An order of the lines of a code: where each loop goes is decided one after the other.
 
-    def __init__(self, code: Sequence[Line]) -> None:
-        self.code, self.changed = code, False
+    Loops are those of the order that it begins with.
+    """
+
+    def __init__(self, code: Sequence[Line], order: Sequence[int]) -> None:
+        self.code, self.order = code, order
         self.groups: list[list[Loop]] = []  # loops that are one
-        # for each line: the line that it stands at, and in which iteration of a group there
-        self.places = [(line, 0) for line in range(len(code))]
+        # for each line: where it stood at the beginning
+        self.before = sorted(range(len(order)), key=order.__getitem__)
+        # for each place there: the one that it goes to, and in which iteration of a group there,
+        # as one number
+        self.places = [*range(0, len(order) ** 2, len(order))]
 
     def add(self, loop: Loop) -> None:
         """Put a loop into the first group that it can go with, or into one of its own.
@@ -88,28 +98,31 @@ class _Order:
             if parts and longest <= LONGEST and all(self._follows(part, start) for part in parts):
                 self._put(parts, start)
                 group.extend(parts)
-                self.changed = True
                 return
         self._put([loop], loop.start)
         self.groups.append([loop])
 
     def _follows(self, loop: Loop, start: int) -> bool:
         """Whether each iteration has what it needs at that of a group that begins at `start`."""
-        return all(
-            operand >= loop.start or self.places[operand] <= (start, k)
-            for k in range(loop.iterations)
-            for line in range(loop.start + k * loop.period, loop.start + (k + 1) * loop.period)
-            for operand in self.code[line][1]
-        )
+        size = len(self.order)
+        for k in range(loop.iterations):
+            for place in range(loop.start + k * loop.period, loop.start + (k + 1) * loop.period):
+                for operand in self.code[self.order[place]][1]:
+                    needed = self.before[operand]
+                    if needed < loop.start and self.places[needed] > start * size + k:
+                        return False
+        return True
 
     def _put(self, loops: Sequence[Loop], start: int) -> None:
+        size = len(self.order)
         for loop in loops:
-            for line in range(loop.start, loop.stop):
-                self.places[line] = start, (line - loop.start) // loop.period
+            for place in range(loop.start, loop.stop):
+                self.places[place] = start * size + (place - loop.start) // loop.period
 
     def lines(self) -> list[int]:
         """All lines in that order."""
-        return sorted(range(len(self.code)), key=lambda line: (self.places[line], line))
+        places = sorted(range(len(self.order)), key=self.places.__getitem__)
+        return [self.order[place] for place in places]
 
 
 def _parts(loop: Loop, iterations: int) -> list[Loop]:

@@ -182,6 +182,11 @@ def evaluated(
     return values
 
 
+def _key(number: float) -> float | str:
+    """What a constant is known by; −0.0 and 0.0 are two, NaN is one."""
+    return number if number and number == number else str(number)  # noqa: PLR0124 (NaN)
+
+
 class Tape:
     """Lines of code, each `(row, operands)`, where operands are numbers of earlier lines.
 
@@ -207,6 +212,15 @@ class Tape:
         twin.inputs, twin.parameters = self.inputs, self.parameters
         return twin
 
+    def begin(self, code: Sequence[Line]) -> None:
+        """Have the lines of a program, as they are, on an empty tape. O(lines)."""
+        self.code = [*code]
+        self.known = dict(zip(code, range(len(code)), strict=True))
+        for line, (row, operands) in enumerate(code):
+            if row is CONSTANT:
+                self.constants[line] = operands[0]
+                self.known[_key(operands[0])] = line
+
     def cut(self, length: int, known: int) -> None:
         """Forget the lines from `length` on; only the first `known` instructions are older."""
         younger = islice(reversed(self.known.items()), len(self.known) - known)
@@ -229,9 +243,7 @@ class Tape:
     def constant(self, number: float) -> int:
         """The line of a constant; −0.0 and 0.0 are two, NaN is one."""
         number = float(number)
-        key: Any = number
-        if not number or number != number:  # noqa: PLR0124 (NaN)
-            key = str(number)
+        key = _key(number)
         index = self.known.get(key)
         if index is None:
             index = self.known[key] = len(self.code)

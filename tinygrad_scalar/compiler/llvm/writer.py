@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
-from tinygrad_scalar.compiler.ir.program import Program, last_guard
+from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.tape import (
     CONDITIONS,
     CONSTANT,
@@ -50,7 +50,7 @@ class Writer(Assembly):
             self.summed = len(program.outputs) - program.apart
             program = self._in_order(program)
         self.program, self.at_points, self.varying = program, how != "point", varying
-        self.last_guard = last_guard(program)
+        self.last_guard = program.last_guard
         # a guard must not turn by the rounding that a fused operation leaves out
         self.contract = "" if self.last_guard >= 0 else "contract "
         self.wanted: set[int] = set()  # lines that are more than an operand of others
