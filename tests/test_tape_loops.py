@@ -338,6 +338,28 @@ def test_iterations_that_read_otherwise_are_a_loop_of_their_own():
     assert [(loop.period, loop.iterations) for loop in found] == [(1, 300), (1, 299), (1, 300)]
 
 
+@pytest.mark.parametrize(
+    ("count", "apart", "short", "long"),
+    [
+        (100, False, [(2, 99)], [(2, 99)]),
+        (100, True, [], [(1, 100), (1, 99)]),  # a loop would round each product
+        (300, True, [(1, 300), (1, 299)], [(1, 300), (1, 299)]),  # as it does where it is long
+    ],
+)
+def test_a_short_loop_does_not_part_a_product_from_its_sum(count, apart, short, long):
+    tape = Tape()
+    x = [tape.input(k) for k in range(count)]
+    products = [tape.emit(mul, (y, y)) for y in x] if apart else []
+    total = tape.constant(0.0)
+    for k, y in enumerate(x):
+        term = products[k] if apart else tape.emit(mul, (y, y))
+        total = tape.emit(add, (total, term)) if k or not apart else term
+    program = pruned(tape, [total], inputs=count, parameters=0)
+    for fused, expected in ((True, short), (False, long)):
+        found = loops(program, shortest=64, fused=fused)
+        assert [(loop.period, loop.iterations) for loop in found] == expected
+
+
 def periods(program):
     return [(loop.period, loop.iterations) for loop in loops(program, 0)]
 

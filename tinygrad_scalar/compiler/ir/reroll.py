@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.program import Program
-from tinygrad_scalar.compiler.ir.tape import HELD, INPUT, MARKERS, Line
+from tinygrad_scalar.compiler.ir.tape import ADD, HELD, INPUT, MARKERS, MUL, NEG, SUB, Line
 
 FEWEST, SHORTEST = 8, 256  # iterations and lines that are worth a loop
+SHORT = 64  # lines that are worth one where many points go through it
 _SEED = 6  # lines in a row that are looked for again
 _TRIES = 32  # distances that are tried from one line
 _PARTS = 4  # of a loop whose iterations are not all alike
@@ -57,16 +59,52 @@ def loops(
     shortest: int = SHORTEST,
     *,
     guarded: bool = True,
+    fused: bool = False,
 ) -> list[Loop]:
     """The loops of at least so many lines, in order. O(edges).
 
-    None goes over the last guard; those in front of it are `guarded`.
+    None goes over the last guard; those in front of it are `guarded`. Where a product and its sum
+    are `fused`, rounded once, loops shorter than `SHORTEST` stand between longer ones, and part
+    none of these.
     """
-    kinds, first = patterns(program.code, program.markers, varying), program.markers
-    behind = max(first, program.last_guard + 1)
-    found = stretches(kinds[:behind], first, shortest) if guarded else []
-    found += stretches(kinds, behind, shortest)
-    return [part for loop in found for part in _alike_throughout(program.code, loop, shortest)]
+    code, first, least = program.code, program.markers, SHORTEST if fused else shortest
+    kinds, behind = patterns(code, first, varying), max(first, program.last_guard + 1)
+    found = stretches(kinds[:behind], first, least) if guarded else []
+    found += stretches(kinds, behind, least)
+    found = [part for loop in found for part in _alike_throughout(code, loop, least)]
+    if shortest >= least:
+        return found
+    borders = first if guarded else behind, behind, len(code)
+    ends = sorted([*found, *(Loop(line, 1, 0) for line in borders)])
+    short = [
+        loop._replace(start=before.stop + loop.start)
+        for before, after in pairwise(ends)
+        for loop in stretches(kinds[before.stop : after.start], 0, shortest)
+    ]
+    short = [part for loop in short for part in _alike_throughout(code, loop, shortest)]
+    parting = _parting(code, sorted([*found, *short])) if short else ()
+    return sorted([*found, *(loop for loop in short if loop not in parting)])
+
+
+def _parting(code: Sequence[Line], found: Sequence[Loop]) -> set[Loop]:
+    """The loops that begin or end, or go on to the next iteration, between a product and a sum."""
+    blocks: list[int] = []  # of each line: an iteration, or a stretch between two loops
+    nothing = Loop(len(code), 1, 0)
+    loops: list[Loop] = []  # of each block
+    for loop in [*found, nothing]:
+        blocks += [len(loops)] * (loop.start - len(blocks))
+        loops.append(nothing)
+        for _ in range(loop.iterations):
+            blocks += [len(loops)] * loop.period
+            loops.append(loop)
+    parting = set[Loop]()
+    for line, (row, operands) in enumerate(code):
+        if row is ADD or row is SUB:
+            for k in operands:
+                term = code[k][1][0] if code[k][0] is NEG else k
+                if blocks[term] != blocks[line] and code[term][0] is MUL:
+                    parting.update(loops[blocks[term] : blocks[line] + 1])
+    return parting
 
 
 def operands_written(program: Program) -> int:

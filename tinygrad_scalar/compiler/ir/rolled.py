@@ -24,6 +24,7 @@ class Rolled:
     program: Program
     last_guard: int
     guarded = False  # whether there are loops in front of that
+    fused = False  # whether a product and its sum are rounded once
     names: dict[Any, str]  # what a line, or a key, is called
     slots: dict[int, int]  # where lines stand in memory
     slot_count: int
@@ -40,7 +41,7 @@ class Rolled:
         self, varying: Sequence[bool] = (), shortest: int = SHORTEST, longest: int = UNCUT
     ) -> list[Loop]:
         """Loops and what is between them, with a place in memory for all that is handed on."""
-        found = loops(self.program, varying, shortest, guarded=self.guarded)
+        found = loops(self.program, varying, shortest, guarded=self.guarded, fused=self.fused)
         self.sources = {loop: operands(self.program, loop, varying) for loop in found}
         self.late = self._irregular_outputs(found)
         parts = _pieces(self.program, found, longest)

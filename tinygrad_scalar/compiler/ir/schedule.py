@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from itertools import chain
 
 from tinygrad_scalar.compiler.ir.program import Program, reordered
-from tinygrad_scalar.compiler.ir.reroll import Loop, patterns, stretches
+from tinygrad_scalar.compiler.ir.reroll import SHORT, Loop, patterns, stretches
 from tinygrad_scalar.compiler.ir.tape import ADD, MUL, SUB, Line
 
-SHORTEST, LONGEST = 64, 256  # lines: of a loop that is worth it, and of an iteration at most
+LONGEST = 256  # lines of an iteration at most
 _TRIES = 8  # loops before one that it is tried with
 _ADDITIONS = frozenset((ADD, SUB))
 
@@ -27,7 +27,7 @@ def scheduled(program: Program, varying: Sequence[bool] = ()) -> Program:
     lines = _terms_at_once(code, markers, first - 1)
     kinds = patterns(code, markers, varying)
     order = _Order(code, lines)
-    for loop in stretches([kinds[line] for line in lines], first, SHORTEST):
+    for loop in stretches([kinds[line] for line in lines], first, SHORT):
         order.add(loop)
     return reordered(program, order.lines())
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.program import Program
-from tinygrad_scalar.compiler.ir.reroll import Loop, kind_of
+from tinygrad_scalar.compiler.ir.reroll import SHORT, SHORTEST, Loop, kind_of
 from tinygrad_scalar.compiler.ir.rolled import Rolled, step_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, HELD, TABLE, TAKE, length_of, pairs_of
 from tinygrad_scalar.compiler.llvm import writer
@@ -32,7 +32,7 @@ class Held(NamedTuple):
 class RollingWriter(Writer, Rolled):
     """Writes a program: loops where it has any, straight lines elsewhere."""
 
-    carrier, guarded = "%c", True
+    carrier, guarded, fused = "%c", True, True
     held: dict[int, Held]
 
     def __init__(self, program: Program, target: Target, how: str, varying: Sequence[bool]) -> None:
@@ -51,7 +51,8 @@ class RollingWriter(Writer, Rolled):
 
     def _planned(self) -> Sequence[Loop]:
         """What each function does, with a place in scratch for all that is handed on."""
-        parts = self._parts(self.varying, longest=writer.CHUNK)
+        shortest = SHORT if self.at_points else SHORTEST
+        parts = self._parts(self.varying, shortest, writer.CHUNK)
         self._hold()
         self.wanted = {*self.checked, *self.slots, *self.outputs, self.last_guard}
         self.size = sum(part.period for part in parts)
