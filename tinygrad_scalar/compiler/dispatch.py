@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, count
@@ -20,7 +19,7 @@ from tinygrad_scalar.compiler.backends import (
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.machine.jit import all_finite
+from tinygrad_scalar.compiler.machine.jit import all_finite, without_collector
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.tracing import RaisedBeforeError, traced
 from tinygrad_scalar.compiler.uncompiled import check_structure, path_of_none, uncompiled
@@ -223,17 +222,6 @@ class Specialisation:
         if made.instructions and not raised and not judges and all_finite(numbers):
             path.settle(interpreted=False)  # there masks reach over the whole trace
         return numbers
-
-
-def without_collector(function: Callable[..., Any], *args: Any) -> Any:
-    """What it gives, without garbage collection: what a trace allocates is kept anyway."""
-    enabled = gc.isenabled()
-    try:
-        gc.disable()
-        return function(*args)
-    finally:
-        if enabled:
-            gc.enable()
 
 
 # ── what is called directly ───────────────────────────────────────────────────────────────────

@@ -25,7 +25,13 @@ from tinygrad_scalar.compiler.ir.tape import MARKERS, ieee
 from tinygrad_scalar.compiler.llvm.builder import Target, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.machine.entry import entry
-from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, Module, machine
+from tinygrad_scalar.compiler.machine.jit import (
+    LOCK,
+    MEDIUM,
+    Module,
+    machine,
+    without_collector,
+)
 from tinygrad_scalar.compiler.machine.objects import address
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import quietly
@@ -261,7 +267,7 @@ class Kernel:
         with LOCK:
             made = self.made.get(asked)
             if made is None:
-                made = self.made[asked] = self._compiled(*asked)
+                made = self.made[asked] = without_collector(self._compiled, *asked)
             return made
 
     def _compiled(self, how: str, level: int, vectors: int) -> Made:

@@ -6,6 +6,7 @@ import _thread
 import atexit
 import ctypes
 import functools
+import gc
 import math
 import threading
 import traceback
@@ -86,6 +87,17 @@ def once(make: Callable[[], Made]) -> functools._lru_cache_wrapper[Made]:
             return made()
 
     return asked
+
+
+def without_collector(function: Callable[..., Any], *args: Any) -> Any:
+    """What it gives, without garbage collection: a trace, and code made of it, leave none."""
+    enabled = gc.isenabled()
+    try:
+        gc.disable()
+        return function(*args)
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Machine:
