@@ -143,6 +143,21 @@ def test_so_is_a_second_derivative(name, mode):
     assert close(SECOND_ORDER[mode](f, x), exact(f, x, 2))
 
 
+@pytest.mark.parametrize("undefined", ["subgradient", "nan", "raise"])
+def test_an_infinite_gradient_needs_no_larger_seed(undefined):
+    """Of betaln(1, b) = -log b: 1 / b² is beyond all floats, and so is the smaller product here."""
+    x, along = (1.0, 5e-324), (0.0, 1e-200)
+
+    def slope(*x):
+        return ts.jvp(ts.betaln, x, along, undefined=undefined)[1]
+
+    for second in (
+        ts.grad(slope, undefined=undefined)(*x),
+        ts.hvp(ts.betaln, x, along, undefined=undefined),
+    ):
+        assert second == (pytest.approx(-(math.pi**2) / 6 * 1e-200, rel=1e-14, abs=0), math.inf)
+
+
 def test_the_product_of_constants_is_that_of_fractions():
     factors = (1e200, 1e-200, 1e200, 1e150, 1e-200, 1e-250, 1e-200, 1e200)
     right = math.prod(map(Fraction, factors), start=Fraction(1))

@@ -198,7 +198,9 @@ def mended(
             larger = again({key: seed * scale for key, seed in start.items()})
             lost = flags.underflowed()
             if all(map(_as_finite, larger, found)):
-                found = [None if x is None else x * (1 / scale) for x in larger]
+                found = [
+                    _smaller(x, 1 / scale, before) for x, before in zip(larger, found, strict=True)
+                ]
                 if not lost:
                     return found
         if any(node.primitive and runs_a_function(node.primitive) for node in order):
@@ -247,6 +249,11 @@ def _one_by_one(order: Sequence[Any], at: list[Any]) -> Iterator[Any]:
         flags.lower()
         at[0] = node
         yield node
+
+
+def _smaller(x: Any, scale: float, before: Any) -> Any:
+    """A gradient scaled back; the one before where that is not finite: nothing of it was lost."""
+    return before if x is None or not math.isfinite(plain(before)) else x * scale
 
 
 def _as_finite(x: Any, before: Any) -> bool:
