@@ -80,6 +80,8 @@ def mpmath_lgamma(m: Any, x: Any) -> Any:
 def mpmath_gelu_tanh(m: Any, x: Any) -> Any:
     """x σ(2u) with u = √(2/π) (x + 0.044715 x³)."""
     u = m.sqrt(2 / m.pi) * (x + m.mpf(44715) / 10**6 * x**3)
+    if abs(u) > 10**6:  # σ is 0 or 1 to a million digits, of which mpmath would work out many
+        return x if u > 0 else 0 * x
     return x / (1 + m.exp(-2 * u))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import contains
 from typing import Any
 
@@ -22,8 +22,12 @@ _POINTS = 30
 _LENGTHS = (1, 2, 3, 4)  # of rows that take any number of operands
 
 
-def points(row: Primitive) -> Iterator[Point]:
-    """Points of the domain, its edges and beyond, the same ones in every run."""
+def points(row: Primitive) -> Iterable[Point]:
+    """Points of the domain, its edges and beyond, each once, the same ones in every run."""
+    return dict.fromkeys(_chosen(row))
+
+
+def _chosen(row: Primitive) -> Iterator[Point]:
     chosen = random.Random(row.name)
     for length in (row.arity,) if row.arity else _LENGTHS:
         # a row of any number of operands has one domain for all
@@ -36,7 +40,7 @@ def points(row: Primitive) -> Iterator[Point]:
         else:
             yield from zip(*columns, strict=False)
             count = _POINTS if row.arity else _POINTS // 3
-            yield from {tuple(map(chosen.choice, columns)): None for _ in range(count)}
+            yield from (tuple(map(chosen.choice, columns)) for _ in range(count))
         yield from ((x,) * length for x in columns[0] if all(x in column for column in columns))
 
 
