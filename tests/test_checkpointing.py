@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from functools import cache
 
 import numpy as np
 import pytest
@@ -296,6 +297,7 @@ def test_chains_in_all_modes():
     assert all_close(run(checkpoint_chain), run(plain_chain), 1e-13)
 
 
+@cache
 def peak(n):
     """The most nodes alive at one time, from the first step to the last gradient."""
     x = Value(0.5)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tinygrad_scalar import cos, log, primitive, sin
 from tinygrad_scalar.strategies import points_for
@@ -27,6 +27,7 @@ def rosen(x):
     return sum(100.0 * (b - a * a) ** 2 + (1.0 - a) ** 2 for a, b in itertools.pairwise(x))
 
 
+@settings(max_examples=20)
 @given(points_for(rosen, like=[0.0] * 5, min_value=-2, max_value=2))
 def test_points_in_the_structure_of_the_argument_and_within_bounds(point):
     (x,) = point

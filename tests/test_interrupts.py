@@ -7,6 +7,7 @@ import random
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from tinygrad_scalar import (
 )
 from tinygrad_scalar.core import context
 
-TRIES = 1_500
+TRIES = 500
 
 
 def graph(x, w, own=lambda x: x.tanh()):
@@ -137,9 +138,21 @@ JUMPS = ("JUMP_BACKWARD", "FOR_ITER") if sys.version_info[:2] == (3, 12) else ("
 PACKAGE = str(Path(tinygrad_scalar.__file__).parent)
 
 
-def line_of(frame, before=0):
-    """The source of the line that is run, or of one before it."""
-    return linecache.getline(frame.f_code.co_filename, frame.f_lineno - before).strip()
+@cache
+def may_come(code, line, instruction):
+    """Whether a signal may come there.
+
+    Python looks for signals after calls: never on the way back to a `with`, to leave it, nor at a
+    `try:`, which does nothing and stands outside of the block around it, nor where a `finally:`
+    begins, which the call before it still stands in front of. What a trace raises at the jump back
+    of a comprehension, or where 3.12 jumps to, passes by the `with` around it from Python 3.12 on,
+    which a signal does not: it is of the jump itself.
+    """
+    jump = dis.opname[code.co_code[instruction]] in JUMPS
+    here, before = (
+        linecache.getline(code.co_filename, number).strip() for number in (line, line - 1)
+    )
+    return not (jump or here.startswith(("with ", "try:")) or before == "finally:")
 
 
 def interrupt():
@@ -152,16 +165,10 @@ def at_line(action, number, handler=interrupt):
 
     def trace(frame, event, _):
         nonlocal count
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return trace
-        # Python looks for signals after calls: never on the way back to a `with`, to leave it, nor
-        # at a `try:`, which does nothing and stands outside of the block around it, nor where a
-        # `finally:` begins, which the call before it still stands in front of. What a trace raises
-        # at the jump back of a comprehension, or where 3.12 jumps to, passes by the `with`
-        # around it from Python 3.12 on, which a signal does not: it is of the jump itself.
-        jump = dis.opname[frame.f_code.co_code[frame.f_lasti]] in JUMPS
-        passed = line_of(frame).startswith(("with ", "try:")) or line_of(frame, 1) == "finally:"
-        if event == "line" and not jump and not passed:
+        code = frame.f_code
+        if not code.co_filename.startswith(PACKAGE):
+            return None  # what it calls is followed all the same
+        if event == "line" and may_come(code, frame.f_lineno, frame.f_lasti):
             count += 1
             if count == number:
                 handler()

@@ -123,6 +123,6 @@ def test_no_spoilt_partial_survives(row, where, how, change):
     assert survives(with_partials(row, change)) == ((where, how) in EQUIVALENT)
 
 
-@pytest.mark.parametrize("row", TABLE.values(), ids=lambda row: row.name)
-def test_a_row_that_is_only_rebuilt_survives(row):
-    assert survives(with_partials(row, lambda partials: partials))
+@pytest.mark.parametrize("name", ["sin", "abs", "log", "mul", "where", "polygamma", "sum"])
+def test_a_row_that_is_only_rebuilt_survives(name):
+    assert survives(with_partials(TABLE[name], lambda partials: partials))
