@@ -308,6 +308,32 @@ def test_other_threads_have_flags_of_their_own():
     assert all(close(a, b) for numbers in found for a, b in zip(numbers, right, strict=True))
 
 
+def test_what_underflowed_before_is_no_reason_to_run_a_function_again():
+    """Nor while another thread is in the midst of a forward pass."""
+    begun, ended, runs = threading.Event(), threading.Event(), []
+
+    def waiting(x):
+        begun.set()
+        ended.wait()
+        return x * x
+
+    def square(x):
+        runs.append(x)
+        return x * x
+
+    thread = threading.Thread(target=ts.jvp, args=(waiting, (1.0,), (1.0,)))
+    thread.start()
+    try:
+        begun.wait()
+        ts.exp(-740.0)  # too small for all its digits
+        assert ts.jvp(square, (3.0,), (1.0,)) == (9.0, 6.0)
+        assert ts.jvp(lambda x: ts.jvp(square, (x,), (1.0,))[1] * ts.exp(-740.0), (3.0,), (1.0,))[0]
+    finally:
+        ended.set()
+        thread.join()
+    assert len(runs) == 3  # the last one twice, since there something underflowed in it
+
+
 def test_gradients_need_no_ctypes():
     """Where the C library cannot be asked nothing is looked for, and all else is as ever."""
     program = """

@@ -31,8 +31,8 @@ running: set[float] = set()
 def in_new_pass(run: Callable[[float], Any]) -> Any:
     """`run(level)` with a level of its own, which ends when `run` does; see `stopped`."""
     level = next(_levels)
-    running.add(level)
     try:
+        running.add(level)
         if not stopped():
             return run(level)
         with context.recorded():
@@ -43,10 +43,8 @@ def in_new_pass(run: Callable[[float], Any]) -> Any:
 
 def in_watched_pass(run: Callable[[float], Any]) -> Any:
     """The same; if something underflowed in it, that is put on the list of `noted`."""
-    if not running:
-        flags.lower()
-    result = in_new_pass(run)
-    if flags.underflowed():
+    result, lost = flags.watched(in_new_pass, run)
+    if lost:
         note("too small")
     return result
 
