@@ -275,10 +275,10 @@ def compile(
     on their own path, up to `max_paths`. Written as an operand itself, as in `where(x > 0, a, b)`
     and `x * (x > 0)`, it is no branch. Numbers read from `.data` or `.grad` of a leaf closed over
     are frozen: what they are changed to later is not seen, and neither is another Value that takes
-    the place of a leaf: write to its `.data`. The text of a traced number, as `print` shows it, is
-    that of the Value at this point, and a branch on its number. `isinstance(x, Value)` holds for
-    it, `type(x) is Value` does not. `dtype` is "float64" or "float32" (or NumPy's type), `threads`
-    share a batch.
+    the place of a leaf: write to its `.data`. All else that f reads, globals and attributes, is as
+    it was at the trace, too. The text of a traced number, as `print` shows it, is that of the Value
+    at this point, and a branch on its number. `isinstance(x, Value)` holds for it, `type(x) is
+    Value` does not. `dtype` is "float64" or "float32" (or NumPy's type), `threads` share a batch.
 
     With `batch=False` nothing is a batch: an array of NumPy's is one point, in f an array of its
     shape, and results have the shapes of `tinygrad_scalar.grad`, `jacobian`, `hessian`:
