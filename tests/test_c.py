@@ -228,8 +228,21 @@ def test_an_index_out_of_range_is_on_no_path(tmp_path):
     library = Library(f, tmp_path, "value")
     parameters = [leaf.data for leaf in table]
     assert library([3.0, 2.0], parameters) == (0, [26.0])
+    assert [library([float(k), 0.5], parameters)[1] for k in (0, 1)] == [[1.0], [2.5]]
     for index in (5.0, -1.0, 1.5, math.nan):
         assert library([index, 2.0], parameters) == (1, [-7.0])
+
+
+@compiled_c
+@pytest.mark.parametrize("length", [3, 30])
+def test_leaves_of_a_table_are_parameters_row_by_row(length, tmp_path):
+    rows = [[Value(k + 0.25), Value(-k)] for k in range(length)]
+    f = compile(lambda i, x: take(rows, i)[1] + take(rows, i)[0] * x)
+    f(2.0, 1.0)
+    library = Library(f, tmp_path, "value")
+    parameters = [leaf.data for row in rows for leaf in row]
+    for k in (0.0, 1.0, length - 1.0):
+        assert library([k, 4.0], parameters) == (0, [4 * (k + 0.25) - k])
 
 
 @compiled_c

@@ -161,10 +161,11 @@ class Compiled(Calls):
 
         They need nothing but `<math.h>` and `<stddef.h>`, allocate nothing and keep no state.
         `int NAME(const double *x, const double *p, double *out)` takes the inputs flattened in
-        order, the numbers of the leaves closed over in the order of their first use, and writes the
-        outputs flattened, the value first: `mode` is "value", "grad", "value_and_grad", "jacobian"
-        (row by row) or "hessian". It gives 0, or 1 where the point is on none of the paths that
-        were traced so far (an index of `take` out of range is on none), with `out` as it was.
+        order, the numbers of the leaves closed over in the order of their first use, a table's row
+        by row, and writes the outputs flattened, the value first: `mode` is "value", "grad",
+        "value_and_grad", "jacobian" (row by row) or "hessian". It gives 0, or 1 where the point is
+        on none of the paths that were traced so far (an index of `take` out of range is on none),
+        with `out` as it was.
         `int NAME_batch(size_t n, const double *x, const double *p, double *out)` takes rows of
         inputs and writes rows of outputs; it gives the number of points on no path, their rows NaN.
         The header defines NAME_INPUTS, NAME_PARAMETERS and NAME_OUTPUTS, NAME in capitals. `name`
