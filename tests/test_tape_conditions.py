@@ -141,6 +141,8 @@ LOOKS = [
     lambda x: x * any([x > 0, x > 1]) + all([x > 0, x > 1]),
     lambda x: x * (x > 0).bit_length(),
     lambda x: x * (x > 0).real,
+    lambda x: x * ((x > 0) << 2 | (x > 1) << 1 | 1),
+    lambda x: x * (6 >> (x > 0)) + (2 << (x > 0) + (x > 1)) + ((x > 0) << (x > 1)),
     lambda x: x * round(x > 0) + abs(x > 1) - (-(x > 0)),
     lambda x: x * next(itertools.compress([2.0, 3.0], [x > 0, True])),
     lambda x: x * {1.0: 2.0}.get(where(x > 0, 1.0, 0.0), 5.0),
