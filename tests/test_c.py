@@ -332,13 +332,29 @@ def test_there_is_no_policy_what_arises_from_an_infinite_slope_is_nan(tmp_path):
 
 
 # ── names and files ───────────────────────────────────────────────────────────────────────────
-@pytest.mark.parametrize("name", ["for", "2x", "a-b", "", "naïve", "exp", "sinf", "printf", "_x"])
+@pytest.mark.parametrize(
+    "name",
+    ["for", "2x", "a-b", "", "naïve", "exp", "sinf", "printf", "_x", "NAN", "float_t", "linux"],
+)
 def test_names_that_c_does_not_allow(name, tmp_path):
     f = compile(lambda x: x * x)
     f(1.0)
     with pytest.raises(ValueError, match=r"^to_c: '.*' is .*: give name="):
         f.to_c(tmp_path / "f.c", name=name)
     assert not list(tmp_path.iterdir())
+
+
+@compiled_c
+def test_names_of_the_variables_that_the_code_has_itself(tmp_path):
+    f = compile(lambda x, y: x * y if x > 0 else y)
+    f(1.0, 2.0)
+    f(-1.0, 2.0)
+    names = ("x", "p", "out", "n", "i", "j", "row", "missed", "u2")
+    for name in names:
+        f.to_c(tmp_path / f"{name}.c", mode="value")
+    files = [tmp_path / f"{name}.c" for name in names]
+    for compiler in COMPILERS:
+        subprocess.run([compiler, *STRICT, "-fsyntax-only", *files], check=True)
 
 
 def test_files_modes_and_errors(tmp_path):

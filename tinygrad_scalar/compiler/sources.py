@@ -169,11 +169,14 @@ def _function(name: str, body: Body) -> str:
 
 
 def _doors(name: str, count: int) -> str:
-    tries = " && ".join(f"{name}_path{k}(x, p, out)" for k in range(count))
     capitals = name.upper()
+
+    def missed(point: str) -> str:  # asked by names that no variable here can bear, as `out` may
+        return " && ".join(f"{name}_path{k}({point})" for k in range(count))
+
     return f"""int {name}(const double *x, const double *p, double *out)
 {{
-  return {tries};
+  return {missed("x, p, out")};
 }}
 
 int {name}_batch(size_t n, const double *x, const double *p, double *out)
@@ -182,7 +185,7 @@ int {name}_batch(size_t n, const double *x, const double *p, double *out)
   size_t i;
   for (i = 0; i < n; ++i) {{
     double *row = out + i * {capitals}_OUTPUTS;
-    if ({name}(x + i * {capitals}_INPUTS, p, row)) {{
+    if ({missed(f"x + i * {capitals}_INPUTS, p, row")}) {{
       int j;
       for (j = 0; j < {capitals}_OUTPUTS; ++j) row[j] = NAN;
       ++missed;
@@ -260,6 +263,10 @@ OTHERS = _words("""
     puts realloc rindex scanf snprintf sprintf sscanf strcasecmp strcat strchr strcmp strcpy
     strcspn strdup strlen strncasecmp strncat strncmp strncpy strpbrk strrchr strspn strstr
     tolower toupper vfprintf vfscanf vprintf vscanf vsnprintf vsprintf vsscanf
+    NAN INFINITY HUGE_VAL HUGE_VALF HUGE_VALL FP_NAN FP_INFINITE FP_ZERO FP_SUBNORMAL FP_NORMAL
+    math_errhandling float_t double_t NULL M_PI M_E linux unix signgam finite finitef drem dremf
+    exp10 exp10f pow10 pow10f sincos sincosf significand lgamma_r lgammaf_r gammaf isinff isnanf
+    roundeven roundevenf
 """)
 
 
