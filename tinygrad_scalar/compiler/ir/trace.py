@@ -363,9 +363,10 @@ def _looked_at(name: str, look: Callable[..., Any]) -> None:
 for _look in (bool, int, float, complex, hash, format, repr, round):
     _looked_at(f"__{_look.__name__}__", _look)
 _looked_at("__index__", operator.index)
-for _look in (operator.lshift, operator.rshift):
-    _looked_at(f"__{_look.__name__}__", _look)
-    _looked_at(f"__r{_look.__name__}__", lambda number, other, look=_look: look(other, number))
+_looked_at("__lshift__", operator.lshift)
+_looked_at("__rshift__", operator.rshift)
+_looked_at("__rlshift__", lambda number, other: other << number)
+_looked_at("__rrshift__", lambda number, other: other >> number)
 
 
 def _bound(name: str, other: Any) -> float:
