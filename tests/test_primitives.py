@@ -45,7 +45,7 @@ def each(rows):
 # ── first derivatives ─────────────────────────────────────────────────────────────────────────
 @each(ROWS)
 def test_value_and_partials_are_those_of_mpmath_over_the_whole_domain(row):
-    @settings(max_examples=50 if row.arity else 20)
+    @settings(max_examples=30 if row.arity else 20)
     @given(points(row))
     def holds(point):
         check_partials(row, point)
