@@ -9,6 +9,7 @@ iteration.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -157,9 +158,9 @@ def stretches(
     Of at least `shortest` lines in all and at most `longest` in an iteration. O(len(patterns)).
     """
     seeds = list(map(hash, zip(*(patterns[k:] for k in range(_SEED)), strict=False)))
-    places: dict[int, list[int]] = {}
+    places = defaultdict[int, list[int]](list)
     for place, seed in enumerate(seeds[first:], first):
-        places.setdefault(seed, []).append(place)
+        places[seed].append(place)
     found: list[Loop] = []
     place = behind = first
     patience = 1

@@ -6,7 +6,7 @@ planned here, for all engines that write text.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
@@ -73,7 +73,10 @@ class Rolled:
         for number, part in enumerate(parts):
             for size, place in ending.pop(number - 1, ()):
                 free.setdefault(size, []).append(place)
-            for lines in map(part.lines, range(part.period)):
+            rows: Iterable[Sequence[int]] = map(part.lines, range(part.period))
+            if part.iterations == 1:
+                rows = [(line,) for line in range(part.start, part.stop) if line in last]
+            for lines in rows:
                 end = max([last.get(line, -1) for line in lines])
                 if end < 0:
                     continue
