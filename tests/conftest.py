@@ -75,7 +75,7 @@ def interrupted():
             run.kept = error  # as a notebook keeps the last traceback, and with it all its frames
             run.share = min(1.0, run.share * 1.1)
             return True
-        run.share *= 0.98
+        run.share *= 0.9
         return False
 
     run.share = 1.0
