@@ -103,6 +103,20 @@ def test_a_row_of_ones_own_is_documented_from_what_it_says():
     assert opaque.__doc__.startswith("opaque(x): the number itself.")
 
 
+def test_the_help_of_a_long_formula_is_no_longer_work_than_its_steps():
+    """Written out, the derivative of 20,000 steps would be 400,000,000 long, and copied often."""
+
+    def power(x):
+        y = x
+        for _ in range(20_000):
+            y = y * x
+        return y
+
+    row = primitive("power", formula=power)
+    assert row.__doc__.startswith("power(x): an operation whose value only its function knows.")
+    assert "Derivative: by a rule of its own." in row.__doc__
+
+
 def test_help_looks_at_nothing_else():
     """A rule may raise, or count what it is asked: help counts no operation and never fails."""
     row = primitive("strange", lambda x: 1 / 0, lambda y, x: 1 / 0)

@@ -165,8 +165,7 @@ def _condition(condition: Callable[..., Any], names: Sequence[str]) -> str:
 def _text(rule: Any, names: Sequence[str]) -> str | None:
     """A rule as text; None where it is long, or asks more of its operands than arithmetic."""
     made = _attempted(rule, list(map(Written, names))) if callable(rule) else rule
-    text = None if made is None else made.text if isinstance(made, Written) else _number(made)
-    return text if text is not None and len(text) <= _LONGEST else None
+    return None if made is None else made.text if isinstance(made, Written) else _number(made)
 
 
 def _attempted(rule: Callable[..., Any], operands: Sequence[Any]) -> Any:
@@ -240,6 +239,8 @@ class Written(Carrier):
         return 1.0
 
     def _made(self, text: str, precedence: int) -> Written:
+        if len(text) > _LONGEST:  # at once: its parts would be copied into ever longer ones
+            raise ValueError("a rule too long to be read")
         return Written(text, precedence, asked=self.asked, answer=self.answer)
 
     def __bool__(self) -> bool:
