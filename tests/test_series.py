@@ -21,6 +21,7 @@ from tinygrad_scalar import (
     log,
     mean,
     minimum,
+    primitive,
     prod,
     relu,
     sin,
@@ -217,3 +218,32 @@ def test_an_infinite_derivative_is_seen_through_a_series_inside_a_series(mode, o
     assert mode(inner, outer)(0.0) == math.inf
     assert mode(lambda x: inner(x) + x**3, outer)(0.0) == math.inf
     assert mode(inner, outer)(4.0) == pytest.approx(0.9375, rel=1e-13)
+
+
+# ── rows whose partials are long computations ─────────────────────────────────────────────────
+LONG = 3000
+
+
+def to_the(n):
+    def power(x):
+        y = x
+        for _ in range(n - 1):
+            y = y * x
+        return y
+
+    return power
+
+
+LONG_ROWS = {
+    "formula": primitive("power", formula=to_the(LONG)),
+    "custom": custom(lambda x: x**LONG, lambda y, x: (LONG * to_the(LONG - 1)(x),)),
+    "product": lambda x: prod([x] * LONG),
+}
+
+
+@pytest.mark.parametrize("f", LONG_ROWS.values(), ids=LONG_ROWS)
+def test_partials_may_be_long_computations(f):
+    """Without recursion over their steps: x^n, whose k-th derivative at 1 is n! / (n − k)!."""
+    exact = [float(math.perm(LONG, k)) for k in range(4)]
+    assert taylor(f, 3)(1.0) == pytest.approx(exact, rel=1e-12)
+    assert derivative(f, 3)(1.0) == pytest.approx(exact[3], rel=1e-12)

@@ -46,9 +46,12 @@ def _nothing(_: int) -> int:
 
 
 class Series(Tagged):
-    """The first coefficients of a power series, and the rule that gives the next one."""
+    """The first coefficients of a power series, and the rule that gives the next one.
 
-    __slots__ = ("_next", "known", "order")
+    `sources` are the series whose coefficient of the same power the rule needs.
+    """
+
+    __slots__ = ("_next", "known", "order", "sources")
 
     def __init__(
         self,
@@ -56,20 +59,43 @@ class Series(Tagged):
         level: float,
         order: int,
         following: Callable[[int], Any] = _nothing,
+        sources: Sequence[Series] = (),
     ) -> None:
         self.known, self.level, self.order, self._next = known, level, order, following
+        self.sources = sources
 
     def coefficient(self, k: int) -> Any:
         """The coefficient of t^k."""
-        while (known := len(self.known)) <= k:
-            try:
-                following = self._next(known)
-            except (ArithmeticError, ValueError):  # a given derivative that raises
-                following = failed()
-            note_unless_finite(following)
-            if len(self.known) == known:  # a lazy view shares the list, and the owner appended
-                self.known.append(following)
-        return self.known[k]
+        known = self.known
+        while (wanted := len(known)) <= k:
+            for x in self.sources:
+                if len(x.known) <= wanted:
+                    x._reach(wanted)
+            self._advance()
+        return known[k]
+
+    def _reach(self, k: int) -> None:
+        """Compute the coefficients up to the k-th, sources first, without recursion."""
+        waiting: list[Series] = [self]
+        while waiting:
+            series = waiting[-1]
+            if len(series.known) > k:
+                waiting.pop()
+            elif missing := [x for x in series.sources if len(x.known) <= k]:
+                waiting += missing
+            else:
+                series._advance()
+
+    def _advance(self) -> None:
+        """Compute the next coefficient."""
+        known = len(self.known)
+        try:
+            following = self._next(known)
+        except (ArithmeticError, ValueError):  # a given derivative that raises
+            following = failed()
+        note_unless_finite(following)
+        if len(self.known) == known:  # a lazy view shares the list, and the owner appended
+            self.known.append(following)
 
     def core(self) -> Any:
         """The first coefficient."""
@@ -85,13 +111,13 @@ class Series(Tagged):
 
     def with_core(self, core: Any) -> Series:
         """Another first coefficient; the others are still computed when they are asked for."""
-        return type(self)([core], self.level, self.order, self.coefficient)
+        return type(self)([core], self.level, self.order, self.coefficient, (self,))
 
     def spread(self, function: Callable[[Any], Sequence[Any]], count: int) -> list[Series]:
         """`count` series, coefficient by coefficient, each computed when it is asked for."""
         rows = cache(lambda k: function(self.coefficient(k)))
         return [
-            Series([], self.level, self.order, lambda k, i=i: rows(k)[i])  # type: ignore[misc]
+            Series([], self.level, self.order, lambda k, i=i: rows(k)[i], (self,))  # type: ignore[misc]
             for i in range(count)
         ]
 
@@ -123,7 +149,9 @@ class Series(Tagged):
         order: int,
         whole: list[Any] | None = None,
     ) -> Series:
-        result = Series([start], self.level, order)
+        at_once = order and whole is None  # of a program's own step, whose operands are known
+        sources = () if at_once else [x for x in operands if self.carries(x)]
+        result = Series([start], self.level, order, sources=sources)
         y: Any = self._lazy(result)
         slopes: list[Any] = []
 
@@ -139,8 +167,8 @@ class Series(Tagged):
             result._next = lambda k: self._quotient(k, row, a, b, result)
         constants = [operands[i] for i in row.at_zero if not isinstance(operands[i], Carrier)]
         if 0 in constants:  # not of another mode's number, which moves there
-            result._next = lambda k: 0
-        if order and whole is None:
+            result._next, result.sources = lambda k: 0, ()
+        if at_once:
             result.coefficient(order)
             result._next = _nothing_more  # free the operands, and break the cycle through `y`
         return result
@@ -173,7 +201,7 @@ class Series(Tagged):
         """The same series, from which nothing is computed before it is asked for."""
         if not self.carries(x):
             return x
-        return Series(x.known, self.level, 0, x.coefficient)
+        return Series(x.known, self.level, 0, x.coefficient, x.sources)
 
     def _coefficient(self, k: int, operands: Sequence[Any], slopes: Sequence[Any]) -> Any:
         """y_k = (1/k) Σ_i Σ_j j · x_ij · slope_i,k−j."""
