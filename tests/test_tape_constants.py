@@ -1,7 +1,9 @@
 """Constants of compiled code: hashable arguments outside `argnums`, and keyword arguments."""
 
 import dataclasses
+import functools
 import math
+import pickle
 from typing import NamedTuple
 
 import numpy as np
@@ -125,11 +127,22 @@ def test_without_argnums_positions_are_numbers():
 
 
 def test_a_file_holds_no_constants(tmp_path):
-    c = ts.compile(powers, argnums=0)
+    c = ts.compile(lambda x, n: x**n, argnums=0)
     c(2.0, 3)
+    for keep in (lambda: c.save(tmp_path / "f.json"), lambda: pickle.dumps(c)):
+        with pytest.raises(TraceError, match=r"constants .* alone: pass floats, or bind the const"):
+            keep()
+    assert not list(tmp_path.iterdir())
+    c(2.0, 3.0)
     c.save(tmp_path / "f.json")
+    loaded = ts.load_compiled(tmp_path / "f.json")
+    assert loaded(3.0, 2.0) == pickle.loads(pickle.dumps(c))(3.0, 2.0) == 9.0
     with pytest.raises(TraceError, match="loaded without its source"):
-        ts.load_compiled(tmp_path / "f.json")(2.0, 3)
+        loaded(2.0, 3)
+    bound = ts.compile(functools.partial(lambda x, n: x**n, n=3))
+    assert bound(2.0) == 8.0
+    bound.save(tmp_path / "bound.json")
+    assert ts.load_compiled(tmp_path / "bound.json")(3.0) == 27.0
 
 
 def test_an_undefined_point_gets_its_constant():

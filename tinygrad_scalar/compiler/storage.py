@@ -14,6 +14,7 @@ from tinygrad_scalar.compiler.backends import Settings
 from tinygrad_scalar.compiler.closed_over import leaves_of, places_of
 from tinygrad_scalar.compiler.description import path_described, path_restored
 from tinygrad_scalar.compiler.dispatch import Specialisation
+from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.core.named import found_by_name, functions_by_value, pickles
 from tinygrad_scalar.core.printable import reason
 from tinygrad_scalar.core.value import Value
@@ -103,6 +104,12 @@ def _described(compiled: Compiled) -> tuple[dict[str, Any], list[Value]]:
         for key, own in compiled._specialisations.items()
         if not key[1] and not any(k and k[0] == "constant" for k in key[0])
     }  # constants, as keyword arguments are, stay with the source
+    if not kept:
+        raise TraceError(
+            "files and pickles hold no trace with constants (keyword arguments, whole numbers and "
+            "the like outside argnums), and this function was called with such alone: pass floats, "
+            "or bind the constants, compile(functools.partial(f, n=3))"
+        )
     for own in kept.values():
         own.look_through_tables()
     leaves = leaves_of(path for own in kept.values() for path in own.paths)
