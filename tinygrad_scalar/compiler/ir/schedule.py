@@ -84,7 +84,7 @@ class _Order:
         self.before = sorted(range(len(order)), key=order.__getitem__)
         # for each place there: the one that it goes to, and in which iteration of a group there,
         # as one number
-        self.places = [*range(0, len(order) ** 2, len(order))]
+        self.places = [k * len(order) for k in range(len(order))]
 
     def add(self, loop: Loop) -> None:
         """Put a loop into the first group that it can go with, or into one of its own.
