@@ -99,8 +99,12 @@ def closed_scopes(
 def _families(scopes: Iterable[Scope]) -> dict[int, list[list[Scope]]]:
     """By level: the scopes whose names differ in digits only, in order of appearance."""
     found: dict[int, dict[Scope, dict[Scope, None]]] = {}
+    seen: set[Scope] = set()
     for scope in scopes:
-        for level in range(1, len(scope) + 1):
+        for level in range(len(scope), 0, -1):
+            if scope[:level] in seen:  # and all around it
+                break
+            seen.add(scope[:level])
             *around, name = scope[:level]
             family = (*around, _DIGITS.sub("", name))
             found.setdefault(level, {}).setdefault(family, {})[scope[:level]] = None
