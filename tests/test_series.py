@@ -220,6 +220,16 @@ def test_an_infinite_derivative_is_seen_through_a_series_inside_a_series(mode, o
     assert mode(inner, outer)(4.0) == pytest.approx(0.9375, rel=1e-13)
 
 
+def test_orders_whose_factorial_is_no_float():
+    assert taylor(exp, 170)(0.3)[-1] == pytest.approx(math.exp(0.3), rel=1e-12)
+    assert mpmath.almosteq(taylor(exp, 200)(mpmath.mpf(1))[-1], mpmath.e, rel_eps=1e-13)
+    for x in (0.3, Value(0.3)):
+        with pytest.raises(OverflowError, match=r"taylor: order 171 is too high for floats.*mpf"):
+            taylor(exp, 171)(x)
+    with pytest.raises(OverflowError, match=r"derivative: order 171 is too high for floats"):
+        derivative(sin, 171)(0.3)
+
+
 # ── rows whose partials are long computations ─────────────────────────────────────────────────
 LONG = 3000
 

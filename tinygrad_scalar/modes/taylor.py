@@ -242,7 +242,8 @@ def taylor(
     differentiated in reverse mode n times, by the policy `undefined`; that grows threefold with
     every order, and ends in NaN with a warning (an error under "raise") where the graph passes
     LARGEST nodes. Keyword arguments pass through undifferentiated.
-    Errors: ValueError unless n is an integer ≥ 0, TypeError if f returns no number.
+    Errors: ValueError unless n is an integer ≥ 0, TypeError if f returns no number, OverflowError
+    for floats and n > 170.
     Source: Griewank and Walther, *Evaluating Derivatives*, section 13.2.
 
     >>> taylor(lambda x: x**3, 4)(2.0)
@@ -292,7 +293,13 @@ def _by_series(n: int, name: str, f: Callable[[Any], Any], x: Any, level: float)
     y = carried(y, f"{name}: what f returned")
     if not (isinstance(y, Series) and y.level == level):
         y = Series([y], level, n)
-    return _alike([math.factorial(k) * y.coefficient(k) for k in range(n + 1)])
+    try:
+        return _alike([math.factorial(k) * y.coefficient(k) for k in range(n + 1)])
+    except OverflowError:
+        raise OverflowError(
+            f"{name}: order {n} is too high for floats, which 171! is none of: give x as an "
+            "mpmath.mpf or a fractions.Fraction"
+        ) from None
 
 
 def _by_dual(name: str, f: Callable[[Any], Any], x: Any, level: float) -> list[Any]:
