@@ -27,7 +27,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     evaluated,
 )
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.core.tree import is_structure
+from tinygrad_scalar.modes.run import check_single
 
 
 def values_of(mode: str, count: int) -> int:
@@ -75,12 +75,7 @@ class Path(ClosedOver):
 
     def scalar(self, what: str) -> int:
         """The line of the single output; TypeError if there are several."""
-        if is_structure(self.tree):
-            instead = "take one output at a time" if what == "hessian" else "use jacobian"
-            raise TypeError(
-                f"{what}: the function must return one number, not {type(self.tree).__name__}; "
-                f"{instead} for several outputs"
-            )
+        check_single(self.tree, what, "the function")
         return self.outputs[0]
 
     def settle(self, *, interpreted: bool) -> None:

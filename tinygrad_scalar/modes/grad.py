@@ -1,4 +1,4 @@
-"""Derivatives of functions: `grad`, `value_and_grad`, `vjp`, `jacobian`, `hessian`, `hvp`.
+"""First derivatives of functions: `grad`, `value_and_grad`, `vjp`, `jacobian`.
 
 Functions take and return numbers, lists, tuples, dicts and arrays of them; results mirror that.
 """

@@ -104,12 +104,7 @@ class Run:
 
     def single_output(self, name: str) -> Any:
         """What f returned, which must be one number."""
-        if is_structure(self.output):
-            instead = "take one output at a time" if name == "hessian" else "use jacobian"
-            raise TypeError(
-                f"{name}: f must return one number, not {type(self.output).__name__}; "
-                f"{instead} for several outputs"
-            )
+        check_single(self.output, name, "f")
         return carried(leaves(self.output)[0], f"{name}: what f returned")
 
     def pull(
@@ -201,6 +196,16 @@ def _cores(y: Any) -> list[Value]:
     if isinstance(y, Tagged):
         return [core for part in y.parts() for core in _cores(part)]
     return [y] if isinstance(y, Value) else []
+
+
+def check_single(output: Any, name: str, function: str) -> None:
+    """TypeError if what a function returned holds several numbers; it speaks for `name`."""
+    if is_structure(output):
+        instead = "take one output at a time" if name == "hessian" else "use jacobian"
+        raise TypeError(
+            f"{name}: {function} must return one number, not {type(output).__name__}; "
+            f"{instead} for several outputs"
+        )
 
 
 def check_argnums(argnums: Any, name: str) -> None:

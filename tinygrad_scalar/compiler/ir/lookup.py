@@ -100,7 +100,9 @@ def _looked_up(source: Any, rows: Sequence[Any], i: Traced) -> Any:
     table = table or Table.of(source, rows, len(recording.leaves))
     if table is None:
         if len(rows) < FEWEST:  # leaves come in as they stand here, as those of a long table do
-            list(map(recording.line, (x for x in leaves(rows) if isinstance(x, Value))))
+            for leaf in leaves(rows):
+                if isinstance(leaf, Value):
+                    recording.line(leaf)
         return None
     known = (one for one in recording.lookups if one.table is table and one.line == line)
     found = next(known, None)
