@@ -4,6 +4,7 @@ import doctest
 import inspect
 import pickle
 import pydoc
+import re
 
 import pytest
 
@@ -31,6 +32,23 @@ def test_every_row_has_names_and_says_formula_domain_derivative_and_kinks(row):
     slopes = [line for line in lines if line.startswith(("Derivative: ", "∂/∂"))]
     assert len(slopes) == (row.arity or 1)
     assert sum(line.startswith("Kinks: ") for line in lines) == 1
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE.values() if row.public], ids=repr)
+def test_the_derivative_of_a_function_is_told_in_functions_that_people_can_call(row):
+    slopes = [x for x in row.__doc__.splitlines() if x.startswith(("Derivative: ", "∂/∂"))]
+    named = set(re.findall(r"(\w+)\(", " ".join(slopes)))
+    assert named <= set(dir(tg))
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [("reciprocal", "x ≠ 0"), ("mod", "b ≠ 0"), ("remainder", "b ≠ 0"), ("fmod", "b ≠ 0"),
+     ("gamma", "poles at 0, −1"), ("lgamma", "poles at 0, −1"), ("digamma", "poles at 0, −1"),
+     ("pow", "below 0 only whole powers"), ("silu", "SiLU")],
+)  # fmt: skip
+def test_what_an_interval_does_not_say_of_a_domain_stands_beside_it(row, told):
+    assert told in TABLE[row].__doc__.splitlines()[0]
 
 
 def run_example(text, row):

@@ -250,7 +250,7 @@ Kinks: none.
 (14.32394487827058, 57.29577951308232)
 """
 digamma: _Of1
-"""digamma(x): ψ(x) = Γ′(x) / Γ(x).
+"""digamma(x): ψ(x) = Γ′(x) / Γ(x); poles at 0, −1, −2, ….
 
 Domain: x in (−∞, ∞).
 Derivative: polygamma(1, x).
@@ -374,7 +374,7 @@ def floor(x: Value) -> Value: ...
 @overload
 def floor(x: float) -> int: ...
 fmod: _Of2
-"""fmod(a, b): the remainder of a / b with the sign of a, as in C.
+"""fmod(a, b): the remainder of a / b with the sign of a, as in C; b ≠ 0.
 
 Domain: a in (−∞, ∞), b in (−∞, ∞).
 ∂/∂a: 1.
@@ -389,7 +389,7 @@ Kinks: a a multiple of b, but not 0; that of one side there.
 (0.25, 1.0, 0.0)
 """
 gamma: _Of1
-"""gamma(x): gamma function at x.
+"""gamma(x): Γ(x), which is (x − 1)! of a whole x; poles at 0, −1, −2, ….
 
 Domain: x in (−∞, ∞).
 Derivative: y * digamma(x), where y is the result.
@@ -438,7 +438,7 @@ def leaky_relu(x: Value, slope: float | None = ...) -> Value: ...
 @overload
 def leaky_relu(x: float, slope: float | None = ...) -> float: ...
 lgamma: _Of1
-"""lgamma(x): log |Γ(x)|, as `math.lgamma`, with its relative precision kept at the zeros 1 and 2.
+"""lgamma(x): log |Γ(x)|, its digits kept at the zeros 1 and 2; poles at 0, −1, −2, ….
 
 Domain: x in (−∞, ∞).
 Derivative: digamma(x).
@@ -621,7 +621,7 @@ Kinks: none.
 (0.16957240966381756, 0.7541726677205928)
 """
 mod: _Of2
-"""mod(a, b): a % b.
+"""mod(a, b): a % b, with the sign of b; b ≠ 0.
 
 Domain: a in (−∞, ∞), b in (−∞, ∞).
 ∂/∂a: 1.
@@ -678,7 +678,7 @@ Kinks: none.
 (-0.6744897501960818, 3.146865080561093)
 """
 pow: _Of2
-"""pow(a, b): base to the power of exponent, as Python's `**` but never complex.
+"""pow(a, b): a to the power of b, as Python's `**` but never complex: below 0 only whole powers.
 
 Domain: a in (0, ∞), b in (−∞, ∞).
 ∂/∂a: b * a ** (b - 1).
@@ -711,7 +711,7 @@ Kinks: none.
 (0.004363323129985824, 0.017453292519943295)
 """
 reciprocal: _Of1
-"""reciprocal(x): 1 / x.
+"""reciprocal(x): 1 / x, x ≠ 0.
 
 Domain: x in (−∞, ∞).
 Derivative: -y * y, where y is the result.
@@ -739,7 +739,7 @@ Kinks: x = 0; 0 there.
 (0.25, 1.0)
 """
 remainder: _Of2
-"""remainder(a, b): a less the multiple of b nearest to it; at a tie the even one, as IEEE has it.
+"""remainder(a, b): a less the multiple of b nearest to it; at a tie the even one, as IEEE has it; b ≠ 0.
 
 Domain: a in (−∞, ∞), b in (−∞, ∞).
 ∂/∂a: 1.
@@ -824,10 +824,10 @@ Kinks: x = 0; 0 there.
 (1.0, 0.0)
 """
 silu: _Of1
-"""silu(x): siLU: x · σ(x), also called swish.
+"""silu(x): SiLU: x · σ(x), also called swish.
 
 Domain: x in (−∞, ∞).
-Derivative: sigmoid(x) * (1 + x * sigmoid(-x)).
+Derivative: sigmoid(x) + x * logistic_pdf(x).
 Kinks: none.
 
 >>> from tinygrad_scalar import Value
@@ -835,7 +835,7 @@ Kinks: none.
 >>> y = silu(x)
 >>> table = y.backward()
 >>> y.data, table[x]
-(0.14054412522144952, 0.6237100215701977)
+(0.14054412522144952, 0.6237100215701976)
 """
 sin: _Of1
 """sin(x): the sine of x (measured in radians).

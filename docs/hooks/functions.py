@@ -21,8 +21,8 @@ _EDGE = 8.0
 _INTRODUCTION = """\
 # Functions
 
-Every row of the table of operations, told by the row itself. Each takes a `Value` and gives a
-`Value`, takes a float and gives a float, and is a method of `Value` too. The plot shows the
+Every row of the table of operations, told by the row itself. Of a `Value` each makes a `Value`, of
+plain numbers a plain number; all but those of a list are methods of `Value` too. The plot shows the
 <span style="color:#2f81f7">**value in blue**</span> and the
 <span style="color:#d9730d">**derivative in orange**</span>; of several operands the first one
 moves, and the line below the plot says where the others stand.
@@ -36,6 +36,18 @@ _MEMBERS = """
     options:
       show_root_heading: false
       show_root_toc_entry: false
+
+## The rest of `math`
+
+The constants `pi`, `e`, `tau`, `inf` and `nan`, and `fabs`, which is `abs`. `comb`, `factorial`,
+`gcd`, `isqrt`, `lcm` and `perm` look at the data and give plain numbers; `frexp`, `nextafter` and
+`ulp` take plain numbers only.
+
+::: tinygrad_scalar.plain
+    options:
+      show_root_heading: false
+      show_root_toc_entry: false
+      heading_level: 3
 """
 
 
@@ -66,7 +78,7 @@ def pages() -> Iterator[tuple[str, str]]:
 def _line(row: Any, public: bool, caption: str) -> str:
     """A row of the page: name and formula, what is known of it, its plot."""
     lines = row.__doc__.split("\n\n>>>")[0].splitlines()
-    head, meaning = lines[0].split(": ", 1)
+    head, meaning = _called(row) if public else lines[0].split(": ", 1)
     name = f"<code>{escape(head)}</code>"
     if public:
         name = f'<a href="#tinygrad_scalar.functions.{row.name}">{name}</a>'
@@ -83,6 +95,21 @@ def _line(row: Any, public: bool, caption: str) -> str:
         f'<tr><th scope="row">{name}<br>{formula}<br><small>{escape(meaning)}</small></th>'
         f"<td><dl>{told}</dl></td><td>{image}</td></tr>"
     )
+
+
+def _called(row: Any) -> tuple[str, str]:
+    """How people call it and what it gives: the row itself, or a function that knows more."""
+    import inspect
+
+    import tinygrad_scalar
+
+    function = getattr(tinygrad_scalar, row.name)
+    if function is row:
+        head, meaning = row.__doc__.splitlines()[0].split(": ", 1)
+        return head, meaning
+    shown = [x.replace(annotation=x.empty) for x in inspect.signature(function).parameters.values()]
+    told = inspect.getdoc(function).split("\n\n")[0]
+    return f"{row.name}({', '.join(map(str, shown))})", " ".join(told.split())
 
 
 def _formula(row: Any) -> str:

@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tinygrad_scalar import Value, exp
+import tinygrad_scalar
+from tinygrad_scalar import Value, data, exp, nn, optim, strategies, testing
 
 SITE = Path(__file__).parents[2] / "site"
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -325,6 +326,29 @@ def test_a_broken_link_is_found(tmp_path):
         '<img src="c.png"><a href="https://example.org/d">4</a>'
     )
     assert [link for _, link in broken_links(tmp_path)] == ["b.html", "a.html#y", "c.png"]
+
+
+def test_every_function_and_class_has_an_entry_in_the_reference():
+    text = "".join(map(Path.read_text, (SITE / "reference").glob("*.html")))
+    entries = re.findall(r'<h\d id="tinygrad_scalar[^"]*?([^".]+)"', text)
+    public = {
+        name
+        for home in (tinygrad_scalar, nn, optim, data, testing, strategies)
+        for name in (getattr(home, "__all__", None) or dir(home))
+        if callable(getattr(home, name)) and not name.startswith("_")
+    }
+    of_values = {"backward", "zero_grad", "detach", "label", "parents", "local_derivatives"}
+    # told in a sentence there, as they are `math`'s; and a type for type checkers
+    of_math = {"fabs", "comb", "factorial", "gcd", "isqrt", "lcm", "perm"}
+    of_math |= {"frexp", "nextafter", "ulp"}
+    assert (public | of_values) - {*entries, *of_math, "Schedule"} == set()
+    assert all(f"<code>{name}</code>" in text for name in of_math)
+
+
+def test_functions_of_lists_are_shown_as_they_are_called():
+    text = (SITE / "reference" / "functions.html").read_text(encoding="utf-8")
+    for head in ("mean(values)", "dot(a, b)", "cross_entropy(logits, target)", "sin(x)"):
+        assert f"<code>{head}</code></a>" in text
 
 
 @pytest.mark.parametrize(

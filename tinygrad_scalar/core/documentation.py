@@ -112,7 +112,8 @@ def _meaning(row: Primitive, names: Sequence[str]) -> str:
         told = told or getattr(function, "__doc__", None) or ""
     told = " ".join(told.split("\n\n")[0].split()).split(". ")[0].rstrip(".")
     told = told.removeprefix("Return ").removeprefix("Same as ")
-    told = told[:1].lower() + told[1:] if told[1:2].islower() else told
+    if told.partition(" ")[0].rstrip(":").istitle():  # no name such as SiLU
+        told = told[:1].lower() + told[1:]
     return told or _text(row.formula, names) or "an operation whose value only its function knows"
 
 

@@ -101,10 +101,11 @@ div   = row("div",   operator.truediv,  lambda y, a, b: 1 / b, lambda y, a, b: -
 pow   = row("pow",   numerics.power,    lambda y, a, b: _slope_of_power(1, y, a, b), lambda y, a, b: _power_log(a, b, y),
             pull=(lambda g, y, a, b: _slope_of_power(g, y, a, b), None), symbol="^",  # noqa: PLW0108 (stated below)
             latex="{{{0}}}^{{{1}}}", precedence=4, domain=(positive, REAL), kinks=lambda a, b: a == 0 and b == 0,
-            limit=limits.power, operator="**", at_zero={1: 1.0}, mpmath="", c="pow", numpy=("power", "float_power"), derivatives=("b * a ** (b - 1)", "y * log(a)"))
+            limit=limits.power, operator="**", at_zero={1: 1.0}, mpmath="", c="pow", numpy=("power", "float_power"), derivatives=("b * a ** (b - 1)", "y * log(a)"),
+            doc="a to the power of b, as Python's `**` but never complex: below 0 only whole powers")
 square     = row("square",     None,  lambda y, x: 2 * x, symbol="²", latex="{{{0}}}^2", mpmath="", total=True, formula=lambda x: x * x)
 reciprocal = row("reciprocal", None,  lambda y, x: -y * y, pull=lambda g, y, x: -(g * y * y), symbol="1/", latex=r"\frac{{1}}{{{0}}}", mpmath="",
-                 limit=lambda x: limits.divide(1.0, x), formula=lambda x: 1 / x)
+                 limit=lambda x: limits.divide(1.0, x), formula=lambda x: 1 / x, doc="1 / x, x ≠ 0")
 sqrt  = row("sqrt",  math.sqrt, lambda y, x: 1 / (2 * y + 0), pull=lambda g, y, x: g / (2 * y + 0), domain=Interval(0.0, closed_low=True), symbol="√", latex=r"\sqrt{{{0}}}", c="sqrt", llvm="llvm.sqrt")
 cbrt  = row("cbrt",  math.cbrt, lambda y, x: 1 / (3 * y * y), pull=lambda g, y, x: g / (3 * y * y), symbol="∛", latex=r"\sqrt[3]{{{0}}}", mpmath=limits.mpmath_cbrt, total=True, formula=elementary.cbrt, c="cbrt")
 hypot = row("hypot", math.hypot, lambda y, a, b: _share_of_length(a, b, y), lambda y, a, b: _share_of_length(b, a, y), kinks=lambda a, b: a == 0 and b == 0,
@@ -207,11 +208,11 @@ floordiv  = row("floordiv", operator.floordiv, 0, 0, operator="//", public=False
 # (a - y) / b is the integer quotient, up to rounding: round makes it exact
 _quotient = lambda y, a, b: 0 - round((a - y) / b)  # noqa: E731 (one rule, three rows)
 mod       = row("mod",       operator.mod,   1, _quotient, operator="%", symbol="%", latex=r"{0} \bmod {1}", precedence=1.9,
-                kinks=lambda a, b: a % b == 0, subgradient=(), mpmath="", formula=remainders.mod, numpy=("remainder",))
+                kinks=lambda a, b: a % b == 0, subgradient=(), mpmath="", formula=remainders.mod, numpy=("remainder",), doc="a % b, with the sign of b; b ≠ 0")
 remainder = row("remainder", math.remainder, 1, _quotient, kinks=ties,
-                subgradient=(), mpmath=limits.mpmath_remainder, formula=remainders.remainder, c="remainder", array="", doc="a less the multiple of b nearest to it; at a tie the even one, as IEEE has it")
+                subgradient=(), mpmath=limits.mpmath_remainder, formula=remainders.remainder, c="remainder", array="", doc="a less the multiple of b nearest to it; at a tie the even one, as IEEE has it; b ≠ 0")
 fmod      = row("fmod",      math.fmod,      1, _quotient, kinks=multiples,
-                subgradient=(), mpmath=limits.mpmath_fmod, formula=remainders.truncated, c="fmod", doc="the remainder of a / b with the sign of a, as in C")
+                subgradient=(), mpmath=limits.mpmath_fmod, formula=remainders.truncated, c="fmod", doc="the remainder of a / b with the sign of a, as in C; b ≠ 0")
 maximum = row("maximum", None, lambda y, a, b: (a >= b) - (a == b) / 2, lambda y, a, b: (b >= a) - (a == b) / 2,
               symbol="max", latex=r"\max\left({0}, {1}\right)", kinks=lambda a, b: a == b, subgradient=(0.5, 0.5), mpmath="", total=True, formula=numerics.maximum)
 minimum = row("minimum", None, lambda y, a, b: (a <= b) - (a == b) / 2, lambda y, a, b: (b <= a) - (a == b) / 2,
@@ -267,11 +268,14 @@ atanh = row("atanh", math.atanh, lambda y, x: 1 / one_minus_square(x), pull=lamb
             limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan, c="atanh", numpy=("arctanh",))
 
 # ── special functions ─────────────────────────────────────────────────────────────────────────
-erf   = row("erf",   math.erf,   lambda y, x:  bell(x) * constant("2/√π", x), total=True, formula=error_function.erf, c="erf", array="", scipy="erf")
-erfc  = row("erfc",  math.erfc,  lambda y, x: bell(x) * -constant("2/√π", x), total=True, formula=error_function.erfc, c="erfc", array="")
-gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), pull=lambda g, y, x: g * y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1), c="tgamma", llvm="", scipy="gamma")
-lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma, c="lgamma", llvm="", array="", scipy="gammaln")
-digamma   = row("digamma",   None, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), formula=polygammas.digamma)
+erf   = row("erf",   math.erf,   lambda y, x:  bell(x) * constant("2/√π", x), total=True, formula=error_function.erf, c="erf", array="", scipy="erf", derivatives=("2 / √π * exp(-x * x)",))
+erfc  = row("erfc",  math.erfc,  lambda y, x: bell(x) * -constant("2/√π", x), total=True, formula=error_function.erfc, c="erfc", array="", derivatives=("-2 / √π * exp(-x * x)",))
+gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), pull=lambda g, y, x: g * y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1), c="tgamma", llvm="", scipy="gamma",
+            doc="Γ(x), which is (x − 1)! of a whole x; poles at 0, −1, −2 and so on")
+lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma, c="lgamma", llvm="", array="", scipy="gammaln",
+                doc="log |Γ(x)|, its digits kept at the zeros 1 and 2; poles at 0, −1, −2 and so on")
+digamma   = row("digamma",   None, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), formula=polygammas.digamma,
+                derivatives=("1 / x² + 1 / (x + 1)² + 1 / (x + 2)² + …",), doc="ψ(x) = Γ′(x) / Γ(x); poles at 0, −1, −2 and so on")
 polygamma = row("polygamma", polygammas.polygamma, 0, lambda y, n, x: polygamma(n + 1, x), public=False, latex=r"\psi^{{({0})}}\left({1}\right)",
                 mpmath=limits.mpmath_polygamma, limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1), whole=(0,), formula=log_gamma.polygamma)
 betaln    = row("betaln",    None, lambda y, a, b: -polygamma_difference(0, a, b), lambda y, a, b: -polygamma_difference(0, b, a), symbol="log B", latex=r"\log B\left({0}, {1}\right)",
@@ -295,7 +299,7 @@ elu        = row("elu",        None, lambda y, x, alpha: where(x > 0, 1, _times_
                  defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x), formula=numerics.elu, derivatives=("alpha * exp(x) where x <= 0, else 1", "expm1(x) where x <= 0, else 0"))
 softplus   = row("softplus",   None, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)), total=True, formula=special.softplus)
 sigmoid    = row("sigmoid",    None, lambda y, x: logistic_pdf(x), derivatives=("sigmoid(x) * sigmoid(-x)",), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid)
-silu       = row("silu",       None, lambda y, x: sigmoid(x) + x * logistic_pdf(x), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True, formula=special.silu)
+silu       = row("silu",       None, lambda y, x: sigmoid(x) + x * logistic_pdf(x), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True, formula=special.silu, derivatives=("sigmoid(x) * (1 + x * sigmoid(-x))",))
 gelu       = row("gelu",       None, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x), total=True, formula=special.gelu)
 gelu_tanh  = row("gelu_tanh",  None, lambda y, x: _slope_of_gelu_tanh(clip(x, -30, 30)),  # constant beyond: no 0·∞
                  mpmath=limits.mpmath_gelu_tanh, total=True, formula=special.gelu_tanh, public=False, derivatives=("s * (1 + 2 * x * u′ * (1 - s)), where s = sigmoid(2 * u)",))

@@ -91,7 +91,9 @@ cdef class Value(Recorded):
     """A real number in an expression, with the gradient of the last output that was differentiated.
 
     `data` is an int, float, bool, NumPy number, `Fraction` or mpmath `mpf`; what is carried stands
-    in `numbers/precision.py`. Every operation makes a new node that knows its operands.
+    in `numbers/precision.py`. `grad` is 0.0 until a `backward` comes by: a leaf adds up over calls,
+    other nodes keep the last one's. Both may be written. Every operation makes a new node that
+    knows its operands and, in `primitive`, its row; of a leaf that is None.
     Comparisons look at the data, hashing at the identity: `v in list` and `list.index(v)` find any
     node of equal data; a set, a dict or `any(v is x for x in list)` find this one.
     A program's own attributes may be set on it, and are copied and pickled with it.
