@@ -619,7 +619,7 @@ REFUSED = {
     "no Value": (
         {"steps": 1, "loss": lambda output, target: output.data},
         TypeError,
-        r"loss\(outputs, target\) gives a float, and should give a Value",
+        r"loss\(outputs, target\) should give a Value that depends on the parameters, not float",
     ),
 }
 

@@ -257,7 +257,12 @@ def _shifted(logits: Iterable[Any], name: str) -> list[Any]:
     values = _listed(logits, name)
     if not values:
         raise ValueError("softmax and log_softmax of no logits are undefined: give at least one")
-    shift = detach(table.largest(*values))
+    try:
+        shift = detach(table.largest(*values))
+    except TypeError as error:
+        rows = any(isinstance(x, (list, tuple)) for x in values)
+        told = f"one list of numbers, not of lists: [{name}(row) for row in rows]"
+        raise TypeError(f"{name}: {told if rows else str(error).partition(': ')[2]}") from None
     return [x - shift for x in values]
 
 
@@ -279,7 +284,12 @@ def cross_entropy(logits: Iterable[Any], target: Any) -> Any:
     """
     values = _listed(logits, "cross_entropy")
     target = detach(target)
-    if isinstance(target, (Sequence, Iterable)) and not isinstance(target, Carrier):
+    if values and isinstance(values[0], (list, tuple)):
+        raise TypeError(
+            "cross_entropy: logits is one list of numbers, not of lists: nn.cross_entropy takes "
+            "rows of logits and their targets"
+        )
+    if isinstance(target, Iterable) and not isinstance(target, (Carrier, str)):
         weights = list(target)
         if len(weights) != len(values):
             raise ValueError(
@@ -298,6 +308,8 @@ def class_index(target: Any, classes: int) -> int:
     number = plain(target)
     whole = hasattr(number, "__index__") or (is_number(number) and number % 1 == 0)
     if isinstance(number, bool) or not whole:
+        if isinstance(number, str):
+            raise TypeError(f"cross_entropy: target is {number!r}: number the classes from 0")
         found = number if is_number(number) else type(target).__name__
         raise TypeError(
             f"cross_entropy: target is a class index or a list of probabilities, not {found}"

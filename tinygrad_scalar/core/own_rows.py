@@ -122,6 +122,10 @@ def _check_numbers(name: str, what: str, given: Any) -> None:
 
 def _several_outputs(name: str, forward: Any, partials: Sequence[Rule]) -> bool:
     """Whether the partials are stated for several outputs; an error for what is none."""
+    if not isinstance(name, str):
+        raise TypeError(
+            f"primitive: the name comes first, as in primitive('sine', …), not {name!r}"
+        )
     several = bool(partials) and isinstance(partials[0], tuple)
     if several and not all(isinstance(output, tuple) for output in partials):
         raise TypeError(f"primitive {name!r}: give a tuple of partials for every output")

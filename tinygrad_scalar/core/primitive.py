@@ -250,6 +250,9 @@ class Primitive:
         try:
             return number(x, beside)
         except TypeError as error:
+            if self.arity == 1 and isinstance(x, (list, tuple)):
+                told = f"one number, not {type(x).__name__}: [{self.name}(x) for x in ...]"
+                raise TypeError(f"{self.name}: {told}") from None
             raise TypeError(f"{self.name}: {error}") from None
 
     def evaluate(self, values: Sequence[Number]) -> Any:

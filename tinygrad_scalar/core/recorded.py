@@ -238,7 +238,12 @@ def record(primitive: Primitive, operands: Sequence[Any]) -> Any:
         primitive.checked(x, beside) if parent is None else parent.data
         for x, parent in zip(operands, parents, strict=True)
     )
-    y = primitive.evaluate(values)
+    try:
+        y = primitive.evaluate(values)
+    except TypeError:
+        for parent in parents:
+            _check_data(parent, primitive.name)
+        raise
     if settings.tracker is not None:
         settings.tracker.used(operands)
     if isinstance(primitive, Joint):
@@ -247,6 +252,15 @@ def record(primitive: Primitive, operands: Sequence[Any]) -> Any:
             for row, data in zip(primitive.outputs, y, strict=True)
         )
     return node_of(primitive, y, parents, values, y)
+
+
+def _check_data(node: Any, operation: str) -> None:
+    """TypeError for a node to whose `data` something else than a number was written."""
+    if node is not None and not is_number(node.data):
+        raise TypeError(
+            f"{operation}: the data of {node.label or 'an operand'} is of type "
+            f"{type(node.data).__name__}: write numbers to it, as in w.data -= 0.1 * w.grad"
+        )
 
 
 def node_of(

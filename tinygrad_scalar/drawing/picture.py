@@ -202,4 +202,5 @@ class Drawing:
         return {"text/html": html, "image/svg+xml": svg, "text/plain": repr(self)}
 
     def __repr__(self) -> str:
-        return f'<Drawing of {self._nodes} nodes: show it in a notebook, or .save("graph.svg")>'
+        nodes = f"{self._nodes} node{'s' * (self._nodes != 1)}"
+        return f'<Drawing of {nodes}: show it in a notebook, or .save("graph.svg")>'

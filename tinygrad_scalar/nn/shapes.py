@@ -7,14 +7,17 @@ from typing import Any
 
 
 def checked_list(x: Any, width: int, module: Any) -> None:
-    """TypeError unless `x` has a length, ValueError unless that is `width`."""
+    """TypeError unless `x` is one list, ValueError unless it is of length `width`."""
     try:
         given = len(x)
     except TypeError:
         given = -1
-    if given == width:
+    rows = type(x) is list and given > 0 and type(x[0]) is list
+    if given == width and not rows:
         return
     wanted = f"{_brief(module)}: x is a list of {width} number{'s' * (width != 1)}"
+    if rows:
+        raise TypeError(f"{wanted}, not a list of lists: [model(x) for x in X]")
     if given < 0:
         raise TypeError(f"{wanted}, not {type(x).__name__}")
     raise ValueError(f"{wanted}, and got {given}")

@@ -135,7 +135,7 @@ def checked_loss(value: Any) -> Value:
     """The loss of an example; TypeError unless it is a Value."""
     if not isinstance(value, Value):
         raise TypeError(
-            f"fit: loss(outputs, target) gives a {type(value).__name__}, and should give "
-            "a Value that depends on the parameters"
+            "fit: loss(outputs, target) should give a Value that depends on the parameters, "
+            f"not {type(value).__name__}"
         )
     return value

@@ -26,7 +26,7 @@ Number = Any  # float, Fraction, numpy.float32 or mpmath.mpf: anything with arit
 
 _FIX = {
     "str": "convert it with float(...) first",
-    "NoneType": "give a number",
+    "NoneType": "give a number; a function without `return` gives None",
     "complex64": "only real numbers are carried; take .real or .imag",
     "complex128": "only real numbers are carried; take .real or .imag",
     "complex": "only real numbers are carried; take .real or .imag",
