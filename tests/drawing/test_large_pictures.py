@@ -398,6 +398,18 @@ def test_options_of_the_look(options, present, absent):
     assert absent not in source
 
 
+@pytest.mark.parametrize("color", [None, "grad"])
+@pytest.mark.parametrize("operations", [2, 18])  # in one line, and wrapped into several
+def test_the_dark_theme_leaves_no_light_colour_of_a_role(operations, color):
+    z = Value(0.5, label="x")
+    for _ in range(operations):
+        z = (1.1 * z).sin()
+    z.backward()
+    light, dark = (draw(z, color=color, theme=theme).source for theme in ("light", "dark"))
+    for colour in ("#f6f8fa", "#54aeff", "#d4a72c"):  # an operation, the lines of leaf and output
+        assert (colour in light, colour in dark) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -136,7 +136,7 @@ def _arranged(made: Circles | Compact) -> Iterator[str]:
     """The blocks, in lines where the picture is wrapped, else in frames."""
     seen = made.seen
     if seen.wrapped:
-        return by_line(made.blocks(), seen, _OPERATIONS)
+        return by_line(made.blocks(), seen, made.paint(_OPERATIONS))
     blocks = made.blocks()
     for scope, text in in_order(seen, made.look.direction) if seen.columns else ():
         blocks.setdefault(scope, ([], []))[0].append(text)

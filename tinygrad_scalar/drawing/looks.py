@@ -75,7 +75,8 @@ def look_of(made: Any) -> Callable[[Any, str], str]:
         classes = f"{kind} named" if name else kind
         if colours is not None:  # the line tells the role
             shade = colours(gradient(node)).attributes(f"value graded{classes}")
-            return f'{shade} color="{_EDGES[kind]}"{wide}'
+            line = paint(f' color="{_EDGES[kind]}"')
+            return f"{shade}{line}{wide}"
         fill = f' fillcolor="{_FILLS[kind]}" color="{_EDGES[kind]}"' if kind else ""
         return f' class="value{classes}"{paint(fill)}{wide}'
 
