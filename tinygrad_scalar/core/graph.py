@@ -81,7 +81,7 @@ def active_nodes(outputs: Nodes, inputs: Nodes, cut: Collection[int] = NOTHING) 
 
 
 def consumers_first(
-    outputs: Nodes, active: Collection[int] | None = None, cut: Collection[int] = NOTHING
+    outputs: Nodes, active: Collection[int] | None, cut: Collection[int] = NOTHING
 ) -> list[Any]:
     """The order of Algorithm 6.2: the outputs, then each node once all its consumers are done.
 
