@@ -9,9 +9,6 @@ from typing import Any
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitives import TABLE
 
-# NumPy's spellings of the table's names
-_SPELLINGS = {name: row.name for row in TABLE.values() for name in row.numpy}
-_NO_ROWS: dict[str, Callable[..., Any]] = {"positive": operator.pos}
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "equal": operator.eq,
     "not_equal": operator.ne,
@@ -20,6 +17,9 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "greater": operator.gt,
     "greater_equal": operator.ge,
 }
+# What stands for a ufunc, by its name; a name that is NumPy's before one of the table's.
+_SPELT = {name: row for row in TABLE.values() for name in row.numpy}
+RULES: dict[str, Any] = {**TABLE, **_SPELT, **_COMPARISONS, "positive": operator.pos}
 
 
 def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -29,12 +29,12 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
     """
     import numpy
 
-    if ufunc.__name__ == "divmod" and method == "__call__" and not options:
+    name = ufunc.__name__
+    if name == "divmod" and method == "__call__" and not options:
         return numpy.floor_divide(*inputs), numpy.remainder(*inputs)
-    name = _SPELLINGS.get(ufunc.__name__, ufunc.__name__)
-    rule: Any = _COMPARISONS.get(name) or _NO_ROWS.get(name) or TABLE.get(name)
+    rule = RULES.get(name)
     if rule is None or method != "__call__":
-        what = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        what = name if method == "__call__" else f"{name}.{method}"
         raise TypeError(
             f"numpy.{what} is not differentiated here: use a function of tinygrad_scalar, "
             "or v.data for the number alone"

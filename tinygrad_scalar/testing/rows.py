@@ -13,7 +13,7 @@ from typing import Any
 from tinygrad_scalar.compiler import compile, engines
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.primitives import TABLE
-from tinygrad_scalar.core.ufuncs import _SPELLINGS
+from tinygrad_scalar.core.ufuncs import RULES
 from tinygrad_scalar.core.undefined import told
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import quietly
@@ -211,7 +211,7 @@ def _check_numpy(row: Primitive, point: Point, y: float) -> None:
         return
     import numpy as np
 
-    names = {name for name in (row.name, *_SPELLINGS) if _SPELLINGS.get(name, name) == row.name}
+    names = [name for name, rule in RULES.items() if rule is row]
     for ufunc in (getattr(np, name, None) for name in names):
         if not isinstance(ufunc, np.ufunc) or ufunc.nin != len(point):
             continue
