@@ -35,8 +35,6 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
-FEW = 3  # lines that are written as fast as it is asked whether fewer do
-
 
 class Mask(NamedTuple):
     """Where a gradient is not structurally zero: a condition's line, and which side of it."""
@@ -96,7 +94,7 @@ class Derivation:
     def _placed(self, rule: Template, operands: tuple[int, ...]) -> int:
         """The line of a template's result: of 50 lines for a power few are left for a square."""
         constants = self.tape.constants
-        if len(rule.lines) > FEW and not constants.keys().isdisjoint(operands):
+        if not constants.keys().isdisjoint(operands):
             key = id(rule), tuple([k if k in constants else None for k in operands])
             if key not in self._shorter:
                 self._shorter[key] = rule.where([constants.get(k) for k in operands])
@@ -164,13 +162,13 @@ class Derivation:
         _, y, x, rules = self._last
         return rules[i](y, *x) if callable(rules[i]) else rules[i]
 
-    def pulled(self, line: int, i: int, gradient: int, partial: float) -> int:
+    def pulled(self, line: int, i: int, gradient: int, partial: int) -> int:
         """gradient · ∂u(line)/∂(operand i), whose factors a row's pull puts in its own order."""
         row, operands = self.tape.code[line]
         rule = row.pulls[i] if row.arity is not None else None
-        if rule is None or not isinstance(partial, int) or partial in self.tape.constants:
-            return self.times(gradient, partial)
-        made = _rule(row, rule, len(operands) + 2)  # over (g, y, *x)
+        made = None
+        if rule is not None and partial not in self.tape.constants:
+            made = _rule(row, rule, len(operands) + 2)  # over (g, y, *x)
         if made is None:
             return self.times(gradient, partial)
         return self._placed(made, (gradient, line, *operands))
