@@ -326,12 +326,9 @@ class Writer(Assembly):
         """The sum of the checked lines here, None where none is."""
         # computed numbers, and constants by their bits: NaN and inf
         terms = [name for name in self.finite if name[0] == "%" or name[2:5] in ("7FF", "FFF")]
-        sums = terms[:3]
-        for k, name in enumerate(terms[3:]):  # chains, for the latency of an addition
-            sums[k % 3] = self.add(f"fadd {self.v} {sums[k % 3]}, {name}")
-        if not sums:
+        if not terms:
             return None
-        return functools.reduce(lambda a, b: self.add(f"fadd {self.v} {a}, {b}"), sums)
+        return functools.reduce(lambda a, b: self.add(f"fadd {self.v} {a}, {b}"), terms)
 
     def _note_finite(self) -> None:
         """The last of the sums is that of the checked lines: inf or NaN once one is not finite."""
