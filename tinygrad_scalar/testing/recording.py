@@ -106,16 +106,20 @@ class Recording:
         """Operation `i` as a function of those operands that are not constant, and its point."""
         primitive, sources, seen = self.operations[i]
         varying = [k for k, source in enumerate(sources) if source is not None]
+        return along(primitive, seen, varying), tuple(seen[k] for k in varying)
 
-        def operation(*numbers: Any) -> Any:
-            operands = list(seen)
-            for k, x in zip(varying, numbers, strict=True):
-                operands[k] = x
-            if primitive.joint is not None:
-                return primitive.joint(*operands)[primitive.index]
-            return primitive(*operands)
 
-        return operation, tuple(seen[k] for k in varying)
+def along(row: Primitive, point: Sequence[Any], varying: Sequence[int]) -> Callable[..., Any]:
+    """The row as a function of those of its operands that vary; the others are as at the point."""
+
+    def function(*numbers: Any) -> Any:
+        operands = list(point)
+        for k, x in zip(varying, numbers, strict=True):
+            operands[k] = x
+        y = (row.joint or row)(*operands)
+        return y if row.joint is None else y[row.index]
+
+    return function
 
 
 class SeveralOutputs(UncheckableError):  # noqa: N818 (asked, not raised at anyone)

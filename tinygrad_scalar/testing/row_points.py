@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from operator import contains
-from typing import Any
 
 from tinygrad_scalar.core.primitive import REAL, Interval, Primitive
 from tinygrad_scalar.testing.errors import GradientError
@@ -128,20 +127,6 @@ def _at_closed_end(row: Primitive, point: Point) -> bool:
     return all(x in interval for x, interval in pairs) and any(
         x in (interval.low, interval.high) for x, interval in pairs
     )
-
-
-def along(row: Primitive, point: Point, varying: Sequence[int]) -> Callable[..., Any]:
-    """The row as a function of the operands that vary."""
-
-    def function(*numbers: Any) -> Any:
-        operands: list[Any] = list(point)
-        for i, number in zip(varying, numbers, strict=True):
-            operands[i] = number
-        if row.joint is not None:
-            return row.joint(*operands)[row.index]
-        return row(*operands)
-
-    return function
 
 
 def isolated(row: Primitive, point: Point, i: int) -> bool:

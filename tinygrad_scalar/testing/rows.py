@@ -22,11 +22,10 @@ from tinygrad_scalar.testing.comparison import RELATIVE, UNITS
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.high_precision import value_in_high_precision
 from tinygrad_scalar.testing.modes import MODES
-from tinygrad_scalar.testing.recording import Recording
+from tinygrad_scalar.testing.recording import Recording, along
 from tinygrad_scalar.testing.row_kinks import check_defined, check_kink, check_slopes, slopes_bend
 from tinygrad_scalar.testing.row_points import (
     Point,
-    along,
     isolated,
     points,
     stated_but_outside,
