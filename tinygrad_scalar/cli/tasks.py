@@ -60,10 +60,6 @@ def _spirals(seed: int) -> Parts:
     return X, X_test, y, y_test
 
 
-def _digits(seed: int) -> Parts:
-    return data.split(*data.digits(), seed=seed)
-
-
 TASKS = {
     "moons": Task(
         "two interleaving half circles",
@@ -82,7 +78,7 @@ TASKS = {
     ),
     "digits": Task(
         "handwritten digits of 8 × 8 pixels",
-        _digits,
+        lambda seed: data.split(*data.digits(), seed=seed),
         lambda seed: Sequential(Scale(1 / 16), MLP(64, [32, 10], init="he", seed=seed)),
         cross_entropy,
         Recipe(500, 20, adam(0.02)),

@@ -81,9 +81,9 @@ def _check_word(name: str, word: Any, words: tuple[str, ...], caller: str) -> No
         raise ValueError(f"{caller}: {name} is {choices}, not {word!r}")
 
 
-def check_dpi(dpi: Any, caller: str) -> None:
+def check_dpi(dpi: Any) -> None:
     """TypeError or ValueError unless `dpi` is a number of dots per inch that makes sense."""
     if isinstance(dpi, bool) or not isinstance(dpi, (int, float)):
-        raise TypeError(f"{caller}: dpi is a number of dots per inch, not {type(dpi).__name__}")
+        raise TypeError(f"save: dpi is a number of dots per inch, not {type(dpi).__name__}")
     if not 10 <= dpi <= 2400:
-        raise ValueError(f"{caller}: dpi is between 10 and 2400, not {dpi}")
+        raise ValueError(f"save: dpi is between 10 and 2400, not {dpi}")

@@ -7,7 +7,7 @@ from math import isqrt
 from textwrap import wrap
 from typing import Any
 
-from tinygrad_scalar.core.printable import visible
+from tinygrad_scalar.core.printable import in_a_cell, visible
 
 _LONGEST = 24  # characters of a number in a box
 _LINE, _LONG, _TOWER = 32, 60, 4000  # of a label in lines, and between which it is
@@ -89,8 +89,7 @@ def one_line(text: str) -> str:
     >>> one_line("a\nb\x9b")
     'a␊b�'
     """
-    text = visible(text).translate({ord("\n"): "␊", ord("\t"): "␉"})
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return "".join(c if c.isprintable() else "\ufffd" for c in in_a_cell(text))
 
 
 def width_of(text: str, size: float) -> float:

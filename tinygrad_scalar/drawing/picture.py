@@ -153,7 +153,7 @@ class Drawing:
         suffix = suffix_of(path)
         if suffix not in ("svg", "png", "pdf", "dot"):
             raise ValueError(f"{os.fspath(path)!r}: a drawing is saved as .svg, .png, .pdf or .dot")
-        check_dpi(dpi, "save")
+        check_dpi(dpi)
         if not isinstance(transparent, bool):
             raise TypeError(f"save: transparent is True or False, not {transparent!r}")
         options = ["-Gbgcolor=transparent"] if transparent else []

@@ -101,7 +101,8 @@ def scene(
     kept = order if focus is None else _neighbourhood(order, focus, max_nodes, caller)
     scopes = scopes_of(order)
     choice = chosen(kept, scopes, depth, max_nodes, fold and focus is None, page)
-    _check_total(choice.shown, max_nodes, caller)
+    if max_nodes is not None and choice.shown > max_nodes:
+        _refuse(f"{choice.shown} nodes", max_nodes, caller)
     paged = sections and max_nodes is not None and depth is None and focus is None
     if paged and page is not None:
         choice = cut(choice, numbers, roots, page)
@@ -120,16 +121,10 @@ def scene(
     return made
 
 
-def _check_total(total: int, max_nodes: int | None, caller: str) -> None:
-    """ValueError if more would be drawn than may be."""
-    if max_nodes is not None and total > max_nodes:
-        _refuse(f"{total} nodes", max_nodes, caller)
-
-
 def _check_start(
     order: Sequence[Any], depth: int | None, max_nodes: int, fold: bool, caller: str
 ) -> None:
-    """The same for a large graph by its start, since to look for all that folds takes long.
+    """ValueError for a large graph by its start, since to look for all that folds takes long.
 
     What neither folds nor closes there is left in the whole, too, but for turns of a loop that
     begins there and what adds them up: so several times `max_nodes` may be left.
