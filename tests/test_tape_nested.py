@@ -1,5 +1,7 @@
 """`grad` and its family inside a compiled function: written on the tape as what they are."""
 
+import math
+import pickle
 import warnings
 
 import numpy as np
@@ -117,6 +119,15 @@ def test_a_loaded_function_takes_no_values_in_any_mode(tmp_path):
     for mode in (loaded, loaded.grad, lambda x: loaded.jvp((x,), (1.0,))):
         with pytest.raises(TypeError, match=r"takes numbers and arrays, .* compile the function"):
             mode(Value(1.0))
+
+
+def test_derivatives_at_one_argument_are_saved_and_pickled(tmp_path):
+    f = compile(lambda x: tg.grad(tg.sin)(x) * tg.grad(lambda a: a**3)(x))
+    f(2.0)
+    f.save(tmp_path / "f")
+    for copy in (tg.load_compiled(tmp_path / "f"), pickle.loads(pickle.dumps(f))):
+        assert copy(2.0) == pytest.approx(12 * math.cos(2.0), rel=1e-14)
+        assert copy.grad(2.0) == pytest.approx(12 * math.cos(2.0) - 12 * math.sin(2.0), rel=1e-14)
 
 
 # ── policies of derivatives inside, and what is undefined in them ─────────────────────────────

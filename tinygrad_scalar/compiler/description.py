@@ -17,6 +17,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     GUARD,
     HELD,
     INPUT,
+    LEAF,
     LIBRARY,
     LIMIT,
     MARKERS,
@@ -141,7 +142,7 @@ def _entry(x: Any, leaves: Sequence[Value]) -> Any:
 
 
 def _write(tape: Tape, row: Primitive, operands: Any, sizes: tuple[int, int]) -> None:
-    """One line, as tracing could have written it: the inputs first, no constant twice."""
+    """One line, as tracing could have written it: the inputs first, nothing twice but leaves."""
     line, (inputs, width) = len(tape), sizes
     if line < inputs and row is not INPUT:
         raise ValueError(f"line {line + 1} is {row.name}, and the first {inputs} read arguments")
@@ -164,7 +165,7 @@ def _write(tape: Tape, row: Primitive, operands: Any, sizes: tuple[int, int]) ->
             or (row is GUARD and places[1] not in tape.constants)
         ):
             raise ValueError(f"line {line + 1} is no operation {row.name} of {len(places)} lines")
-        written = tape.line((row, places))
+        written = tape.leaf(*places) if row is LEAF else tape.line((row, places))
     if written != line:
         raise ValueError(f"line {line + 1} repeats line {written + 1}")
 

@@ -259,6 +259,11 @@ class Tape:
             self.code.append(instruction)
         return index
 
+    def leaf(self, line: int) -> int:
+        """A line of its own for the number of another one, where a `grad` starts: never found."""
+        self.code.append((LEAF, (line,)))
+        return len(self.code) - 1
+
     def emit(self, row: Primitive, operands: tuple[int, ...]) -> int:
         """The line of `row(operands)`: found, simplified, or written. O(1) for fixed arity."""
         instruction = (row, operands)

@@ -185,9 +185,7 @@ class Traced(OnTape):
 
     def fresh(self) -> Traced:
         """The same number on a line of its own: the leaf of a `grad` inside a compiled function."""
-        code = self.recording.tape.code
-        code.append((LEAF, (self.index,)))
-        return Traced(self.recording, len(code) - 1)
+        return Traced(self.recording, self.recording.tape.leaf(self.index))
 
     def judged_by(self, undefined: str) -> None:
         """Note the policy of a derivative inside the function."""
