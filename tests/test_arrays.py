@@ -300,6 +300,12 @@ def test_arrays_of_another_class_are_read_as_plain_ones(kind):
         np.testing.assert_array_equal(slope, [[2.0, 4.0]])
 
 
+@pytest.mark.parametrize("mode", [grad, derivative, lambda f: lambda x: taylor(f, 2)(x)[1]])
+def test_an_array_without_axes_is_one_number(mode):
+    cube = mode(lambda x: np.tensordot([x, x], [x * x, x * x], 1))  # 2x³
+    assert cube(3.0) == 54.0
+
+
 @pytest.mark.parametrize("f", [lambda v: v * v, lambda v: [v[0]]], ids=["array", "list"])
 def test_several_outputs_where_one_is_due(f):
     with pytest.raises(TypeError, match=r"grad: f must return one number, .* use jacobian for"):

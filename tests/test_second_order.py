@@ -355,7 +355,7 @@ def test_errors_of_hvp_name_it():
         hvp(lambda x: x[0] * x[0], ([1.0, 2.0],), ([1.0],))
     with pytest.raises(TypeError, match=r"hvp: what f returned: .* not NoneType"):
         hvp(lambda x: None, (1.0,), (1.0,))
-    with pytest.raises(TypeError, match="hvp: f must return one number, not list"):
+    with pytest.raises(TypeError, match="hvp: f must return one number, not list; take one"):
         hvp(lambda x: [x], (1.0,), (1.0,))
 
 

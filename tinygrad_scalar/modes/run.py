@@ -34,6 +34,7 @@ from tinygrad_scalar.modes.forward import watched
 from tinygrad_scalar.modes.tagged import Tagged, detached, stopped
 
 Argnums = int | Sequence[int] | None
+_HIGHER = frozenset(("hvp", "hessian", "taylor", "derivative"))  # for which no jacobian stands in
 
 
 class Run:
@@ -104,8 +105,7 @@ class Run:
 
     def single_output(self, name: str) -> Any:
         """What f returned, which must be one number."""
-        check_single(self.output, name, "f")
-        return carried(leaves(self.output)[0], f"{name}: what f returned")
+        return one_number(self.output, name)
 
     def pull(
         self, output: Any, seed: Any, undefined: Policy, graph: bool | None = None
@@ -198,10 +198,16 @@ def _cores(y: Any) -> list[Value]:
     return [y] if isinstance(y, Value) else []
 
 
+def one_number(output: Any, name: str) -> Any:
+    """What f returned, as it is carried; TypeError, which speaks for `name`, unless it is one."""
+    check_single(output, name, "f")
+    return carried(leaves(output)[0], f"{name}: what f returned")
+
+
 def check_single(output: Any, name: str, function: str) -> None:
     """TypeError if what a function returned holds several numbers; it speaks for `name`."""
     if is_structure(output):
-        instead = "take one output at a time" if name == "hessian" else "use jacobian"
+        instead = "take one output at a time" if name in _HIGHER else "use jacobian"
         raise TypeError(
             f"{name}: {function} must return one number, not {type(output).__name__}; "
             f"{instead} for several outputs"

@@ -9,13 +9,13 @@ from typing import Any
 from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import topological_order
-from tinygrad_scalar.core.tree import carried, is_structure, leaves
+from tinygrad_scalar.core.tree import leaves
 from tinygrad_scalar.core.undefined import Policy, check_policy, note_unless_finite
 from tinygrad_scalar.modes.derived import Derived, check_function
 from tinygrad_scalar.modes.directional import slope_by_reverse
 from tinygrad_scalar.modes.forward import attempted, dual_arguments, tangent_of
 from tinygrad_scalar.modes.grad import grad, gradient, rows_of_gradients
-from tinygrad_scalar.modes.run import Argnums, Run, check_argnums
+from tinygrad_scalar.modes.run import Argnums, Run, check_argnums, one_number
 from tinygrad_scalar.modes.tagged import Tagged, in_new_pass
 
 
@@ -44,10 +44,8 @@ def hvp(
 
     def slope(level: float, x: tuple[Any, ...]) -> Any:
         """The derivative of f in the direction of the tangents."""
-        y = f(*dual_arguments(x, tangents, level, "hvp"))
-        if is_structure(y):
-            raise TypeError(f"hvp: f must return one number, not {type(y).__name__}")
-        return tangent_of(carried(leaves(y)[0], "hvp: what f returned"), level)
+        y = one_number(f(*dual_arguments(x, tangents, level, "hvp")), "hvp")
+        return tangent_of(y, level)
 
     def by_passes() -> Any:
         found = grad(lambda *x: in_new_pass(lambda level: slope(level, x)), undefined=undefined)(

@@ -32,7 +32,7 @@ from tinygrad_scalar.core.undefined import (
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.derived import Derived, check_function
 from tinygrad_scalar.modes.forward import Argument, Dual, attempted, failed
-from tinygrad_scalar.modes.run import Run
+from tinygrad_scalar.modes.run import Run, one_number
 from tinygrad_scalar.modes.tagged import Tagged, in_new_pass, in_watched_pass
 from tinygrad_scalar.numbers.precision import like
 
@@ -289,8 +289,7 @@ def _at(
 
 def _by_series(n: int, name: str, f: Callable[[Any], Any], x: Any, level: float) -> list[Any]:
     """The same by Taylor arithmetic, in a pass of this level."""
-    y = f(Variable([x, like(1, plain(x))][: n + 1], level, n))
-    y = carried(y, f"{name}: what f returned")
+    y = one_number(f(Variable([x, like(1, plain(x))][: n + 1], level, n)), name)
     if not (isinstance(y, Series) and y.level == level):
         y = Series([y], level, n)
     try:
@@ -304,7 +303,7 @@ def _by_series(n: int, name: str, f: Callable[[Any], Any], x: Any, level: float)
 
 def _by_dual(name: str, f: Callable[[Any], Any], x: Any, level: float) -> list[Any]:
     """The same up to order 1, by what goes quickly over floats."""
-    y = carried(f(Argument(x, like(1, plain(x)), level)), f"{name}: what f returned")
+    y = one_number(f(Argument(x, like(1, plain(x)), level)), name)
     if not (isinstance(y, Dual) and y.level == level):
         y = Dual(y, None, level)
     return _alike(y.parts())
