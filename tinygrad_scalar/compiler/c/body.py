@@ -252,10 +252,8 @@ class Body(Rolled):
 
     def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
         if kind == "constant":
-            text = [literal(number, self.real) for number in numbers]
-            if len(set(text)) == 1:
-                return text[0]
-            return f"{self._table(self.real, ', '.join(text), len(text))}[i]"
+            text = ", ".join([literal(number, self.real) for number in numbers])
+            return f"{self._table(self.real, text, len(numbers))}[i]"
         if kind == "line":
             return f"s[{self._indexed(numbers)}]"
         if kind == "parameter":

@@ -12,7 +12,7 @@ from typing import Any
 
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import FEWEST, WHOLE, Lookup, Table
-from tinygrad_scalar.compiler.ir.tape import TABLE, TAKE, WHERE, index_of, place
+from tinygrad_scalar.compiler.ir.tape import TABLE, TAKE, WHERE, index_of
 from tinygrad_scalar.compiler.ir.trace import Plain, Traced, written
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
@@ -121,12 +121,9 @@ def _read(i: Traced, entries: Sequence[Any]) -> Any:
     What another mode carries is chosen by comparisons too, which that mode knows how to take.
     """
     recording = i.recording
-    line = recording.line(i)
-    if line in recording.tape.constants:
-        return entries[place(recording.tape.constants[line], len(entries))]
     held = _held(recording, entries)
     if held is not None:
-        return written(recording, TAKE, (line, held))
+        return written(recording, TAKE, (recording.line(i), held))
     chosen = entries[0]
     for k, entry in enumerate(entries[1:], start=1):
         chosen = WHERE(i.equals(float(k)), entry, chosen)

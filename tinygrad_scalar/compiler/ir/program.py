@@ -114,10 +114,7 @@ def needed(
             if row is not GUARD and (line not in raising or row in NEVER_RAISES):
                 continue
             keep[line] = 1
-        if len(operands) == 2:  # as in `reordered`
-            a, b = operands
-            keep[a] = keep[b] = 1
-        elif row not in MARKERS:
+        if row not in MARKERS:
             for operand in operands:
                 keep[operand] = 1
     return list(compress(range(len(code)), keep))

@@ -113,8 +113,6 @@ class RollingWriter(Writer, Rolled):
 
     def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
         if kind == "constant":
-            if len(set(map(repr, numbers))) == 1:
-                return self.literal(numbers[0])
             table = self._table(self.t, [self.plain_literal(number) for number in numbers])
             return self._broadcast(table, self.k)
         index = self._indexed(numbers)
