@@ -16,5 +16,5 @@ Read in this order; what each needs of the ones before it is a name or two.
 The rest serves these: `context.py` (blocks such as `no_grad`), `graph.py` (walks), `origin.py`
 (when a leaf was made), `pickling.py`, `provenance.py` (labels, scopes, lines), `tree.py` (lists and
 dicts of numbers), `documentation.py`, `own_rows.py` (`primitive`). `value.pyx` is `value.py` for
-the compiled node; `sweep.py` and `rules.py` are compiled as they stand.
+the compiled node; `hatch_build.py` names those that are compiled as they stand.
 """

@@ -46,7 +46,7 @@ class Settings(NamedTuple):
 plain: bool = True  # False while a block is open, and until this is noticed after the last ended
 watchers: list[Callable[[bool], None]] = []  # told of it: the compiled node, which reads it in C
 tracked = False  # whether a checkpointed function has made a leaf, ever
-silent = 0  # open blocks, in any thread, in which nothing is recorded
+unrecorded = 0  # open blocks, in any thread, in which nothing is recorded
 runs = (
     0  # calls of grad and the like so far: a leaf notes the number, and so tells what it predates
 )
@@ -163,11 +163,11 @@ def settings() -> Settings:
 
 def _settle() -> None:
     """Notice which blocks have ended."""
-    global _open, plain, silent
+    global _open, plain, unrecorded
     if not plain:
         with _lock:
             _open = _not_closed()
-            silent = sum(not block.settings.recording for block in _open)
+            unrecorded = sum(not block.settings.recording for block in _open)
             _tell(not _open)  # before `plain`: an interrupt between them is made good next time
             plain = not _open
 

@@ -131,7 +131,7 @@ class Tagged(Arithmetic):
         operands = [resolved(x) for x in operands]
         if self.level not in running:
             return primitive(*operands)
-        if context.silent and stopped():
+        if context.unrecorded and stopped():
             y = primitive(*map(self.below, operands))
             return tuple(map(self.still, y)) if isinstance(primitive, Joint) else self.still(y)
         beside = uncommon(plain(x) for x in operands)

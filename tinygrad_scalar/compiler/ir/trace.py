@@ -228,7 +228,7 @@ def written(recording: Recording, row: Primitive, lines: tuple[int, ...]) -> Tra
             recording.branches(line)
     else:
         tape.found()
-    if context.silent and not context.settings().recording:
+    if context.unrecorded and not context.settings().recording:
         line = tape.emit(DETACH, (line,))
     made = _blank()
     made.recording = recording
