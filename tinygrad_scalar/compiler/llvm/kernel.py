@@ -193,7 +193,7 @@ class Kernel:
         self.points = 0  # of batches that it was run on
         # for what, how much is spent on it, vectors side by side
         self.made: dict[tuple[str, int, int], Made] = {}
-        self.rooms: list[Any] = []
+        self.kept: list[Any] = []
         if varying is None:
             self._point_made()
 
@@ -301,12 +301,12 @@ class Kernel:
         Fresh pages cost as much as computing what is written to them. Threads may share it.
         """
         shape = len(self.program.outputs), size
-        for room in self.rooms:
+        for room in self.kept:
             if room.shape == shape and sys.getrefcount(room) == NOBODY:
                 return room
         room = np.empty(shape, self.dtype)
         if LARGE <= room.nbytes <= LARGEST:
-            self.rooms = [*self.rooms[-1:], room]
+            self.kept = [*self.kept[-1:], room]
         return room
 
     def batch(
