@@ -121,6 +121,7 @@ def test_numbers_are_floats_from_the_start():
         ("sin(**x)", r"^column 1: a call other than name\(operand, …\)"),
         ("(lambda: 1)()", r"^column 1: a call other than name\(operand, …\)"),
         ("lambda: 1", "^column 1: lambda"),
+        ("x + 2x", r"^column 5: invalid decimal literal \(a product is written 2\*x\)$"),
         ("x ^ 2", r"^column 1: the operator \^ \(a power is written \*\*\)"),
         ("x @ y", "^column 1: the operator MatMult"),
         ("~x", "^column 1: the operator Invert"),

@@ -234,7 +234,8 @@ def _parsed(text: str) -> ast.expr:
         return _read(text)
     except SyntaxError as error:
         column = error.offset or len(text) + 1  # no offset where more was expected behind the end
-        raise ExpressionError(f"column {column}: {error.msg}") from None
+        product = " (a product is written 2*x)" if "decimal literal" in error.msg else ""
+        raise ExpressionError(f"column {column}: {error.msg}{product}") from None
     except (MemoryError, RecursionError):
         raise ExpressionError(
             f"more than {NESTING} levels of signs and powers, or more terms side by side than this "

@@ -71,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    for warning in caught:
-        tell(f"warning: {one_line(warning.message)}")
+    for text in dict.fromkeys(one_line(warning.message) for warning in caught):
+        tell(f"warning: {text}")
     return 0
 
 
