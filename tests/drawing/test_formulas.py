@@ -237,3 +237,14 @@ def test_names_that_several_bear_are_told_apart_by_their_scopes():
     assert "MLP" not in text  # what all have in common goes without saying
     alone = nn.Neuron(2)([0.5, 1.0])
     assert "w[0], w[1]" in to_text(alone)
+
+
+def test_two_lists_are_written_as_they_are_called():
+    w, x = (
+        [Value(0.5, label="w"), Value(1.0, label="v")],
+        [Value(2.0, label="x"), Value(3.0, label="y")],
+    )
+    assert to_text(tg.dot(w, x)) == "dot([w, v], [x, y])"
+    assert to_text(tg.dot(w[:1], x[:1])) == "dot([w], [x])"
+    assert to_text(tg.cross_entropy(x, 1)) == "cross_entropy([x, y], [0.0, 1.0])"
+    assert to_latex(tg.dot(w, x)) == r"\operatorname{dot}\left([w, v], [x, y]\right)"

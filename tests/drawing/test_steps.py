@@ -37,12 +37,12 @@ def test_one_step_is_one_operation_or_one_edge():
         ("forward", "z = x × y = 2.0 × 3.0 = 6.0"),
         ("forward", "u4 = z × 2.0 = 6.0 × 2.0 = 12.0"),
         ("forward", "L = u4 + x = 12.0 + 2.0 = 14.0"),
-        ("seed", "∂L/∂L = 1.0"),
-        ("backward", "∂L/∂u4 += ∂L/∂L · ∂L/∂u4 = 1.0 × 1.0 = 1.0"),
-        ("backward", "∂L/∂x += ∂L/∂L · ∂L/∂x = 1.0 × 1.0 = 1.0"),
-        ("backward", "∂L/∂z += ∂L/∂u4 · ∂u4/∂z = 1.0 × 2.0 = 2.0"),
-        ("backward", "∂L/∂x += ∂L/∂z · ∂z/∂x = 2.0 × 3.0 = 6.0"),
-        ("backward", "∂L/∂y += ∂L/∂z · ∂z/∂y = 2.0 × 2.0 = 4.0"),
+        ("seed", "grad L = ∂L/∂L = 1.0"),
+        ("backward", "grad u4 += grad L · ∂L/∂u4 = 1.0 × 1.0 = 1.0"),
+        ("backward", "grad x += grad L · ∂L/∂x = 1.0 × 1.0 = 1.0"),
+        ("backward", "grad z += grad u4 · ∂u4/∂z = 1.0 × 2.0 = 2.0"),
+        ("backward", "grad x += grad z · ∂z/∂x = 2.0 × 3.0 = 6.0"),
+        ("backward", "grad y += grad z · ∂z/∂y = 2.0 × 2.0 = 4.0"),
     ]
 
 

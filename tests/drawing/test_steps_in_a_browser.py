@@ -145,7 +145,7 @@ def test_the_line_and_the_lights_of_a_step(open_page):
     assert page.text("rule") == "z = x × y = 2.0 × 3.0 = 6.0"
     assert sorted(page.highlighted()) == ["e3_0", "e3_1", "f3", "r3", "u3"]
     page.slide(6)
-    assert page.text("rule") == "∂u4/∂x += ∂u4/∂z · ∂z/∂x = 12.0 × 3.0 = 36.0"
+    assert page.text("rule") == "grad x += grad z · ∂z/∂x = 12.0 × 3.0 = 36.0"
     assert sorted(page.highlighted()) == ["e3_0", "u1", "u3"]
     assert page.picture("u1") == ["x", "2.0", "grad 36.0"]
     assert page.picture("u2") == ["y", "3.0", ""]

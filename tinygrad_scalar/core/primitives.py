@@ -383,7 +383,7 @@ def _softmax_less_target(y: Any, *x: Any) -> list[Any]:
 sum  = row("sum",  None,      lambda y, *x: [1] * len(x), arity=None, symbol="Σ", latex=r"\sum\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.add_all(x), doc="x₁ + … + xₙ", derivatives=("1 by each",))
 prod = row("prod", None, lambda y, *x: _products_of_the_others(1, x), pull=lambda g, y, *x: _products_of_the_others(g, x), arity=None, symbol="∏", latex=r"\prod\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.multiply_all(x), doc="x₁ · … · xₙ", derivatives=("by each the product of the others",))
 mean = row("mean", None, lambda y, *x: [Fraction(1, len(x))] * len(x), arity=None, mpmath="", total=True, formula=lambda *x: numerics.add_all(x) / len(x), doc="(x₁ + … + xₙ) / n", derivatives=("1 / n by each",))
-dot  = row("dot",  None,      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], paired=True, arity=None, symbol="·",
+dot  = row("dot",  None,      lambda y, *x: x[len(x) // 2 :] + x[: len(x) // 2], paired=True, arity=None,
            latex=r"\operatorname{{dot}}\left({all}\right)", mpmath="", total=True, formula=lambda *x: numerics.dot_all(x), doc="the first half of the operands times the second, added up", derivatives=("by each what it is multiplied with",))
 # the second derivative is p (1 - p) for the share p, and 1 - p has no digit left where p is near 1
 logsumexp = row("logsumexp", lambda *x: special.logsumexp(x), _softmax, arity=None, scale=lambda *x: 1.0,

@@ -136,7 +136,7 @@ class Course:
             or (item.box and any(node is self._output for node in item.box.nodes))
         )
         key = next(holds, "")
-        return Step("seed", key, key, "", one, f"∂{name}/∂{name}", f"= {one}")
+        return Step("seed", key, key, "", one, f"grad {name} = ∂{name}/∂{name}", f"= {one}")
 
     def _backward(self) -> Iterator[Step]:
         """The nodes in reverse order, each edge below a node adding to the entry it feeds."""
@@ -167,20 +167,17 @@ class Course:
 
     def _product_rule(self, node: Any, i: int, parent: Any) -> tuple[str, str]:
         """The chain rule along one edge."""
-        z, x, output = self._name(node), self._name(parent), self._name(self._output)
+        z, x = self._name(node), self._name(parent)
         gradient, term = show(self.gradients[id(node)]), show(self._terms[id(node), i])
         slope = _bracketed(self._slopes[id(node), i])
-        return f"∂{output}/∂{x} += ∂{output}/∂{z} · ∂{z}/∂{x}", f"= {gradient} × {slope} = {term}"
+        return f"grad {x} += grad {z} · ∂{z}/∂{x}", f"= {gradient} × {slope} = {term}"
 
     def _sum_rule(self, bundle: Bundle, term: str) -> tuple[str, str]:
         """Many edges at once: what a Value receives by them, or between which boxes they run."""
         edges = _counted(bundle.edges, "edge")
         if bundle.source in self._values:
-            x, output = self._name(self._values[bundle.source]), self._name(self._output)
-            return (
-                f"∂{output}/∂{x} += Σ over {edges} from {self._title(bundle.target)}",
-                f"= {term}",
-            )
+            x = self._name(self._values[bundle.source])
+            return f"grad {x} += Σ over {edges} from {self._title(bundle.target)}", f"= {term}"
         return f"{edges} from {self._title(bundle.target)} to {self._title(bundle.source)}", ""
 
     def _title(self, key: str) -> str:

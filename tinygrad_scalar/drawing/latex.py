@@ -102,7 +102,9 @@ def _cut(row: Primitive, count: int) -> tuple[list[str], list[int]]:
     places: list[int] = []
     for piece in _PIECE.findall(row.latex):
         if piece == "{all}":
-            texts += [", "] * (count - 1) + [""]
+            half = count // 2 if row.paired else 0  # two lists, as it is called
+            texts[-1] += "[" * bool(half)
+            texts += ["], [" if i == half else ", " for i in range(1, count)] + ["]" * bool(half)]
             places += range(count)
         elif piece[0] == "{" and piece[1:-1].isdigit():
             texts.append("")

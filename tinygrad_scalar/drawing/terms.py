@@ -83,9 +83,11 @@ class Text(Notation):
         if is_prefix(row):
             return Template((row.symbol, Slot(0, precedence)), SIGNED)
         parts: list[str | Slot] = [f"{row.name}("]
+        half = count // 2 if row.paired else 0  # two lists, as it is called
         for i in range(count):
-            parts += [", ", Slot(i, 0)] if i else [Slot(0, 0)]
-        return Template((*parts, ")"), 9)
+            comma = "], [" if i == half else ", "
+            parts += [comma, Slot(i, 0)] if i else ["[" * bool(half), Slot(0, 0)]
+        return Template((*parts, "])" if half else ")"), 9)
 
     def name(self, label: str) -> str:
         """The label, between ⟨ and ⟩ if it could be read as a term."""
