@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value, scope
-from tinygrad_scalar.drawing import to_dot
+from tinygrad_scalar.drawing import draw, to_dot
 from tinygrad_scalar.drawing.scene import scene
 from tinygrad_scalar.drawing.scopes import closed_scopes, outermost, scopes_of
 
@@ -249,3 +249,25 @@ def test_the_count_of_what_closed_scopes_leave_is_right(sizes, depth, max_nodes)
     assert total == values + len({hidden for hidden in hiding if hidden})
     if depth is not None:
         assert all(hidden for path, hidden in zip(sizes, hiding, strict=True) if len(path) > depth)
+
+
+def recurrent(turns):
+    h, w = Value(0.0, label="h"), Value(0.5, label="w")
+    for turn in range(turns):
+        with scope(f"turn {turn}"):
+            h = (w * h + Value(0.1, label=f"x{turn}")).tanh()
+    return h
+
+
+def test_a_picture_in_lines_says_that_it_has_no_frames():
+    told = "the frames of scopes; depth=1 shows them"
+    source = draw(recurrent(5)).source
+    assert "turn 0" not in source
+    assert told in source
+    assert told not in draw(recurrent(2)).source  # fits the page, with frames
+
+
+def test_scopes_that_are_asked_for_are_framed_however_wide_that_is():
+    found = draw(recurrent(5), depth=1).source
+    assert sorted(re.findall(r'label="turn (\d)"', found)) == list("01234")
+    assert "the frames of scopes" not in found

@@ -26,21 +26,28 @@ def arranged(
 ) -> Arrangement:
     """Small pictures have their operations as circles where these fit, in one line or in several.
 
-    Others are compact, unless the nodes are not `bounded`.
+    Others are compact, unless the nodes are not `bounded`. Scopes that were asked for are framed,
+    which lines cannot be.
     """
+    framed = bool(depth) and has_frames(choice)
     small = len(order) <= SMALL or (depth is not None and choice.shown <= SMALL)
-    circles = _in_form(choice, page, compact=False)
+    circles = _in_form(choice, page, compact=False, framed=framed)
     if not bounded or (small and circles.fits and not _in_knots(choice, circles)):
         return circles
-    return _in_form(choice, page, compact=True)
+    return _in_form(choice, page, compact=True, framed=framed)
 
 
-def _in_form(choice: Choice, page: Page, compact: bool) -> Arrangement:
+def has_frames(choice: Choice) -> bool:
+    """Whether something that is drawn stands in a scope that is open."""
+    return any(id(x) in choice.scopes and id(x) not in choice.home for x in choice.nodes)
+
+
+def _in_form(choice: Choice, page: Page, compact: bool, framed: bool) -> Arrangement:
     nodes, home = choice.nodes, choice.home
     rank = ranks(nodes, home)
     columns = page.columns([node for node in nodes if id(node) not in home], compact)
     fits = page.fits(nodes, home, choice.scopes, SHRUNK, compact)
-    if fits or max(rank.values(), default=0) < columns:
+    if fits or framed or max(rank.values(), default=0) < columns:
         return Arrangement(compact, rank, False, columns, fits)
     fits = page.fits_wrapped(nodes, home, columns, compact)
     return Arrangement(compact, rank, True, columns, fits)

@@ -59,7 +59,8 @@ def draw(
     More than about 40 Values are drawn in a compact form, each with its operation in one box and
     the local derivatives where the edges enter; scopes close, then loops fold, until the picture
     fits 1600 × 1000 points. What is still too wide is wrapped into lines, every second of which
-    runs back, and what is too long for that is closed in sections, which the picture says.
+    runs back, without the frames of scopes unless `depth` asks for them, and what is too long for
+    that is closed in sections; the picture says so.
 
     - `depth`: how many levels of scopes (`with scope(name):`, modules of `nn`) are open, 0 closes
       all to boxes. An edge from or to a box says how many it stands for.

@@ -18,7 +18,7 @@ from tinygrad_scalar.core.provenance import distinct_names
 from tinygrad_scalar.core.undefined import by_rule
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import check_count, checked_roots
-from tinygrad_scalar.drawing.arrangement import arranged
+from tinygrad_scalar.drawing.arrangement import arranged, has_frames
 from tinygrad_scalar.drawing.beside import derivative_roots
 from tinygrad_scalar.drawing.boxes import Box, Bundle, put_away
 from tinygrad_scalar.drawing.choice import Choice, chosen, cut
@@ -158,6 +158,8 @@ def _lay_on(
             f"{len(made.order)} Values in {choice.shown} boxes; focus=node shows what surrounds "
             "one, max_nodes=None every one"
         )
+    elif laid.wrapped and has_frames(choice):
+        made.note = "Lines leave no room for the frames of scopes; depth=1 shows them"
 
 
 def slopes(node: Any) -> list[tuple[int, Any, Any]]:
