@@ -442,3 +442,16 @@ def test_a_derivative_inside_may_round_otherwise_when_it_is_recorded(f):
         x = Value(k / 40)
         expected = f(x).backward(inputs=x)[x]
         assert checkpoint(f, x).backward(inputs=x)[x] == pytest.approx(expected, rel=1e-12)
+
+
+def test_an_argument_is_nothing_that_the_function_closes_over():
+    x, w, b = Value(2.0), Value(3.0), Value(1.0)
+    alone = checkpoint(lambda a: sin(a) * a, x)
+    assert alone.parents == (x,)
+    table = alone.backward()
+    assert list(table) == [alone, x]
+    assert table.edges == 1
+    beside = checkpoint(lambda p: p["x"] * p["w"] + b, {"x": x, "w": w})
+    assert [id(parent) for parent in beside.parents] == [id(x), id(w), id(b)]
+    same, _ = checkpoint(lambda a, c: (a, c), x, 1.0)  # what comes back as it came
+    assert {id(leaf) for leaf in same.backward() if leaf.primitive is None} == {id(x)}

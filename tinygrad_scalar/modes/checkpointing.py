@@ -126,8 +126,11 @@ def _forward(
     f: Callable[..., Any], args: tuple[Any, ...], given: list[Any]
 ) -> tuple[Any, list[Value]]:
     """f without recording, and the Values it closed over."""
-    inside = [Value(x.data) if isinstance(x, Value) else x for x in given]
-    return tracked(f, like(args, inside))
+
+    def on_leaves(*args: Any) -> Any:  # made inside, so that f does not close over them
+        return f(*like(args, [Value(x.data) if isinstance(x, Value) else x for x in given]))
+
+    return tracked(on_leaves, args)
 
 
 class _Call:
