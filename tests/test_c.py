@@ -141,7 +141,7 @@ def test_the_number_that_stands_for_the_derivative_at_a_kink(name, tmp_path):
     for point in itertools.product((0.0, 0.5, -0.5, 1.0, -1.0, 2.0), repeat=count):
         try:
             stated = grad(row, argnums=every, undefined="subgradient")(*point)
-        except (ValueError, ZeroDivisionError, UndefinedGradientWarning):  # C has NaN there
+        except (ValueError, ZeroDivisionError, UndefinedGradientWarning):  # no number is stated
             continue
         if row.kinks(*point):
             expected[point] = stated
@@ -329,6 +329,16 @@ def test_there_is_no_policy_what_arises_from_an_infinite_slope_is_nan(tmp_path):
     _, out = Library(f, tmp_path, "value_and_grad").batch(np.array([[0.0], [2.0]]))
     assert np.isnan(out[0, 1])
     assert out[1].tolist() == [2.0, 1.0]
+
+
+@compiled_c
+def test_where_there_is_no_value_the_value_says_so(tmp_path):
+    f = compile(lambda x: x.log())
+    f(1.0)
+    missed, out = Library(f, tmp_path, "value_and_grad").batch(np.array([[-1.0], [2.0]]))
+    assert not missed
+    assert np.isnan(out[0, 0])
+    assert out[1].tolist() == [math.log(2.0), 0.5]
 
 
 # ── names and files ───────────────────────────────────────────────────────────────────────────

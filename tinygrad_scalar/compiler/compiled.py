@@ -173,9 +173,10 @@ class Compiled(Calls):
 
         Results are those of the other engines up to a few units in the last place, NaN, ±inf and −0
         included, unless the C compiler is told otherwise (`-ffast-math`). C knows no exceptions and
-        no policy: where an operation has no value, its result is NaN or ±inf, and what the function
-        makes of the exception (`try`) is not there; where a derivative does not exist, it is the
-        row's number at kinks, and NaN for 0·∞ and ∞−∞: that of √(x²) at 0. Cost: O(lines).
+        no policy: where an operation has no value, its result is NaN or ±inf, but its slope is what
+        the formula gives, −1 for log at −1: look at the value too; and what the function makes of
+        the exception (`try`) is not there. Where a derivative does not exist, it is the row's
+        number at kinks, and NaN for 0·∞ and ∞−∞: that of √(x²) at 0. Cost: O(lines).
 
         Errors: TraceError before the first call, and for an operation of one's own without
         `formula=`; TypeError for gradients of several outputs; ValueError for another mode, or a
