@@ -74,19 +74,15 @@ def send_by_rules(node: Value, gradient: float, stamp: int) -> None:
 
 def _term(row: Any, i: int, gradient: float, y: Any, x: Sequence[float]) -> float:
     """What goes to one parent by the row's pull, or by its partial at a pole or a kink."""
-    rule = row.pulls[i]
-    if rule is not None:
-        try:
-            quick = ON_FLOATS.get(rule, rule) if context.plain else rule
-            return quick(gradient, y, *x)  # type: ignore[no-any-return]
-        except (ArithmeticError, ValueError):
-            pass
-    rule = row.partials[i]
-    if context.plain and rule in ON_FLOATS:
-        try:
-            return gradient * ON_FLOATS[rule](y, *x)  # type: ignore[no-any-return]
-        except (ArithmeticError, ValueError):
-            pass
+    pull, rule = row.pulls[i], row.partials[i]
+    on_floats = ON_FLOATS if context.plain else {}
+    try:
+        if pull is not None:
+            return on_floats.get(pull, pull)(gradient, y, *x)  # type: ignore[no-any-return]
+        if rule in on_floats:
+            return gradient * on_floats[rule](y, *x)  # type: ignore[no-any-return]
+    except (ArithmeticError, ValueError):
+        pass
     return gradient * like(by_rule(row, rule, i, y, x), gradient)  # type: ignore[no-any-return]
 
 
