@@ -69,7 +69,7 @@ GRADIENTS = {
 }
 HESSIANS = {
     "hessian": lambda f, x: hessian(f)(x),
-    "sparse": lambda f, x: dense(hessian(f, sparse=True)(x), len(x)),
+    "sparse": lambda f, x: dense(hessian(f, sparse=True)(x), x),
     "hvp": lambda f, x: [hvp(f, (x,), (unit(i, x),)) for i in range(len(x))],
     "forward over forward": lambda f, x: jacobian(jacobian(f, mode="forward"), mode="forward")(x),
     "reverse over forward": lambda f, x: jacobian(jacobian(f, mode="forward"), mode="reverse")(x),
@@ -78,16 +78,16 @@ HESSIANS = {
 }
 
 
-def dense(found, n):
-    matrix = [[0.0] * n for _ in range(n)]
+def dense(found, x):
+    matrix = [[0 * a for a in x] for _ in x]
     for i, j, value in zip(*found, strict=True):
         matrix[i][j] = value
     return matrix
 
 
 def of_kind(kind, structure):
-    """Whether all numbers are of the kind; a structural zero is the float 0.0 everywhere."""
-    return all(type(x) is kind or (type(x) is float and x == 0.0) for x in flat(structure))
+    """Whether all numbers are of the kind, zeros where nothing is reached too."""
+    return all(type(x) is kind for x in flat(structure))
 
 
 # ── Fraction: no rounding anywhere, so that all modes agree to the last digit ─────────────────

@@ -84,7 +84,7 @@ def gradients(
     private: bool = False,
     structural: bool = False,
 ) -> list[Any]:
-    """The gradient of Σ seed · output with respect to each input; 0.0 where there is none.
+    """The gradient of Σ seed · output with respect to each input; 0 where there is none.
 
     Writes no `.grad`. With `cut`, nothing is followed below the inputs. `private` promises that
     no other sweep can see the nodes, so that this one may run inside another. With `structural`,
@@ -101,7 +101,7 @@ def gradients(
         if structural:
             reached = {id(node): gradient for node, gradient in zip(order, found, strict=True)}
             return [reached.get(id(node)) for node in inputs]
-        table = GradTable(order, _filled(outputs, found), inputs)
+        table = GradTable(order, _filled(outputs, found), inputs, _zero(outputs))
     if not context.plain:
         _counted(table)
     return [table[node] for node in inputs]
@@ -169,8 +169,12 @@ def _floats(outputs: Sequence[Value]) -> bool:
 
 def _filled(outputs: Sequence[Value], found: Sequence[Any]) -> list[Any]:
     """Gradients with 0 for structural zeros."""
-    zero = like(0.0, outputs[0].data) if outputs else 0.0
+    zero = _zero(outputs)
     return [zero if gradient is None else gradient for gradient in found]
+
+
+def _zero(outputs: Sequence[Value]) -> Any:
+    return like(0.0, outputs[0].data) if outputs else 0.0
 
 
 def _by_the_book(
@@ -188,11 +192,11 @@ def _by_the_book(
     wanted = None if asked is None else {id(node) for node in asked}
     with running:  # what stands in `.grad` is read and added to
         _write(order, found, wanted)
-    if not graph:
-        return GradTable(order, found, asked or ())
-    kind = type(output)
-    found = [output._leaf(x) if type(x) is not kind and is_number(x) else x for x in found]
-    return GradTable(order, found, asked or (), output._leaf(0.0))
+    zero, kind = _zero([output]), type(output)
+    if graph:
+        found = [output._leaf(x) if type(x) is not kind and is_number(x) else x for x in found]
+        zero = output._leaf(zero)
+    return GradTable(order, found, asked or (), zero)
 
 
 def _write(order: Sequence[Value], found: Sequence[Any], wanted: set[int] | None) -> None:

@@ -286,6 +286,6 @@ def dual(primal: Any, tangent: Any, level: float) -> Any:
 
 
 def tangent_of(y: Any, level: float) -> Any:
-    """The tangent that one call of the mode gave a number, 0.0 for a constant."""
+    """The tangent that one call of the mode gave a number, 0 for a constant."""
     moving = isinstance(y, Dual) and y.level == level and y.tangent is not None
-    return y.tangent if moving else 0.0
+    return y.tangent if moving else like_number(0.0, plain(y))

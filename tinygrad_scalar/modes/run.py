@@ -32,6 +32,7 @@ from tinygrad_scalar.core.undefined import Judge, Policy, is_nan, plain
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.forward import watched
 from tinygrad_scalar.modes.tagged import Tagged, detached, stopped
+from tinygrad_scalar.numbers.precision import like as like_number
 
 Argnums = int | Sequence[int] | None
 _HIGHER = frozenset(("hvp", "hessian", "taylor", "derivative"))  # for which no jacobian stands in
@@ -135,7 +136,7 @@ class Run:
             return list(map(self._kept, output.pulled(seed, self.inputs)))
         known = [leaf for leaf in self.inputs if isinstance(leaf, Value)]
         if not isinstance(output, Value) or not known:
-            return [0.0] * len(self.inputs)
+            return [like_number(0.0, plain(output))] * len(self.inputs)
         graph = graph or isinstance(seed, Carrier)
         with context.recorded() if graph else nullcontext():
             asked = [*known, *self._held()]
