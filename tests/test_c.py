@@ -294,6 +294,19 @@ def test_loops_give_what_straight_lines_give(mode, tmp_path):
 
 
 @compiled_c
+@pytest.mark.parametrize("count", [3, 60])
+def test_a_sparse_hessian(count, tmp_path):
+    f = compile(lambda x: tg.sum(a**3 for a in x) if x[0] > 0 else x[1])
+    x = [0.1 * k + 0.1 for k in range(count)]
+    f(x)
+    library = Library(f, tmp_path, "hessian")
+    status, out = library(x)
+    assert status == 0
+    assert np.reshape(out, (count, count)) == pytest.approx(np.diag(x) * 6, rel=1e-15)
+    assert library([-a for a in x]) == (1, [-7.0] * count**2)  # on no path, nothing is written
+
+
+@compiled_c
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_random_programs(seed, tmp_path_factory):

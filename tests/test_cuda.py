@@ -1,5 +1,7 @@
 """The CUDA source, run on the host; on a device it is benchmarks/gpu.py that checks it."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from cuda_on_the_host import COMPILER, HostKernel
@@ -65,6 +67,20 @@ def test_rows_side_by_side_and_a_number_for_all(tmp_path):
     found, _ = kernel([X, [1.5]])
     expected = np.column_stack([value, rows, slope])
     assert np.max(np.abs(found - expected)) <= 1e-13
+
+
+def test_a_sparse_jacobian(tmp_path):
+    f = compile(lambda x: [a * b for a, b in pairwise(x)])
+    X = np.random.default_rng(0).normal(size=(30, 20))
+    expected = f.jacobian(X).reshape(30, -1)
+    apart = HostKernel(f._latest.program("jacobian"), tmp_path)
+    found, _ = apart(list(X.T))
+    assert np.array_equal(found, expected)
+    layout = Layout(
+        tuple(Column(0, k, 20) for k in range(20)), tuple(Column(0, k, 380) for k in range(380))
+    )
+    found, _ = HostKernel(f._latest.program("jacobian"), tmp_path, layout)([X])
+    assert np.array_equal(found, expected)
 
 
 def test_points_off_the_path_are_left(tmp_path):

@@ -20,6 +20,7 @@ from tinygrad_scalar import (
     exp,
     grad,
     hvp,
+    jacobian,
     log,
     maximum,
     primitive,
@@ -273,6 +274,38 @@ def test_every_line_of_a_loop_can_be_an_output():
     f, x = compile(running, engine="llvm"), points(300)
     close(f(x), [y.data for y in running([Value(a) for a in x])])
     assert f([x[0]] * 300)[299] == pytest.approx(x[0] + 299 * x[0] ** 2)
+
+
+@pytest.mark.parametrize("engine", engines())
+@pytest.mark.parametrize("count", [3, 18, 60])
+def test_a_sparse_jacobian_is_as_uncompiled(count, engine):
+    def products(x):
+        return [a * b for a, b in pairwise(x)]
+
+    f, X = compile(products, engine=engine), np.array([points(count, seed=k) for k in range(11)])
+    expected = [jacobian(products)(list(map(float, x))) for x in X]
+    assert f.jacobian(list(map(float, X[0]))) == pytest.approx(np.array(expected[0]), rel=1e-15)
+    assert f.jacobian(X) == pytest.approx(np.array(expected), rel=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_leaves_that_share_a_gradient_get_it_from_the_points_that_count(dtype):
+    leaves = [Value(0.5) for _ in range(40)]
+    f = compile(lambda x: sum(leaves) * x if x > 0 else sum(leaves) * x * x, dtype=dtype)
+    X = np.array(points(37))
+    f.backward(X)
+    expected = np.where(X > 0, X, X * X).mean()
+    assert [leaf.grad for leaf in leaves] == pytest.approx([expected] * 40, rel=1e-6)
+
+
+@pytest.mark.parametrize("target", ["c", "llvm"])
+def test_many_outputs_that_are_one_number_are_written_by_one_loop(target):
+    def lines(count):
+        f = compile(lambda x: x[0] * x[1])
+        f([0.5] * count)
+        return len(f.source_for(target).splitlines())
+
+    assert lines(200) == lines(100)
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 50])

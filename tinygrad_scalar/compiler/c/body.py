@@ -7,7 +7,7 @@ of its own. Nothing is reassociated.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.lower import lowered
@@ -109,15 +109,29 @@ class Body(Rolled):
                 continue
             for line in range(part.start, part.stop):
                 self._line(line)
-        self._write_outputs(sorted(self.late))
+        for line in sorted(self.late):
+            self._write_late(line, self.outputs[line])
         if self.slot_count:
             self.lines.insert(0, f"{self.real} s[{self.slot_count}];")
 
-    def _write_outputs(self, lines: Any) -> None:
-        """The outputs among some lines."""
+    def _write_outputs(self, lines: Iterable[int]) -> None:
+        """The outputs among some lines, but for those that come at the end."""
         for line in lines:
-            for position in self.outputs.get(line, ()):
-                self._add(self.places.written(position, self.number(line)))
+            if line in self.outputs and line not in self.late:
+                self._write_each(line)
+
+    def _write_each(self, line: int) -> None:
+        for position in self.outputs[line]:
+            self._add(self.places.written(position, self.number(line)))
+
+    def _write_late(self, line: int, positions: Sequence[int]) -> None:
+        if not self._repeated(line):
+            self._write_each(line)
+            return
+        outer, self.lines = self.lines, []
+        self._write_at(positions, line)
+        inner, self.lines = self.lines, outer
+        self.lines += ["{", *self._counting(len(positions), inner), "}"]
 
     def _reached(self, positions: Sequence[int]) -> bool:
         return self.places.written_at(positions, "0", "") is not None
@@ -237,11 +251,13 @@ class Body(Rolled):
         self.lines += ["{", *self.ahead]
         for (first, _), name in self.carried.items():
             self._add(f"  {self.real} {name} = {self.number(first)};")
-        self._add("  int i;")
-        self.lines += self.places.before_loop()
-        self._add(f"  for (i = 0; i < {loop.iterations}; ++i) {{")
-        self.lines += [f"    {line}" for line in inner]
-        self.lines += ["  }", "}"]
+        self.lines += [*self._counting(loop.iterations, inner), "}"]
+
+    def _counting(self, iterations: int, inner: Iterable[str]) -> list[str]:
+        """The loop itself."""
+        start = f"  for (i = 0; i < {iterations}; ++i) {{"
+        inside = [f"    {line}" for line in inner]
+        return ["  int i;", *self.places.before_loop(), start, *inside, "  }"]
 
     def _keep_at(self, places: Sequence[int], line: int) -> None:
         self._add(f"s[{self._indexed(places)}] = {self.number(line)};")

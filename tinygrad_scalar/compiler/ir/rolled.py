@@ -16,6 +16,9 @@ from tinygrad_scalar.compiler.ir.tape import HELD, MARKERS, TABLE, TAKE
 from tinygrad_scalar.core.primitive import Primitive
 
 UNCUT = 2**62  # lines: what stands between loops is one part
+# Outputs that are one line, as most of a sparse Jacobian are one 0, from so many on a loop writes.
+# Compilers take the square of the statements that stand one after the other, and more.
+MANY = 16
 
 
 class Rolled:
@@ -43,7 +46,7 @@ class Rolled:
         """Loops and what is between them, with a place in memory for all that is handed on."""
         found = loops(self.program, varying, shortest, guarded=self.guarded, fused=self.fused)
         self.sources = {loop: operands(self.program, loop, varying) for loop in found}
-        self.late = self._irregular_outputs(found)
+        self.late = self._irregular_outputs(found) | set(filter(self._repeated, self.outputs))
         parts = _pieces(self.program, found, longest)
         self._places(parts)
         return parts
@@ -60,6 +63,11 @@ class Rolled:
                 if lines and (waits or not (single and self._reached(positions))):
                     late.update(lines)
         return late
+
+    def _repeated(self, line: int) -> bool:
+        """Whether a line is so many outputs that a loop writes them."""
+        positions = self.outputs[line]
+        return len(positions) >= MANY and self._reached(positions)
 
     def _places(self, parts: Sequence[Loop]) -> None:
         """Places for what another part, or iteration, reads; they are used again.

@@ -19,6 +19,12 @@ NATIVE = frozenset((*(row for row in EVERY_ROW if row.llvm), *MEMORY, GUARD))
 ARITHMETIC = frozenset(("fadd", "fsub", "fmul", "fdiv", "fneg"))
 # Functions of the C library, and of its vector twin, by the row that they compute.
 LIBRARY = {row: row.c for row in EVERY_ROW if row.llvm and row.llvm == row.c}
+# Nothing in memory is moved across this; it is no instruction of the machine. Code that is to be
+# ready soon is selected from the end of a block by a quick way, which fuses nothing, up to what it
+# does not know. At this it gives up at once: so sums are rounded alike however much is spent on it.
+FENCE = '  fence syncscope("singlethread") seq_cst'
+# Stores between two of these: to put them in a good order takes LLVM the square of their number.
+TOGETHER = 64
 
 
 @functools.cache
@@ -71,6 +77,7 @@ class Assembly(Text):
         self.one = f"<{target.lanes} x {self.t}>"  # the type of one vector
         self.use(1)
         self.declared: dict[str, str] = {}
+        self.stores = 0
 
     def use(self, vectors: int) -> None:
         """Write for so many vectors side by side: a number for all points is read once for them."""
@@ -111,6 +118,13 @@ class Assembly(Text):
     def _store(self, name: str, base: str, index: int | str) -> None:
         place = self.add(f"getelementptr {self.t}, ptr {base}, i64 {index}")
         self.do(f"store {self.v} {name}, ptr {place}{self.align}")
+        self._fenced()
+
+    def _fenced(self) -> None:
+        """Behind a store: some of them are kept apart from those that follow."""
+        self.stores += 1
+        if self.stores % TOGETHER == 0:
+            self.lines.append(FENCE)
 
     def _broadcast(self, base: str, index: int | str) -> str:
         """One number for all lanes."""

@@ -16,7 +16,7 @@ from tinygrad_scalar.compiler.ir.reroll import SHORT, SHORTEST, Loop, kind_of
 from tinygrad_scalar.compiler.ir.rolled import Rolled, step_of
 from tinygrad_scalar.compiler.ir.tape import CONSTANT, HELD, TABLE, TAKE, length_of, pairs_of
 from tinygrad_scalar.compiler.llvm import writer
-from tinygrad_scalar.compiler.llvm.builder import Target, vector_of
+from tinygrad_scalar.compiler.llvm.builder import FENCE, Target, vector_of
 from tinygrad_scalar.compiler.llvm.writer import Writer
 from tinygrad_scalar.core.primitive import Primitive
 
@@ -93,7 +93,7 @@ class RollingWriter(Writer, Rolled):
                 carried = here.carry(self.constant(self.v, self.operand(first)))
                 carried.name = name
                 carried.next = self.constant(self.v, self.operand(line))
-            self.lines += [writer.FENCE] * self.quick
+            self.lines += [FENCE] * self.quick
         self.holding = held
 
     def _row(self, loop: Loop, place: int) -> None:
@@ -140,8 +140,20 @@ class RollingWriter(Writer, Rolled):
     def _outputs_at_last(self, number: int) -> str:
         self.start()
         for line in sorted(self.late):
-            self._write_output(line, self.operand(line))
+            if self._repeated(line):
+                self._write_repeatedly(line, self.outputs[line])
+            else:
+                self._write_output(line, self.operand(line))
         return self._chunk(number)
+
+    def _write_repeatedly(self, line: int, positions: Sequence[int]) -> None:
+        self.operand(line)  # loaded ahead of the loop
+        if positions[0] < self.summed:
+            self._counted()
+        self.indices = {}
+        with self.loop(len(positions)) as here:
+            self.k = here.k.name
+            self._write_at(positions, line)
 
     # ── memory ────────────────────────────────────────────────────────────────────────────────
     def _hold(self) -> None:

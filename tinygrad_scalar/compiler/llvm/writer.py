@@ -23,7 +23,7 @@ from tinygrad_scalar.compiler.ir.tape import (
     PARAMETER,
     SINES,
 )
-from tinygrad_scalar.compiler.llvm.builder import ARITHMETIC, Assembly, Target, vector_of
+from tinygrad_scalar.compiler.llvm.builder import ARITHMETIC, FENCE, Assembly, Target, vector_of
 from tinygrad_scalar.compiler.machine.text import Loop, Text
 from tinygrad_scalar.core.primitive import Primitive
 
@@ -32,10 +32,6 @@ CHUNK = 2000  # lines of a function
 # points, for every lane: of outputs, and then of what must be finite. Of a batch, inputs and
 # outputs are columns, and behind these is where the sums go.
 _ARGUMENTS = "ptr noalias %x, ptr noalias %p, ptr noalias %out, ptr noalias %s, ptr noalias %m"
-# Machine code that is to be ready soon is selected from the end of a block by a quick way, which
-# fuses nothing, up to what it does not know. At this it gives up at once: so sums are rounded alike
-# however much is spent on the code. It is no instruction of the machine.
-FENCE = '  fence syncscope("singlethread") seq_cst'
 GIVEN = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
 
 
@@ -125,7 +121,7 @@ class Writer(Assembly):
             self.finite.append(self.operand(line))
         if line in self.slots:
             self._store(self.operand(line), "%s", self.slots[line] * self.lanes)
-        if line in self.outputs and not self._waits(line):
+        if line in self.outputs and line not in self.late and not self._waits(line):
             self._write_output(line, self.operand(line))
         if line == self.last_guard:
             self._settle()
@@ -271,6 +267,7 @@ class Writer(Assembly):
             chosen = f"<{self.target.lanes} x i1> {lanes}, {kind} {sum_}, {kind} {total}"
             total = self.add(f"select {chosen}") if masked else sum_
         self.do(f"store {kind} {total}, ptr {place}{self.align}")
+        self._fenced()
 
     def _counted(self) -> list[str]:
         """Of each vector the lanes of points not counted before, with all guards holding."""

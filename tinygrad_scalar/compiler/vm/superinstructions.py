@@ -28,8 +28,8 @@ from tinygrad_scalar.compiler.ir.tape import (
     Tape,
     pairs_of,
 )
-from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
-from tinygrad_scalar.compiler.llvm.writer import FENCE, Writer
+from tinygrad_scalar.compiler.llvm.builder import FENCE, NATIVE, Target
+from tinygrad_scalar.compiler.llvm.writer import Writer
 from tinygrad_scalar.compiler.machine.text import Register
 from tinygrad_scalar.compiler.vm.operations import quick
 from tinygrad_scalar.core.primitive import Primitive
