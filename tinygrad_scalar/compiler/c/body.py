@@ -95,8 +95,8 @@ class Body(Rolled):
         self.places, self.prefix, self.real = places, prefix, places.real
         self.lines: list[str] = []
         self.names = {}
-        # kind, text and length of a table of numbers → its name
-        self.tables: dict[tuple[str, str, int], str] = {}
+        # kind and entries of a table of numbers → its name
+        self.tables: dict[tuple[str, tuple[str, ...]], str] = {}
         self.outputs = self.program.positions
         self.slots = {}
         self.slot_count = 0
@@ -193,13 +193,11 @@ class Body(Rolled):
         if others or row not in MARKERS:
             return None
         if row is CONSTANT:
-            text = ", ".join(map(self.number, entries))
-            return f"{self._table(self.real, text, len(entries))}[{{}}]"
+            return f"{self._table(self.real, map(self.number, entries))}[{{}}]"
         positions = [self.program.code[k][1][0] for k in entries]
         index = "{}"
         if step_of(positions) != 1:
-            text = ", ".join(map(str, positions))
-            index = f"{self._table('int', text, len(positions))}[{{}}]"
+            index = f"{self._table('int', map(str, positions))}[{{}}]"
         elif positions[0]:
             index = f"{positions[0]} + {{}}"
         return f"p[{index}]" if row is PARAMETER else self.places.read_at(positions, index)
@@ -212,15 +210,15 @@ class Body(Rolled):
             place = f"({number} >= 0 && {number} < {length} ? {place} : 0)"
         return self.names[held].format(place)
 
-    def _table(self, kind: str, text: str, count: int) -> str:
+    def _table(self, kind: str, entries: Iterable[str]) -> str:
         """The name of a table of numbers that belongs to the code."""
-        return self.tables.setdefault((kind, text, count), f"{self.prefix}t{len(self.tables)}")
+        return self.tables.setdefault((kind, tuple(entries)), f"{self.prefix}t{len(self.tables)}")
 
     def declared_tables(self) -> list[str]:
         """The tables, to stand before the function."""
         return [
-            f"{self.places.table} {kind} {name}[{count}] = {{{text}}};"
-            for (kind, text, count), name in self.tables.items()
+            f"{self.places.table} {kind} {name}[{len(entries)}] = {{{', '.join(entries)}}};"
+            for (kind, entries), name in self.tables.items()
         ]
 
     # ── operands ──────────────────────────────────────────────────────────────────────────────
@@ -268,8 +266,7 @@ class Body(Rolled):
 
     def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
         if kind == "constant":
-            text = ", ".join([literal(number, self.real) for number in numbers])
-            return f"{self._table(self.real, text, len(numbers))}[i]"
+            return f"{self._table(self.real, [literal(x, self.real) for x in numbers])}[i]"
         if kind == "line":
             return f"s[{self._indexed(numbers)}]"
         if kind == "parameter":
@@ -290,7 +287,7 @@ class Body(Rolled):
         if step is not None:
             times = "i" if step == 1 else f"{step} * i"
             return f"{first} + {times}" if first else times
-        return f"{self._table('int', ', '.join(map(str, numbers)), len(numbers))}[i]"
+        return f"{self._table('int', map(str, numbers))}[i]"
 
 
 def expression(pattern: str, operands: Sequence[str]) -> str:
