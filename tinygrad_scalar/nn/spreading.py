@@ -93,11 +93,7 @@ class Examples:
             leaf.data, leaf.grad = number, 0.0
         for k, source in enumerate(self.sources):
             source.seed(f"{seed}, source {k}")
-        losses = []
-        for i in batch:
-            value = checked_loss(self.loss(self.model(self.X[i]), self.y[i]))
-            value.backward(weight)
-            losses.append(value.data)
+        losses = losses_of(self.model, self.loss, self.X, self.y, batch, weight)
         return losses, [leaf.grad for leaf in self.parameters]
 
 
@@ -131,11 +127,18 @@ class Compiled:
         return total / len(batch)
 
 
-def checked_loss(value: Any) -> Value:
-    """The loss of an example; TypeError unless it is a Value."""
-    if not isinstance(value, Value):
-        raise TypeError(
-            "fit: loss(outputs, target) should give a Value that depends on the parameters, "
-            f"not {type(value).__name__}"
-        )
-    return value
+def losses_of(
+    model: Module, loss: Any, X: Sequence[Any], y: Sequence[Any], batch: Sequence[int], weight: Any
+) -> list[Any]:
+    """The losses of some examples; the gradient of each, times `weight`, is added to `.grad`."""
+    losses = []
+    for i in batch:
+        value = loss(model(X[i]), y[i])
+        if not isinstance(value, Value):
+            raise TypeError(
+                "fit: loss(outputs, target) should give a Value that depends on the parameters, "
+                f"not {type(value).__name__}"
+            )
+        value.backward(weight)
+        losses.append(value.data)
+    return losses

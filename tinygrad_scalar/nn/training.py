@@ -22,7 +22,7 @@ from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.checkpoint import Checkpoint
 from tinygrad_scalar.nn.module import Module, evaluated, switched
 from tinygrad_scalar.nn.progress import Progress
-from tinygrad_scalar.nn.spreading import Compiled, Eager, Shards, checked_loss
+from tinygrad_scalar.nn.spreading import Compiled, Eager, Shards, losses_of
 
 Loss = Callable[[Any, Any], Any]
 Callback = Callable[[int, History], Any]
@@ -185,12 +185,8 @@ class _Run:
     _epoch: tuple[int, list[list[int]]] = (-1, [])
 
     def _backward(self, batch: Sequence[int]) -> float:
-        """The mean loss; its gradient is added to `.grad`, one example's graph after another's."""
-        losses = []
-        for i in batch:
-            value = checked_loss(self.loss(self.model(self.X[i]), self.y[i]))
-            value.backward(1.0 / len(batch))
-            losses.append(value.data)
+        """The mean loss, whose gradient is added to `.grad`."""
+        losses = losses_of(self.model, self.loss, self.X, self.y, batch, 1.0 / len(batch))
         return math.fsum(losses) / len(losses)
 
     def _asked_to_stop(self, history: History) -> bool:
