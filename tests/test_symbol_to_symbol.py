@@ -16,6 +16,7 @@ from tinygrad_scalar import (
     relu,
     sin,
     sqrt,
+    to_text,
     topological_order,
     where,
 )
@@ -161,3 +162,22 @@ def test_piecewise_rows_and_rows_of_many_operands_in_a_derivative_graph():
     assert all_close([slopes[x].data], [12.0 + 7.5 * 2**1.5 + 13.5 * 2**0.5], 1e-14)
     by_y = slopes[x].backward(inputs=y)[y]
     assert all_close([by_y], [2.5 * 2**1.5 + 9 * 2**0.5], 1e-14)
+
+
+@pytest.mark.parametrize(
+    "row", [r for r in TABLE.values() if r.arity in (1, 2) and not r.whole], ids=lambda r: r.name
+)
+def test_a_factor_of_one_makes_no_node(row):
+    """By the partial or by the pull of a row: the seed is 1."""
+    first = row.domain[0]
+    x = [Value(0.5 if 0.5 in first else 2.0, label="a"), Value(1.5, label="b")][: row.arity]
+    table = row(*x).backward(create_graph=True)
+    for leaf in x:
+        if isinstance(table[leaf], Value):
+            assert "1.0 ×" not in to_text(table[leaf])
+
+
+def test_a_row_of_any_number_of_operands_goes_back_once():
+    x = Value(0.0)
+    z = prod([x, x, x])
+    assert nodes_of(lambda: z.backward(create_graph=True)) <= of_partials(z) + 2 * len(z.parents)

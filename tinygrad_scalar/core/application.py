@@ -89,7 +89,7 @@ class Application:
         """
         if self._shared is not None and self.primitive.opaque:
             return self._shared[i]  # it has judged by itself, structural zeros too
-        pulled = self._by_pull(i, factor)
+        pulled = None if self._is_unit(factor) else self._by_pull(i, factor)
         if pulled is not None:
             return None if plain(pulled) == 0 and self._structurally_zero(i) else pulled
         partial = self.partial(i)
@@ -139,8 +139,12 @@ class Application:
         if row.arity is None and row.pulls[0] is not None:
             if row.opaque:
                 self._shared = row.pulls[0](factor, self.y, *self.x)
-            else:
+            elif not self._is_unit(factor):
                 self._shared = self._attempted(row.pulls[0], factor)
+
+    def _is_unit(self, factor: Any) -> bool:
+        """Whether this is the plain 1 of a seed, with which a graph multiplies nothing."""
+        return self._carried and not isinstance(factor, Carrier) and bool(factor == 1)
 
     def _by_pull(self, i: int, factor: Any) -> Any:
         """The same by the row's pull; None where it states none, or gives no finite number.

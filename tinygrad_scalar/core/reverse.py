@@ -118,11 +118,12 @@ def _as_values(node: Any, gradient: Any) -> Iterable[tuple[Any, Any]] | None:
     if row.kinks is not no_kinks and row.kinks(*numbers):
         return None
     sent = []
+    unit = type(gradient) is float and gradient == 1.0  # the seed: a factor 1 makes no node
     try:
         for parent, number, pull, rule in zip((a, b), numbers, row.pulls, row.partials):  # noqa: B905
             if parent is None:
                 continue
-            if pull is not None:
+            if pull is not None and not unit:
                 term = pull(gradient, node, *x)
             else:
                 slope = rule(node, *x) if callable(rule) else rule
