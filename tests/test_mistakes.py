@@ -96,6 +96,11 @@ def test_nor_is_it_in_training():
         nn.fit(model, X, ["no", "yes"] * 2, loss=nn.cross_entropy, optimizer=sgd, steps=1)
 
 
+def test_nor_is_it_ever_right():
+    with pytest.raises(TypeError, match=r"accuracy: target 1 is 'no': number the classes from 0"):
+        nn.accuracy(nn.MLP(2, [2]), [[0.0, 1.0], [1.0, 1.0]], [0, "no"])
+
+
 @pytest.mark.parametrize("mode", [grad, jacobian])
 def test_a_function_without_return_is_told(mode):
     def forgetful(x):

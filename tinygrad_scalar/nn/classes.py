@@ -45,7 +45,7 @@ def _class(outputs: Any) -> tuple[int, float]:
 def accuracy(model: Module, X: Sequence[Any], y: Sequence[int]) -> float:
     """The share of examples whose predicted class is the target.
 
-    Errors: ValueError for no examples or different lengths.
+    Errors: ValueError for no examples or different lengths, TypeError for classes in words.
 
     >>> from tinygrad_scalar import nn
     >>> nn.accuracy(nn.MLP(1, [1], init=lambda nin, nout: 2.0), [[-1.0], [1.0]], [0, 0])
@@ -53,7 +53,11 @@ def accuracy(model: Module, X: Sequence[Any], y: Sequence[int]) -> float:
     """
     if len(X) != len(y) or not len(X):
         raise ValueError(f"accuracy: {len(X)} examples and {len(y)} targets; give as many of each")
-    found = zip(predictions(model, X), by_position(y), strict=True)
+    targets = list(by_position(y))
+    for i, target in enumerate(targets):
+        if isinstance(target, str):
+            raise TypeError(f"accuracy: target {i} is {target!r}: number the classes from 0")
+    found = zip(predictions(model, X), targets, strict=True)
     return sum(bool(label == target) for (label, _), target in found) / len(X)
 
 
