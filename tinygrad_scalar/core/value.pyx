@@ -28,7 +28,7 @@ cdef object _ADD = primitives.add, _SUB = primitives.sub, _MUL = primitives.mul
 cdef object _DIV = primitives.div, _POW = primitives.pow, _NEG = primitives.neg
 cdef object _RELU = primitives.relu, _LOG = primitives.log
 cdef object _DELETED = object()
-cdef object _NONE = object()  # a `grad` that is None
+cdef object _NONE = object()  # a `data` or `grad` that is None
 cdef list _dying = []  # the last references to nodes, to be let go of one after the other
 cdef bint _freeing = False
 
@@ -176,12 +176,12 @@ cdef class Value(Recorded):
             return self._result
         if self._beside.data is _DELETED:
             raise AttributeError("data")
-        return self._beside.data
+        return self._beside.data if self._beside.data is not _NONE else None
 
     @data.setter
     def data(self, x):
         if type(x) is not float or self.primitive is not None:  # its result is kept
-            _beside_of(self).data = x
+            _beside_of(self).data = _NONE if x is None else x
             return
         self._result = <double>x
         if self._beside is not None:
