@@ -307,6 +307,35 @@ def test_a_sparse_hessian(count, tmp_path):
 
 
 @compiled_c
+@pytest.mark.parametrize("mode", ["value", "jacobian"])
+@pytest.mark.parametrize("deep", [None, 5, 600])
+def test_long_programs_are_several_functions(deep, mode, tmp_path):
+    w = [Value(0.3), Value(-0.2)]
+
+    def program(x):
+        rng, v = np.random.default_rng(0), list(x)
+        for k in range(700):
+            a, b = (v[-1 - i] for i in rng.integers(0, 4, 2))
+            v.append(rng.choice([tg.sin, tg.tanh])(a * w[k % 2] + b) * 0.9 + a)
+            if k == deep and not v[-1] * 0.0 + x[0] > 0:  # a guard on what is computed there
+                return [x[1], x[1], x[1], x[1]]
+        for k in range(100):  # a loop
+            v.append(tg.cos(v[-1]) * w[0] + k)
+        return [v[300], v[-1], x[0], sum(v[-40:])]
+
+    f, x = compile(program), [0.4, -0.7, 0.2, 0.9]
+    values = f(x)
+    library = Library(f, tmp_path, mode)
+    assert library.source.count("static int") > 2
+    status, out = library(x, [leaf.data for leaf in w])
+    slopes = [getattr(dy, "data", dy) for dy in np.ravel(tg.jacobian(program)(x)).tolist()]
+    # a thousand operations, of which some are fused in one of the two
+    assert (status, out) == (0, pytest.approx(values if mode == "value" else slopes, rel=1e-11))
+    if deep is not None:
+        assert library([-0.4, *x[1:]], [leaf.data for leaf in w]) == (1, [-7.0] * library.outputs)
+
+
+@compiled_c
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_random_programs(seed, tmp_path_factory):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
@@ -156,13 +157,18 @@ def library(own: Specialisation, mode: str, name: str, stem: str, about: str) ->
 def _function(name: str, body: Body) -> str:
     """One path: 1 where a guard does not hold, before anything is written to `out`."""
     tables = "".join(f"{line}\n" for line in body.declared_tables())
-    lines = "".join(f"  {line}\n" for line in body.lines)
-    return f"""{tables}static int {name}(
-    const double *restrict x, const double *restrict p, double *restrict out)
+    parts = [_defined(*part, ", double *restrict s") for part in body.functions.items()]
+    return f"{tables}{''.join(parts)}{_defined(name, body.lines)}"
+
+
+def _defined(name: str, lines: Iterable[str], more: str = "") -> str:
+    given = ["x", "p", *(["out", "s"] if more else [])]
+    unused = "".join(f"  (void){one};\n" for one in given)
+    text = "".join(f"  {line}\n" for line in lines)
+    return f"""static int {name}(
+    const double *restrict x, const double *restrict p, double *restrict out{more})
 {{
-  (void)x;
-  (void)p;
-{lines}  return 0;
+{unused}{text}  return 0;
 }}
 
 """

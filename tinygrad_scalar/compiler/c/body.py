@@ -13,7 +13,7 @@ from typing import Any
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, guards_first, sines_with_cosines
 from tinygrad_scalar.compiler.ir.reroll import Loop
-from tinygrad_scalar.compiler.ir.rolled import Rolled, step_of
+from tinygrad_scalar.compiler.ir.rolled import UNCUT, Rolled, step_of
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
     EVERY_ROW,
@@ -34,6 +34,7 @@ from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import as_single
 
 SHORTEST = 48  # lines that are worth a loop here: a compiler unrolls it again where that is better
+LONGEST = 1000  # lines of a function, for which compilers take the square of their number
 NATIVE = frozenset((*(row for row in EVERY_ROW if row.c), *MEMORY, LOAD, GUARD))
 CUDA = frozenset((*(row for row in EVERY_ROW if row.cuda), *MEMORY, LOAD, GUARD))
 
@@ -86,7 +87,7 @@ class Places:
 class Body(Rolled):
     """The statements of one program."""
 
-    carrier, lasting = "b", True
+    carrier = "b"
 
     def __init__(self, program: Program, places: Places, prefix: str = "") -> None:
         native = NATIVE if places.language == "c" else CUDA
@@ -100,10 +101,18 @@ class Body(Rolled):
         self.outputs = self.program.positions
         self.slots = {}
         self.slot_count = 0
-        self._write()
+        # by their names, what does it one after the other where it is long
+        self.functions: dict[str, list[str]] = {}
+        code = self.program.code
+        held = any(row in HELD for row, _ in code)  # in an array of one function
+        cut = len(code) > LONGEST and places.language == "c" and not held
+        self.lasting = not cut
+        self._write(LONGEST if cut else UNCUT)
 
-    def _write(self) -> None:
-        for part in self._parts(shortest=SHORTEST):
+    def _write(self, longest: int) -> None:
+        for part in self._parts(shortest=SHORTEST, longest=longest):
+            if not self.lasting:
+                self._cut(longest)
             if part in self.sources:
                 self._loop(part)
                 continue
@@ -111,8 +120,21 @@ class Body(Rolled):
                 self._line(line)
         for line in sorted(self.late):
             self._write_late(line, self.outputs[line])
+        if self.functions:
+            self._cut(0)
+            self.lines = [f"if ({name}(x, p, out, s)) return 1;" for name in self.functions]
         if self.slot_count:
             self.lines.insert(0, f"{self.real} s[{self.slot_count}];")
+
+    def _cut(self, longest: int) -> None:
+        """Forget the names of what a part has computed; begin a function where this one is long."""
+        self.names = {}
+        if len(self.lines) > longest:
+            self.functions[f"{self.prefix}part{len(self.functions)}"] = self.lines
+            self.lines = []
+
+    def _waits(self, line: int) -> bool:
+        return not self.lasting and line <= self.last_guard
 
     def _write_outputs(self, lines: Iterable[int]) -> None:
         """The outputs among some lines, but for those that come at the end."""
