@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
-from tinygrad_scalar.core.primitives import identity
 from tinygrad_scalar.core.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def copied(node: Value) -> Value:
     where a mode outside has made it.
     """
     origin = node
-    while origin.primitive is identity:
+    while origin.primitive is not None and origin.primitive.python == "{0}":  # it is its operand
         (origin,) = origin.parents
     if origin.primitive is None:
         twin = _leaf(type(node), node.data, node.grad, getattr(node, "_provenance", None))
