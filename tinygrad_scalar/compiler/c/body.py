@@ -1,7 +1,8 @@
 """A program as statements of C: straight lines, and the stretches that repeat as loops.
 
 What a loop leaves for later stands in `s`, an array of the function itself; all else is a constant
-of its own. Nothing is reassociated.
+of its own. A long program is several functions, one after the other, and what one of them leaves
+for later stands there too. Nothing is reassociated.
 """
 
 from __future__ import annotations
@@ -147,13 +148,12 @@ class Body(Rolled):
             self._add(self.places.written(position, self.number(line)))
 
     def _write_late(self, line: int, positions: Sequence[int]) -> None:
-        if not self._repeated(line):
+        """The outputs that a line is, one by one, or so many by a loop."""
+        if self._repeated(line):
+            statement = self._written_at(positions, line)
+            self.lines += ["{", *self._counting(len(positions), [statement]), "}"]
+        else:
             self._write_each(line)
-            return
-        outer, self.lines = self.lines, []
-        self._write_at(positions, line)
-        inner, self.lines = self.lines, outer
-        self.lines += ["{", *self._counting(len(positions), inner), "}"]
 
     def _reached(self, positions: Sequence[int]) -> bool:
         return self.places.written_at(positions, "0", "") is not None
@@ -283,8 +283,11 @@ class Body(Rolled):
         self._add(f"s[{self._indexed(places)}] = {self.number(line)};")
 
     def _write_at(self, positions: Sequence[int], line: int) -> None:
+        self._add(self._written_at(positions, line))
+
+    def _written_at(self, positions: Sequence[int], line: int) -> str:
         index = self._indexed(positions)
-        self._add(str(self.places.written_at(positions, index, self.number(line))))
+        return str(self.places.written_at(positions, index, self.number(line)))
 
     def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
         if kind == "constant":
