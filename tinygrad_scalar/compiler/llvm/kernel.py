@@ -82,7 +82,7 @@ class Callbacks:
 
         Where a guard failed, the function itself would not call the rule: only an interrupt counts.
         """
-        error = getattr(self._raised, "error", None)
+        error = getattr(self._raised, "error", None) if self.thunks else None
         if error is not None:
             self._raised.error = None
             if guarded or not isinstance(error, Exception):
@@ -107,12 +107,13 @@ class Room:
         self.program, self.dtype, self.lanes = program, dtype, made.lanes
         self.parameters = np.empty(program.parameters, dtype)
         self.scratch = aligned(made.slots * made.lanes + made.sums, dtype)
-        self.sums, self.totals = self.scratch[: made.sums * made.lanes], self.scratch[-made.sums :]
+        self.totals = self.scratch[-made.sums :]
         # where the columns of outputs begin, and behind them the sums
         self.out = array("q", [0] * (len(program.outputs) - made.sums + 1) + [address(self.totals)])
-        starts = 0, address(self.parameters), self.out.buffer_info()[0], address(self.scratch)
+        starts = 0, address(self.parameters), self.out.buffer_info()[0], address(self.scratch), None
         self.given = [*map(ctypes.c_void_p, starts)]  # whole numbers would take twice as long
         self.size = 0  # of the columns that stand in `rows`
+        self.mask: Any = ()  # where the guards held: everywhere
 
     def run(
         self, run: Any, columns: Sequence[Any], p: Sequence[float], size: int, outputs: Any
@@ -122,15 +123,16 @@ class Room:
         few = self.program.inputs * n <= FEW
         kept = self._copied(columns, size, n) if few else self._as_they_stand(columns, n - size)
         self.parameters[:] = p
-        self.sums.fill(0.0)
-        start, step = address(outputs), outputs.strides[0]
         for k in range(len(outputs)):
-            self.out[k] = start + step * k
-        mask = np.ones(n, bool) if self.program.guards else None
-        run(size, *self.given, None if mask is None else address(mask))
+            self.out[k] = address(outputs) + outputs.strides[0] * k
+        if self.program.guards and len(self.mask) != n:
+            self.mask = np.ones(n, bool)
+            self.given[4] = ctypes.c_void_p(address(self.mask))
+        run(size, *self.given)
         del kept  # alive until here
-        if mask is not None:
-            mask = None if np.count_nonzero(mask) == n else mask[n - size :]
+        mask = None
+        if self.program.guards and np.count_nonzero(self.mask) < n:
+            mask, self.mask = self.mask[n - size :], ()
         return self.totals[:-1].copy(), mask, math.isfinite(self.totals[-1])
 
     def _copied(self, columns: Sequence[Any], size: int, n: int) -> Any:
@@ -263,7 +265,7 @@ class Kernel:
         """The code for so many points: what is ready soon, until it is run on many."""
         self.points += size
         level = int(size >= IN_ONE or self.points >= IN_ALL)
-        asked = how, level, VECTORS if level and size >= VECTORS * self._lanes() else 1
+        asked = how, level, VECTORS if level and size >= VECTORS * self.lanes else 1
         with LOCK:
             made = self.made.get(asked)
             if made is None:
@@ -275,7 +277,7 @@ class Kernel:
         host, program = machine(), self.program
         kind = "double" if self.dtype == "float64" else "float"
         callbacks = self.callbacks.addresses
-        target = Target(kind, self._lanes(), host.vector, callbacks, host.address)
+        target = Target(kind, self.lanes, host.vector, callbacks, host.address)
         writer = RollingWriter(program, target, how, self.varying or ())
         if writer.size > MEDIUM:
             level = 0
@@ -291,7 +293,8 @@ class Kernel:
             self.made[key] = Made(module, run, slots, sums, writer.lanes, [])
         return self.made[key]
 
-    def _lanes(self) -> int:
+    @functools.cached_property
+    def lanes(self) -> int:
         """How many numbers a vector of the machine holds."""
         return machine().bytes // (8 if self.dtype == "float64" else 4)
 

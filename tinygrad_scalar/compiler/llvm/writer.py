@@ -376,7 +376,8 @@ class Writer(Assembly):
     def _add_lanes(self, text: Text) -> None:
         """Behind all else the sums over the lanes, in the order of the outputs.
 
-        The last one tells whether all of them are finite, and what was checked: it is 0 then.
+        The last one tells whether all of them are finite, and what was checked: it is 0 then. Zeros
+        are left in the lanes, for the next call.
         """
         lanes, s = self.target.lanes, text.constant("ptr", "%s")
         zero = text.constant(self.t, -0.0)
@@ -386,7 +387,9 @@ class Writer(Assembly):
         self.declared[name] = f"{self.t} @{name}({self.t}, {self.one})"
         with text.loop(self.summed + 1) as loop:
             odd = loop.carry(zero)
-            several = s.at(loop.k, self.one).load(self.one)
+            place = s.at(loop.k, self.one)
+            several = place.load(self.one)
+            place.store(text.constant(self.one, "zeroinitializer"))
             total = text.new(self.t, f"call reassoc {self.t} @{name}({zero}, {several})")
             sums.at(order.item(loop.k, "i32").to("zext", "i64"), self.t).store(total)
             odd.next = odd + (total - total)

@@ -241,10 +241,11 @@ def add_to_gradients(additions: Sequence[Addition], scale: float) -> None:
 
     A leaf may stand there several times.
     """
-    if any(one.slots is not None for one in additions):
+    known: list[Any] = [one.slots for one in additions]
+    if any(known) and not all(known):
         additions = [one.reached() for one in additions]
-    known = [one.slots for one in additions if one.slots is not None]
-    if len(known) == len(additions) > 0:
+        known = [one.slots for one in additions]
+    if known and all(known):
         slots, numbers = known[0], additions[0].numbers
         if len(known) > 1:
             slots = Slots(_joined("q", [one.addresses for one in known]))
