@@ -284,6 +284,33 @@ def test_vjp_of_outputs_that_do_not_depend_on_the_inputs():
     assert pull([1.0, 0.0]) == 0.0
 
 
+def test_vjp_of_no_outputs():
+    y, pull = vjp(lambda v: [], [2.0, 3.0])
+    assert (y, pull([])) == ([], [0.0, 0.0])
+
+
+@pytest.mark.parametrize("n", [30, 60])
+def test_a_pull_of_many_outputs_is_one_backward(n):
+    def powers(x):
+        found = [x]
+        for _ in range(n):
+            found.append(found[-1] * x)
+        return found
+
+    _, pull = vjp(powers, 1.0)
+    with counting() as c:
+        assert pull([1.0] * (n + 1)) == sum(range(1, n + 2))
+    assert c.multiplications <= 2 * n + n + 1  # an edge each, and one for each output
+
+    def outer(x):
+        y, pull = vjp(powers, x)
+        return pull(y)  # whose cotangent is a function of x: Σ k · x**(2k - 1)
+
+    slope = sum(k * (2 * k - 1) for k in range(1, n + 2))
+    assert all_close(grad(outer)(1.0), slope)
+    assert all_close(jvp(outer, (1.0,), (1.0,))[1], slope)
+
+
 def test_vjp_without_arguments():
     y, pull = vjp(lambda: 5.0)
     assert (y, pull(1.0)) == (5.0, ())

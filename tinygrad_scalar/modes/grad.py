@@ -26,7 +26,6 @@ from tinygrad_scalar.modes.run import (
     check_argnums,
     mirrored,
     positions,
-    summed,
     with_arguments,
 )
 from tinygrad_scalar.modes.tagged import in_watched_pass
@@ -129,12 +128,7 @@ def vjp(
     def pull(cotangent: Any) -> Any:
         given = aligned(run.output, cotangent, "vjp: the cotangent")
         seeds = [carried(seed, "vjp: cotangent") for seed in given]
-        parts = [
-            run.pull(output, seed, undefined) for output, seed in zip(outputs, seeds, strict=True)
-        ]
-        return run.mirrored(
-            [summed(column, [1] * len(column), undefined) for column in zip(*parts, strict=True)]
-        )
+        return run.mirrored(run.pull_sum(outputs, seeds, undefined))
 
     return mapped(run.finished, run.output), pull
 

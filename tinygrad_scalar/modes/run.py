@@ -134,13 +134,40 @@ class Run:
         if hasattr(output, "pulled"):  # a number of a function that is being compiled
             output.judged_by(undefined)
             return list(map(self._kept, output.pulled(seed, self.inputs)))
-        known = [leaf for leaf in self.inputs if isinstance(leaf, Value)]
-        if not isinstance(output, Value) or not known:
+        if not isinstance(output, Value):
             return [like_number(0.0, plain(output))] * len(self.inputs)
-        graph = graph or isinstance(seed, Carrier)
+        return self._swept([output], [seed], undefined, graph)
+
+    def pull_sum(
+        self, outputs: Sequence[Any], seeds: Sequence[Any], undefined: Policy
+    ) -> list[Any]:
+        """The gradient of Σ seed · output: one backward for all Values, one for each carrier."""
+        values: list[tuple[Any, Any]] = []
+        others: list[tuple[Any, Any]] = []
+        for output, seed in zip(map(resolved, outputs), map(resolved, seeds), strict=True):
+            y = output if isinstance(output, Carrier) else Value(output)
+            carrier = isinstance(y, Tagged) or isinstance(seed, Tagged) or hasattr(y, "pulled")
+            (others if carrier else values).append((y, seed))
+        parts = [self.pull(y, seed, undefined) for y, seed in others]
+        if values or not others:
+            check_not_closed_over(self.own, self.name)
+            each = [y for y, _ in values], [seed for _, seed in values]
+            parts.append(self._swept(*each, undefined, self.graph))
+        if len(parts) == 1:
+            return parts[0]
+        return [summed(column, [1] * len(column), undefined) for column in zip(*parts, strict=True)]
+
+    def _swept(
+        self, outputs: Sequence[Any], seeds: Sequence[Any], undefined: Policy, graph: bool
+    ) -> list[Any]:
+        """The gradient of Σ seed · output for Values, by one backward."""
+        known = [leaf for leaf in self.inputs if isinstance(leaf, Value)]
+        if not known:
+            return [like_number(0.0, plain(leaf)) for leaf in self.inputs]
+        graph = graph or any(isinstance(seed, Carrier) for seed in seeds)
         with context.recorded() if graph else nullcontext():
             asked = [*known, *self._held()]
-            found = gradients([output], [seed], asked, graph=graph, undefined=undefined, cut=True)
+            found = gradients(outputs, seeds, asked, graph=graph, undefined=undefined, cut=True)
         results = iter(found)
         return [next(results) if isinstance(leaf, Value) else 0.0 for leaf in self.inputs]
 
