@@ -17,6 +17,7 @@ import math
 import operator
 from fractions import Fraction
 from functools import reduce
+from itertools import accumulate
 from typing import Any
 
 from tinygrad_scalar.core.carrier import Carrier
@@ -138,9 +139,11 @@ def _power_less_one(g: Any, factor: Any, a: Any, b: Any) -> Any:
     return _over(_times(g, _over(power, first, a)), rounded * (1 - first), a)
 
 
-def _times(g: Any, slope: Any) -> Any:
-    """g · slope, where g may be the plain 1 of a partial, which makes no node."""
-    return slope if g.__class__ is int else g * slope
+def _times(a: Any, b: Any) -> Any:
+    """a · b, but the whole number 1 makes no node."""
+    if type(a) is int and a == 1:
+        return b
+    return a if type(b) is int and b == 1 else a * b
 
 
 def _over(x: Any, condition: Any, a: Any) -> Any:
@@ -342,12 +345,9 @@ selu       = row("selu",       None, lambda y, x: where(x > 0, constant("λ", x)
 # ── of any number of operands ─────────────────────────────────────────────────────────────────
 def _products_of_the_others(start: Any, x: Any) -> list[Any]:
     """start · every product of all operands but one, in O(n): those from the left times those from the right."""
-    left, right = [start], [1]
-    for value in x[:-1]:
-        left.append(left[-1] * value)
-    for value in x[:0:-1]:
-        right.append(right[-1] * value)
-    return [a * b for a, b in zip(left, reversed(right), strict=True)]
+    left = accumulate(x[:-1], _times, initial=start)
+    right = accumulate(x[:0:-1], _times, initial=1)
+    return [*map(_times, left, reversed([*right]))]
 
 
 def _less_the_largest(x: Any) -> list[Any]:
