@@ -80,7 +80,7 @@ def test_float32_and_fractions_are_carried(data):
         (np.array(1.0), "ndarray", "item"),
         (np.float16(1.0), "float16", "float"),
         (np.longdouble(1.0), "longdouble", "float"),
-        (np.timedelta64(1), "timedelta64", "divide it by a unit"),
+        (np.timedelta64(1, "s"), "timedelta64", "divide it by a unit"),
         (Value(1.0), "Value", "copy.copy"),
         (object(), "object", "give an int, a float or a fractions.Fraction"),
         ({}, "dict", "give an int, a float or a fractions.Fraction"),
@@ -93,7 +93,7 @@ def test_anything_else_is_refused_with_its_type_and_the_fix(data, name, fix):
 
 
 def test_a_time_is_no_number_beside_a_value():
-    for time in (np.timedelta64(1), np.timedelta64(1, "ns"), np.datetime64(1, "ns")):
+    for time in (np.timedelta64(1, "s"), np.timedelta64(1, "ns"), np.datetime64(1, "ns")):
         for operation in (lambda x, y: x * y, lambda x, y: y + x, np.maximum):
             with pytest.raises(TypeError, match=r"one real number, not (timedelta|datetime)64"):
                 operation(Value(1.0), time)
