@@ -246,6 +246,30 @@ def test_a_deep_copy_shares_inner_nodes_between_roots_too():
     assert first.parents[0] is second.parents[0]
 
 
+def test_a_deep_copy_of_all_nodes_of_a_graph_walks_it_once():
+    def lines_run(n):
+        states = [Value(0.5)]
+        for _ in range(n):
+            states.append(ts.sin(states[-1]) + states[0])
+        count = 0
+
+        def trace(frame, event, argument):
+            nonlocal count
+            count += event == "line"
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            twins = copy.deepcopy(states)
+        finally:
+            sys.settrace(before)
+        assert twins[2].parents[0].parents == (twins[1],)
+        return count
+
+    assert lines_run(100) < 3 * lines_run(50)
+
+
 # ── subclasses ────────────────────────────────────────────────────────────────────────────────
 class Weight(Value):
     """With a constructor and an attribute of its own."""

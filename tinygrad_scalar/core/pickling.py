@@ -8,7 +8,7 @@ they stand in the same columns. A deep copy shares whatever is copied together.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from tinygrad_scalar.core.value import Value
 
 
-def parents_first(root: Value) -> list[Value]:
-    """`graph.topological_order` of a Value: the same order, without a container per node."""
+def parents_first(root: Value, done: Container[int] = ()) -> list[Value]:
+    """`graph.topological_order` of a Value: the same order, without a container per node.
+
+    Nothing is looked for at and below what is `done`, by id.
+    """
     order: list[Value] = []
     stack: list[Value] = []
     node, seen = root, {id(root)}
@@ -30,15 +33,16 @@ def parents_first(root: Value) -> list[Value]:
         parent = None
         if node.primitive is not None:
             a, b = node._a, node._b
-            if a is not None and id(a) not in seen:
+            if a is not None and id(a) not in seen and id(a) not in done:
                 parent = a
-            elif b is not None and id(b) not in seen:
+            elif b is not None and id(b) not in seen and id(b) not in done:
                 parent = b
             elif a is b is None:
                 if id(node) not in rest:  # asking for the parents takes as long as there are
                     rest[id(node)] = iter(node.parents)
                 left = rest[id(node)]
-                parent = next((each for each in left if id(each) not in seen), None)
+                fresh = (p for p in left if id(p) not in seen and id(p) not in done)
+                parent = next(fresh, None)
         if parent is not None:
             seen.add(id(parent))
             stack.append(node)
@@ -81,7 +85,7 @@ def _twin(node: Value, parents: tuple[Value | None, ...]) -> Value:
 def deep_copied(root: Value, memo: dict[int, Any]) -> Value:
     """A graph of new nodes; rows, which never change, are shared. O(nodes)."""
     twins: dict[int, Any] = memo
-    for node in parents_first(root):
+    for node in parents_first(root, twins):
         if id(node) in twins:
             continue
         if node.primitive is None:
