@@ -22,6 +22,7 @@ if "llvm" not in engines():
     pytest.skip("llvmlite is not installed", allow_module_level=True)
 
 from tinygrad_scalar.compiler.ir.reroll import Loop, stretches
+from tinygrad_scalar.compiler.llvm.kernel import Kernel as LlvmKernel
 from tinygrad_scalar.compiler.vm.bytecode import Stream
 from tinygrad_scalar.compiler.vm.kernel import Interpreter
 from tinygrad_scalar.compiler.vm.superinstructions import Unsupported
@@ -567,6 +568,24 @@ def test_code_of_its_own_takes_over_where_it_pays(function, size, pays):
     (kernel,) = own.paths[0].kernels.values()
     assert isinstance(kernel, Interpreter) is not pays
     assert kernel.left is None
+
+
+@pytest.mark.parametrize(("around", "kind"), [(0, LlvmKernel), (9_000, Interpreter)])
+def test_a_row_of_many_operands_is_written_in_line_only_beside_a_long_trace(around, kind):
+    """Of 500 operands it is 12,000 lines of machine code, and as a loop some 30."""
+
+    def likely(x):
+        y = x[0]
+        for _ in range(around):
+            y = tg.sin(y)
+        return tg.sum(a * a for a in tg.log_softmax([y, *x[1:]]))
+
+    f, x = compile(likely, engine="llvm"), points(500)
+    value, slopes = f.value_and_grad(x)
+    expected = value_and_grad(likely)(x)
+    close([value, *slopes], [expected[0], *expected[1]])
+    (own,) = f._specialisations.values()
+    assert [type(kernel) for kernel in own.paths[0].kernels.values()] == [kind]
 
 
 def test_files_and_listings(everything, tmp_path):

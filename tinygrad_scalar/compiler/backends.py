@@ -23,6 +23,9 @@ from tinygrad_scalar.modes.run import check_argnums
 AT_FIRST, ANYWAY = 1_500, 100_000
 # A row of a superinstruction takes as long to be made as so many runs of it by itself.
 RUNS = 10_000
+# Operands of a row that stands alone in a superinstruction, neither a sum nor a product. Each costs
+# as much as so many lines of a trace that is written out, where such rows are loops.
+LARGEST, OPERAND = 1_024, 16
 # Operands in code that no cache holds; there an instruction of the interpreter that takes as many
 # of them is faster.
 STRAIGHT, TAKEN = 10_000, 6
@@ -158,7 +161,9 @@ def interpreter(
     try:
         calls = None if settled or len(code) >= ANYWAY else first_calls(len(code))
         fewest = FEWEST if calls is None else max(FEWEST, RUNS // calls)
-        stream = Stream(code, [*values] if loss is None else [*values, loss], wanted, sizes, fewest)
+        largest = min(LARGEST, len(code) // OPERAND)
+        ends = [*values] if loss is None else [*values, loss]
+        stream = Stream(code, ends, wanted, sizes, fewest, largest)
         return Interpreter(stream, sizes, asked, calls)
     except Unsupported:
         return None

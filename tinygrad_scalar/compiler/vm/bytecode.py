@@ -40,7 +40,6 @@ from tinygrad_scalar.compiler.vm.superinstructions import Superinstruction, Unsu
 from tinygrad_scalar.core.primitive import Primitive
 
 LONGEST, SHORT = 2048, 16  # operations of a superinstruction; of one instead of a longer one
-LARGEST = 1024  # operands of a row that is neither a sum nor a product
 
 
 class Stream:
@@ -48,7 +47,8 @@ class Stream:
 
     `outputs` are the lines that are read at the end, `wanted` what is differentiated by of all that
     comes in, `sizes` the numbers of inputs and parameters; from `fewest` iterations on a
-    superinstruction is worth it. Unsupported: see `superinstructions`.
+    superinstruction is worth it, and up to `largest` operands a row that is neither a sum nor a
+    product. Unsupported: see `superinstructions`.
     """
 
     def __init__(
@@ -58,8 +58,9 @@ class Stream:
         wanted: Wanted,
         sizes: tuple[int, int],
         fewest: int = FEWEST,
+        largest: int = 1024,
     ) -> None:
-        self.fewest = fewest
+        self.fewest, self.largest = fewest, largest
         self.code, self.trace = code, operations(code, wanted, sizes[0])
         if any(row.joint is not None or row is SCATTER for row in self.trace.rows):
             raise Unsupported
@@ -262,7 +263,7 @@ class Stream:
             self._add(operation, body, len(x) - 1, np.stack([factors, x[1:], products], axis=1))
         elif row in (TABLE, tape.DOT):
             return  # a list of cells, see `_list_tables`; and see `_dots`
-        elif len(x) <= LARGEST:
+        elif len(x) <= self.largest:
             self._add(operation, self._single(operation), 1, np.append(x, own))
         else:
             raise Unsupported
