@@ -307,6 +307,19 @@ def test_a_sparse_hessian(count, tmp_path):
 
 
 @compiled_c
+def test_many_outputs_that_are_one_line_need_no_memory(tmp_path):
+    """∂(xᵢ cos x₀)/∂xᵢ = cos x₀ for all i but 0."""
+    f = compile(lambda x: [a * tg.cos(x[0]) for a in x])
+    x = [0.1 * k + 0.1 for k in range(20)]
+    f(x)
+    library = Library(f, tmp_path, "jacobian")
+    expected = np.diag([math.cos(x[0])] * 20)
+    expected[:, 0] -= np.multiply(x, math.sin(x[0]))
+    assert np.reshape(library(x)[1], (20, 20)) == pytest.approx(expected, rel=1e-15)
+    assert "s[" not in library.source
+
+
+@compiled_c
 @pytest.mark.parametrize("mode", ["value", "jacobian"])
 @pytest.mark.parametrize("deep", [None, 5, 600])
 def test_long_programs_are_several_functions(deep, mode, tmp_path):

@@ -109,7 +109,7 @@ class Rolled:
             for operand in self._operands(part):
                 if operand.kind == "line":
                     last.update(dict.fromkeys(operand.lines, number))
-        last.update(dict.fromkeys(self.late, end))
+        last.update((line, end) for line in self.late if line not in named)
         last.update((line, end) for line in self.outputs if self._waits(line))
         elsewhere = MARKERS | HELD
         return {line: number for line, number in last.items() if code[line][0] not in elsewhere}
