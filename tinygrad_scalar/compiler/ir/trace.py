@@ -222,9 +222,8 @@ def written(recording: Recording, row: Primitive, lines: tuple[int, ...]) -> Tra
     tape, instruction = recording.tape, (row, lines)
     line = tape.known.get(instruction)  # tape.emit, spelled out: every operation comes by
     if line is None:
-        count = len(tape.code)
         line = tape.known[instruction] = tape.written(instruction)
-        if row not in LIBRARY and line == count and recording.orders:
+        if row not in LIBRARY and tape.code[line] is instruction and recording.orders:
             recording.branches(line)
     else:
         tape.found()
