@@ -349,6 +349,24 @@ def test_long_programs_are_several_functions(deep, mode, tmp_path):
 
 
 @compiled_c
+def test_functions_of_a_long_program_may_hand_nothing_on(tmp_path):
+    """Outputs by the dozen that are one number, and loops behind them that do not read it."""
+    names = str.split(
+        "sin cos tan asin acos atan sinh cosh tanh asinh exp expm1 log1p sqrt erf erfc"
+    )
+
+    def program(module, x):
+        ends = [y for k in range(90) for y in [getattr(module, names[k % 15])(x[k])] * 14]
+        return ends + [a * x[k + q] for q in range(9) for k, a in enumerate(x[:100])]
+
+    f, x = compile(lambda x: program(tg, x)), [0.0005 * k for k in range(1100)]
+    f(x)
+    library = Library(f, tmp_path, "value")
+    assert library.source.count("static int f") > 2
+    assert library(x) == (0, pytest.approx(program(math, x), rel=1e-15))
+
+
+@compiled_c
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_random_programs(seed, tmp_path_factory):

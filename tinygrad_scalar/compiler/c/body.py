@@ -124,8 +124,8 @@ class Body(Rolled):
         if self.functions:
             self._cut(0)
             self.lines = [f"if ({name}(x, p, out, s)) return 1;" for name in self.functions]
-        if self.slot_count:
-            self.lines.insert(0, f"{self.real} s[{self.slot_count}];")
+        if self.slot_count or self.functions:  # which take it also where they hand nothing on
+            self.lines.insert(0, f"{self.real} s[{max(self.slot_count, 1)}];")
 
     def _cut(self, longest: int) -> None:
         """Forget the names of what a part has computed; begin a function where this one is long."""
