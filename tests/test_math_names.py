@@ -180,6 +180,17 @@ def test_what_has_a_derivative_keeps_it():
     assert tg.ldexp(Value(1e300), -1070).data == math.ldexp(1e300, -1070)
 
 
+@pytest.mark.parametrize("x", [math.inf, -math.inf, 2.5, -0.0])
+def test_the_parts_of_any_number_are_those_of_math(x):
+    expected = repr([*math.modf(x)])  # with the signs of zeros
+    assert repr([part.data for part in tg.modf(Value(x))]) == expected
+    for engine in tg.engines():
+        compiled = tg.compile(lambda x: [*tg.modf(x)], engine=engine)
+        assert repr(compiled(x)) == expected
+        parts = compiled(np.array([0.5, x]))
+        assert repr([float(part[1]) for part in parts]) == expected
+
+
 @pytest.mark.parametrize("n", range(5))
 def test_of_any_number_of_coordinates(n):
     assert tg.hypot(*range(n)) == math.hypot(*range(n))

@@ -111,7 +111,8 @@ def modf(x: Any) -> tuple[Any, Any]:
     """
     if not _carried([x]):
         return math.modf(x)
-    return functions.fmod(x, 1.0), functions.trunc(x)
+    part = functions.copysign(0.0, x) if isinf(x) else functions.fmod(x, 1.0)
+    return part, functions.trunc(x)
 
 
 def ldexp(x: Any, i: int) -> Any:
