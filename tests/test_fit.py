@@ -120,6 +120,24 @@ def test_training_leaves_no_gradient_of_earlier_steps():
     assert model.state_dict() == twin.state_dict()
 
 
+def test_an_example_that_fails_leaves_no_gradient_of_those_before_it():
+    model, _ = model_and_optimizer()
+    before = model.state_dict()
+    for leaf in model.parameters():
+        leaf.grad = 1.0
+
+    def loss(output, target):
+        if target == 2.0:
+            raise LookupError("the third example")
+        return (output - target) ** 2
+
+    sgd = optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(LookupError):
+        nn.fit(model, POINTS[:3], [0.0, 1.0, 2.0], loss=loss, optimizer=sgd, steps=1)
+    assert [leaf.grad for leaf in model.parameters()] == [0.0] * len(model.parameters())
+    assert model.state_dict() == before
+
+
 def test_dropout_is_on_in_training_and_off_in_validation():
     modes = []
 

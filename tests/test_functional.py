@@ -656,6 +656,18 @@ def test_a_block_ends_although_another_was_left_open_inside_of_it():
     assert (x * 3).provenance.scope == ()
 
 
+@pytest.mark.parametrize("made", [no_grad, counting, trace_lines, lambda: scope("a")])
+def test_a_block_is_entered_once(made):
+    block, x = made(), Value(2.0)
+    with block:
+        with pytest.raises(RuntimeError, match="with: .* is entered once: make another"):
+            block.__enter__()
+        assert (x * x).data == 4.0  # inside itself, it was searched for ever
+    with pytest.raises(RuntimeError, match="with: .* is entered once: make another"), block:
+        pass
+    assert (x * x).parents == (x, x)
+
+
 def test_what_was_opened_inside_stays_in_force():
     with scope("ended"), counting() as c:
         kept = held_open(no_grad())

@@ -402,6 +402,47 @@ def test_a_parameter_given_twice_moves_once():
     assert w.data == 0.5
 
 
+@pytest.mark.parametrize("data", [None, "1.0", Value(1.0), 1j])
+def test_a_parameter_to_which_no_number_was_written_is_told(data, machine_code):
+    params = [nn.parameter(float(i)) for i in range(MANY)]
+    for leaf in params:
+        leaf.grad = 1.0
+    params[3].data = data
+    cost = params[0] * params[4]
+    for call, name in (
+        (optim.SGD(params, 0.5).step, "SGD"),
+        (optim.Adam(params[2:5]).step, "Adam"),
+        (lambda: optim.GradientDescentOptimizer(0.1).minimize(cost, params), "minimize"),
+    ):
+        told = f"{name}: the data of .* is {type(data).__name__}, not a number: write numbers to it"
+        with pytest.raises(TypeError, match=told):
+            call()
+    assert [leaf.data for leaf in params[:3]] == [0.0, 1.0, 2.0]
+    assert params[4].data == 4.0
+    assert params[4].grad == 1.0
+
+
+@pytest.mark.parametrize(
+    ("lr", "error", "told"),
+    [
+        (Value(0.1), TypeError, "lr is a number, not Value"),
+        (1j, TypeError, "lr is a number, not complex"),
+        (math.nan, ValueError, "lr is a number of at least 0, not nan"),
+        (10**400, OverflowError, "lr is too large for a float: give a number below 1.8e308"),
+    ],
+)
+def test_a_rate_written_later_is_checked_before_anything_moves(lr, error, told):
+    w = nn.parameter(1.0)
+    w.grad = 1.0
+    sgd, descent = optim.SGD([w], 0.1), optim.GradientDescentOptimizer(0.1)
+    sgd.lr = descent.lr = lr
+    with pytest.raises(error, match=f"SGD: {told}"):
+        sgd.step()
+    with pytest.raises(error, match=f"minimize: {told}"):
+        descent.minimize(w * w)
+    assert (w.data, w.grad, sgd.steps) == (1.0, 1.0, 0)
+
+
 def test_a_generator_of_parameters_is_used_up_once():
     w = nn.parameter(1.0)
     optimizer = optim.SGD((leaf for leaf in [w]), 0.5)

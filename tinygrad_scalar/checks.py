@@ -14,7 +14,10 @@ def real(x: Any, what: str) -> float:
     """A number as a float; TypeError for anything else."""
     if not is_number(x) or isinstance(x, bool):
         raise TypeError(f"{what} is a number, not {type(x).__name__}")
-    return float(x)
+    try:
+        return float(x)
+    except OverflowError:
+        raise OverflowError(f"{what} is too large for a float: give a number below 1.8e308") from None
 
 
 def numbers(xs: Any, what: str) -> list[float]:

@@ -72,6 +72,11 @@ class Block(BytesIO):
 
     def __enter__(self) -> Any:
         global _open, plain
+        if "outer" in vars(self):  # it would stand inside itself, or stay closed
+            raise RuntimeError(
+                "with: a block of no_grad(), scope(name), counting() or trace_lines() is entered "
+                "once: make another, as in `with no_grad():`"
+            )
         try:
             outer = _innermost()
             self.put_into(outer)

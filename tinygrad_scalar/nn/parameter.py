@@ -111,13 +111,14 @@ def checked_parameters(parameters: Iterable[Any], of: str) -> list[Value]:
     return list(leaves.values())
 
 
-def gradients_of(leaves: Sequence[Value], of: str) -> list[Any]:
-    """What stands in the `.grad` of the leaves; TypeError naming `of` for what is no number."""
-    found = [leaf.grad for leaf in leaves]
-    for leaf, gradient in zip(leaves, found, strict=True):
-        if type(gradient) is not float and not is_number(gradient):
+def numbers_in(leaves: Sequence[Value], name: str, of: str) -> list[Any]:
+    """The `.data` or the `.grad` of the leaves; TypeError naming `of` for what is no number."""
+    found = [getattr(leaf, name) for leaf in leaves]
+    for leaf, number in zip(leaves, found, strict=True):
+        if type(number) is not float and not is_number(number):
+            remedy = {"grad": "set it to 0.0, as zero_grad() does", "data": "write numbers to it"}
             raise TypeError(
-                f"{of}: the grad of {leaf!r} is {type(gradient).__name__}, not a number: "
-                "set it to 0.0, as zero_grad() does"
+                f"{of}: the {name} of {leaf!r} is {type(number).__name__}, not a number: "
+                f"{remedy[name]}"
             )
     return found

@@ -158,7 +158,11 @@ class _Run:
             mean = self.spread.backward(batch, history.steps, self.optimizer.zero_grad)
         else:
             self.optimizer.zero_grad()
-            mean = self._backward(batch) if compiled is None else compiled.backward(batch)
+            try:
+                mean = self._backward(batch) if compiled is None else compiled.backward(batch)
+            except Exception:
+                self.optimizer.zero_grad()  # of the examples before the one that failed
+                raise
         if not math.isfinite(mean):
             raise ArithmeticError(
                 f"fit: the loss is {mean} in step {history.steps + 1}: lower the learning rate, "

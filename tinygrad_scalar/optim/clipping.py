@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tinygrad_scalar.checks import positive
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.parameter import checked_parameters, gradients_of
+from tinygrad_scalar.nn.parameter import checked_parameters, numbers_in
 
 
 def clip_grad_norm(params: Iterable[Value], max_norm: float) -> float:
@@ -27,7 +27,7 @@ def clip_grad_norm(params: Iterable[Value], max_norm: float) -> float:
     """
     leaves = checked_parameters(params, "clip_grad_norm")
     bound = positive(max_norm, "clip_grad_norm: max_norm")
-    gradients = gradients_of(leaves, "clip_grad_norm")
+    gradients = numbers_in(leaves, "grad", "clip_grad_norm")
     norm = math.hypot(*gradients)
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the norm of the gradients is {norm}")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from functools import partial as bind
 from typing import Any
 
-from tinygrad_scalar.checks import positive
+from tinygrad_scalar.checks import not_negative, positive
 from tinygrad_scalar.core.at_once import at_once
 from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.parameter import checked_parameters, parameters_below
+from tinygrad_scalar.nn.parameter import checked_parameters, numbers_in, parameters_below
 
 
 class GradientDescentOptimizer:
@@ -45,8 +45,9 @@ class GradientDescentOptimizer:
         leaves = checked_parameters(
             parameters_below(cost) if params is None else params, "minimize"
         )
+        lr, data = not_negative(self.lr, "minimize: lr"), numbers_in(leaves, "data", "minimize")
         slopes = gradients([cost], [1.0], leaves)
-        moved = [leaf.data - self.lr * slope for leaf, slope in zip(leaves, slopes, strict=True)]
+        moved = [x - lr * slope for x, slope in zip(data, slopes, strict=True)]
         move = [bind(setattr, leaf, "data", x) for leaf, x in zip(leaves, moved, strict=True)]
         at_once([*move, *[bind(setattr, leaf, "grad", 0.0) for leaf in leaves]])
         return cost.data

@@ -9,10 +9,10 @@ from functools import cached_property
 from functools import partial as bind
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinygrad_scalar.checks import numbers, positive, whole
+from tinygrad_scalar.checks import not_negative, numbers, positive, whole
 from tinygrad_scalar.core.at_once import assign, at_once
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.parameter import checked_parameters, gradients_of
+from tinygrad_scalar.nn.parameter import checked_parameters, numbers_in
 from tinygrad_scalar.numbers.precision import is_number, quietly
 from tinygrad_scalar.optim.schedules import Schedule
 
@@ -70,7 +70,7 @@ class Optimizer:
 
         Ctrl-C comes before the step or after it.
         """
-        lr = self.lr * self._factor()
+        lr = not_negative(self.lr, f"{type(self).__name__}: lr") * self._factor()
         if not self._move_at_once(lr):
             self._move_one_by_one(lr)
 
@@ -86,8 +86,7 @@ class Optimizer:
         return float(factor)
 
     def _move_one_by_one(self, lr: float) -> None:
-        data = [leaf.data for leaf in self.params]
-        gradients = gradients_of(self.params, type(self).__name__)
+        data, gradients = (numbers_in(self.params, x, type(self).__name__) for x in ("data", "grad"))
         rows = map(self._rule(lr, math.sqrt), data, gradients, *self._remembered().values())
         moved, *after = zip(*rows, strict=True)
         move = [
