@@ -1,24 +1,43 @@
 """What people get wrong first, and what they are told: operation, argument, next step."""
 
 import math
+from collections import deque
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from tinygrad_scalar import (
     Value,
+    asin,
+    clip,
+    comb,
+    compile,
     cross_entropy,
     data,
+    dist,
     dot,
     draw,
     exp,
+    fsum,
     grad,
+    hypot,
+    isclose,
+    isnan,
     jacobian,
+    jvp,
+    log,
     log_softmax,
+    mean,
+    modf,
     nn,
     optim,
+    pow,
     primitive,
     relu,
     softmax,
+    steps,
+    to_text,
 )
 from tinygrad_scalar import sum as add_up
 
@@ -115,6 +134,160 @@ def test_a_function_without_return_is_told(mode):
 def test_a_row_without_a_name_is_told():
     with pytest.raises(TypeError, match="primitive: the name comes first"):
         primitive(math.sin, lambda y, x: math.cos(x))
+
+
+# ── every function by its own name, with what to give instead ─────────────────────────────────
+def saved(path):
+    compiled = compile(lambda x: x * x)
+    compiled(2.0)
+    compiled.save(path)
+
+
+@dataclass
+class Point:
+    x: float = 2.0
+
+
+TOLD = {
+    "log 0": (lambda: log(0.0), ValueError, r"^log\(0\.0\): .*: give x in \(0, ∞\)$"),
+    "log of a Value": (lambda: log(Value(-1.0)), ValueError, r": give x in \(0, ∞\)$"),
+    "asin": (lambda: asin(2), ValueError, r"^asin\(2\.0\): .*: give x in \[−1, 1\]$"),
+    "an own domain": (
+        lambda: primitive("root", math.sqrt, lambda y, x: 0.5 / y, domain=(0, 9))(-1.0),
+        ValueError,
+        r"^root\(-1\.0\): .*: give x in \(0, 9\)$",
+    ),
+    "too large": (lambda: pow(-10.0, 999), OverflowError, r"^pow\(-10\.0, 999\.0\): [^:]*$"),
+    "too large an int": (lambda: exp(10**400), OverflowError, "^exp: an int above 1.8e308 is too"),
+    "by name": (lambda: exp(x=1.0), TypeError, r"an operation takes .* by position, as sin\(x\)"),
+    "clip": (lambda: clip(0.0, 2.0, 1.0), ValueError, r"^clip\(0.0, 2.0, 1.0\): lo=2.0 is greater"),
+    "hypot": (lambda: hypot(None, 1.0, 2.0), TypeError, "^hypot: a Value carries .* not NoneType"),
+    "isnan": (lambda: isnan("a"), TypeError, "^isnan: a Value carries one real number, not str"),
+    "isclose": (
+        lambda: isclose(1, 2, rel_tol="a"),
+        TypeError,
+        "^isclose: a Value .*not str",
+    ),
+    "modf": (lambda: modf(None), TypeError, "^modf: must be real number, not NoneType"),
+    "comb": (lambda: comb("5", 2), TypeError, "^comb: 'str' object cannot be interpreted"),
+    "fsum": (lambda: fsum(["a"]), TypeError, "^fsum: must be real number, not str"),
+    "dist": (lambda: dist([[1.0]], [y]), TypeError, "^dist: a Value carries .* not list"),
+    "no axes": (lambda: mean(np.array(1.0)), TypeError, "^mean takes an iterable .* not ndarray"),
+    "log_softmax": (lambda: log_softmax([]), ValueError, "^log_softmax of no logits is undefined"),
+    "to a table": (
+        lambda: (x * y).backward().__setitem__(x, 1.0),
+        TypeError,
+        r"^a GradTable is read-only: dict\(table\) is a copy",
+    ),
+    "from a table": (
+        lambda: (x * y).backward().__delitem__(x),
+        TypeError,
+        "^a GradTable is read-only",
+    ),
+    "a table asked by a list": (
+        lambda: (x * y).backward()[[x]],
+        KeyError,
+        r"is no node: .* as in table\[x\]",
+    ),
+    "a dataclass": (
+        lambda: grad(lambda p: p.x)(Point()),
+        TypeError,
+        "^grad: argument 0: .* not Point: .*, or lists, tuples, dicts or arrays of these$",
+    ),
+    "a deque": (
+        lambda: jvp(exp, (deque([1.0]),), (1.0,)),
+        TypeError,
+        "not deque: .*, or lists, tuples, dicts or arrays of these$",
+    ),
+    "a word that is an array": (
+        lambda: grad(exp, undefined=np.ones(2)),
+        ValueError,
+        "^undefined is one of 'subgradient', .*, not array",
+    ),
+    "mode": (lambda: jacobian(exp, mode=2), ValueError, "^jacobian: mode is one of 'forward', "),
+    "engine": (lambda: compile(exp, engine=[]), ValueError, "^compile: engine is one of 'python"),
+    "operands of a domain": (
+        lambda: primitive("cube", formula=lambda x: x**3, domain=[(0, 1), (0, 1)]),
+        TypeError,
+        "^primitive 'cube': domain is for 2 operands, and partials for 1: give one interval for al",
+    ),
+    "no operand of a domain": (
+        lambda: primitive("cube", formula=lambda x: x**3, domain=[]),
+        TypeError,
+        "^primitive 'cube': domain is for 0 operands",
+    ),
+    "drawn at a number": (lambda: draw(exp, 2.0), TypeError, r"^draw: .*: draw\(f, x=2\.0\)$"),
+    "steps by position": (lambda: steps(x * y, 1), TypeError, r"^steps: .*: steps\(z, depth=1\)$"),
+    "steps of a function": (lambda: steps(exp, x=2.0), TypeError, r": give .*, steps\(f\(x\)\)$"),
+    "no option of steps": (lambda: steps(x * y, dept=1), TypeError, "^steps: dept is no option$"),
+    "fold": (lambda: draw(x * y, fold="no"), TypeError, "^draw: fold is True or False, not 'no'"),
+    "color": (lambda: draw(x * y, color=[]), ValueError, r'^draw: color is None or "grad", not \['),
+    "a formula of nothing": (lambda: to_text({}), ValueError, "^to_text: there is nothing to draw"),
+    "a formula of words": (lambda: to_text({"a": 1.0}), TypeError, "^to_text: z is a Value, .*str"),
+    "a path": (lambda: draw(x * y).save(1), TypeError, "^path is the name of a file, a str or a P"),
+    "a path of compiled": (
+        lambda: saved([]),
+        TypeError,
+        "^path is the name .* not list",
+    ),
+    "a seed": (lambda: data.moons(4, seed=[1]), TypeError, "^seed is an int, a str, .* not list"),
+    "a class": (
+        lambda: nn.Sequential(nn.Affine(2, 2), nn.ReLU),
+        TypeError,
+        r"^Sequential: ReLU is a class: give a module of it, ReLU\(…\)",
+    ),
+    "no input": (lambda: nn.Neuron(2)(None), TypeError, r"^ReLUNeuron\(2\): x is a list of 2 numb"),
+    "a text": (lambda: nn.ReLU()("abc"), TypeError, "^relu: a Value carries .* not str"),
+    "no tokens": (
+        lambda: nn.GPT(5, 4)(3),
+        TypeError,
+        "^GPT: tokens is a list of whole",
+    ),
+    "eps": (lambda: nn.LayerNorm(2, eps=math.inf), ValueError, "^LayerNorm: eps is a positive num"),
+    "no model": (
+        lambda: nn.predict(3, [1.0]),
+        TypeError,
+        "^predict: model is an nn.Module",
+    ),
+    "no model to rate": (
+        lambda: nn.accuracy(None, [[1.0]], [0]),
+        TypeError,
+        "^accuracy: model is an nn.Module, not NoneType",
+    ),
+    "no examples": (
+        lambda: nn.accuracy(nn.MLP(1, [1]), None, [0]),
+        TypeError,
+        "^accuracy: X is a list, one for each example, not None",
+    ),
+    "no loss": (
+        lambda: nn.mean_loss(nn.MLP(1, [1]), "mse", [[1.0]], [0]),
+        TypeError,
+        "^mean_loss: loss is a function of outputs and target, .* not str",
+    ),
+    "no pair": (lambda: data.split(None, [1]), TypeError, "^split: X is a list, one for each exam"),
+    "factor": (
+        lambda: data.circles(4, factor="a"),
+        TypeError,
+        "^circles: factor is a number",
+    ),
+    "no loss below": (
+        lambda: nn.parameters_below([x]),
+        TypeError,
+        "^parameters_below: output is one Value, such as a loss, not list",
+    ),
+    "a large rate": (
+        lambda: optim.Adam([x], lr=10**400),
+        OverflowError,
+        "^Adam: lr is too large",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_errors_name_the_operation_and_what_to_give(case):
+    call, error, told = TOLD[case]
+    with pytest.raises(error, match=told):
+        call()
 
 
 def test_one_node_is_no_nodes():

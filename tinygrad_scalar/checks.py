@@ -17,7 +17,9 @@ def real(x: Any, what: str) -> float:
     try:
         return float(x)
     except OverflowError:
-        raise OverflowError(f"{what} is too large for a float: give a number below 1.8e308") from None
+        raise OverflowError(
+            f"{what} is too large for a float: give a number below 1.8e308"
+        ) from None
 
 
 def numbers(xs: Any, what: str) -> list[float]:

@@ -68,7 +68,7 @@ def circles(n: int, noise: float = 0.1, seed: Seed = 0, *, factor: float = 0.5) 
     >>> [round(math.hypot(*x), 3) for x in X], y
     ([1.0, 1.0, 0.5, 0.5], [0, 0, 1, 1])
     """
-    if not 0.0 < factor < 1.0:
+    if not 0.0 < real(factor, "circles: factor") < 1.0:
         raise ValueError(f"circles: factor is between 0 and 1, not {factor!r}")
     points = []
     for label, count in enumerate(_halves(n, "circles")):
@@ -274,6 +274,10 @@ def shuffled(n: int, seed: Seed) -> list[int]:
 
 
 def _checked_pair(X: Sequence[Any], y: Sequence[Any], of: str) -> int:
+    for name, things in (("X", X), ("y", y)):
+        if not hasattr(things, "__len__"):
+            kind = type(things).__name__
+            raise TypeError(f"{of}: {name} is a list, one for each example, not {kind}")
     if len(X) != len(y):
         raise ValueError(f"{of}: X has {len(X)} examples and y {len(y)}; give one target each")
     if not len(X):

@@ -27,6 +27,13 @@ _KINDS = {
 }
 
 
+def checked_path(path: str | os.PathLike[str]) -> Path:
+    """The path; TypeError for anything that names no file."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path is the name of a file, a str or a Path, not {type(path).__name__}")
+    return Path(path)
+
+
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write the file at once: whatever fails, an existing one stays as it was, and nothing is left.
 
@@ -42,7 +49,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     ...     [entry.name for entry in Path(folder).iterdir()]
     ['a.txt']
     """
-    write_together({path: content})
+    write_together({checked_path(path): content})
 
 
 def write_together(contents: Mapping[str | os.PathLike[str], bytes | str]) -> None:
@@ -117,7 +124,7 @@ def check_place(path: str | os.PathLike[str]) -> None:
 
     For those who work long before they write.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(checked_path(path)))
     if not target.parent.is_dir():
         raise FileNotFoundError(
             f"{os.fspath(path)} cannot be written: there is no folder {target.parent}: "
@@ -158,7 +165,7 @@ def _irregular(path: str | os.PathLike[str]) -> str | None:
     Errors: OSError for links that go round in a circle and the like.
     """
     try:
-        mode = Path(path).stat().st_mode
+        mode = checked_path(path).stat().st_mode
     except FileNotFoundError:
         return None
     return next((kind for holds, kind in _KINDS.items() if holds(mode)), None)
@@ -170,7 +177,7 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     >>> suffix_of("graph.SVG")
     'svg'
     """
-    return Path(path).suffix.lower().removeprefix(".")
+    return checked_path(path).suffix.lower().removeprefix(".")
 
 
 def _sync_folder(folder: Path) -> None:

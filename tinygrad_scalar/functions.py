@@ -48,7 +48,7 @@ def hypot(*coordinates: Any) -> Any:
     """
     if len(coordinates) == 2:
         return table.hypot(*coordinates)
-    if uncommon(coordinates) is None:
+    if uncommon(coordinates) is None and None not in coordinates:
         return math.hypot(*coordinates)
     kind = uncommon(map(plain, coordinates))
     xs = [x if isinstance(x, Carrier) else table.hypot.checked(x, kind) for x in coordinates]
@@ -169,10 +169,12 @@ def _all(values: Iterable[Any], name: str, *, empty: float | None = None) -> Any
 
 
 def _listed(values: Any, name: str) -> list[Any]:
-    if not isinstance(values, Iterable):
+    try:
+        found = iter(values)
+    except TypeError:  # also of an array without axes, which says that it is an Iterable
         kind = type(values).__name__
-        raise TypeError(f"{name} takes an iterable of numbers, as [x, y], not {kind}")
-    return list(values)
+        raise TypeError(f"{name} takes an iterable of numbers, as [x, y], not {kind}") from None
+    return list(found)
 
 
 def sum(values: Iterable[Any]) -> Any:
@@ -256,7 +258,7 @@ def _shifted(logits: Iterable[Any], name: str) -> list[Any]:
     """Logits less a constant, the largest: softmax stays the same, and no exponential overflows."""
     values = _listed(logits, name)
     if not values:
-        raise ValueError("softmax and log_softmax of no logits are undefined: give at least one")
+        raise ValueError(f"{name} of no logits is undefined: give at least one")
     try:
         shift = detach(table.largest(*values))
     except TypeError as error:

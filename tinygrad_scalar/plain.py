@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from tinygrad_scalar import functions
 from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.primitives import TABLE, sub
 
 __all__ = [
     "comb", "dist", "e", "fabs", "factorial", "frexp", "fsum", "gcd", "inf", "isclose", "isfinite",
@@ -19,10 +21,30 @@ __all__ = [
     "tau", "ulp",
 ]  # fmt: skip
 
+P = ParamSpec("P")
+R = TypeVar("R")
+_PYTHONS = (TypeError, ValueError, OverflowError)  # not what derives from them
 pi, e, tau, inf, nan = math.pi, math.e, math.tau, math.inf, math.nan
 fabs = functions.abs
 
 
+def _told(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, with its own name in front of what `math` or a row says in its errors."""
+
+    @wraps(function)
+    def named(*numbers: P.args, **options: P.kwargs) -> R:
+        try:
+            return function(*numbers, **options)
+        except (TypeError, ValueError, OverflowError) as error:
+            name, (row, _, told) = function.__name__, str(error).partition(": ")
+            if str(error).startswith(name) or type(error) not in _PYTHONS:
+                raise
+            raise type(error)(f"{name}: {told if row in TABLE else error}") from None
+
+    return named
+
+
+@_told
 def isnan(x: Any) -> bool:
     """Whether x is no number (NaN). Looks at the data.
 
@@ -33,6 +55,7 @@ def isnan(x: Any) -> bool:
     return bool(size != size)  # noqa: PLR0124 (the definition of NaN)
 
 
+@_told
 def isinf(x: Any) -> bool:
     """Whether x is inf or −inf. Looks at the data.
 
@@ -42,6 +65,7 @@ def isinf(x: Any) -> bool:
     return bool(functions.abs(x) == inf)
 
 
+@_told
 def isfinite(x: Any) -> bool:
     """Whether x is neither infinite nor NaN. Looks at the data.
 
@@ -51,6 +75,7 @@ def isfinite(x: Any) -> bool:
     return bool(functions.abs(x) < inf)
 
 
+@_told
 def isclose(a: Any, b: Any, *, rel_tol: float = 1e-09, abs_tol: float = 0.0) -> bool:
     """Whether |a − b| ≤ max(rel_tol · max(|a|, |b|), abs_tol). Looks at the data.
 
@@ -59,7 +84,7 @@ def isclose(a: Any, b: Any, *, rel_tol: float = 1e-09, abs_tol: float = 0.0) -> 
     >>> isclose(1.0, 1.0 + 1e-12), isclose(1.0, 1.1)
     (True, False)
     """
-    if rel_tol < 0.0 or abs_tol < 0.0:
+    if sub(rel_tol, 0.0) < 0.0 or sub(abs_tol, 0.0) < 0.0:
         raise ValueError("isclose: tolerances must be non-negative")
     size = functions.maximum(functions.abs(a), functions.abs(b))
     if bool(a == b):
@@ -69,6 +94,7 @@ def isclose(a: Any, b: Any, *, rel_tol: float = 1e-09, abs_tol: float = 0.0) -> 
     return bool(functions.abs(a - b) <= functions.maximum(rel_tol * size, abs_tol))
 
 
+@_told
 def fsum(values: Iterable[Any]) -> Any:
     """The sum: of plain numbers as exact as `math.fsum`, of Values one node. Cost O(n).
 
@@ -79,6 +105,7 @@ def fsum(values: Iterable[Any]) -> Any:
     return functions.sum(terms) if _carried(terms) else math.fsum(terms)
 
 
+@_told
 def sumprod(p: Iterable[Any], q: Iterable[Any]) -> Any:
     """p₁ q₁ + … + pₙ qₙ, 0 for none. Cost O(n). Errors: ValueError for unequal lengths.
 
@@ -89,6 +116,7 @@ def sumprod(p: Iterable[Any], q: Iterable[Any]) -> Any:
     return functions.dot(left, right) if left or right else 0
 
 
+@_told
 def dist(p: Iterable[Any], q: Iterable[Any]) -> Any:
     """The Euclidean distance of two points. Cost O(n). Errors: ValueError for unequal lengths.
 
@@ -100,9 +128,10 @@ def dist(p: Iterable[Any], q: Iterable[Any]) -> Any:
         raise ValueError(
             f"dist: {len(left)} coordinates against {len(right)}; give as many of each"
         )
-    return functions.hypot(*(a - b for a, b in zip(left, right, strict=True)))
+    return functions.hypot(*map(sub, left, right))
 
 
+@_told
 def modf(x: Any) -> tuple[Any, Any]:
     """The fractional and the whole part of x, both with its sign; the derivatives are 1 and 0.
 
@@ -115,6 +144,7 @@ def modf(x: Any) -> tuple[Any, Any]:
     return part, functions.trunc(x)
 
 
+@_told
 def ldexp(x: Any, i: int) -> Any:
     """x · 2ⁱ, with the derivative 2ⁱ.
 
@@ -164,7 +194,7 @@ def _on_numbers(name: str) -> Callable[..., Any]:
 def _named(function: Callable[..., Any], name: str, original: Any, note: str) -> Callable[..., Any]:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{original.__doc__}\n\n{note}"
-    return function
+    return _told(function)
 
 
 comb, factorial, gcd, isqrt, lcm, perm = map(

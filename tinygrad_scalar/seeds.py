@@ -12,10 +12,17 @@ def generator(seed: Seed) -> Any:
     """The source of random numbers for `seed`; Python's own `random` without one.
 
     A generator is given back as it is, so that the parts of a model draw from one source. O(1).
+    Errors: TypeError for anything else.
 
     >>> generator(0).random() == generator(0).random(), generator(None) is random
     (True, True)
     """
     if seed is None:
         return random
-    return seed if isinstance(seed, random.Random) else random.Random(seed)
+    if isinstance(seed, random.Random):
+        return seed
+    try:
+        return random.Random(seed)
+    except TypeError:
+        kind = type(seed).__name__
+        raise TypeError(f"seed is an int, a str, a random.Random or None, not {kind}") from None

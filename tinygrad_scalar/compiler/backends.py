@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.tape import Line
+from tinygrad_scalar.core.tree import check_word
 from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.modes.run import check_argnums
 
@@ -54,7 +55,7 @@ def checked(settings: Settings) -> Settings:
         raise TypeError(f"compile: batch is True or False, not {batch!r}")
     name = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
     name = "float64" if dtype is float else name
-    if name not in DTYPES:
+    if not isinstance(name, str) or name not in DTYPES:
         raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
     check_policy(settings["undefined"])
     counts: dict[str, Any] = {what: settings[what] for what in ("threads", "max_paths")}
@@ -111,8 +112,7 @@ def check_engine(name: str | None) -> str:
     """
     if name is None:
         return _hosts()[-1]  # arrays of a device are run there all the same
-    if name not in ENGINES:
-        raise ValueError(f"compile: engine is one of {', '.join(map(repr, ENGINES))}, not {name!r}")
+    check_word(name, "compile: engine", ENGINES)
     installed = engines() if name == "cuda" else _hosts()
     if name == "cuda" and name not in installed:
         raise ImportError(

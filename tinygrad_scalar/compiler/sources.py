@@ -22,8 +22,9 @@ from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.python import source
 from tinygrad_scalar.compiler.uncompiled import MODES
+from tinygrad_scalar.core.tree import check_word
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.files import write_together
+from tinygrad_scalar.files import checked_path, write_together
 
 if TYPE_CHECKING:
     from tinygrad_scalar.compiler.dispatch import Specialisation
@@ -96,10 +97,7 @@ class Listing:
 
 def source_for(target: str, own: Specialisation, about: str) -> str:
     """The source of value and gradient, or of the values where there are several."""
-    if target not in TARGETS:
-        raise ValueError(
-            f"source_for: the target is one of {', '.join(map(repr, TARGETS))}, not {target!r}"
-        )
+    check_word(target, "source_for: the target", TARGETS)
     own.look_through_tables()
     path = own.paths[-1]
     mode = "value_and_grad" if len(path.outputs) == 1 else "value"
@@ -122,9 +120,8 @@ def write_library(
 ) -> None:
     """Write both files. OSError, ValueError: see `Compiled.to_c`."""
     modes = "value", *MODES
-    if mode not in modes:
-        raise ValueError(f"mode is one of {', '.join(map(repr, modes))}, not {mode!r}")
-    base = os.fspath(target)
+    check_word(mode, "to_c: mode", modes)
+    base = os.fspath(checked_path(target))
     if base.endswith((".c", ".h")):
         base = base[:-2]
     name = checked_name(File(base).name if name is None else name, given=name is not None)

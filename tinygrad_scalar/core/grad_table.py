@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.application import ADDITION
@@ -77,7 +77,7 @@ class GradTable(Mapping[Any, Any]):
     def __getitem__(self, node: Any) -> Any:
         try:
             return self._found[node]
-        except KeyError:
+        except (KeyError, TypeError):
             if not isinstance(node, Carrier):
                 raise KeyError(
                     f"{node!r} is no node: the table is asked by Values, as in table[x]"
@@ -86,6 +86,13 @@ class GradTable(Mapping[Any, Any]):
                 f"{node!r} was not reached by backward: the output does not depend on it, or "
                 "inputs= did not ask for it; name it in inputs= to get 0.0"
             ) from None
+
+    def __setitem__(self, node: Any, gradient: Any = None) -> NoReturn:
+        raise TypeError(
+            "a GradTable is read-only: dict(table) is a copy to write to, x.grad a leaf's gradient"
+        )
+
+    __delitem__ = __setitem__
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._index)

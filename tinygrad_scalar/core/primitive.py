@@ -9,14 +9,14 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from types import MappingProxyType, MethodType
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.documentation import Docstring, Signature
+from tinygrad_scalar.core.documentation import Docstring, Signature, operands
 from tinygrad_scalar.core.named import functions_by_value
 from tinygrad_scalar.numbers.precision import Number, evaluate, number, uncommon
 
@@ -69,6 +69,11 @@ def _intervals(domain: Any, places: int, name: str) -> tuple[Interval, ...]:
         raise TypeError(
             f"primitive {name!r}: domain is a pair (low, high) or an Interval, or one for each "
             f"operand, not {domain!r}"
+        )
+    if len(found) != places:
+        raise TypeError(
+            f"primitive {name!r}: domain is for {len(found)} operands, and partials for {places}: "
+            "give one interval for all, or one for each"
         )
     if empty := [x for x in found if not x.low < x.high]:
         raise ValueError(f"primitive {name!r}: domain {empty[0]!r} is empty: give low < high")
@@ -249,11 +254,11 @@ class Primitive:
         """The plain operand `x` as it is carried; a TypeError names this operation."""
         try:
             return number(x, beside)
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             if self.arity == 1 and isinstance(x, (list, tuple)):
                 told = f"one number, not {type(x).__name__}: [{self.name}(x) for x in ...]"
                 raise TypeError(f"{self.name}: {told}") from None
-            raise TypeError(f"{self.name}: {error}") from None
+            raise type(error)(f"{self.name}: {error}") from None
 
     def evaluate(self, values: Sequence[Number]) -> Any:
         """The forward rule on plain numbers; what it raises names the operation and operands."""
@@ -275,10 +280,17 @@ class Primitive:
             )
         return y
 
-    def explained(self, error: Exception, values: Iterable[Number]) -> Exception:
-        """The same kind of exception, with the operation and its operands in the message."""
+    def explained(self, error: Exception, values: Sequence[Number]) -> Exception:
+        """The same kind of exception, with the operation and its operands in the message.
+
+        Of operands out of the domain it is said where they have to be.
+        """
         reason = error.args[-1] if error.args else type(error).__name__
-        return type(error)(f"{self.name}({', '.join(map(repr, values))}): {reason}")
+        spaces = () if isinstance(error, OverflowError) else self.domain
+        places = zip(operands(self), spaces, values, strict=False)
+        outside = [f"{name} in {space}" for name, space, x in places if x not in space]
+        remedy = f": give {' and '.join(outside)}" * bool(outside)
+        return type(error)(f"{self.name}({', '.join(map(repr, values))}): {reason}{remedy}")
 
     def all_partials(self, y: Any, x: Sequence[Any]) -> Sequence[Rule]:
         """One number or function per operand, for rows of any number of operands too."""
@@ -308,6 +320,11 @@ class Primitive:
             return operands + self.defaults[count - arity :]
         needed = f"{arity} operand{'s' * (arity != 1)}"
         raise TypeError(f"{self.name} takes {needed}, got {count}")
+
+
+# What Python calls it in its message where a name is given: to take any name, only to refuse it,
+# would be a twentieth of the time of every call.
+Primitive.__call__.__qualname__ = "an operation takes its numbers by position, as sin(x): __call__"
 
 
 class Joint(Primitive):

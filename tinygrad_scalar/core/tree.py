@@ -7,12 +7,12 @@ an array of theirs can only come in after its module was loaded.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.numbers.precision import number
+from tinygrad_scalar.numbers.precision import number, unlisted
 
 _NUMBERS = frozenset((float, int, type(None)))
 
@@ -233,6 +233,12 @@ def _axes(tree: Any) -> tuple[int, ...] | None:
 
 
 # ── checked ───────────────────────────────────────────────────────────────────────────────────
+def check_word(x: Any, what: str, words: Collection[str | None]) -> None:
+    """ValueError unless `x` is one of these words; an array is none."""
+    if not (x is None or isinstance(x, str)) or x not in words:
+        raise ValueError(f"{what} is one of {', '.join(map(repr, words))}, not {x!r}")
+
+
 def carried(leaf: Any, what: str) -> Any:
     """One number of an argument as it is carried; a TypeError names the argument."""
     if isinstance(leaf, Carrier):
@@ -240,7 +246,8 @@ def carried(leaf: Any, what: str) -> Any:
     try:
         return number(leaf)
     except TypeError as error:
-        raise TypeError(f"{what}: {error}") from None
+        told = f"{error}, or lists, tuples, dicts or arrays of these" if unlisted(leaf) else error
+        raise TypeError(f"{what}: {told}") from None
 
 
 def carried_leaves(tree: Any, what: str) -> list[Any]:

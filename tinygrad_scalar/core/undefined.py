@@ -20,6 +20,7 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.printable import shortened
 from tinygrad_scalar.core.provenance import user_stacklevel
+from tinygrad_scalar.core.tree import check_word
 from tinygrad_scalar.numbers import flags
 from tinygrad_scalar.numbers.precision import is_number, number
 
@@ -67,8 +68,7 @@ class UndefinedGradientError(ArithmeticError):
 
 def check_policy(policy: str) -> None:
     """ValueError for anything but the four policies."""
-    if policy not in POLICIES:
-        raise ValueError(f"undefined is one of {', '.join(map(repr, POLICIES))}, not {policy!r}")
+    check_word(policy, "undefined", POLICIES)
 
 
 def partial_at(primitive: Primitive, i: int, y: Any, x: Sequence[Any]) -> Any:

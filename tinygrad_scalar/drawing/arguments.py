@@ -44,6 +44,18 @@ def check_timeout(timeout: Any, caller: str) -> None:
         raise ValueError(f"{caller}: timeout is a positive number of seconds, not {timeout}")
 
 
+def check_flag(name: str, flag: Any, caller: str) -> None:
+    """TypeError unless `flag` is True or False."""
+    if not isinstance(flag, bool):
+        raise TypeError(f"{caller}: {name} is True or False, not {flag!r}")
+
+
+def check_named(given: Any, example: str, caller: str) -> None:
+    """TypeError for what was given by position beside what is drawn."""
+    if given:
+        raise TypeError(f"{caller}: one thing is drawn, all else goes by name: {example}")
+
+
 class Look(NamedTuple):
     """How a picture is to look: the options that do not decide what is in it."""
 
@@ -59,8 +71,8 @@ class Look(NamedTuple):
 
     def checked(self, caller: str) -> Look:
         """The same. Errors: TypeError and ValueError that name the option."""
-        if self.color not in (None, "grad"):
-            raise ValueError(f'{caller}: color is None or "grad", not {self.color!r}')
+        if self.color is not None:
+            _check_word("color", self.color, (None, "grad"), caller)
         _check_word("direction", self.direction, ("LR", "TB"), caller)
         _check_word("theme", self.theme, ("auto", "light", "dark"), caller)
         check_count("digits", self.digits, 1, caller)
@@ -69,15 +81,13 @@ class Look(NamedTuple):
         if self.title is not None and not isinstance(self.title, str):
             raise TypeError(f"{caller}: title is a str or None, not {type(self.title).__name__}")
         for name in ("derivatives", "values", "gradients"):
-            flag = getattr(self, name)
-            if not isinstance(flag, bool):
-                raise TypeError(f"{caller}: {name} is True or False, not {flag!r}")
+            check_flag(name, getattr(self, name), caller)
         return self._replace(digits=self.digits or 6)
 
 
-def _check_word(name: str, word: Any, words: tuple[str, ...], caller: str) -> None:
-    if word not in words:
-        choices = " or ".join(f'"{choice}"' for choice in words)
+def _check_word(name: str, word: Any, words: tuple[str | None, ...], caller: str) -> None:
+    if not isinstance(word, str) or word not in words:
+        choices = " or ".join(f'"{choice}"' if choice else "None" for choice in words)
         raise ValueError(f"{caller}: {name} is {choices}, not {word!r}")
 
 

@@ -103,7 +103,7 @@ def _titled(z: Roots, caller: str, notation: Notation) -> tuple[list[Value], lis
         roots = checked_roots(z, caller)
         named = [root.label if root.primitive is not None else "" for root in roots]
         return roots, [notation.name(label) if label else "" for label in named]
-    leaves = [node for node in z if node.primitive is None]
+    leaves = [node for node in checked_roots([*z], caller) if node.primitive is None]
     names = _leaves(leaves, notation)
     output = notation.name(next(iter(z)).label or "z")
     roots = checked_roots([z[leaf] for leaf in leaves], caller)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Never
 
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import (
@@ -17,6 +17,8 @@ from tinygrad_scalar.drawing.arguments import (
     Look,
     Theme,
     check_dpi,
+    check_flag,
+    check_named,
     check_timeout,
 )
 from tinygrad_scalar.drawing.dot import scene_dot
@@ -27,7 +29,7 @@ from tinygrad_scalar.drawing.scene import scene
 
 def draw(
     z: Value | Sequence[Value] | Mapping[Value, Any] | Callable[..., Any],
-    *,
+    *numbers: Never,
     depth: int | None = None,
     max_nodes: int | None = 300,
     focus: Value | None = None,
@@ -87,6 +89,7 @@ def draw(
     >>> draw(x * y)
     <Drawing of 3 nodes: show it in a notebook, or .save("graph.svg")>
     """
+    check_named(numbers, "draw(f, x=2.0)", "draw")
     check_timeout(timeout, "draw")
     shown = derivatives, values, gradients
     look = Look(direction, digits, theme, title, color, focus, *shown).checked("draw")
@@ -155,8 +158,7 @@ class Drawing:
         if suffix not in ("svg", "png", "pdf", "dot"):
             raise ValueError(f"{os.fspath(path)!r}: a drawing is saved as .svg, .png, .pdf or .dot")
         check_dpi(dpi)
-        if not isinstance(transparent, bool):
-            raise TypeError(f"save: transparent is True or False, not {transparent!r}")
+        check_flag("transparent", transparent, "save")
         options = ["-Gbgcolor=transparent"] if transparent else []
         if suffix == "dot":
             content: str | bytes = self.source

@@ -13,6 +13,7 @@ from tinygrad_scalar.core.tree import (
     aligned,
     carried,
     carried_leaves,
+    check_word,
     leaves,
     mapped,
     nested,
@@ -154,8 +155,7 @@ def jacobian(
     check_function(f, "jacobian: f")
     check_argnums(argnums, "jacobian")
     check_policy(undefined)
-    if mode not in ("forward", "reverse", None):
-        raise ValueError(f'jacobian: mode is "forward", "reverse" or None, not {mode!r}')
+    check_word(mode, "jacobian: mode", ("forward", "reverse", None))
     return Derived(rows_of_gradients, f, argnums, mode, undefined, "jacobian")
 
 

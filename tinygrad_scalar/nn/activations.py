@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.nn.module import Module
+from tinygrad_scalar.nn.shapes import is_list
 
 Activate = Callable[[Any], Any]
 _SPELLED = {"relu": "ReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU", "leaky_relu": "LeakyReLU"}
@@ -69,7 +70,7 @@ class Activation(Module):
 
     def forward(self, x: Any) -> Any:
         """f of every number of `x`, in the same lists."""
-        if isinstance(x, Sequence):
+        if is_list(x):
             return [self.forward(item) for item in x]
         return self._activate(x)
 

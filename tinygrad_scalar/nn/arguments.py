@@ -9,20 +9,24 @@ from typing import Any
 from tinygrad_scalar.checks import whole
 from tinygrad_scalar.core.tree import by_position
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.module import Module
+from tinygrad_scalar.nn.module import check_module
 from tinygrad_scalar.nn.shapes import is_list
 from tinygrad_scalar.numbers.precision import is_number
 
 
-def check_parts(model: Any, loss: Any, optimizer: Any) -> None:
-    """TypeError unless these are a module, a function and an optimiser, ValueError if strangers."""
-    if not isinstance(model, Module):
-        raise TypeError(f"fit: model is an nn.Module, not {type(model).__name__}")
+def check_loss(loss: Any, of: str) -> None:
+    """TypeError unless this can be called; it names the function `of`."""
     if not callable(loss):
         raise TypeError(
-            "fit: loss is a function of outputs and target, such as nn.cross_entropy, "
+            f"{of}: loss is a function of outputs and target, such as nn.cross_entropy, "
             f"not {type(loss).__name__}"
         )
+
+
+def check_parts(model: Any, loss: Any, optimizer: Any) -> None:
+    """TypeError unless these are a module, a function and an optimiser, ValueError if strangers."""
+    check_module(model, "fit")
+    check_loss(loss, "fit")
     made = not isinstance(optimizer, type)
     if not (made and hasattr(optimizer, "step") and hasattr(optimizer, "zero_grad")):
         raise TypeError(

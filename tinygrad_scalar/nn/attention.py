@@ -14,6 +14,7 @@ from tinygrad_scalar.nn.initializers import Initializer
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.modules import Affine
 from tinygrad_scalar.nn.normalization import RMSNorm
+from tinygrad_scalar.nn.shapes import is_list
 from tinygrad_scalar.numbers.precision import is_number
 from tinygrad_scalar.seeds import Seed, generator
 
@@ -161,6 +162,8 @@ class GPT(Module):
 
     def forward(self, tokens: Sequence[int]) -> list[Vector]:
         """The logits of the next token, for each token so far."""
+        if not is_list(tokens):
+            raise TypeError(f"GPT: tokens is a list of whole numbers, not {type(tokens).__name__}")
         if not 1 <= len(tokens) <= self.context:
             raise ValueError(f"GPT: tokens is a list of 1 to {self.context}, and got {len(tokens)}")
         pairs = zip(self.tokens(tokens), self.positions(range(len(tokens))), strict=True)

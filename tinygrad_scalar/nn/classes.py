@@ -9,6 +9,7 @@ from tinygrad_scalar.core.tree import by_position
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import sigmoid, softmax
 from tinygrad_scalar.nn.module import Module, evaluated
+from tinygrad_scalar.nn.shapes import is_list
 
 
 def predict(model: Module, x: Sequence[Any]) -> tuple[int, float]:
@@ -23,13 +24,15 @@ def predict(model: Module, x: Sequence[Any]) -> tuple[int, float]:
     >>> nn.predict(model, [0.0]), nn.predict(model, [-1.0])[0]
     ((0, 0.5), 0)
     """
-    return predictions(model, [x])[0]
+    return predictions(model, [x], "predict")[0]
 
 
-def predictions(model: Module, X: Iterable[Sequence[Any]]) -> list[tuple[int, float]]:
-    """`predict` for many inputs: a list of classes and probabilities."""
+def predictions(
+    model: Module, X: Iterable[Sequence[Any]], of: str = "predict"
+) -> list[tuple[int, float]]:
+    """`predict` for many inputs, asked by `of`: a list of classes and probabilities."""
     examples = by_position(X)
-    return evaluated(model, lambda: [_class(model(x)) for x in examples])
+    return evaluated(model, lambda: [_class(model(x)) for x in examples], of)
 
 
 def _class(outputs: Any) -> tuple[int, float]:
@@ -51,13 +54,16 @@ def accuracy(model: Module, X: Sequence[Any], y: Sequence[int]) -> float:
     >>> nn.accuracy(nn.MLP(1, [1], init=lambda nin, nout: 2.0), [[-1.0], [1.0]], [0, 0])
     0.5
     """
+    for name, things in (("X", X), ("y", y)):
+        if not is_list(things):
+            raise TypeError(f"accuracy: {name} is a list, one for each example, not {things!r}")
     if len(X) != len(y) or not len(X):
         raise ValueError(f"accuracy: {len(X)} examples and {len(y)} targets; give as many of each")
     targets = list(by_position(y))
     for i, target in enumerate(targets):
         if isinstance(target, str):
             raise TypeError(f"accuracy: target {i} is {target!r}: number the classes from 0")
-    found = zip(predictions(model, X), targets, strict=True)
+    found = zip(predictions(model, X, "accuracy"), targets, strict=True)
     return sum(bool(label == target) for (label, _), target in found) / len(X)
 
 

@@ -70,7 +70,11 @@ class Neuron(Module):
 
     def forward(self, x: Sequence[Any]) -> Any:
         """The output for one list of inputs."""
-        if len(x) != len(self.w):
+        try:
+            fits = len(x) == len(self.w)
+        except TypeError:
+            fits = False
+        if not fits:
             checked_list(x, len(self.w), self)
         total = dot(self.w, x) + self.b
         return total if self._activate is None else self._activate(total)

@@ -187,6 +187,12 @@ class Module:
         return f"{type(self).__name__}({inside})"
 
 
+def check_module(model: Any, of: str) -> None:
+    """TypeError unless this is a module; it names the function `of`."""
+    if not isinstance(model, Module):
+        raise TypeError(f"{of}: model is an nn.Module, not {type(model).__name__}")
+
+
 def switched(model: Module, compute: Callable[[], Result], *, training: bool) -> Result:
     """What `compute` gives with all modules in training or in evaluation; then as they were."""
     back = put_back([module for _, module in model.named_modules()], "training")
@@ -197,8 +203,9 @@ def switched(model: Module, compute: Callable[[], Result], *, training: bool) ->
         deque(back, maxlen=0)
 
 
-def evaluated(model: Module, compute: Callable[[], Result]) -> Result:
-    """What `compute` gives with all modules in evaluation and nothing recorded."""
+def evaluated(model: Module, compute: Callable[[], Result], of: str) -> Result:
+    """What `compute` gives with all modules in evaluation and nothing recorded, for `of`."""
+    check_module(model, of)
     recording_nothing: Callable[[], Result] = context.no_grad()(compute)
     return switched(model, recording_nothing, training=False)
 

@@ -82,6 +82,9 @@ class Sequential(Module):
         if not modules:
             raise ValueError("Sequential: there are no modules: give at least one")
         for module in modules:
+            if isinstance(module, type):
+                kind = module.__name__
+                raise TypeError(f"Sequential: {kind} is a class: give a module of it, {kind}(…)")
             if not callable(module):
                 raise TypeError(
                     f"Sequential: give modules one by one, not {type(module).__name__}"

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_scalar.checks import whole
+from tinygrad_scalar.checks import positive, whole
 from tinygrad_scalar.functions import dot, mean
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.parameter import parameter
 from tinygrad_scalar.nn.shapes import checked_list
-from tinygrad_scalar.numbers.precision import is_number
-
-
-def _checked_eps(eps: float, of: str) -> float:
-    if not is_number(eps) or not eps > 0:
-        raise ValueError(f"{of}: eps is a positive number, not {eps!r}")
-    return float(eps)
 
 
 class LayerNorm(Module):
@@ -32,7 +25,7 @@ class LayerNorm(Module):
 
     def __init__(self, width: int, *, eps: float = 1e-5) -> None:
         width = whole(width, "LayerNorm: width")
-        self.eps = _checked_eps(eps, "LayerNorm")
+        self.eps = positive(eps, "LayerNorm: eps")
         self.gain = [parameter(1.0, label=f"gain[{i}]") for i in range(width)]
         self.bias = [parameter(0.0, label=f"bias[{i}]") for i in range(width)]
 
@@ -67,7 +60,7 @@ class RMSNorm(Module):
 
     def __init__(self, width: int, *, eps: float = 1e-5) -> None:
         width = whole(width, "RMSNorm: width")
-        self.eps = _checked_eps(eps, "RMSNorm")
+        self.eps = positive(eps, "RMSNorm: eps")
         self.gain = [parameter(1.0, label=f"gain[{i}]") for i in range(width)]
 
     def forward(self, x: Sequence[Any]) -> list[Any]:

@@ -76,6 +76,10 @@ def parameters_below(output: Value) -> list[Value]:
     >>> parameters_below(w * x)
     [Value(2.0, grad=0.0, label='w')]
     """
+    if not isinstance(output, Value):
+        raise TypeError(
+            f"parameters_below: output is one Value, such as a loss, not {type(output).__name__}"
+        )
     return [node for node in nodes_below(output) if is_parameter(node)]
 
 

@@ -33,4 +33,7 @@ def is_list(x: Any) -> bool:
     """Whether `x` is a list of things rather than one number; a text is none."""
     if isinstance(x, (str, bytes)):
         return False
-    return isinstance(x, Sequence) or (hasattr(x, "__len__") and hasattr(x, "__getitem__"))
+    if isinstance(x, Sequence):
+        return True
+    sized = hasattr(x, "__len__") and hasattr(x, "__getitem__")
+    return sized and getattr(x, "shape", None) != ()  # an array without axes has no length

@@ -13,6 +13,7 @@ from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.data import batches
 from tinygrad_scalar.nn.arguments import (
     check_examples,
+    check_loss,
     check_parts,
     checked_callbacks,
     checked_validation,
@@ -210,7 +211,8 @@ def mean_loss(model: Module, loss: Loss, X: Sequence[Any], y: Sequence[Any]) -> 
     """
     X, y = by_position(X), by_position(y)
     check_examples(X, y, "mean_loss: X", "y")
+    check_loss(loss, "mean_loss")
     losses = evaluated(
-        model, lambda: [loss(model(x), target) for x, target in zip(X, y, strict=True)]
+        model, lambda: [loss(model(x), t) for x, t in zip(X, y, strict=True)], "mean_loss"
     )
     return math.fsum(x.data if isinstance(x, Value) else x for x in losses) / len(losses)

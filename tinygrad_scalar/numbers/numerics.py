@@ -210,7 +210,7 @@ def clip(x: Kind, lo: Any, hi: Any) -> Kind:
     (1.0, 0.5, Fraction(-1, 1))
     """
     if lo > hi:
-        raise ValueError(f"clip: lo={lo!r} is greater than hi={hi!r}; exchange the two bounds")
+        raise ValueError(f"lo={lo!r} is greater than hi={hi!r}; exchange the two bounds")
     if lo <= x <= hi:
         return x
     clipped: Kind

@@ -84,6 +84,11 @@ def number(x: Any, beside: Number | None = None) -> Number:
     return carried
 
 
+def unlisted(x: object) -> bool:
+    """Whether an error for `x` names the numbers that are taken, having no other advice."""
+    return type(x).__name__ not in _FIX
+
+
 def _float(x: float) -> float:
     try:
         return float(x)

@@ -86,7 +86,9 @@ class Optimizer:
         return float(factor)
 
     def _move_one_by_one(self, lr: float) -> None:
-        data, gradients = (numbers_in(self.params, x, type(self).__name__) for x in ("data", "grad"))
+        data, gradients = (
+            numbers_in(self.params, x, type(self).__name__) for x in ("data", "grad")
+        )
         rows = map(self._rule(lr, math.sqrt), data, gradients, *self._remembered().values())
         moved, *after = zip(*rows, strict=True)
         move = [
