@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from modes_reference import all_close, function_of, moderate_programs
 
 from tinygrad_scalar import (
+    UndefinedGradientError,
     Value,
     checkpoint,
     checkpoint_chain,
@@ -455,3 +456,20 @@ def test_an_argument_is_nothing_that_the_function_closes_over():
     assert [id(parent) for parent in beside.parents] == [id(x), id(w), id(b)]
     same, _ = checkpoint(lambda a, c: (a, c), x, 1.0)  # what comes back as it came
     assert {id(leaf) for leaf in same.backward() if leaf.primitive is None} == {id(x)}
+
+
+@pytest.mark.parametrize("undefined", ["subgradient", "nan", "warn", "raise"])
+@pytest.mark.parametrize("given", [True, False])
+def test_what_is_not_asked_is_not_judged(undefined, given):
+    """∂(x²)/∂2 is not defined at −1.25, and nobody asks for it: warnings are errors here."""
+    w = Value(2.0)
+
+    def f(x):
+        return checkpoint(pow, x, w) if given else checkpoint(lambda a: a**w, x)
+
+    assert grad(f, undefined=undefined)(-1.25) == -2.5
+    x = Value(-1.25)
+    assert f(x).backward(inputs=x, undefined=undefined)[x] == -2.5
+    assert f(x).backward(inputs=x, undefined=undefined, create_graph=True)[x] == -2.5
+    with pytest.raises(UndefinedGradientError, match="pow"):
+        f(x).backward(undefined="raise")

@@ -133,12 +133,15 @@ class Application:
         """Whether the partial of operand i makes smaller what it is multiplied with."""
         return self.primitive.opaque or bool(abs(plain(self.partial(i))) < 1)
 
-    def share(self, factor: Any) -> None:
-        """All operands get the same factor: a row of any number of them pulls once."""
+    def share(self, factor: Any, asked: Sequence[bool]) -> None:
+        """All operands get the same factor: a row of any number of them pulls once.
+
+        `asked` tells for which operands: the others of a checkpointed function are not judged.
+        """
         row = self.primitive
         if row.arity is None and row.pulls[0] is not None:
             if row.opaque:
-                self._shared = row.pulls[0](factor, self.y, *self.x)
+                self._shared = row.pulls[0](factor, self.y, *self.x, asked=asked)
             elif not self._is_unit(factor):
                 self._shared = self._attempted(row.pulls[0], factor)
 

@@ -90,9 +90,12 @@ def _judged(
 ) -> Iterator[tuple[Any, Any]]:
     """What a node sends to its parents, whatever is undefined in it judged."""
     use: Application = node._application(graph)
-    use.share(gradient)
+    asked = [
+        parent is not None and (active is None or id(parent) in active) for parent in node._slots()
+    ]
+    use.share(gradient, asked)
     for i, parent in enumerate(node._slots()):
-        if parent is None or (active is not None and id(parent) not in active):
+        if not asked[i]:
             continue
         judge.at = parent
         term = use.term(i, gradient, judge)

@@ -55,7 +55,10 @@ def send_by_rules(node: Value, gradient: float, stamp: int) -> None:
     y, x, parents = node._operation()
     row: Any = node.primitive
     try:
-        if row.arity is None:
+        if row.opaque and row.pulls[0] is not None:  # a checkpointed function
+            asked = [parent is not None and parent._sweep == stamp for parent in parents]
+            terms = row.pulls[0](gradient, y, *x, asked=asked)
+        elif row.arity is None:
             terms = _all_terms(row, gradient, y, x)
         else:
             terms = [

@@ -10,6 +10,7 @@ Source: *Deep Learning*, section 6.5.3 (equations 6.50-6.52); Griewank and Walth
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any
 
 from tinygrad_scalar.core import context
@@ -179,11 +180,13 @@ class _Call:
         """The partials of the first output, for those who ask for them by themselves."""
         return self.pull(1.0, y, *x)
 
-    def pull(self, gradient: Any, _y: Any, *x: Any) -> list[Any]:
-        """Run f again, recorded, and differentiate it: the gradient of every operand.
+    def pull(
+        self, gradient: Any, _y: Any, *x: Any, asked: Sequence[bool] | None = None
+    ) -> list[Any]:
+        """Run f again, recorded, and differentiate it: the gradient of every operand that is asked.
 
         `gradient` is that of the only output, or the Cotangent of several. Under a policy None
-        stands for a structural zero.
+        stands for a structural zero; it stands also for what is not asked, which is not judged.
         """
         by_output = gradient.by_output if isinstance(gradient, Cotangent) else {0: gradient}
         graph = any(isinstance(each, Carrier) for each in (*x, *by_output.values()))
@@ -202,16 +205,20 @@ class _Call:
         self._check_same(again, outputs, derived)
         chosen = [i for i in by_output if isinstance(outputs[i], Value)]
         policy = policy_in_force()  # None in the sweep over floats
-        return gradients(
+        operands = [*inside, *self.closed_over]
+        asked = asked or [True] * len(operands)
+        found = gradients(
             [outputs[i] for i in chosen],
             [by_output[i] for i in chosen],
-            [*inside, *self.closed_over],
+            list(compress(operands, asked)),
             graph=graph,
             undefined=policy or "subgradient",
             structural=policy is not None,
             cut=True,
             private=not self.closed_over,
         )
+        given = iter(found)
+        return [next(given) if each else None for each in asked]
 
     def _check_same(self, again: Any, outputs: list[Any], derived: bool) -> None:
         if not same_structure(self.result, again):
