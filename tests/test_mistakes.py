@@ -1,6 +1,7 @@
 """What people get wrong first, and what they are told: operation, argument, next step."""
 
 import math
+import random
 from collections import deque
 from dataclasses import dataclass
 
@@ -189,6 +190,17 @@ TOLD = {
         KeyError,
         r"is no node: .* as in table\[x\]",
     ),
+    "a large argument": (
+        lambda: grad(exp)(10**400),
+        OverflowError,
+        "^grad: argument 0: an int above 1.8e308 is too large for a float: use fractions",
+    ),
+    "a large seed": (lambda: (x * y).backward(10**400), OverflowError, "^an int above 1.8e308 is"),
+    "a partial of a derivative": (
+        lambda: primitive("half", lambda x: x / 2, lambda y, x: "½")(x).backward(create_graph=True),
+        TypeError,
+        "^half: partial 0 gave str; it must return a real number",
+    ),
     "a dataclass": (
         lambda: grad(lambda p: p.x)(Point()),
         TypeError,
@@ -238,6 +250,28 @@ TOLD = {
     ),
     "no input": (lambda: nn.Neuron(2)(None), TypeError, r"^ReLUNeuron\(2\): x is a list of 2 numb"),
     "a text": (lambda: nn.ReLU()("abc"), TypeError, "^relu: a Value carries .* not str"),
+    "a dict of inputs": (
+        lambda: nn.Affine(2, 1)({0: 1.0, 1: 2.0}),
+        TypeError,
+        "2 numbers, not dict",
+    ),
+    "a set of inputs": (lambda: nn.MLP(2, [1])({1.0, 2.0}), TypeError, "2 numbers, not set"),
+    "a dict of logits": (
+        lambda: nn.cross_entropy({"a": x}, 0),
+        TypeError,
+        "^cross_entropy: logits is a list, one number per class, not dict",
+    ),
+    "nout": (lambda: nn.Neuron(2, nout="a"), TypeError, "^Neuron: nout is a whole number, not str"),
+    "init": (
+        lambda: nn.MLP(1, [1], init=lambda nin, nout: None),
+        TypeError,
+        r"^what init\(nin, nout\) returned: .* not NoneType: give a number; a function",
+    ),
+    "a large timeout": (
+        lambda: draw(x * y, timeout=-(10**400)),
+        ValueError,
+        "^draw: timeout is a p",
+    ),
     "no tokens": (
         lambda: nn.GPT(5, 4)(3),
         TypeError,
@@ -288,6 +322,16 @@ def test_errors_name_the_operation_and_what_to_give(case):
     call, error, told = TOLD[case]
     with pytest.raises(error, match=told):
         call()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda name: nn.MLP(2, [2, 1], name), lambda name: nn.Block(4, 2, activation=name)]
+)
+def test_a_model_that_is_refused_draws_no_numbers(make):
+    before = random.getstate()
+    with pytest.raises(ValueError, match="activation is a function of one number"):
+        make("rely")
+    assert random.getstate() == before
 
 
 def test_one_node_is_no_nodes():

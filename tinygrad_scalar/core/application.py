@@ -14,7 +14,14 @@ from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive, no_kinks
 from tinygrad_scalar.core.provenance import NOTHING, Provenance
-from tinygrad_scalar.core.undefined import Judge, by_rule, is_nan, plain, structural_zeros
+from tinygrad_scalar.core.undefined import (
+    Judge,
+    by_rule,
+    checked_slope,
+    is_nan,
+    plain,
+    structural_zeros,
+)
 from tinygrad_scalar.numbers.precision import like, together
 
 _INFINITIES = (math.inf, -math.inf)
@@ -65,7 +72,7 @@ class Application:
         rule = self._rules[i]
         first = self.y[0] if isinstance(self.y, tuple) else self.y
         if self._carried and callable(rule):
-            rule = self._on_carriers(rule, i)
+            rule = checked_slope(self.primitive, i, self._on_carriers(rule, i))
         else:
             rule = by_rule(self.primitive, rule, i, self.y, self.x)
             if self.at_kink and is_nan(rule) and self.primitive.subgradient:  # a tie of infinities

@@ -245,9 +245,9 @@ def carried(leaf: Any, what: str) -> Any:
         return leaf.resolved()
     try:
         return number(leaf)
-    except TypeError as error:
-        told = f"{error}, or lists, tuples, dicts or arrays of these" if unlisted(leaf) else error
-        raise TypeError(f"{what}: {told}") from None
+    except (TypeError, OverflowError) as error:
+        listed = ", or lists, tuples, dicts or arrays of these" * unlisted(leaf)
+        raise type(error)(f"{what}: {error}{listed}") from None
 
 
 def carried_leaves(tree: Any, what: str) -> list[Any]:
@@ -257,7 +257,7 @@ def carried_leaves(tree: Any, what: str) -> list[Any]:
         return found
     try:
         return [carried(leaf, what) for leaf in found]
-    except TypeError:
+    except (TypeError, OverflowError):
         for path, leaf in placed(tree):
             carried(leaf, f"{what}: at {path}" if path else what)
         raise

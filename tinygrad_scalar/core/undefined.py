@@ -88,6 +88,11 @@ def by_rule(primitive: Primitive, rule: Any, i: int, y: Any, x: Sequence[Any]) -
         return limit_of(rule, y, x)
     except TypeError as error:
         raise TypeError(f"{primitive.name}: partial {i}: {error}") from error
+    return checked_slope(primitive, i, slope)
+
+
+def checked_slope(primitive: Primitive, i: int, slope: Any) -> Any:
+    """What the rule of partial i gave; TypeError for what is no number, and nothing that is one."""
     if isinstance(slope, (int, float, Fraction, Carrier)) or primitive.opaque:
         return slope
     if not is_number(slope):

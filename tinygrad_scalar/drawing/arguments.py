@@ -40,7 +40,7 @@ def check_timeout(timeout: Any, caller: str) -> None:
     """TypeError or ValueError unless `timeout` is a positive number of seconds."""
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise TypeError(f"{caller}: timeout is a number of seconds, not {type(timeout).__name__}")
-    if not timeout > 0 or math.isinf(timeout):
+    if not 0 < timeout < math.inf:
         raise ValueError(f"{caller}: timeout is a positive number of seconds, not {timeout}")
 
 

@@ -97,11 +97,11 @@ class Block(Module):
         init: Initializer = "glorot",
         seed: Seed = None,
     ) -> None:
-        source = None if seed is None else generator(seed)
+        source, activate = None if seed is None else generator(seed), Activation(activation)
         self.before_attention, self.before_layers = RMSNorm(dim), RMSNorm(dim)
         self.attention = CausalSelfAttention(dim, heads, init=init, seed=source)
         self.inner = Affine(dim, 4 * dim, bias=False, init=init, seed=source)
-        self.activate = Activation(activation)
+        self.activate = activate
         self.outer = Affine(4 * dim, dim, bias=False, init=init, seed=source)
 
     def forward(self, x: Sequence[Vector]) -> list[Vector]:

@@ -16,6 +16,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from tinygrad_scalar.core.tree import carried
+
 Initializer = str | Callable[[int, int], Any]
 
 _NAMED: dict[str, Callable[[Any, int, int], float]] = {
@@ -37,7 +39,7 @@ def initializer(init: Initializer, nin: int, nout: int, source: Any) -> Callable
     True
     """
     if callable(init):
-        return lambda: init(nin, nout)
+        return lambda: carried(init(nin, nout), "what init(nin, nout) returned")
     if not isinstance(init, str):
         raise TypeError(f"init is a name or a callable (nin, nout), not {type(init).__name__}")
     if init not in _NAMED:

@@ -47,12 +47,12 @@ class Neuron(Module):
         nout: int = 1,
     ) -> None:
         nin = whole(nin, "Neuron: nin")
-        draw = initializer(init, nin, nout, generator(seed))
+        activate = activation_named(activation)  # before Python's own generator has moved
+        draw = initializer(init, nin, whole(nout, "Neuron: nout"), generator(seed))
         self.w = [parameter(draw(), label=f"w[{i}]") for i in range(nin)]
         self.b = parameter(0.0, label="b")
         self.nonlin = nonlin
         self.activation = activation
-        activate = activation_named(activation)
         self._activate = activate if nonlin else None
 
     def _inside(self, outer: Settings, x: Any) -> Any:

@@ -8,10 +8,7 @@ from typing import Any
 
 def checked_list(x: Any, width: int, module: Any) -> None:
     """TypeError unless `x` is one list, ValueError unless it is of length `width`."""
-    try:
-        given = len(x)
-    except TypeError:
-        given = -1
+    given = len(x) if type(x) is list or is_list(x) else -1
     rows = type(x) is list and given > 0 and type(x[0]) is list
     if given == width and not rows:
         return
@@ -30,8 +27,8 @@ def _brief(module: Any) -> str:
 
 
 def is_list(x: Any) -> bool:
-    """Whether `x` is a list of things rather than one number; a text is none."""
-    if isinstance(x, (str, bytes)):
+    """Whether `x` is a list of things rather than one number; a text is none, nor is a dict."""
+    if isinstance(x, (str, bytes, dict)):
         return False
     if isinstance(x, Sequence):
         return True

@@ -86,7 +86,7 @@ def number(x: Any, beside: Number | None = None) -> Number:
 
 def unlisted(x: object) -> bool:
     """Whether an error for `x` names the numbers that are taken, having no other advice."""
-    return type(x).__name__ not in _FIX
+    return type(x).__name__ not in _FIX and not is_number(x)
 
 
 def _float(x: float) -> float:
@@ -196,7 +196,7 @@ def like(x: Number, example: Number) -> Number:
     """The neutral number `x` (a seed, a unit partial) in the kind of `example`."""
     kind = example.__class__
     if kind is float:
-        return float(x) if is_number(x) else x
+        return _float(x) if is_number(x) else x
     if x.__class__ is kind:
         return x
     if is_single(x) and hasattr(example, "context"):
