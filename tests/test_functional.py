@@ -308,7 +308,20 @@ def test_a_pull_of_many_outputs_is_one_backward(n):
 
     slope = sum(k * (2 * k - 1) for k in range(1, n + 2))
     assert all_close(grad(outer)(1.0), slope)
-    assert all_close(jvp(outer, (1.0,), (1.0,))[1], slope)
+    with counting() as c:
+        assert all_close(jvp(outer, (1.0,), (1.0,))[1], slope)
+    assert c.multiplications <= 20 * n  # and two for a tangent
+
+
+@pytest.mark.parametrize("undefined", ["raise", "nan"])
+def test_an_infinite_slope_does_not_meet_a_cotangent_that_stays(undefined):
+    """d/dt of pull([t, 1]): the second cotangent does not move, which makes no 0·∞."""
+
+    def pulled(t):
+        _, pull = vjp(lambda x: [x * x, sqrt(x)], 0.0, undefined=undefined)
+        return pull([t, 1.0])
+
+    assert jvp(pulled, (2.0,), (1.0,), undefined=undefined)[1] == 0.0
 
 
 def test_vjp_without_arguments():

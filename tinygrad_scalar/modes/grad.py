@@ -129,7 +129,7 @@ def vjp(
     def pull(cotangent: Any) -> Any:
         given = aligned(run.output, cotangent, "vjp: the cotangent")
         seeds = [carried(seed, "vjp: cotangent") for seed in given]
-        return run.mirrored(run.pull_sum(outputs, seeds, undefined))
+        return run.mirrored(run.pull_sum(list(zip(outputs, seeds, strict=True)), undefined))
 
     return mapped(run.finished, run.output), pull
 

@@ -30,7 +30,7 @@ from tinygrad_scalar.core.tree import (
 )
 from tinygrad_scalar.core.undefined import Judge, Policy, is_nan, plain
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.modes.forward import watched
+from tinygrad_scalar.modes.forward import Dual, watched
 from tinygrad_scalar.modes.tagged import Tagged, detached, stopped
 from tinygrad_scalar.numbers.precision import like as like_number
 
@@ -138,24 +138,37 @@ class Run:
             return [like_number(0.0, plain(output))] * len(self.inputs)
         return self._swept([output], [seed], undefined, graph)
 
-    def pull_sum(
-        self, outputs: Sequence[Any], seeds: Sequence[Any], undefined: Policy
-    ) -> list[Any]:
-        """The gradient of Σ seed · output: one backward for all Values, one for each carrier."""
-        values: list[tuple[Any, Any]] = []
-        others: list[tuple[Any, Any]] = []
-        for output, seed in zip(map(resolved, outputs), map(resolved, seeds), strict=True):
-            y = output if isinstance(output, Carrier) else Value(output)
-            carrier = isinstance(y, Tagged) or isinstance(seed, Tagged) or hasattr(y, "pulled")
-            (others if carrier else values).append((y, seed))
-        parts = [self.pull(y, seed, undefined) for y, seed in others]
-        if values or not others:
+    def pull_sum(self, pairs: Sequence[tuple[Any, Any]], undefined: Policy) -> list[Any]:
+        """The gradient of Σ output · seed: one backward for all Values, two for all Duals."""
+        if len(pairs) == 1:
+            return self.pull(*pairs[0], undefined)
+        pairs = [
+            (resolved(y) if isinstance(y, Carrier) else Value(y), resolved(x)) for y, x in pairs
+        ]
+        tagged = [x for pair in pairs for x in pair if isinstance(x, Tagged)]
+        top = max(tagged, key=operator.attrgetter("level"), default=None)
+        if isinstance(top, Dual):
+            return self._pulled_duals(top, pairs, undefined)
+        if top is None and not any(hasattr(y, "pulled") for y, _ in pairs):
             check_not_closed_over(self.own, self.name)
-            each = [y for y, _ in values], [seed for _, seed in values]
-            parts.append(self._swept(*each, undefined, self.graph))
-        if len(parts) == 1:
-            return parts[0]
-        return [summed(column, [1] * len(column), undefined) for column in zip(*parts, strict=True)]
+            return self._swept([y for y, _ in pairs], [x for _, x in pairs], undefined, self.graph)
+        rows = [self.pull(y, seed, undefined) for y, seed in pairs]
+        return [summed(column, [1] * len(column), undefined) for column in zip(*rows, strict=True)]
+
+    def _pulled_duals(
+        self, top: Dual, pairs: Sequence[tuple[Any, Any]], undefined: Policy
+    ) -> list[Any]:
+        """The same where some are Duals: the tangent is Σ output′ · seed + output · seed′."""
+        undefined = watched(undefined)  # a tangent is a derivative of the mode around this
+        still = [(top.below(y), top.below(seed)) for y, seed in pairs]
+        moving = []
+        for (y, seed), (output, factor) in zip(pairs, still, strict=True):
+            if top.carries(y) and y.tangent is not None:
+                moving.append((y.tangent, factor))
+            if top.carries(seed) and seed.tangent is not None:
+                moving.append((output, seed.tangent))
+        primals, tangents = (self.pull_sum(each, undefined) for each in (still, moving))
+        return [self._kept(top.with_parts(pair)) for pair in zip(primals, tangents, strict=True)]
 
     def _swept(
         self, outputs: Sequence[Any], seeds: Sequence[Any], undefined: Policy, graph: bool
@@ -212,6 +225,10 @@ def _at_core(x: Any) -> tuple[Any, Any]:
             )
         leaf = functions.identity(x) if isinstance(x, Carrier) else Value(x)
     return leaf, leaf
+
+
+def _level(x: Tagged) -> float:
+    return x.level
 
 
 def _is_traced(x: Any) -> bool:
