@@ -111,6 +111,7 @@ ONE |= {
     "own of a slope": lambda a: own_branch(ts.grad(lambda v: 3.0 * v)(a)) * a,
     "inner jvp": lambda a: ts.jvp(lambda v: v * ts.sqrt(v * v), (a,), (1.0,))[1],
     "inner grad": lambda a: ts.grad(lambda v: v * ts.abs(v))(a),
+    "inner derivative at 0": lambda a: ts.derivative(lambda v: ts.sqrt(v * v) * a)(0.0) + a,
     "inner derivative": lambda a: ts.derivative(lambda v: ts.relu(v) * v)(a),
 }
 TWO |= {

@@ -170,7 +170,10 @@ def test_a_derivative_inside_is_judged_as_uncompiled(name, mode, undefined):
     def inside(x):
         return INSIDE[mode](AT_ZERO[name], x, undefined)
 
-    for f in (lambda x: inside(x) + x * x, lambda x: (inside(x), x * x)[1]):
+    def beside(x):  # at a number that nothing is traced from
+        return inside(0.0) * x + x * x
+
+    for f in (lambda x: inside(x) + x * x, lambda x: (inside(x), x * x)[1], beside):
         c = compile(f)
         for _ in range(3):  # later calls may go by another way
             assert told(lambda f=f: f(Value(0.0))) == told(lambda c=c: c(0.0))
