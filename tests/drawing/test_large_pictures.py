@@ -376,6 +376,15 @@ def test_a_function_is_drawn_at_a_point_of_any_structure(kind):
 @pytest.mark.parametrize("f", [square, compile(lambda x: x * x), lambda x, /: x * x])
 def test_a_function_is_drawn_whose_arguments_have_no_names(f):
     assert 'label="x\\n3.0\\ngrad 6.0"' in draw(f, x=3.0).source
+    assert draw(f, 3.0).source == draw(f, x=3.0).source
+
+
+def test_a_function_is_drawn_at_numbers_by_position_and_by_name():
+    expected = draw(lambda x, y: x * y, x=2.0, y=3.0).source
+    assert draw(lambda x, y: x * y, 2.0, 3.0).source == expected
+    assert draw(lambda x, y: x * y, 2.0, y=3.0).source == expected
+    with pytest.raises(TypeError, match=r"draw: the function takes x, y; give the point: .*y=1\.0"):
+        draw(lambda x, y: x * y, 2.0)
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,6 @@ def check_flag(name: str, flag: Any, caller: str) -> None:
         raise TypeError(f"{caller}: {name} is True or False, not {flag!r}")
 
 
-def check_named(given: Any, example: str, caller: str) -> None:
-    """TypeError for what was given by position beside what is drawn."""
-    if given:
-        raise TypeError(f"{caller}: one thing is drawn, all else goes by name: {example}")
-
-
 class Look(NamedTuple):
     """How a picture is to look: the options that do not decide what is in it."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Never
+from typing import Any
 
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import (
@@ -18,7 +18,6 @@ from tinygrad_scalar.drawing.arguments import (
     Theme,
     check_dpi,
     check_flag,
-    check_named,
     check_timeout,
 )
 from tinygrad_scalar.drawing.dot import scene_dot
@@ -29,7 +28,7 @@ from tinygrad_scalar.drawing.scene import scene
 
 def draw(
     z: Value | Sequence[Value] | Mapping[Value, Any] | Callable[..., Any],
-    *numbers: Never,
+    *numbers: Any,
     depth: int | None = None,
     max_nodes: int | None = 300,
     focus: Value | None = None,
@@ -55,7 +54,7 @@ def draw(
     leaf may hold the sum of several calls (the picture says so); `draw(table)` shows those of one.
 
     `z` is a Value, a list of them, the table that `backward` returned, or a function, which is
-    drawn at the point given by keywords: `draw(f, x=2.0, y=3.0)`, with its gradients. An option
+    drawn at a point, `draw(f, 2.0, 3.0)` or `draw(f, x=2.0, y=3.0)`, with its gradients. An option
     wins over a parameter of its name, which goes into `at`: `draw(f, at={"depth": 2.0})`.
 
     More than about 40 Values are drawn in a compact form, each with its operation in one box and
@@ -89,12 +88,11 @@ def draw(
     >>> draw(x * y)
     <Drawing of 3 nodes: show it in a notebook, or .save("graph.svg")>
     """
-    check_named(numbers, "draw(f, x=2.0)", "draw")
     check_timeout(timeout, "draw")
     shown = derivatives, values, gradients
     look = Look(direction, digits, theme, title, color, focus, *shown).checked("draw")
     seen = scene(
-        applied_at(z, at, point, "draw"),
+        applied_at(z, numbers, at, point, "draw"),
         "draw",
         depth=depth,
         max_nodes=max_nodes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from inspect import Parameter, signature
 from itertools import takewhile
 from typing import Any
@@ -14,11 +14,20 @@ from tinygrad_scalar.core.tree import like, placed
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 
+_POSITIONAL = Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD
 
-def applied_at(z: Any, at: Mapping[str, Any] | None, point: Mapping[str, Any], caller: str) -> Any:
+
+def applied_at(
+    z: Any,
+    numbers: Sequence[Any],
+    at: Mapping[str, Any] | None,
+    point: Mapping[str, Any],
+    caller: str,
+) -> Any:
     """`z` itself; or, for a function, what `backward` gives at the point.
 
-    Errors: TypeError for names that are no parameters, and for parameters without a number.
+    Errors: TypeError for names that are no parameters, for parameters without a number, and with
+    two.
     """
     if at is not None and not isinstance(at, Mapping):
         raise TypeError(
@@ -26,12 +35,13 @@ def applied_at(z: Any, at: Mapping[str, Any] | None, point: Mapping[str, Any], c
         )
     given = {**(at or {}), **point}
     if isinstance(z, Value) or not callable(z):
-        if given:
+        if given or numbers:
             raise TypeError(
-                f"{caller}: {', '.join(given)} is no option; a point is given with a function: "
-                f"{caller}(f, x=2.0)"
+                f"{caller}: {', '.join([*map(repr, numbers), *given])} is no option; a point is "
+                f"given with a function: {caller}(f, x=2.0)"
             )
         return z
+    given |= _named(z, numbers, given, caller)
     _check_names(z, given, caller)
     named = {name: labelled(x, name, caller) for name, x in given.items()}
     positional = [named.pop(name) for name in _by_position(z, given)]
@@ -39,6 +49,17 @@ def applied_at(z: Any, at: Mapping[str, Any] | None, point: Mapping[str, Any], c
     if isinstance(result, Value) and result.primitive is not None:
         return _table(result)
     return result
+
+
+def _named(f: Any, numbers: Sequence[Any], given: Mapping[str, Any], caller: str) -> dict[str, Any]:
+    """Numbers by the names of the first parameters, of which none is given by name too."""
+    names = [parameter.name for parameter in _parameters(f) or () if parameter.kind in _POSITIONAL]
+    if len(numbers) > len(names) or not given.keys().isdisjoint(names[: len(numbers)]):
+        raise TypeError(
+            f"{caller}: the function takes {', '.join(names) or 'nothing'} by position, each once, "
+            f"and got {', '.join([*map(repr, numbers), *given])}"
+        )
+    return dict(zip(names, numbers, strict=False))
 
 
 def _table(z: Value) -> Any:
@@ -71,7 +92,7 @@ def _by_position(f: Any, given: Collection[str]) -> list[str]:
     return [
         parameter.name
         for parameter in takewhile(lambda each: each.name in given, _parameters(f) or ())
-        if parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        if parameter.kind in _POSITIONAL
     ]
 
 

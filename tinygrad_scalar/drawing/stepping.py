@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, Never
+from typing import Any
 
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.drawing.arguments import (
@@ -14,7 +14,6 @@ from tinygrad_scalar.drawing.arguments import (
     Direction,
     Look,
     Theme,
-    check_named,
     check_timeout,
 )
 from tinygrad_scalar.drawing.course import Course, Row
@@ -30,7 +29,7 @@ _HEIGHT = 680  # of the frame in a notebook, in pixels
 
 def steps(
     z: Value,
-    *numbers: Never,
+    *,
     depth: int | None = None,
     max_nodes: int | None = 500,
     focus: Value | None = None,
@@ -44,7 +43,6 @@ def steps(
     values: bool = True,
     gradients: bool = True,
     timeout: float = 30,
-    **point: Never,
 ) -> StepThrough:
     """A page on which a learner steps through the computation of `z` and of all its gradients.
 
@@ -66,15 +64,12 @@ def steps(
     >>> steps(x * x + 1.0)
     <steps through 2 operations and 3 edges: show it in a notebook, or .save("steps.html")>
     """
-    check_named(numbers, "steps(z, depth=1)", "steps")
     check_timeout(timeout, "steps")
     if not isinstance(z, Value):
         raise TypeError(
             f"steps: z is a Value, the output of an expression, not {type(z).__name__}"
             + ": give what it returns, steps(f(x))" * callable(z)
         )
-    if point:
-        raise TypeError(f"steps: {', '.join(point)} is no option")
     if z.primitive is None:
         raise ValueError(
             f"steps: {z!r} is a leaf, there is nothing to step through: give the output of an "
