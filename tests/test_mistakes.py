@@ -32,6 +32,7 @@ from tinygrad_scalar import (
     mean,
     modf,
     nn,
+    no_grad,
     optim,
     pow,
     primitive,
@@ -190,6 +191,16 @@ TOLD = {
         KeyError,
         r"is no node: .* as in table\[x\]",
     ),
+    "latex": (
+        lambda: setattr(Value(1.0), "latex", 3),
+        TypeError,
+        "^latex is a str, not int",
+    ),
+    "nothing decorated": (
+        lambda: no_grad()(None),
+        TypeError,
+        r"^no_grad\(\) and other blocks decorate a function, not NoneType",
+    ),
     "a large argument": (
         lambda: grad(exp)(10**400),
         OverflowError,
@@ -332,6 +343,13 @@ def test_a_model_that_is_refused_draws_no_numbers(make):
     with pytest.raises(ValueError, match="activation is a function of one number"):
         make("rely")
     assert random.getstate() == before
+
+
+def test_another_progress_is_told():
+    model = nn.MLP(1, [1])
+    sgd = optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(ValueError, match="fit: progress is True, False or None, not 'bar'"):
+        nn.fit(model, [[1.0]], [1], loss=nn.hinge, optimizer=sgd, steps=1, progress="bar")
 
 
 def test_one_node_is_no_nodes():

@@ -250,10 +250,10 @@ Kinks: none.
 (14.32394487827058, 57.29577951308232)
 """
 digamma: _Of1
-"""digamma(x): ψ(x) = Γ′(x) / Γ(x); poles at 0, −1, −2, ….
+"""digamma(x): ψ(x) = Γ′(x) / Γ(x); poles at 0, −1, −2 and so on.
 
 Domain: x in (−∞, ∞).
-Derivative: polygamma(1, x).
+Derivative: 1 / x² + 1 / (x + 1)² + 1 / (x + 2)² + ….
 Kinks: none.
 
 >>> from tinygrad_scalar import Value
@@ -275,7 +275,7 @@ erf: _Of1
 """erf(x): error function at x.
 
 Domain: x in (−∞, ∞).
-Derivative: bell(x) * 1.12838.
+Derivative: 2 / √π * exp(-x * x).
 Kinks: none.
 
 >>> from tinygrad_scalar import Value
@@ -289,7 +289,7 @@ erfc: _Of1
 """erfc(x): complementary error function at x.
 
 Domain: x in (−∞, ∞).
-Derivative: bell(x) * (-1.12838).
+Derivative: -2 / √π * exp(-x * x).
 Kinks: none.
 
 >>> from tinygrad_scalar import Value
@@ -389,7 +389,7 @@ Kinks: a a multiple of b, but not 0; that of one side there.
 (0.25, 1.0, 0.0)
 """
 gamma: _Of1
-"""gamma(x): Γ(x), which is (x − 1)! of a whole x; poles at 0, −1, −2, ….
+"""gamma(x): Γ(x), which is (x − 1)! of a whole x; poles at 0, −1, −2 and so on.
 
 Domain: x in (−∞, ∞).
 Derivative: y * digamma(x), where y is the result.
@@ -438,7 +438,7 @@ def leaky_relu(x: Value, slope: float | None = ...) -> Value: ...
 @overload
 def leaky_relu(x: float, slope: float | None = ...) -> float: ...
 lgamma: _Of1
-"""lgamma(x): log |Γ(x)|, its digits kept at the zeros 1 and 2; poles at 0, −1, −2, ….
+"""lgamma(x): log |Γ(x)|, its digits kept at the zeros 1 and 2; poles at 0, −1, −2 and so on.
 
 Domain: x in (−∞, ∞).
 Derivative: digamma(x).
@@ -827,7 +827,7 @@ silu: _Of1
 """silu(x): SiLU: x · σ(x), also called swish.
 
 Domain: x in (−∞, ∞).
-Derivative: sigmoid(x) + x * logistic_pdf(x).
+Derivative: sigmoid(x) * (1 + x * sigmoid(-x)).
 Kinks: none.
 
 >>> from tinygrad_scalar import Value

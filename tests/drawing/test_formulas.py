@@ -1,5 +1,6 @@
 """Formulas: read back by independent readers they have the value of the graph."""
 
+import copy
 import math
 import re
 from fractions import Fraction
@@ -248,3 +249,10 @@ def test_two_lists_are_written_as_they_are_called():
     assert to_text(tg.dot(w[:1], x[:1])) == "dot([w], [x])"
     assert to_text(tg.cross_entropy(x, 1)) == "cross_entropy([x, y], [0.0, 1.0])"
     assert to_latex(tg.dot(w, x)) == r"\operatorname{dot}\left([w, v], [x, y]\right)"
+
+
+def test_the_latex_of_a_label_may_be_given_later():
+    x = Value(2.0, label="x")
+    x.latex = r"\hat{x}"
+    assert to_latex(x * 3.0) == r"\hat{x} \cdot 3"
+    assert copy.deepcopy(x).latex == x.latex == r"\hat{x}"

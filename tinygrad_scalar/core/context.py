@@ -103,6 +103,9 @@ class Block(BytesIO):
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, run in a block like this one."""
+        if not callable(function):
+            kind = type(function).__name__
+            raise TypeError(f"no_grad() and other blocks decorate a function, not {kind}")
 
         @wraps(function)
         def inside(*args: Any, **options: Any) -> Any:

@@ -69,6 +69,16 @@ class Recorded(Arithmetic):
         self._provenance = self.provenance.relabelled(label)
 
     @property
+    def latex(self: Any) -> str:
+        """How formulas in LaTeX write the label; empty unless given."""
+        latex: str = self.provenance.latex
+        return latex
+
+    @latex.setter
+    def latex(self: Any, latex: str) -> None:
+        self._provenance = self.provenance.typeset(latex)
+
+    @property
     def operands(self: Any) -> tuple[Any, ...]:
         """Everything this was computed from, in order: Values, and plain numbers as numbers."""
         _, values, parents = self._operation()

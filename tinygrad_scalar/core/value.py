@@ -96,7 +96,7 @@ class Value(Recorded):
         if label:
             self.label = label
         if latex:
-            self._provenance = self.provenance.typeset(latex)
+            self.latex = latex
         if not context.plain:
             noted(self)
 

@@ -123,7 +123,7 @@ cdef class Value(Recorded):
         if label:
             self.label = label
         if latex:
-            self._provenance = self.provenance.typeset(latex)
+            self.latex = latex
         if not _plain:
             noted(self)
 

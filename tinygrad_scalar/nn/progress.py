@@ -18,6 +18,8 @@ class Progress:
     """
 
     def __init__(self, total: int, start: int, show: bool | None) -> None:
+        if show not in (None, True, False):
+            raise ValueError(f"fit: progress is True, False or None, not {show!r}")
         terminal = sys.stderr.isatty()
         self.total = total
         self.logging = bool(show) and not terminal
