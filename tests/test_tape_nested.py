@@ -13,6 +13,7 @@ from tinygrad_scalar.compiler import compile
 
 cube = tg.primitive("cube", lambda a: a**3, lambda y, a: 3 * a * a)
 product = tg.primitive("product", formula=lambda a, b: a * b)
+root = tg.implicit(math.cbrt, lambda y, a: y * y * y - a)
 CASES = [
     (lambda x: tg.grad(lambda a: a**3)(x) * 2, 4.0, 96.0, 48.0),
     (tg.grad(tg.sin), 1.0, np.cos(1.0), -np.sin(1.0)),
@@ -24,6 +25,8 @@ CASES = [
     (lambda x: tg.grad(lambda a: Value(2.0) * 1)(x) + x, 3.0, 3.0, 1.0),
     (lambda x: tg.hvp(lambda a: a**3, (x,), (1.0,)), 2.0, 12.0, 6.0),
     (lambda x: tg.implicit(lambda a: a**0.5, lambda y, a: y * y - a)(x) * 2, 4.0, 4.0, 0.5),
+    (lambda x: tg.derivative(root, 2)(x), 8.0, -1 / 144, 5 / 3456),
+    (lambda x: tg.taylor(root, 3)(x)[3] * x, 8.0, 5 / 432, -25 / 10368),
     (lambda x: tg.grad(lambda a: a * a if a > 0 else -a)(x), -2.0, -1.0, 0.0),
     # a row of one's own of a derivative that is the same everywhere
     (lambda x: cube(tg.grad(lambda a: 3 * a)(x)) + x, 2.0, 29.0, 1.0),

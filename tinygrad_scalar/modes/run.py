@@ -133,7 +133,8 @@ class Run:
             return list(map(self._kept, output.spread(each, len(self.inputs))))
         if hasattr(output, "pulled"):  # a number of a function that is being compiled
             output.judged_by(undefined)
-            return list(map(self._kept, output.pulled(seed, self.inputs)))
+            found = output.pulled(seed, [*self.inputs, *self._held()])
+            return list(map(self._kept, found[: len(self.inputs)]))
         if not isinstance(output, Value):
             return [like_number(0.0, plain(output))] * len(self.inputs)
         return self._swept([output], [seed], undefined, graph)

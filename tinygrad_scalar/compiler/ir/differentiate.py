@@ -226,10 +226,14 @@ class Derivation:
         return self.plus(self.masked(a, shared), self.masked(b, shared)), masks[:shared]
 
     def reverse(self, output: int, wanted: Sequence[int], seed: int | None = None) -> list[int]:
-        """The lines of seed · ∂u(output)/∂u(w) for each w wanted. Algorithm 6.2, O(edges)."""
+        """The lines of seed · ∂u(output)/∂u(w) for each w wanted. Algorithm 6.2, O(edges).
+
+        Nothing is followed below those.
+        """
         flows: list[Flow | None] = [None] * (output + 1)
         flows[output] = self.tape.constant(1.0) if seed is None else seed, ()
-        added = self._sweep(flows, self._active(output, wanted))
+        active = self._active(output, wanted)
+        added = self._sweep(flows, active, frozenset(wanted))
         reached = [flows[w] if w <= output else None for w in wanted]
         zero = self.tape.constant(0.0)
         lines = [zero if flow is None else self.masked(flow) for flow in reached]
@@ -238,11 +242,13 @@ class Derivation:
                 lines[k] = self.tape.emit(SCATTER, (zero, *added[w]))
         return lines
 
-    def _sweep(self, flows: list[Flow | None], active: bytearray) -> dict[int, list[int]]:
+    def _sweep(
+        self, flows: list[Flow | None], active: bytearray, ends: frozenset[int]
+    ) -> dict[int, list[int]]:
         """Let all flows run back; give what is added to tables that come in, as `_read_back`."""
         added: dict[int, list[int]] = {}  # to lines in memory: indices, each with a gradient
         for line in range(len(flows) - 1, -1, -1):
-            if not active[line] or self.tape.code[line][0] in MARKERS:
+            if not active[line] or line in ends or self.tape.code[line][0] in MARKERS:
                 continue
             for operand, term in self._terms(line, flows[line], active, added):
                 before = flows[operand]
