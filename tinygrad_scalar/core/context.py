@@ -104,8 +104,9 @@ class Block(BytesIO):
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, run in a block like this one."""
         if not callable(function):
-            kind = type(function).__name__
-            raise TypeError(f"no_grad() and other blocks decorate a function, not {kind}")
+            raise TypeError(
+                f"no_grad() and other blocks decorate a function, not {type(function).__name__}"
+            )
 
         @wraps(function)
         def inside(*args: Any, **options: Any) -> Any:
