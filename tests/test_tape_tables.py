@@ -382,3 +382,19 @@ def test_programs_that_look_up_again_and_again(steps, seed):
         f.backward(indices, 0.5)
         # up to a dozen steps, each rounded once more or less
         np.testing.assert_allclose(collected(leaves), expected, rtol=1e-11, atol=1e-13)
+
+
+@EVERY
+@pytest.mark.parametrize("rows", [1, 2, 20])
+def test_an_entry_is_itself_where_nothing_is_recorded(engine, rows):
+    """∂(x + x²)/∂x at 1.5, where index 0 gives x; 2x is a constant, as it is computed there."""
+
+    def f(x, i):
+        with tg.no_grad():
+            y = take([x, 2.0 * x] * rows, i)
+        return y + x * x
+
+    c = compiled(f, engine=engine)
+    for x, i, slope in ((1.5, 0.0, 4.0), (1.5, 1.0, 3.0)) * 2:
+        assert grad(f)(x, i) == c.grad(x, i) == (slope, 0.0)
+    assert c.grad(np.array([1.5, 1.5]), np.array([0.0, 1.0]))[0].tolist() == [4.0, 3.0]

@@ -122,12 +122,13 @@ def _read(i: Traced, entries: Sequence[Any]) -> Any:
     """
     recording = i.recording
     held = _held(recording, entries)
-    if held is not None:
-        return written(recording, TAKE, (recording.line(i), held))
-    chosen = entries[0]
-    for k, entry in enumerate(entries[1:], start=1):
-        chosen = WHERE(i.equals(float(k)), entry, chosen)
-    return chosen
+    with context.recorded():  # uncompiled it is the entry itself, under no_grad too
+        if held is not None:
+            return written(recording, TAKE, (recording.line(i), held))
+        chosen = entries[0]
+        for k, entry in enumerate(entries[1:], start=1):
+            chosen = WHERE(i.equals(float(k)), entry, chosen)
+        return chosen
 
 
 def _held(recording: Recording, entries: Sequence[Any]) -> int | None:
