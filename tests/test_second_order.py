@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tinygrad_scalar import (
     checkpoint,
     counting,
     exp,
+    floor,
     hessian,
     hvp,
     jacobian,
@@ -316,13 +318,33 @@ def test_the_products_of_a_sparse_hessian_are_as_many_as_its_colours(monkeypatch
         return original(*args, **options)
 
     monkeypatch.setattr(second_order, "gradients", counted)
-    for f, most in (("diagonal", 1), ("band", 3), ("wide band", 5), ("full", 9)):
+    arrows = ("arrow", 2), ("arrow at the end", 2)
+    for f, most in (("diagonal", 1), ("band", 3), ("wide band", 5), ("full", 9), *arrows):
         calls.clear()
         hessian(PATTERNS[f], sparse=True)([0.1 * i for i in range(9)])
         assert 1 <= len(calls) <= most, f
     calls.clear()
     hessian(rosenbrock, sparse=True)([0.1] * 1000)
     assert len(calls) <= 3
+
+
+def test_the_memory_of_a_sparse_hessian_with_a_full_row_grows_with_the_dimension():
+    """A sum of all terms depends on all numbers, each of its parts on some."""
+    peaks = []
+    for n in (200, 800):
+        tracemalloc.start()
+        hessian(PATTERNS["arrow"], sparse=True)([0.1] * n)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] <= 5 * peaks[0]
+
+
+def test_a_full_row_beside_a_number_that_no_slope_comes_from():
+    """x₀·⌊x₃⌋ has a slope by x₀ that reaches x₃, and none the other way."""
+    found = hessian(lambda x: sum(x[0] * v * v for v in x[:3]) + x[0] * floor(x[3]), sparse=True)(
+        [1.0, 2.0, 3.0, 4.5]
+    )
+    assert all_close(dense(found, 4), [[6, 4, 6, 0], [4, 2, 0, 0], [6, 0, 2, 0], [0, 0, 0, 0]])
 
 
 # ── what is refused ───────────────────────────────────────────────────────────────────────────

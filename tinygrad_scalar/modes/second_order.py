@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import operator
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 from typing import Any
 
 from tinygrad_scalar.core.backward import gradients
@@ -77,9 +80,10 @@ def hessian(
     Dense in nested structures, (n, n) for an array of n numbers, one backward through the graph of
     derivatives per input. With `sparse=True` as `(rows, cols, values)`, `sparse="scipy"` as a
     `coo_array`: the pattern is read off the graph, columns sharing no row are recovered together,
-    so that a band costs as many products as it is wide. Both triangles and structural zeros stay.
+    so that a band costs as many products as it is wide; a full row, as of a number that all others
+    meet, is one more, read from its column. Both triangles and structural zeros stay.
     Errors: ValueError for another `sparse`; else as `grad`.
-    Source: Curtis, Powell and Reid 1974 (groups of columns).
+    Source: Curtis, Powell and Reid 1974 (groups of columns); Powell and Toint 1979 (symmetry).
 
     >>> hessian(lambda x, y: x * x * y)(3.0, 2.0)
     ((4.0, 6.0), (6.0, 0.0))
@@ -113,19 +117,20 @@ def sparse_hessian(
         return _every_entry(hessian(f, argnums, undefined=undefined)(*args, **options))
     slopes = run.pull(output, 1.0, undefined, True)
     pattern = _pattern(slopes, run.inputs)
-    rows, columns, values = [], [], []
-    for group in _groups(pattern):
+    alone = _alone(pattern)
+    own = [_read_there(i, pattern, alone) for i in range(len(pattern))]
+    entries: list[tuple[int, int, Any]] = []
+    for group in _groups(own, alone):
         chosen = [slopes[i] for i in group]
         product = gradients(
             chosen, [1.0] * len(group), run.inputs, graph=run.graph, undefined=undefined, cut=True
         )
-        for column in group:
-            for row in pattern[column]:
-                rows.append(row)
-                columns.append(column)
-                values.append(product[row])
-    order = sorted(range(len(rows)), key=lambda k: (rows[k], columns[k]))
-    found = tuple([each[k] for k in order] for each in (rows, columns, values))
+        entries += [(row, column, product[row]) for column in group for row in own[column]]
+        if group[0] in alone:  # its column is its row, which the others leave out
+            (row,) = group
+            entries += [(row, i, product[i]) for i in own[row] if row in pattern[i] - own[i]]
+    entries.sort(key=operator.itemgetter(0, 1))
+    found = tuple([entry[k] for entry in entries] for k in range(3))
     return _coo_array(found, len(run.inputs)) if as_array else found
 
 
@@ -145,27 +150,58 @@ def _coo_array(found: tuple[Any, ...], n: int) -> Any:
     return coo_array((values, (rows, columns)), shape=(n, n))
 
 
-def _pattern(slopes: Sequence[Any], inputs: Sequence[Any]) -> list[list[int]]:
+def _pattern(slopes: Sequence[Any], inputs: Sequence[Any]) -> list[frozenset[int]]:
     """For each slope the inputs it depends on, other than through constant zeros."""
     index = {id(leaf): i for i, leaf in enumerate(inputs)}
     nodes: list[Any] = [slope for slope in slopes if isinstance(slope, Carrier)]
     reached: dict[int, frozenset[int]] = {}
-    for node in topological_order(*nodes):
+    order = topological_order(*nodes)
+    uses = Counter(map(id, chain(nodes, *(node.parents for node in order))))
+    for node in order:
         if id(node) in index:
             reached[id(node)] = frozenset((index[id(node)],))
         else:
             sources = {reached[id(parent)] for parent in node.parents}
             reached[id(node)] = frozenset().union(*sources)
+        for parent in node.parents:  # a sum of many terms has parts of every size
+            uses[id(parent)] -= 1
+            if not uses[id(parent)]:
+                del reached[id(parent)]
     nothing: frozenset[int] = frozenset()
-    return [sorted(reached.get(id(slope), nothing)) for slope in slopes]
+    return [reached.get(id(slope), nothing) for slope in slopes]
 
 
-def _groups(pattern: Sequence[Sequence[int]]) -> list[list[int]]:
+def _alone(pattern: Sequence[frozenset[int]]) -> frozenset[int]:
+    """The fullest columns, so many that they and the fullest row of the others are fewest."""
+    left = {i: len(column) for i, column in enumerate(pattern)}
+    best, chosen = max(left.values(), default=0), 0
+    fullest = sorted(left, key=left.__getitem__, reverse=True)
+    for k, column in enumerate(fullest[: best - 1], start=1):
+        if k >= best:
+            break
+        del left[column]
+        for row in pattern[column] & left.keys():
+            left[row] -= 1
+        if k + max(left.values(), default=0) < best:
+            best, chosen = k + max(left.values(), default=0), k
+    return frozenset(fullest[:chosen])
+
+
+def _read_there(
+    i: int, pattern: Sequence[frozenset[int]], alone: Collection[int]
+) -> frozenset[int]:
+    """The rows of a column that are not read from the column of that row, which stands alone."""
+    if i in alone:
+        return pattern[i]
+    return frozenset(row for row in pattern[i] if row not in alone or i not in pattern[row])
+
+
+def _groups(pattern: Sequence[frozenset[int]], alone: Collection[int]) -> list[list[int]]:
     """Columns in groups whose members share no row, greedily; empty columns are left out."""
     taken: list[set[int]] = []
     groups: list[list[int]] = []
     for column, rows in enumerate(pattern):
-        if not rows:
+        if not rows or column in alone:
             continue
         for group, used in zip(groups, taken, strict=True):
             if used.isdisjoint(rows):
@@ -175,4 +211,4 @@ def _groups(pattern: Sequence[Sequence[int]]) -> list[list[int]]:
         else:
             groups.append([column])
             taken.append(set(rows))
-    return groups
+    return [*groups, *([column] for column in alone)]
