@@ -118,8 +118,10 @@ def checked_parameters(parameters: Iterable[Any], of: str) -> list[Value]:
 def numbers_in(leaves: Sequence[Value], name: str, of: str) -> list[Any]:
     """The `.data` or the `.grad` of the leaves; TypeError naming `of` for what is no number."""
     found = [getattr(leaf, name) for leaf in leaves]
+    if set(map(type, found)) == {float}:  # as most
+        return found
     for leaf, number in zip(leaves, found, strict=True):
-        if type(number) is not float and not is_number(number):
+        if not is_number(number):
             remedy = {"grad": "set it to 0.0, as zero_grad() does", "data": "write numbers to it"}
             raise TypeError(
                 f"{of}: the {name} of {leaf!r} is {type(number).__name__}, not a number: "
