@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from io import BytesIO
 from itertools import repeat
+from operator import attrgetter
 from typing import Any, Self
 
 from tinygrad_scalar.core.graph import nodes_below
@@ -117,7 +118,7 @@ def checked_parameters(parameters: Iterable[Any], of: str) -> list[Value]:
 
 def numbers_in(leaves: Sequence[Value], name: str, of: str) -> list[Any]:
     """The `.data` or the `.grad` of the leaves; TypeError naming `of` for what is no number."""
-    found = [getattr(leaf, name) for leaf in leaves]
+    found = list(map(attrgetter(name), leaves))
     if set(map(type, found)) == {float}:  # as most
         return found
     for leaf, number in zip(leaves, found, strict=True):
