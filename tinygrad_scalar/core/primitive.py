@@ -322,11 +322,6 @@ class Primitive:
         raise TypeError(f"{self.name} takes {needed}, got {count}")
 
 
-# What Python calls it in its message where a name is given: to take any name, only to refuse it,
-# would be a twentieth of the time of every call.
-Primitive.__call__.__qualname__ = "an operation takes its numbers by position, as sin(x): __call__"
-
-
 class Joint(Primitive):
     """An operation with several outputs: a row per output, sharing one forward rule."""
 
