@@ -228,10 +228,6 @@ def _at_core(x: Any) -> tuple[Any, Any]:
     return leaf, leaf
 
 
-def _level(x: Tagged) -> float:
-    return x.level
-
-
 def _is_traced(x: Any) -> bool:
     """Whether this is a number of a function that is being compiled."""
     return hasattr(x, "fresh")
