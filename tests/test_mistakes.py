@@ -172,7 +172,7 @@ TOLD = {
     "modf": (lambda: modf(None), TypeError, "^modf: must be real number, not NoneType"),
     "comb": (lambda: comb("5", 2), TypeError, "^comb: 'str' object cannot be interpreted"),
     "fsum": (lambda: fsum(["a"]), TypeError, "^fsum: must be real number, not str"),
-    "dist": (lambda: dist([[1.0]], [y]), TypeError, "^dist: a Value carries .* not list"),
+    "dist": (lambda: dist([[1.0]], [y]), TypeError, "^dist: unsupported .* 'list' and 'Value'"),
     "no axes": (lambda: mean(np.array(1.0)), TypeError, "^mean takes an iterable .* not ndarray"),
     "log_softmax": (lambda: log_softmax([]), ValueError, "^log_softmax of no logits is undefined"),
     "to a table": (

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from tinygrad_scalar import functions
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.core.primitives import TABLE, sub
+from tinygrad_scalar.core.primitives import TABLE
 
 __all__ = [
     "comb", "dist", "e", "fabs", "factorial", "frexp", "fsum", "gcd", "inf", "isclose", "isfinite",
@@ -84,7 +84,7 @@ def isclose(a: Any, b: Any, *, rel_tol: float = 1e-09, abs_tol: float = 0.0) -> 
     >>> isclose(1.0, 1.0 + 1e-12), isclose(1.0, 1.1)
     (True, False)
     """
-    if sub(rel_tol, 0.0) < 0.0 or sub(abs_tol, 0.0) < 0.0:
+    if functions.minimum(rel_tol, abs_tol) < 0.0:
         raise ValueError("isclose: tolerances must be non-negative")
     size = functions.maximum(functions.abs(a), functions.abs(b))
     if bool(a == b):
@@ -128,7 +128,7 @@ def dist(p: Iterable[Any], q: Iterable[Any]) -> Any:
         raise ValueError(
             f"dist: {len(left)} coordinates against {len(right)}; give as many of each"
         )
-    return functions.hypot(*map(sub, left, right))
+    return functions.hypot(*(a - b for a, b in zip(left, right, strict=True)))
 
 
 @_told
