@@ -31,6 +31,8 @@ CASES = [
     # a row of one's own of a derivative that is the same everywhere
     (lambda x: cube(tg.grad(lambda a: 3 * a)(x)) + x, 2.0, 29.0, 1.0),
     (lambda x: product(tg.hessian(lambda a: a * a)(x), 3.0) * x, 2.0, 12.0, 6.0),
+    # 12 x + 8 x²
+    (lambda x: sum(tg.hessian(lambda a, b: a**4 * b / x, sparse=True)(x, 1)[2]), 3.0, 108.0, 60.0),
 ]
 
 
