@@ -266,6 +266,8 @@ TOLD = {
         "2 numbers, not dict",
     ),
     "a set of inputs": (lambda: nn.MLP(2, [1])({1.0, 2.0}), TypeError, "2 numbers, not set"),
+    "a set for a neuron": (lambda: nn.Neuron(2)({1.0, 2.0}), TypeError, "2 numbers, not set"),
+    "a dict for a layer": (lambda: nn.Layer(1, 2)({0: 1.0}), TypeError, "1 number, not dict"),
     "a dict of logits": (
         lambda: nn.cross_entropy({"a": x}, 0),
         TypeError,

@@ -70,11 +70,7 @@ class Neuron(Module):
 
     def forward(self, x: Sequence[Any]) -> Any:
         """The output for one list of inputs."""
-        try:
-            fits = len(x) == len(self.w)
-        except TypeError:
-            fits = False
-        if not fits:
+        if type(x) is not list or len(x) != len(self.w):
             checked_list(x, len(self.w), self)
         total = dot(self.w, x) + self.b
         return total if self._activate is None else self._activate(total)
