@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 
 from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.tape import Line
-from tinygrad_scalar.core.tree import check_word
+from tinygrad_scalar.core.tree import check_word, is_word
 from tinygrad_scalar.core.undefined import Policy, check_policy
 from tinygrad_scalar.modes.run import check_argnums
 
@@ -24,9 +24,9 @@ from tinygrad_scalar.modes.run import check_argnums
 AT_FIRST, ANYWAY = 1_500, 100_000
 # A row of a superinstruction takes as long to be made as so many runs of it by itself.
 RUNS = 10_000
-# Operands of a row that stands alone in a superinstruction, neither a sum nor a product. Each costs
-# as much as so many lines of a trace that is written out, where such rows are loops.
-LARGEST, OPERAND = 1_024, 16
+# Lines of a trace that is written out, where rows of many operands are loops, that cost as much as
+# one of the operands of such a row in a superinstruction.
+OPERAND = 16
 # Operands in code that no cache holds; there an instruction of the interpreter that takes as many
 # of them is faster.
 STRAIGHT, TAKEN = 10_000, 6
@@ -55,7 +55,7 @@ def checked(settings: Settings) -> Settings:
         raise TypeError(f"compile: batch is True or False, not {batch!r}")
     name = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
     name = "float64" if dtype is float else name
-    if not isinstance(name, str) or name not in DTYPES:
+    if not is_word(name, DTYPES):
         raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
     check_policy(settings["undefined"])
     counts: dict[str, Any] = {what: settings[what] for what in ("threads", "max_paths")}
@@ -153,7 +153,7 @@ def interpreter(
     if engine != "llvm" or len(code) < AT_FIRST or asked is None:
         return None
     from tinygrad_scalar.compiler.ir.reroll import FEWEST
-    from tinygrad_scalar.compiler.vm.bytecode import Stream
+    from tinygrad_scalar.compiler.vm.bytecode import LARGEST, Stream
     from tinygrad_scalar.compiler.vm.kernel import Interpreter
     from tinygrad_scalar.compiler.vm.superinstructions import Unsupported
 

@@ -233,9 +233,14 @@ def _axes(tree: Any) -> tuple[int, ...] | None:
 
 
 # ── checked ───────────────────────────────────────────────────────────────────────────────────
+def is_word(x: Any, words: Collection[str | None]) -> bool:
+    """Whether `x` is one of these words, or None where that is one; an array is none."""
+    return (x is None or isinstance(x, str)) and x in words
+
+
 def check_word(x: Any, what: str, words: Collection[str | None]) -> None:
-    """ValueError unless `x` is one of these words; an array is none."""
-    if not (x is None or isinstance(x, str)) or x not in words:
+    """ValueError unless `x` is one of these words."""
+    if not is_word(x, words):
         raise ValueError(f"{what} is one of {', '.join(map(repr, words))}, not {x!r}")
 
 

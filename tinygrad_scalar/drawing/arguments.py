@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, NamedTuple
 
+from tinygrad_scalar.core.tree import is_word
 from tinygrad_scalar.core.value import Value
 
 Color = Literal["grad"] | None
@@ -65,8 +66,7 @@ class Look(NamedTuple):
 
     def checked(self, caller: str) -> Look:
         """The same. Errors: TypeError and ValueError that name the option."""
-        if self.color is not None:
-            _check_word("color", self.color, (None, "grad"), caller)
+        _check_word("color", self.color, (None, "grad"), caller)
         _check_word("direction", self.direction, ("LR", "TB"), caller)
         _check_word("theme", self.theme, ("auto", "light", "dark"), caller)
         check_count("digits", self.digits, 1, caller)
@@ -80,7 +80,7 @@ class Look(NamedTuple):
 
 
 def _check_word(name: str, word: Any, words: tuple[str | None, ...], caller: str) -> None:
-    if not isinstance(word, str) or word not in words:
+    if not is_word(word, words):
         choices = " or ".join(f'"{choice}"' if choice else "None" for choice in words)
         raise ValueError(f"{caller}: {name} is {choices}, not {word!r}")
 

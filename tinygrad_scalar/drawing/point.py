@@ -41,19 +41,22 @@ def applied_at(
                 f"given with a function: {caller}(f, x=2.0)"
             )
         return z
-    given |= _named(z, numbers, given, caller)
-    _check_names(z, given, caller)
+    parameters = _parameters(z)
+    given |= _named(parameters or (), numbers, given, caller)
+    _check_names(parameters, given, caller)
     named = {name: labelled(x, name, caller) for name, x in given.items()}
-    positional = [named.pop(name) for name in _by_position(z, given)]
+    positional = [named.pop(name) for name in _by_position(parameters or (), given)]
     result = z(*positional, **named)
     if isinstance(result, Value) and result.primitive is not None:
         return _table(result)
     return result
 
 
-def _named(f: Any, numbers: Sequence[Any], given: Mapping[str, Any], caller: str) -> dict[str, Any]:
+def _named(
+    parameters: Sequence[Parameter], numbers: Sequence[Any], given: Mapping[str, Any], caller: str
+) -> dict[str, Any]:
     """Numbers by the names of the first parameters, of which none is given by name too."""
-    names = [parameter.name for parameter in _parameters(f) or () if parameter.kind in _POSITIONAL]
+    names = [parameter.name for parameter in parameters if parameter.kind in _POSITIONAL]
     if len(numbers) > len(names) or not given.keys().isdisjoint(names[: len(numbers)]):
         raise TypeError(
             f"{caller}: the function takes {', '.join(names) or 'nothing'} by position, each once, "
@@ -84,14 +87,14 @@ def labelled(x: Any, label: str, caller: str) -> Any:
     return like(x, made)
 
 
-def _by_position(f: Any, given: Collection[str]) -> list[str]:
+def _by_position(parameters: Sequence[Parameter], given: Collection[str]) -> list[str]:
     """The first parameters, as far as they are given; a compiled function's others are constants.
 
     A row of the table takes no names at all.
     """
     return [
         parameter.name
-        for parameter in takewhile(lambda each: each.name in given, _parameters(f) or ())
+        for parameter in takewhile(lambda each: each.name in given, parameters)
         if parameter.kind in _POSITIONAL
     ]
 
@@ -104,8 +107,9 @@ def _parameters(f: Any) -> list[Parameter] | None:
         return None
 
 
-def _check_names(f: Any, given: Mapping[str, Any], caller: str) -> None:
-    parameters = _parameters(f)
+def _check_names(
+    parameters: Sequence[Parameter] | None, given: Mapping[str, Any], caller: str
+) -> None:
     if parameters is None or any(each.kind is Parameter.VAR_KEYWORD for each in parameters):
         return
     names = [parameter.name for parameter in parameters]

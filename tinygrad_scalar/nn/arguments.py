@@ -10,7 +10,7 @@ from tinygrad_scalar.checks import whole
 from tinygrad_scalar.core.tree import by_position
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.module import check_module
-from tinygrad_scalar.nn.shapes import is_list
+from tinygrad_scalar.nn.shapes import check_examples_listed, is_list
 from tinygrad_scalar.numbers.precision import is_number
 
 
@@ -77,8 +77,7 @@ def check_examples(X: Any, y: Any, X_name: str, y_name: str) -> None:
     """As many finite examples as targets, at least one; `X_name` names the operation too."""
     of = X_name.partition(": ")[0]
     for name, things in ((X_name, X), (f"{of}: {y_name}", y)):
-        if not is_list(things):
-            raise TypeError(f"{name} is a list, one for each example, not {type(things).__name__}")
+        check_examples_listed(name, things)
     if len(X) != len(y):
         raise ValueError(f"{X_name} has {len(X)} examples and {y_name} {len(y)} targets")
     if not len(X):

@@ -9,7 +9,7 @@ from tinygrad_scalar.core.tree import by_position
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import sigmoid, softmax
 from tinygrad_scalar.nn.module import Module, evaluated
-from tinygrad_scalar.nn.shapes import is_list
+from tinygrad_scalar.nn.shapes import check_examples_listed
 
 
 def predict(model: Module, x: Sequence[Any]) -> tuple[int, float]:
@@ -54,9 +54,8 @@ def accuracy(model: Module, X: Sequence[Any], y: Sequence[int]) -> float:
     >>> nn.accuracy(nn.MLP(1, [1], init=lambda nin, nout: 2.0), [[-1.0], [1.0]], [0, 0])
     0.5
     """
-    for name, things in (("X", X), ("y", y)):
-        if not is_list(things):
-            raise TypeError(f"accuracy: {name} is a list, one for each example, not {things!r}")
+    check_examples_listed("accuracy: X", X)
+    check_examples_listed("accuracy: y", y)
     if len(X) != len(y) or not len(X):
         raise ValueError(f"accuracy: {len(X)} examples and {len(y)} targets; give as many of each")
     targets = list(by_position(y))

@@ -20,6 +20,13 @@ def checked_list(x: Any, width: int, module: Any) -> None:
     raise ValueError(f"{wanted}, and got {given}")
 
 
+def check_examples_listed(name: str, things: Any) -> None:
+    """TypeError unless these are a list; `name` names the operation too."""
+    if not is_list(things):
+        kind = type(things).__name__
+        raise TypeError(f"{name} is a list, one for each example, not {kind}")
+
+
 def _brief(module: Any) -> str:
     """The module in one short line: its `repr`, or only its class where that is long."""
     text = repr(module)

@@ -123,8 +123,9 @@ class Room:
         few = self.program.inputs * n <= FEW
         kept = self._copied(columns, size, n) if few else self._as_they_stand(columns, n - size)
         self.parameters[:] = p
+        start, step = address(outputs), outputs.strides[0]
         for k in range(len(outputs)):
-            self.out[k] = address(outputs) + outputs.strides[0] * k
+            self.out[k] = start + step * k
         if self.program.guards and len(self.mask) != n:
             self.mask = np.ones(n, bool)
             self.given[4] = ctypes.c_void_p(address(self.mask))

@@ -40,6 +40,7 @@ from tinygrad_scalar.compiler.vm.superinstructions import Superinstruction, Unsu
 from tinygrad_scalar.core.primitive import Primitive
 
 LONGEST, SHORT = 2048, 16  # operations of a superinstruction; of one instead of a longer one
+LARGEST = 1024  # operands of a row that is neither a sum nor a product
 
 
 class Stream:
@@ -58,7 +59,7 @@ class Stream:
         wanted: Wanted,
         sizes: tuple[int, int],
         fewest: int = FEWEST,
-        largest: int = 1024,
+        largest: int = LARGEST,
     ) -> None:
         self.fewest, self.largest = fewest, largest
         self.code, self.trace = code, operations(code, wanted, sizes[0])
