@@ -367,6 +367,25 @@ def test_wrong_labels_are_told_before_anything_is_compiled(monkeypatch):
         fit(model, sgd, y=[0] * 11 + [5], steps=5, loss=nn.cross_entropy)
 
 
+@pytest.mark.parametrize(
+    ("loss", "target", "told"),
+    [
+        (nn.cross_entropy, [1.0, 1.0], "probabilities that sum to 1, not"),
+        (nn.binary_cross_entropy, [1, 2], "target 1 is 2, give a number from 0 to 1"),
+        (nn.hinge, [1, 0], "target 1 is 0, give −1 or 1"),
+    ],
+)
+def test_so_is_a_wrong_list_among_right_ones(loss, target, told, monkeypatch):
+    replayed(monkeypatch)
+    model = nn.TwoLayerNet(2, 3, 2)
+    sgd = optim.SGD(model.parameters(), 0.1)
+    before = model.state_dict()
+    right = [-1, 1] if loss is nn.hinge else [0, 1]
+    with pytest.raises(ValueError, match=told):
+        fit(model, sgd, y=[right] * 11 + [target], steps=5, loss=loss)
+    assert model.state_dict() == before
+
+
 def test_a_compiled_run_goes_on_to_the_same_bits(monkeypatch, tmp_path):
     seen = replayed(monkeypatch)
     model, optimizer = model_and_optimizer()

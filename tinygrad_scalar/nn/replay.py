@@ -72,7 +72,7 @@ def replayable(
 ) -> bool:
     """Whether one recorded forward stands for every example.
 
-    Every label is tried eagerly on one example: what is wrong with it is told as it always is.
+    Every target is tried eagerly on one example: what is wrong with it is told as it always is.
     """
     dropping = any(isinstance(part, Dropout) and part.p for _, part in model.named_modules())
     if dropping or loss not in _LOSSES or architecture(model) is None:
@@ -80,9 +80,14 @@ def replayable(
     if len({_shape(x) for x in X}) > 1 or len({_shape(target) for target in y}) > 1:
         return False
     outputs = model(X[0])
-    for target in {target: None for target in y if not is_list(target)}:
+    for target in {_hashable(target): target for target in y}.values():
         loss(outputs, target)
     return True
+
+
+def _hashable(thing: Any) -> Any:
+    """Tuples for lists, so that targets that stand there several times are tried once."""
+    return tuple(map(_hashable, thing)) if is_list(thing) else thing
 
 
 def _shape(thing: Any) -> tuple[int, ...]:
