@@ -133,6 +133,20 @@ def test_activations_by_name_and_by_callable(activation, expected):
     assert linear([3.0, 1.0]).data == 2.5
 
 
+def test_what_is_written_to_a_neuron_counts_from_the_next_call():
+    neuron = nn.Neuron(1, init=lambda nin, nout: -1.0)
+    neuron.nonlin = False  # as micrograd reads it
+    assert neuron([2.0]).data == -2.0
+    neuron.nonlin, neuron.activation = True, "tanh"
+    assert neuron([2.0]).data == pytest.approx(math.tanh(-2.0), rel=1e-15)
+    assert repr(neuron) == "TanhNeuron(1)"
+    with pytest.raises(ValueError, match="not 'tan2'"):
+        neuron.activation = "tan2"
+    assert neuron.activation == "tanh"
+    for twin in (copy.deepcopy(neuron), pickle.loads(pickle.dumps(neuron))):
+        assert twin([2.0]).data == neuron([2.0]).data
+
+
 def test_inputs_may_be_numbers_values_tuples_and_arrays():
     model = nn.MLP(2, [3, 1], seed=0)
     expected = model([0.5, -1.0]).data
@@ -436,6 +450,21 @@ def test_predict_and_accuracy():
         nn.accuracy(single, [[1.0]], [])
     with pytest.raises(TypeError, match="predict: the model gives a list, and no list of logits"):
         nn.predict(nn.Affine(1, 2), [[1.0], [2.0]])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "told"),
+    [
+        (1, [1, -1], "target 1 is -1, and the model tells classes 0 to 1"),  # as `hinge` takes them
+        (1, [1, 2], "target 1 is 2, and the model tells classes 0 to 1"),
+        (3, [0, 3], "target 1 is 3, and the model tells classes 0 to 2"),
+        (3, [0.5, 1], "target 0 is 0.5, and the model tells classes 0 to 2"),
+        (2, [[0, 1], [1, 0]], r"target 0 is \[0, 1\], and the model tells classes 0 to 1"),
+    ],
+)
+def test_a_target_that_is_none_of_the_classes_is_not_counted_as_wrong(outputs, targets, told):
+    with pytest.raises(ValueError, match="accuracy: " + told):
+        nn.accuracy(nn.MLP(1, [outputs], seed=0), [[1.0], [-1.0]], targets)
 
 
 def test_predict_looks_in_evaluation_and_changes_no_mode():

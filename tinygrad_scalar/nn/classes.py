@@ -31,13 +31,20 @@ def predictions(
     model: Module, X: Iterable[Sequence[Any]], of: str = "predict"
 ) -> list[tuple[int, float]]:
     """`predict` for many inputs, asked by `of`: a list of classes and probabilities."""
+    return [_class(logits) for logits in _logits(model, X, of)]
+
+
+def _logits(model: Module, X: Iterable[Sequence[Any]], of: str) -> list[list[float]]:
+    """The outputs for every example, as numbers."""
     examples = by_position(X)
-    return evaluated(model, lambda: [_class(model(x)) for x in examples], of)
+    outputs = evaluated(model, lambda: [model(x) for x in examples], of)
+    return [
+        [_number(y) for y in (given if isinstance(given, (list, tuple)) else [given])]
+        for given in outputs
+    ]
 
 
-def _class(outputs: Any) -> tuple[int, float]:
-    given = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    logits = [_number(y) for y in given]
+def _class(logits: Sequence[float]) -> tuple[int, float]:
     if len(logits) == 1:
         label = int(logits[0] > 0)
         return label, sigmoid(logits[0] if label else -logits[0])
@@ -45,25 +52,31 @@ def _class(outputs: Any) -> tuple[int, float]:
     return label, softmax(logits)[label]
 
 
-def accuracy(model: Module, X: Sequence[Any], y: Sequence[int]) -> float:
+def accuracy(model: Module, X: Sequence[Any], y: Sequence[Any]) -> float:
     """The share of examples whose predicted class is the target.
 
-    Errors: ValueError for no examples or different lengths, TypeError for classes in words.
+    Errors: ValueError for no examples, different lengths, or a target that is none of the classes,
+    such as −1; TypeError for classes in words.
 
     >>> from tinygrad_scalar import nn
     >>> nn.accuracy(nn.MLP(1, [1], init=lambda nin, nout: 2.0), [[-1.0], [1.0]], [0, 0])
     0.5
     """
+    X, y = by_position(X), by_position(y)
     check_examples_listed("accuracy: X", X)
     check_examples_listed("accuracy: y", y)
     if len(X) != len(y) or not len(X):
         raise ValueError(f"accuracy: {len(X)} examples and {len(y)} targets; give as many of each")
-    targets = list(by_position(y))
-    for i, target in enumerate(targets):
-        if isinstance(target, str):
-            raise TypeError(f"accuracy: target {i} is {target!r}: number the classes from 0")
-    found = zip(predictions(model, X, "accuracy"), targets, strict=True)
-    return sum(bool(label == target) for (label, _), target in found) / len(X)
+    right = 0
+    for i, (logits, target) in enumerate(zip(_logits(model, X, "accuracy"), y, strict=True)):
+        last = max(len(logits) - 1, 1)
+        if target not in range(last + 1):
+            given = f"accuracy: target {i} is {target!r}"
+            if isinstance(target, str):
+                raise TypeError(f"{given}: number the classes from 0")
+            raise ValueError(f"{given}, and the model tells classes 0 to {last}")
+        right += bool(_class(logits)[0] == target)
+    return right / len(X)
 
 
 def _number(output: Any) -> float:

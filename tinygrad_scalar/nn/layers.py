@@ -47,13 +47,20 @@ class Neuron(Module):
         nout: int = 1,
     ) -> None:
         nin = whole(nin, "Neuron: nin")
-        activate = activation_named(activation)  # before Python's own generator has moved
+        self.activation = activation  # before Python's own generator has moved
         draw = initializer(init, nin, whole(nout, "Neuron: nout"), generator(seed))
         self.w = [parameter(draw(), label=f"w[{i}]") for i in range(nin)]
         self.b = parameter(0.0, label="b")
         self.nonlin = nonlin
-        self.activation = activation
-        self._activate = activate if nonlin else None
+
+    @property
+    def activation(self) -> str | Activate:
+        """The activation as it was given; a later one counts from the next call."""
+        return self._activation
+
+    @activation.setter
+    def activation(self, activation: str | Activate) -> None:
+        self._activate, self._activation = activation_named(activation), activation
 
     def _inside(self, outer: Settings, x: Any) -> Any:
         """The same as any module's, in half the time: the nodes of a neuron are a chain."""
@@ -73,7 +80,7 @@ class Neuron(Module):
         if type(x) is not list or len(x) != len(self.w):
             checked_list(x, len(self.w), self)
         total = dot(self.w, x) + self.b
-        return total if self._activate is None else self._activate(total)
+        return self._activate(total) if self.nonlin else total
 
     def config(self) -> dict[str, Any]:
         """The arguments of this architecture, for files."""
