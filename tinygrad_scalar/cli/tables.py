@@ -41,7 +41,10 @@ def table_task(table: Table, name: str) -> Task:
 
 
 class Standard(NamedTuple):
-    """Numbers less the mean of their column, over its standard deviation; 1 where that is 0."""
+    """Numbers less the mean of their column, over its standard deviation; 1 where all are equal.
+
+    Their mean is rounded, so that the deviation is not 0 then, but as small as rounding is.
+    """
 
     means: list[float]
     deviations: list[float]
@@ -55,10 +58,7 @@ class Standard(NamedTuple):
         """
         columns, size = list(zip(*X, strict=True)), len(X)
         means = [math.fsum(x / size for x in column) for column in columns]
-        deviations = [
-            math.hypot(*(x - mean for x in column)) / math.sqrt(size) or 1.0
-            for column, mean in zip(columns, means, strict=True)
-        ]
+        deviations = [_deviation(*pair) for pair in zip(columns, means, strict=True)]
         return cls(means, deviations)
 
     def __call__(self, X: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -74,6 +74,12 @@ class Standard(NamedTuple):
             for w, mean, deviation in zip(neuron.w, *self, strict=True):
                 w.data /= deviation
                 neuron.b.data -= w.data * mean
+
+
+def _deviation(column: Sequence[float], mean: float) -> float:
+    if max(column) == min(column):
+        return 1.0
+    return math.hypot(*(x - mean for x in column)) / math.sqrt(len(column)) or 1.0
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────
