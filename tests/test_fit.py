@@ -1,5 +1,6 @@
 """Training: the gradient it descends, minibatches, validation, stopping, and being killed."""
 
+import concurrent.futures
 import json
 import math
 import os
@@ -120,7 +121,8 @@ def test_training_leaves_no_gradient_of_earlier_steps():
     assert model.state_dict() == twin.state_dict()
 
 
-def test_an_example_that_fails_leaves_no_gradient_of_those_before_it():
+@pytest.mark.parametrize("error", [LookupError, KeyboardInterrupt])
+def test_an_example_that_fails_leaves_no_gradient_of_those_before_it(error):
     model, _ = model_and_optimizer()
     before = model.state_dict()
     for leaf in model.parameters():
@@ -128,11 +130,11 @@ def test_an_example_that_fails_leaves_no_gradient_of_those_before_it():
 
     def loss(output, target):
         if target == 2.0:
-            raise LookupError("the third example")
+            raise error("the third example")
         return (output - target) ** 2
 
     sgd = optim.SGD(model.parameters(), 0.1)
-    with pytest.raises(LookupError):
+    with pytest.raises(error):
         nn.fit(model, POINTS[:3], [0.0, 1.0, 2.0], loss=loss, optimizer=sgd, steps=1)
     assert [leaf.grad for leaf in model.parameters()] == [0.0] * len(model.parameters())
     assert model.state_dict() == before
@@ -190,6 +192,16 @@ def test_early_stopping_waits_for_patience_and_counts_validations():
     assert nn.EarlyStopping(2)(6, callbacks.History(losses[:6]))
     assert not nn.EarlyStopping(2)(9, callbacks.History([0.1, 0.2, 0.3], [0.5]))
     assert nn.EarlyStopping(1, min_delta=0.2)(2, callbacks.History([0.5, 0.4]))
+
+
+def test_early_stopping_waits_for_the_first_validation():
+    """The losses of single minibatches do not count where there is validation."""
+    model, optimizer = model_and_optimizer()
+    stop = nn.EarlyStopping(1)
+    options = {"batch_size": 1, "validation": (X, Y), "callbacks": [stop]}
+    rising = fit(model, optimizer, epochs=1, **options)
+    assert any(b >= a for a, b in zip(rising.loss, rising.loss[1:], strict=False))
+    assert (rising.steps, len(rising.val_loss)) == (12, 1)
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves():
@@ -341,6 +353,89 @@ def test_what_one_forward_may_not_stand_for_is_eager(case, monkeypatch):
     sgd = optim.SGD(model.parameters(), 0.1)
     assert not nn.fit(model, X, Y, loss=loss, optimizer=sgd, steps=1).compiled
     assert seen == []
+
+
+def replaced_weight(model):
+    model.layers[0].neurons[0].w[1] = nn.parameter(0.3)
+
+
+def replaced_layer(model):
+    model.layers[0] = nn.Layer(2, 3, seed=5)
+
+
+def other_activation(model):
+    model.layers[0].neurons[1].activation = "sin"
+
+
+def own_neuron(model):
+    neuron = nn.Neuron(2, activation=lambda x: x * x * x, seed=1)
+    model.layers[0].neurons[1] = neuron
+
+
+def computed_weight(model):
+    """A weight that keeps its number, whatever becomes of what it was computed from."""
+    neuron = model.layers[1].neurons[0]
+    neuron.w[0] = neuron.w[1] * 2.0
+
+
+CHANGES = [replaced_weight, replaced_layer, other_activation, own_neuron, computed_weight]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_callback_that_changes_the_model_is_followed(change, monkeypatch):
+    courses = []
+    for compiling in (False, True):
+        seen = replayed(monkeypatch) if compiling else []
+        model, _ = model_and_optimizer()
+        sgd = optim.SGD(model.parameters(), 0.1)
+
+        def callback(step, history, model=model):
+            if step == 2:
+                change(model)
+
+        history = fit(model, sgd, steps=5, callbacks=[nn.EarlyStopping(9), callback])
+        assert not history.compiled
+        assert len(seen) == 3 * compiling  # the first is a trial
+        courses.append([*history.loss, *model.state_dict().values()])
+    assert courses[1] == pytest.approx(courses[0], rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_model_that_was_changed_before_is_trained_as_it_stands(change, monkeypatch):
+    courses = []
+    for compiling in (False, True):
+        if compiling:
+            replayed(monkeypatch)
+        model, _ = model_and_optimizer()
+        change(model)
+        history = fit(model, optim.SGD(model.parameters(), 0.1), steps=5)
+        assert history.compiled is (compiling and change not in (own_neuron, computed_weight))
+        courses.append([*history.loss, *model.state_dict().values()])
+    assert courses[1] == pytest.approx(courses[0], rel=1e-12, abs=1e-14)
+
+
+def test_workers_follow_a_callback_that_changes_the_model():
+    courses = []
+    for executor in (None, concurrent.futures.ThreadPoolExecutor(2)):
+        model, _ = model_and_optimizer()
+        sgd = optim.SGD(model.parameters(), 0.1)
+
+        def callback(step, history, model=model):
+            if step == 2:
+                other_activation(model)
+
+        options = {"executor": executor, "shards": 3, "loss": lambda y, t: (y - t) ** 2}
+        history = fit(model, sgd, steps=5, callbacks=[callback], **options)
+        courses.append(history.loss)
+        if executor is not None:
+            executor.shutdown()
+    model, _ = model_and_optimizer()
+    sgd = optim.SGD(model.parameters(), 0.1)
+    fit(model, sgd, steps=2, loss=lambda y, t: (y - t) ** 2)
+    other_activation(model)
+    alone = fit(model, sgd, steps=3, loss=lambda y, t: (y - t) ** 2)
+    assert courses[0] == courses[1]
+    assert courses[0][2:] == pytest.approx(alone.loss, rel=1e-12)
 
 
 def test_short_runs_and_ragged_examples_are_eager(monkeypatch):

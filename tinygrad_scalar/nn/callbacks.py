@@ -13,7 +13,8 @@ class History:
     """What happened in training: the mean loss of every step's minibatch, before the step.
 
     With `validation` also the mean loss on it after every epoch, and after the last step.
-    `compiled` says whether the last call of `fit` ran its steps as machine code.
+    `validates` says that there is, before the first of them too; `compiled` whether the last call
+    of `fit` ran its steps, to the last, as machine code.
 
     >>> History([0.5, 0.25])
     History(2 steps, loss 0.25)
@@ -22,6 +23,7 @@ class History:
     loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
     compiled: bool = field(default=False, compare=False)
+    validates: bool = field(default=False, compare=False)
 
     @property
     def steps(self) -> int:
@@ -59,7 +61,8 @@ class EarlyStopping:
 
     def __call__(self, step: int, history: History) -> bool:  # noqa: ARG002 (callbacks get both)
         """Whether to stop after `step`."""
-        losses = history.val_loss or history.loss
+        validated = history.validates or bool(history.val_loss)
+        losses = history.val_loss if validated else history.loss
         known, looked_at, best, since = self._seen
         if losses is not known:
             looked_at, best, since = 0, math.inf, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from reprlib import recursive_repr
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.at_once import assign, put_back
@@ -16,6 +16,7 @@ from tinygrad_scalar.nn.scopes import Settled, current, settle
 from tinygrad_scalar.numbers.precision import is_number, number
 
 Result = TypeVar("Result")
+_ASIDE = "training", "_entered", "_scope_name"  # attributes that say nothing of the architecture
 
 
 class Module:
@@ -41,6 +42,7 @@ class Module:
     """
 
     training: bool = True
+    _trained: ClassVar[tuple[str, ...]] = ()  # attributes in which every leaf is a parameter
     _scope_name: str | None = None  # how the module that holds this one calls it
     # the settings outside the last call, those inside it, and what is noted on its nodes
     _entered: tuple[Settings, Settings, Settled] | None = None
@@ -224,6 +226,26 @@ def _members(module: Module, index: str) -> Iterator[tuple[str, Any]]:
             stack += [(name + index.format(i), thing[i]) for i in reversed(range(len(thing)))]
         elif isinstance(thing, dict):
             stack += [(name + index.format(key), thing[key]) for key in reversed(thing)]
+
+
+def standing_in(model: Module) -> list[Any]:
+    """All that stands in a module and in those in it, one by one: what its forward depends on."""
+    found: list[Any] = []
+    stack: list[Any] = [model]
+    seen: set[int] = set()
+    while stack:
+        thing = stack.pop()
+        if isinstance(thing, (list, tuple)):
+            stack += reversed(thing)
+        elif isinstance(thing, dict):
+            stack += reversed(thing.values())
+        else:
+            found.append(thing)
+            if isinstance(thing, Module) and id(thing) not in seen:
+                seen.add(id(thing))
+                own = thing.__dict__.items()
+                stack += [x for name, x in reversed(own) if name not in _ASIDE]
+    return found
 
 
 def _contents(module: Module) -> tuple[list[Value], list[Module]]:

@@ -15,7 +15,7 @@ from tinygrad_scalar.compiler import compile, engines
 from tinygrad_scalar.core.at_once import put_back
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.losses import binary_cross_entropy, cross_entropy, hinge, mean_squared_error
-from tinygrad_scalar.nn.module import Module
+from tinygrad_scalar.nn.module import Module, standing_in
 from tinygrad_scalar.nn.modules import Dropout
 from tinygrad_scalar.nn.saving import architecture
 from tinygrad_scalar.nn.shapes import is_list
@@ -74,8 +74,7 @@ def replayable(
 
     Every target is tried eagerly on one example: what is wrong with it is told as it always is.
     """
-    dropping = any(isinstance(part, Dropout) and part.p for _, part in model.named_modules())
-    if dropping or loss not in _LOSSES or architecture(model) is None:
+    if loss not in _LOSSES or any(map(_differs, standing_in(model))):
         return False
     if len({_shape(x) for x in X}) > 1 or len({_shape(target) for target in y}) > 1:
         return False
@@ -83,6 +82,16 @@ def replayable(
     for target in {_hashable(target): target for target in y}.values():
         loss(outputs, target)
     return True
+
+
+def _differs(thing: Any) -> bool:
+    """Whether this, standing in a model, computes something else than a trace of it.
+
+    A weight that was computed keeps its number, where a trace follows what it was computed from.
+    """
+    if isinstance(thing, Module):
+        return architecture(thing) is None or (isinstance(thing, Dropout) and bool(thing.p))
+    return isinstance(thing, Value) and thing.primitive is not None
 
 
 def _hashable(thing: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +20,15 @@ from tinygrad_scalar.nn.arguments import (
     checked_validation,
     number_of_steps,
 )
-from tinygrad_scalar.nn.callbacks import History
+from tinygrad_scalar.nn.callbacks import EarlyStopping, History
 from tinygrad_scalar.nn.checkpoint import Checkpoint
-from tinygrad_scalar.nn.module import Module, evaluated, switched
+from tinygrad_scalar.nn.module import Module, evaluated, standing_in, switched
 from tinygrad_scalar.nn.progress import Progress
 from tinygrad_scalar.nn.spreading import Compiled, Eager, Shards, losses_of
 
 Loss = Callable[[Any, Any], Any]
 Callback = Callable[[int, History], Any]
+_LOOKING = {EarlyStopping}  # callbacks that change no model
 
 
 def fit(
@@ -66,7 +68,8 @@ def fit(
       once, the parameters with every step.
 
     With the extra `fast`, a run long enough to gain by it is compiled where model and loss are the
-    library's own, and without dropout; `history.compiled` says so.
+    library's own, and without dropout, until a callback changes what stands in the model;
+    `history.compiled` says so.
 
     Cost O(forward and backward of an example) per example of a step; without graphs between steps.
     Errors: ValueError for no examples, different lengths, NaN or ±inf in X or y, not exactly one of
@@ -124,35 +127,45 @@ class _Run:
     checkpoint: Checkpoint | None = None
     checkpoint_every: int = 100
     shards: Shards | None = None
-    spread: Any = None  # what computes minibatches on workers
+    compiled: Any = None  # what computes minibatches as machine code
+    spread: Any = None  # what does so on workers
+    standing: Sequence[Any] = ()  # what stood in the model when these were made
 
     def train(self, show: bool | None) -> History:
         history, stopped = History(), False
         if self.checkpoint is not None and self.checkpoint.path.exists():
             history, stopped = self.checkpoint.read()
+        history.validates = self.validation is not None
         return switched(self.model, lambda: self._steps(history, stopped, show), training=True)
 
     def _steps(self, history: History, stopped: bool, show: bool | None) -> History:
         with Progress(self.total, history.steps, show) as progress:
-            compiled = None if history.steps >= self.total or stopped else _compiled(self)
-            history.compiled = compiled is not None
-            self.spread = self._spread(compiled)
+            if history.steps < self.total and not stopped:
+                self._prepare(history, _compiled(self))
             while history.steps < self.total and not stopped:
-                self._step(history, compiled)
+                self._step(history)
                 stopped = self._asked_to_stop(history)
                 self._save(history, stopped=stopped)
                 progress.step(history)
         return history
 
-    def _spread(self, compiled: Any) -> Any:
-        """What computes minibatches on workers, or None."""
-        if self.shards is None:
-            return None
-        if compiled is not None:
-            return Compiled(self.shards, compiled)
-        return Eager(self.shards, self.model, self.loss, self.X, self.y, self.seed)
+    def _prepare(self, history: History, compiled: Any) -> None:
+        """Choose what computes minibatches: compiled code, workers, or the model itself."""
+        self.compiled, history.compiled = compiled, compiled is not None
+        if self.shards is not None and compiled is not None:
+            self.spread = Compiled(self.shards, compiled)
+        elif self.shards is not None:
+            self.spread = Eager(self.shards, self.model, self.loss, self.X, self.y, self.seed)
+        self.standing = standing_in(self.model)
 
-    def _step(self, history: History, compiled: Any) -> None:
+    def _is_outdated(self) -> bool:
+        """Whether a callback has changed the model, of which others compute a copy."""
+        if self.compiled is self.spread is None or set(map(type, self.callbacks)) <= _LOOKING:
+            return False
+        now = standing_in(self.model)
+        return len(now) != len(self.standing) or not all(map(operator.is_, now, self.standing))
+
+    def _step(self, history: History) -> None:
         """One step of the optimiser, noted in the history, with the validation if it is due."""
         batch = self._batch(history.steps)
         if self.spread is not None:
@@ -160,8 +173,8 @@ class _Run:
         else:
             self.optimizer.zero_grad()
             try:
-                mean = self._backward(batch) if compiled is None else compiled.backward(batch)
-            except Exception:
+                mean = (self.compiled or self).backward(batch)
+            except BaseException:
                 self.optimizer.zero_grad()  # of the examples before the one that failed
                 raise
         if not math.isfinite(mean):
@@ -189,14 +202,17 @@ class _Run:
 
     _epoch: tuple[int, list[list[int]]] = (-1, [])
 
-    def _backward(self, batch: Sequence[int]) -> float:
+    def backward(self, batch: Sequence[int]) -> float:
         """The mean loss, whose gradient is added to `.grad`."""
         losses = losses_of(self.model, self.loss, self.X, self.y, batch, 1.0 / len(batch))
         return math.fsum(losses) / len(losses)
 
     def _asked_to_stop(self, history: History) -> bool:
         """Whether a callback says so; all are called."""
-        return True in [bool(callback(history.steps, history)) for callback in self.callbacks]
+        stopped = True in [bool(callback(history.steps, history)) for callback in self.callbacks]
+        if not stopped and self._is_outdated():
+            self._prepare(history, None)
+        return stopped
 
     def _save(self, history: History, *, stopped: bool) -> None:
         due = stopped or history.steps == self.total or history.steps % self.checkpoint_every == 0
