@@ -225,6 +225,35 @@ def test_parameters_are_found_once_and_named_by_their_place():
     assert [type(m).__name__ for _, m in model.named_modules()] == ["Tied", "Affine", "ReLU"]
 
 
+@pytest.mark.parametrize(
+    ("make", "attribute", "leaves"),
+    [
+        (lambda: nn.Neuron(2), "w", lambda: [Value(1.0), Value(2.0)]),  # as with micrograd's
+        (lambda: nn.Neuron(2), "b", lambda: Value(1.0)),
+        (lambda: nn.Affine(2, 1), "W", lambda: [[Value(1.0), Value(2.0)]]),
+        (lambda: nn.Embedding(1, 2), "rows", lambda: [[Value(1.0), Value(2.0)]]),
+        (lambda: nn.LayerNorm(2), "gain", lambda: [Value(1.0), Value(2.0)]),
+        (lambda: nn.RMSNorm(2), "gain", lambda: [Value(1.0), Value(2.0)]),
+    ],
+)
+def test_any_leaf_in_the_place_of_a_weight_is_a_parameter(make, attribute, leaves):
+    model = nn.Sequential(make())
+    names = list(model.state_dict())
+    setattr(model[0], attribute, leaves())
+    assert list(model.state_dict()) == names
+    assert 1.0 in model.state_dict().values()
+    assert len(model.parameters()) == len(names)
+    model[0].constant = Value(3.0)  # elsewhere it is none
+    assert len(model.parameters()) == len(names)
+
+
+def test_what_a_weight_was_computed_from_is_the_parameter():
+    neuron = nn.Neuron(2, seed=0)
+    neuron.theta = nn.parameter(0.5)
+    neuron.w = [neuron.theta * 2.0, neuron.theta + 1.0]
+    assert neuron.parameters() == [neuron.b, neuron.theta]
+
+
 def test_modules_that_hold_each_other_are_walked_once():
     outer, inner = Tied(), Tied()
     outer.inner, inner.owner = inner, outer

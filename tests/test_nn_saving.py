@@ -104,6 +104,71 @@ def test_a_model_of_your_own_making_is_loaded_into_one(make, tmp_path):
         nn.load(path)
 
 
+def another_layer():
+    model = nn.MLP(2, [3, 2], seed=0)
+    model.layers[1] = nn.Layer(3, 2, activation="tanh", seed=1)
+    return model
+
+
+def another_activation():
+    model = nn.MLP(2, [3, 3, 1], seed=0)
+    model.layers[1].neurons[2].activation = "sin"
+    return model
+
+
+def a_linear_neuron():
+    model = nn.Layer(2, 3, seed=0)
+    model.neurons[1].nonlin = False
+    return model
+
+
+def another_eps():
+    model = nn.Sequential(nn.Scale(1.0), nn.Block(2, seed=0))
+    model[1].before_attention.eps = 1.0
+    return model
+
+
+def tied_weights():
+    model = nn.GPT(3, 2, dim=2, heads=1, seed=0)
+    model.logits.W = model.tokens.rows
+    return model
+
+
+def one_layer_twice():
+    affine = nn.Affine(2, 2, seed=0)
+    return nn.Sequential(affine, nn.ReLU(), affine)
+
+
+def one_more_parameter():
+    model = nn.Affine(2, 2, seed=0)
+    model.temperature = nn.parameter(1.0)
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        another_layer,
+        another_activation,
+        a_linear_neuron,
+        another_eps,
+        tied_weights,
+        one_layer_twice,
+        one_more_parameter,
+    ],
+)
+def test_a_model_whose_parts_were_replaced_is_not_taken_for_another(make, tmp_path):
+    """The arguments of its class would make one that computes something else."""
+    model, path = make(), tmp_path / "m.json"
+    for leaf in model.parameters():
+        leaf.data += 0.5
+    nn.save(model, path)
+    with pytest.raises(ValueError, match=r"not recorded, .* shared or replaced: build the model"):
+        nn.load(path)
+    again = nn.load(path, into=make())
+    assert again.state_dict() == model.state_dict()
+
+
 def test_the_file_is_json_and_says_what_it_is(tmp_path):
     nn.save(nn.MLP(1, [1], seed=0), tmp_path / "m.json")
     record = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))

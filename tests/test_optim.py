@@ -319,6 +319,19 @@ def test_optimizers_are_copied_with_their_parameters(machine_code):
         assert walked(made_by(text), 1, copied) == walked(made_by(text), 1)
 
 
+def test_other_parameters_move_once_they_are_given(machine_code):
+    first, second = ([nn.parameter(1.0) for _ in range(MANY)] for _ in range(2))
+    optimizer = optim.SGD(first, 0.5)
+    for _ in range(2):
+        for leaf in optimizer.params:
+            leaf.grad = 1.0
+        optimizer.step()
+        optimizer.params = tuple(second)
+    assert [leaf.data for leaf in [*first, *second]] == [0.5] * 2 * MANY
+    optimizer.zero_grad()
+    assert {leaf.grad for leaf in second} == {0.0}
+
+
 def test_numbers_held_elsewhere_stay_as_they_are(machine_code):
     params = [nn.parameter(float(i)) for i in range(MANY)]
     shared = [leaf.data for leaf in params]

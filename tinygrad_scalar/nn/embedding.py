@@ -25,6 +25,8 @@ class Embedding(Module):
     ([Value(0.5, grad=0.0, label='row[2][0]'), Value(0.5, grad=0.0, label='row[2][1]')], 3)
     """
 
+    _trained = ("rows",)
+
     def __init__(
         self, num: int, dim: int, *, init: Initializer = "normal", seed: Seed = None
     ) -> None:

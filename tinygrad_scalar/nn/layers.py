@@ -36,6 +36,8 @@ class Neuron(Module):
     (Value(2.5, grad=0.0), Value(0.0, grad=0.0))
     """
 
+    _trained = "w", "b"
+
     def __init__(
         self,
         nin: int,

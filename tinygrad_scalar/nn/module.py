@@ -11,12 +11,12 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.at_once import assign, put_back
 from tinygrad_scalar.core.context import Settings
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.parameter import is_parameter
+from tinygrad_scalar.nn.parameter import is_leaf, is_parameter
 from tinygrad_scalar.nn.scopes import Settled, current, settle
 from tinygrad_scalar.numbers.precision import is_number, number
 
 Result = TypeVar("Result")
-_ASIDE = "training", "_entered", "_scope_name"  # attributes that say nothing of the architecture
+_ASIDE = {"training", "_entered", "_scope_name"}  # attributes that say nothing of the architecture
 
 
 class Module:
@@ -217,15 +217,21 @@ def _members(module: Module, index: str) -> Iterator[tuple[str, Any]]:
 
     `index` is how a position is written: layers[0] in a picture, layers.0 in a file.
     """
-    stack = [(name, thing) for name, thing in reversed(module.__dict__.items())]
-    while stack:
-        name, thing = stack.pop()
-        if isinstance(thing, Module) or is_parameter(thing):
-            yield name, thing
-        elif isinstance(thing, (list, tuple)):
-            stack += [(name + index.format(i), thing[i]) for i in reversed(range(len(thing)))]
-        elif isinstance(thing, dict):
-            stack += [(name + index.format(key), thing[key]) for key in reversed(thing)]
+    for attribute, held in module.__dict__.items():
+        trained, stack = _tells(module, attribute), [(attribute, held)]
+        while stack:
+            name, thing = stack.pop()
+            if isinstance(thing, Module) or trained(thing):
+                yield name, thing
+            elif isinstance(thing, (list, tuple)):
+                stack += [(name + index.format(i), thing[i]) for i in reversed(range(len(thing)))]
+            elif isinstance(thing, dict):
+                stack += [(name + index.format(key), thing[key]) for key in reversed(thing)]
+
+
+def _tells(module: Module, attribute: str) -> Callable[[Any], bool]:
+    """What tells parameters from other things in an attribute of `module`."""
+    return is_leaf if attribute in module._trained else is_parameter
 
 
 def standing_in(model: Module) -> list[Any]:
@@ -235,33 +241,39 @@ def standing_in(model: Module) -> list[Any]:
     seen: set[int] = set()
     while stack:
         thing = stack.pop()
-        if isinstance(thing, (list, tuple)):
-            stack += reversed(thing)
+        if isinstance(thing, Module):
+            found.append(thing)
+            if id(thing) not in seen:
+                seen.add(id(thing))
+                own = thing.__dict__.items()
+                stack += [x for name, x in reversed(own) if name not in _ASIDE]
+        elif isinstance(thing, (list, tuple)):
+            if set(map(type, thing)) == {Value}:  # as most lists
+                found += thing
+            else:
+                stack += reversed(thing)
         elif isinstance(thing, dict):
             stack += reversed(thing.values())
         else:
             found.append(thing)
-            if isinstance(thing, Module) and id(thing) not in seen:
-                seen.add(id(thing))
-                own = thing.__dict__.items()
-                stack += [x for name, x in reversed(own) if name not in _ASIDE]
     return found
 
 
 def _contents(module: Module) -> tuple[list[Value], list[Module]]:
     """What `_members` finds, without the names, which take ten times as long to write."""
     leaves, modules = [], []
-    stack = list(reversed(module.__dict__.values()))
-    while stack:
-        thing = stack.pop()
-        if is_parameter(thing):
-            leaves.append(thing)
-        elif isinstance(thing, Module):
-            modules.append(thing)
-        elif isinstance(thing, (list, tuple)):
-            stack += reversed(thing)
-        elif isinstance(thing, dict):
-            stack += reversed(thing.values())
+    for attribute, held in module.__dict__.items():
+        trained, stack = _tells(module, attribute), [held]
+        while stack:
+            thing = stack.pop()
+            if trained(thing):
+                leaves.append(thing)
+            elif isinstance(thing, Module):
+                modules.append(thing)
+            elif isinstance(thing, (list, tuple)):
+                stack += reversed(thing)
+            elif isinstance(thing, dict):
+                stack += reversed(thing.values())
     return leaves, modules
 
 

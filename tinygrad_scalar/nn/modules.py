@@ -32,6 +32,8 @@ class Affine(Module):
     ([Value(53.0, grad=0.0)], [[Value(3.0, grad=0.0)], [Value(6.0, grad=0.0)]])
     """
 
+    _trained = "W", "b"
+
     def __init__(
         self,
         nin: int,

@@ -23,6 +23,8 @@ class LayerNorm(Module):
     [-1.342, -0.447, 0.447, 1.342]
     """
 
+    _trained = "gain", "bias"
+
     def __init__(self, width: int, *, eps: float = 1e-5) -> None:
         width = whole(width, "LayerNorm: width")
         self.eps = positive(eps, "LayerNorm: eps")
@@ -57,6 +59,8 @@ class RMSNorm(Module):
     >>> [round(y.data, 3) for y in RMSNorm(2)([3.0, 4.0])]
     [0.849, 1.131]
     """
+
+    _trained = ("gain",)
 
     def __init__(self, width: int, *, eps: float = 1e-5) -> None:
         width = whole(width, "RMSNorm: width")

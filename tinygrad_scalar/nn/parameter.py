@@ -70,6 +70,11 @@ def is_parameter(thing: Any) -> bool:
     return isinstance(thing, Value) and thing.provenance.__class__ is Trainable
 
 
+def is_leaf(thing: Any) -> bool:
+    """Whether `thing` is a Value that was not computed, trainable or not."""
+    return isinstance(thing, Value) and thing.primitive is None
+
+
 def parameters_below(output: Value) -> list[Value]:
     """The trainable leaves that `output` was computed from. O(nodes + edges).
 

@@ -50,8 +50,9 @@ _CLASSES: dict[str, type[Any]] = {
 def save(model: Module, path: str | os.PathLike[str]) -> None:
     """Write a model to a file: architecture, weights, checksum; JSON, never pickle. Atomic.
 
-    The architecture of a model with modules or activations of your own is not recorded: such a
-    file is loaded with `load(path, into=model)`.
+    The architecture of a model with modules or activations of your own, with weights that are
+    shared, or whose parts were replaced is not recorded: such a file is loaded with
+    `load(path, into=model)`.
 
     Cost O(parameters). Errors: TypeError for what is no module or carries other numbers than
     floats; OSError where the file cannot be written, and an old file stays as it was.
@@ -68,7 +69,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(model, Module):
         raise TypeError(f"save: model is an nn.Module, not {type(model).__name__}")
-    write(path, _KIND, {"architecture": architecture(model), "state": packed_state(model)})
+    write(path, _KIND, {"architecture": _whole(model), "state": packed_state(model)})
 
 
 def load(path: str | os.PathLike[str], *, into: Module | None = None) -> Module:
@@ -91,7 +92,7 @@ def load(path: str | os.PathLike[str], *, into: Module | None = None) -> Module:
     except NotImplementedError:
         raise ValueError(
             f"{path}: the architecture is not recorded, because a part of the model is of your own "
-            "making: build the model and call load(path, into=model)"
+            "making, shared or replaced: build the model and call load(path, into=model)"
         ) from None
     except DEFECTS as error:
         raise ValueError(f"{path}: {reason(error)}") from None
@@ -130,6 +131,27 @@ def architecture(model: Module) -> dict[str, Any] | None:
         return _recorded(model)
     except NotImplementedError:
         return None
+
+
+def _whole(model: Module) -> dict[str, Any] | None:
+    """Its architecture; None where that makes another model: parts were replaced or are shared."""
+    recorded = architecture(model)
+    if recorded is None:
+        return None
+    try:
+        same = _described(_built_quietly(recorded)) == _described(model)
+    except NotImplementedError:
+        return None
+    return recorded if same else None
+
+
+def _described(model: Module) -> Any:
+    """Every module by name, class and arguments, and the names of the parameters."""
+    modules = [
+        (name, type(module), None if type(module) is Sequential else module.config())
+        for name, module in model.named_modules()
+    ]
+    return modules, [name for name, _ in model.named_parameters()]
 
 
 def _recorded(model: Module) -> dict[str, Any]:

@@ -49,14 +49,13 @@ class TwoLayerNet(Module):
 
         first = Affine(inputs, hidden, init=init)
         second = Affine(hidden, outputs, init=init)
-        self.layers: dict[str, Module] = {"Affine1": first, "Relu1": ReLU(), "Affine2": second}
-        self._affine = first, second
+        self.layers: dict[str, Any] = {"Affine1": first, "Relu1": ReLU(), "Affine2": second}
         self.last_layer = cross_entropy
 
     @property
     def params(self) -> Table:
         """The leaves: W1, b1, W2, b2; a weight from input i to output j is `W[i][j]`."""
-        first, second = self._affine
+        first, second = self.layers["Affine1"], self.layers["Affine2"]
         return {
             "W1": _transposed(first.W),
             "b1": list(first.b),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sized
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from functools import partial as bind
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -121,13 +120,13 @@ class Optimizer:
     def _slots(self) -> Slots | None:
         """All parameters' numbers at once, where compiled code runs already."""
         room = sys.modules.get("tinygrad_scalar.compiler.machine.slots")
-        return None if room is None or not room.running() else self._reached
+        if room is None or not room.running() or len(self.params) <= FEW:
+            return None
+        if self._reached is None or self._reached[0] is not self.params:
+            self._reached = self.params, room.Slots.of(self.params)
+        return self._reached[1]
 
-    @cached_property
-    def _reached(self) -> Slots | None:
-        from tinygrad_scalar.compiler.machine.slots import Slots
-
-        return Slots.of(self.params) if len(self.params) > FEW else None
+    _reached: tuple[Sequence[Value], Slots | None] | None = None
 
     def _remembered(self) -> dict[str, list[Any]]:
         return {
