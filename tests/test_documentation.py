@@ -94,6 +94,13 @@ def test_every_public_function_has_a_docstring_and_a_signature(name):
     assert inspect.signature(function).parameters
 
 
+def test_functions_of_lists_take_them_by_the_names_that_are_promised():
+    xs, ys = [1.0, 2.0], [3.0, 4.0]
+    assert tg.dot(xs=xs, ys=ys) == 11.0
+    assert tg.softmax(xs=xs) == tg.softmax(xs)
+    assert tg.log_softmax(xs=xs) == tg.log_softmax(xs)
+
+
 def test_help_shows_them():
     shown = pydoc.plain(pydoc.render_doc(sin))
     for part in ("sin(x, /)", "the sine of x", "Domain: x in (−∞, ∞)", "Derivative: cos(x)"):

@@ -1,5 +1,6 @@
 """`import tinygrad_scalar as math`."""
 
+import inspect
 import itertools
 import math
 from fractions import Fraction
@@ -16,6 +17,13 @@ from tinygrad_scalar import Value, testing
 def test_every_name_of_math_is_there():
     names = {name for name in vars(math) if not name.startswith("_")}
     assert names - set(dir(tg)) - {"fma", "fmax", "fmin"} == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["comb", "factorial", "gcd", "isqrt", "lcm", "perm", "frexp", "nextafter", "ulp"]
+)
+def test_functions_of_math_show_its_parameters(name):
+    assert inspect.signature(getattr(tg, name)) == inspect.signature(getattr(math, name))
 
 
 @pytest.mark.parametrize("name", ["pi", "e", "tau", "inf"])

@@ -215,20 +215,20 @@ def logsumexp(values: Iterable[Any]) -> Any:
     return _all(values, "logsumexp")
 
 
-def dot(a: Iterable[Any], b: Iterable[Any]) -> Any:
-    """a₁ b₁ + … + aₙ bₙ as one node. Cost O(n). Errors: ValueError for unequal lengths or none.
+def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
+    """x₁ y₁ + … + xₙ yₙ as one node. Cost O(n). Errors: ValueError for unequal lengths or none.
 
     >>> dot([1.0, 2.0], [3.0, 4.0])
     11.0
     """
-    left = a if type(a) is list else _listed(a, "dot")
-    right = b if type(b) is list else _listed(b, "dot")
+    left = xs if type(xs) is list else _listed(xs, "dot")
+    right = ys if type(ys) is list else _listed(ys, "dot")
     if len(left) != len(right):
         raise ValueError(f"dot: {len(left)} numbers against {len(right)}; give as many of each")
     return _all([*left, *right], "dot")
 
 
-def softmax(logits: Iterable[Any]) -> list[Any]:
+def softmax(xs: Iterable[Any]) -> list[Any]:
     """[e^x₁, …, e^xₙ] / (e^x₁ + … + e^xₙ), as a list; finite for any finite logits. Cost O(n).
 
     Errors: ValueError for no logits. Source: *Deep Learning*, equation 6.29.
@@ -236,12 +236,12 @@ def softmax(logits: Iterable[Any]) -> list[Any]:
     >>> softmax([1000.0, 1000.0])
     [0.5, 0.5]
     """
-    weights = [table.exp(x) for x in _shifted(logits, "softmax")]
+    weights = [table.exp(x) for x in _shifted(xs, "softmax")]
     total = sum(weights)
     return [weight / total for weight in weights]
 
 
-def log_softmax(logits: Iterable[Any]) -> list[Any]:
+def log_softmax(xs: Iterable[Any]) -> list[Any]:
     """log softmax(x) = x − logsumexp(x), as a list. Cost O(n).
 
     Errors: ValueError for no logits. Source: *Deep Learning*, equation 6.30.
@@ -249,7 +249,7 @@ def log_softmax(logits: Iterable[Any]) -> list[Any]:
     >>> log_softmax([0.0, 1000.0])
     [-1000.0, 0.0]
     """
-    shifted = _shifted(logits, "log_softmax")
+    shifted = _shifted(xs, "log_softmax")
     total = logsumexp(shifted)
     return [x - total for x in shifted]
 

@@ -1,9 +1,9 @@
 """Made by tools/stubs.py from the table of primitives; not to be edited."""
 
 # mypy: disable-error-code="overload-overlap"
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
@@ -13,11 +13,20 @@ Operand = Value | float | Fraction
 __all__ = ['acos', 'acosh', 'asin', 'asinh', 'atan', 'atan2', 'atanh', 'betaln', 'cbrt', 'ceil', 'clip', 'copysign', 'cos', 'cosh', 'cross_entropy', 'degrees', 'digamma', 'dot', 'elu', 'erf', 'erfc', 'erfcx', 'erfinv', 'exp', 'exp2', 'expm1', 'floor', 'fmod', 'gamma', 'gelu', 'hardtanh', 'hypot', 'leaky_relu', 'lgamma', 'log', 'log10', 'log1mexp', 'log1p', 'log2', 'log_normal_cdf', 'log_sigmoid', 'log_softmax', 'logaddexp', 'logit', 'logsumexp', 'maximum', 'mean', 'minimum', 'mish', 'mod', 'normal_cdf', 'normal_pdf', 'normal_ppf', 'prod', 'radians', 'reciprocal', 'relu', 'remainder', 'sech', 'selu', 'sigmoid', 'sign', 'silu', 'sin', 'sinc', 'sinh', 'softmax', 'softplus', 'softsign', 'sqrt', 'square', 'step', 'tan', 'tanh', 'trunc', 'where', 'xlogy']
 
 identity: Primitive
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 def detach(x: Any) -> Any: ...
 def class_index(target: Any, classes: int) -> int: ...
-def softmax(logits: Iterable[Any]) -> list[Any]: ...
-def log_softmax(logits: Iterable[Any]) -> list[Any]: ...
+@overload
+def where(c: Any, a: Value, b: Operand) -> Value: ...
+@overload
+def where(c: Any, a: float, b: Value) -> Value: ...
+@overload
+def where(c: Any, a: float, b: float) -> float: ...
+@overload
+def where(c: Any, a: Callable[[], _A], b: Callable[[], _B]) -> _A | _B: ...
+@overload
 def where(c: Any, a: Any, b: Any) -> Any: ...
 
 class _Of1(Primitive):
@@ -264,9 +273,9 @@ Kinks: none.
 (-4.2274535333762655, 17.197329154507113)
 """
 @overload
-def dot(a: Iterable[float], b: Iterable[float]) -> float: ...
+def dot(xs: Iterable[float], ys: Iterable[float]) -> float: ...
 @overload
-def dot(a: Iterable[Operand], b: Iterable[Operand]) -> Value: ...
+def dot(xs: Iterable[Operand], ys: Iterable[Operand]) -> Value: ...
 @overload
 def elu(x: Value, alpha: float | None = ...) -> Value: ...
 @overload
@@ -539,6 +548,10 @@ Kinks: none.
 >>> y.data, table[x]
 (-0.5759394198788436, 0.4378234991142019)
 """
+@overload
+def log_softmax(xs: Iterable[float]) -> list[float]: ...
+@overload
+def log_softmax(xs: Iterable[Operand]) -> list[Value]: ...
 logaddexp: _Of2
 """logaddexp(a, b): log(eᵃ + eᵇ), without overflow.
 
@@ -879,6 +892,10 @@ Kinks: none.
 >>> y.data, table[x]
 (0.2526123168081683, 1.0314130998795732)
 """
+@overload
+def softmax(xs: Iterable[float]) -> list[float]: ...
+@overload
+def softmax(xs: Iterable[Operand]) -> list[Value]: ...
 softplus: _Of1
 """softplus(x): softplus: log(1 + eˣ), the smooth relu.
 

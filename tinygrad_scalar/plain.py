@@ -4,16 +4,19 @@ With them `import tinygrad_scalar as math` is enough. Predicates and the functio
 look at the data and give plain results; what has a derivative gives Values for Values.
 """
 
+# mypy: disable-error-code="overload-overlap"
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from fractions import Fraction
+from functools import update_wrapper, wraps
+from typing import Any, ParamSpec, TypeVar, overload
 
 from tinygrad_scalar import functions
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.core.value import Value
 
 __all__ = [
     "comb", "dist", "e", "fabs", "factorial", "frexp", "fsum", "gcd", "inf", "isclose", "isfinite",
@@ -23,6 +26,7 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Operand = Value | float | Fraction
 _PYTHONS = (TypeError, ValueError, OverflowError)  # not what derives from them
 pi, e, tau, inf, nan = math.pi, math.e, math.tau, math.inf, math.nan
 fabs = functions.abs
@@ -94,6 +98,10 @@ def isclose(a: Any, b: Any, *, rel_tol: float = 1e-09, abs_tol: float = 0.0) -> 
     return bool(functions.abs(a - b) <= functions.maximum(rel_tol * size, abs_tol))
 
 
+@overload
+def fsum(values: Iterable[float]) -> float: ...
+@overload
+def fsum(values: Iterable[Operand]) -> Value: ...
 @_told
 def fsum(values: Iterable[Any]) -> Any:
     """The sum: of plain numbers as exact as `math.fsum`, of Values one node. Cost O(n).
@@ -105,6 +113,10 @@ def fsum(values: Iterable[Any]) -> Any:
     return functions.sum(terms) if _carried(terms) else math.fsum(terms)
 
 
+@overload
+def sumprod(p: Iterable[float], q: Iterable[float]) -> float: ...
+@overload
+def sumprod(p: Iterable[Operand], q: Iterable[Operand]) -> Value: ...
 @_told
 def sumprod(p: Iterable[Any], q: Iterable[Any]) -> Any:
     """p₁ q₁ + … + pₙ qₙ, 0 for none. Cost O(n). Errors: ValueError for unequal lengths.
@@ -116,6 +128,10 @@ def sumprod(p: Iterable[Any], q: Iterable[Any]) -> Any:
     return functions.dot(left, right) if left or right else 0
 
 
+@overload
+def dist(p: Iterable[float], q: Iterable[float]) -> float: ...
+@overload
+def dist(p: Iterable[Operand], q: Iterable[Operand]) -> Value: ...
 @_told
 def dist(p: Iterable[Any], q: Iterable[Any]) -> Any:
     """The Euclidean distance of two points. Cost O(n). Errors: ValueError for unequal lengths.
@@ -131,6 +147,10 @@ def dist(p: Iterable[Any], q: Iterable[Any]) -> Any:
     return functions.hypot(*(a - b for a, b in zip(left, right, strict=True)))
 
 
+@overload
+def modf(x: Value) -> tuple[Value, Value]: ...
+@overload
+def modf(x: float) -> tuple[float, float]: ...
 @_told
 def modf(x: Any) -> tuple[Any, Any]:
     """The fractional and the whole part of x, both with its sign; the derivatives are 1 and 0.
@@ -144,6 +164,10 @@ def modf(x: Any) -> tuple[Any, Any]:
     return part, functions.trunc(x)
 
 
+@overload
+def ldexp(x: Value, i: int) -> Value: ...
+@overload
+def ldexp(x: float, i: int) -> float: ...
 @_told
 def ldexp(x: Any, i: int) -> Any:
     """x · 2ⁱ, with the derivative 2ⁱ.
@@ -162,14 +186,13 @@ def _carried(values: Iterable[Any]) -> bool:
     return any(isinstance(x, Carrier) for x in values)
 
 
-def _of_data(name: str) -> Callable[..., Any]:
+def _of_data(original: Callable[..., int]) -> Callable[..., int]:
     """A function of `math` on whole numbers, which looks at the data of Values."""
-    original = getattr(math, name)
 
-    def function(*numbers: Any) -> Any:
+    def function(*numbers: Any) -> int:
         return original(*map(_whole, numbers))
 
-    return _named(function, name, original, "Looks at the data, and gives a plain number.")
+    return _named(function, original, "Looks at the data, and gives a plain number.")
 
 
 def _whole(x: Any) -> Any:
@@ -179,25 +202,25 @@ def _whole(x: Any) -> Any:
     return int(number) if number % 1 == 0 else number
 
 
-def _on_numbers(name: str) -> Callable[..., Any]:
+def _on_numbers(original: Callable[P, R]) -> Callable[P, R]:
     """A function of `math` about the bits of a number, which has no derivative."""
-    original = getattr(math, name)
 
-    def function(*numbers: Any, **options: Any) -> Any:
+    def function(*numbers: P.args, **options: P.kwargs) -> R:
         if _carried(numbers):
-            raise TypeError(f"{name}() of a Value has no derivative: use v.data for the number")
+            raise TypeError(
+                f"{original.__name__}() of a Value has no derivative: use v.data for the number"
+            )
         return original(*numbers, **options)
 
-    return _named(function, name, original, "TypeError for a Value: take v.data.")
+    return _named(function, original, "TypeError for a Value: take v.data.")
 
 
-def _named(function: Callable[..., Any], name: str, original: Any, note: str) -> Callable[..., Any]:
-    function.__name__ = function.__qualname__ = name
+def _named(function: Callable[P, R], original: Callable[..., R], note: str) -> Callable[P, R]:
+    update_wrapper(function, original, ("__name__", "__qualname__"), updated=())
     function.__doc__ = f"{original.__doc__}\n\n{note}"
     return _told(function)
 
 
-comb, factorial, gcd, isqrt, lcm, perm = map(
-    _of_data, ("comb", "factorial", "gcd", "isqrt", "lcm", "perm")
-)
-frexp, nextafter, ulp = map(_on_numbers, ("frexp", "nextafter", "ulp"))
+comb, factorial, gcd = _of_data(math.comb), _of_data(math.factorial), _of_data(math.gcd)
+isqrt, lcm, perm = _of_data(math.isqrt), _of_data(math.lcm), _of_data(math.perm)
+frexp, nextafter, ulp = _on_numbers(math.frexp), _on_numbers(math.nextafter), _on_numbers(math.ulp)

@@ -106,9 +106,9 @@ class Value(Recorded):
 FUNCTIONS = f"""{TOLD}
 
 # mypy: disable-error-code="overload-overlap"
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
@@ -118,14 +118,22 @@ Operand = Value | float | Fraction
 __all__ = {sorted(set(functions.__all__) - set(dir(builtins)))!r}
 
 identity: Primitive
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 def detach(x: Any) -> Any: ...
 def class_index(target: Any, classes: int) -> int: ...
-def softmax(logits: Iterable[Any]) -> list[Any]: ...
-def log_softmax(logits: Iterable[Any]) -> list[Any]: ...
+@overload
+def where(c: Any, a: Value, b: Operand) -> Value: ...
+@overload
+def where(c: Any, a: float, b: Value) -> Value: ...
+@overload
+def where(c: Any, a: float, b: float) -> float: ...
+@overload
+def where(c: Any, a: Callable[[], _A], b: Callable[[], _B]) -> _A | _B: ...
+@overload
 def where(c: Any, a: Any, b: Any) -> Any: ...
 """
-WRITTEN_OUT = {"softmax", "log_softmax", "where"}
 WHOLE = {"ceil", "floor", "trunc"}  # of floats an int
 
 
@@ -192,7 +200,7 @@ def functions_stub() -> str:
             lines.append(f"class _{name}:")
             made = overloaded("__call__", inspect.signature(function))
             lines += [f"    {line}" for line in made] + [f"{name}: _{name}", docstring_of(function)]
-        elif name not in WRITTEN_OUT:
+        elif f"def {name}(" not in FUNCTIONS:
             lines += overloaded(name, inspect.signature(function))
     return "\n".join(lines) + "\n"
 
@@ -239,8 +247,9 @@ def overloaded(name: str, signature: inspect.Signature) -> Iterator[str]:
         for kind, result in (("float", "float"), ("Operand", "Value")):
             typed = [f"{each}: Iterable[{kind}]" for each in lists] + others
             typed = typed if lists else [f"*{parameters[0].name}: {kind}"]
+            given = str(signature.return_annotation).replace("Any", result)
             yield "@overload"
-            yield f"def {name}({', '.join(typed)}) -> {result}: ..."
+            yield f"def {name}({', '.join(typed)}) -> {given}: ..."
         return
     required = [p.name for p in parameters if p.default is p.empty]
     yield from overloads(name, required, optional)

@@ -7,7 +7,9 @@ import tinygrad_scalar as tg
 from tinygrad_scalar import (
     Value,
     ceil,
+    checkpoint,
     compile,
+    counting,
     cross_entropy,
     derivative,
     exp,
@@ -19,11 +21,14 @@ from tinygrad_scalar import (
     log,
     maximum,
     nn,
+    no_grad,
     optim,
     primitive,
     sin,
     softmax,
+    take,
     value_and_grad,
+    where,
 )
 from tinygrad_scalar.strategies import expressions, points_for
 
@@ -42,6 +47,32 @@ def h(x: float) -> float:
 
 def smooth(x: Value, y: float) -> Value:
     return log(exp(x) + exp(y)) + maximum(x, y) + hypot(x, y, 1.0) + x.maximum(y).relu()
+
+
+def chosen(x: Value, rows: list[list[Value]]) -> Value:
+    first = where(x > 0, x, 0.0) + where(x > 1, lambda: log(x), lambda: x)
+    return first * softmax(rows[0])[0] + take(take(rows, x), 1) + checkpoint(g, x)
+
+
+def lengths(a: list[Value], b: list[float]) -> tuple[Value, float]:
+    fraction, whole = tg.modf(a[0])
+    return tg.dist(a, b) + tg.fsum(a) + fraction * whole, tg.dist(b, b) + tg.ldexp(tg.fsum(b), 2)
+
+
+def digits(x: float, n: int) -> tuple[float, int]:
+    mantissa, exponent = tg.frexp(x)
+    return mantissa + tg.nextafter(x, 1.0) + tg.ulp(x), exponent + tg.gcd(n, 4) + tg.isqrt(n)
+
+
+@no_grad()
+def unrecorded(x: Value) -> Value:
+    return x * x
+
+
+def nodes(x: Value) -> int:
+    with counting() as counted:
+        unrecorded(x).backward()
+    return counted.nodes
 
 
 x, y = Value(1.0, label="x"), Value(2.0)
@@ -64,6 +95,10 @@ both_signs = tg.abs(x) + tg.pow(x, 2) + tg.round(x)
 assert_type(both_signs, Value)
 assert_type(tg.leaky_relu(x, slope=0.1), Value)
 assert_type(cross_entropy([x, y], 1), Value)
+assert_type(where(x > y, x, 1.0), Value)
+assert_type(where(True, 1.0, 2.0), float)
+assert_type(softmax([1.0, 2.0]), list[float])
+assert_type(tg.dot(xs=[x, y], ys=[1.0, 2.0]), Value)
 assert_type(x < y, bool)
 assert_type(sin.name, str)
 

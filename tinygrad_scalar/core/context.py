@@ -14,7 +14,10 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
 from io import BytesIO
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Counter(Protocol):
@@ -101,7 +104,7 @@ class Block(BytesIO):
         self.settings = changed._replace(silent=silent)
         self.outer = outer
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """The function, run in a block like this one."""
         if not callable(function):
             raise TypeError(
@@ -109,7 +112,7 @@ class Block(BytesIO):
             )
 
         @wraps(function)
-        def inside(*args: Any, **options: Any) -> Any:
+        def inside(*args: P.args, **options: P.kwargs) -> R:
             with Block(self._changes, self._given):
                 return function(*args, **options)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import compress
-from typing import Any
+from typing import Any, TypeVar
 
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients
@@ -27,6 +27,7 @@ from tinygrad_scalar.modes.derived import check_function
 from tinygrad_scalar.numbers.precision import is_single
 from tinygrad_scalar.teaching.counting import tracked
 
+R = TypeVar("R")
 # Derivatives that f itself takes round otherwise when they are recorded than when they are not.
 ROUNDING, IN_32_BITS = 1e-9, 1e-3
 
@@ -53,7 +54,7 @@ class Cotangent:
     __radd__ = __add__
 
 
-def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
+def checkpoint(f: Callable[..., R], *args: Any) -> R:
     """f(*args), of which the graph keeps one node instead of all: the rest is computed again.
 
     Arguments and results are numbers, Values, or lists, tuples and dicts of them. Values that f
@@ -87,10 +88,10 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
         return f(*args)  # it closes over a forward mode
     numbers = [carried(y, "checkpoint: what f returned") for y in numbers]
     operands = [x for x in given if isinstance(x, Value)] + closed_over
-    if not operands:
-        return like(outputs, numbers)
-    call = _Call(f, args, given, closed_over, like(outputs, numbers))
-    return like(outputs, call.nodes(operands))
+    found: R = like(outputs, numbers)
+    if operands:
+        found = like(outputs, _Call(f, args, given, closed_over, found).nodes(operands))
+    return found
 
 
 def checkpoint_chain(step: Callable[[Any], Any], state: Any, n: int) -> Any:

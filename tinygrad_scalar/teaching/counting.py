@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tinygrad_scalar.core import context
@@ -49,7 +50,7 @@ class Counts:
         )
 
 
-def counting() -> context.Block:
+def counting() -> AbstractContextManager[Counts]:
     """Count the work done in the block; blocks nest, each counting for itself.
 
     Cost: some µs more per operation. Source: *Deep Learning*, section 6.5.3 (the cost of

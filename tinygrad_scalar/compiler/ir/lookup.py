@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import FEWEST, WHOLE, Lookup, Table
@@ -20,7 +20,17 @@ from tinygrad_scalar.core.tree import is_structure, leaves, like, same_structure
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 
+T = TypeVar("T")
 
+
+@overload
+def take(table: Sequence[Value], i: Any) -> Value: ...
+@overload
+def take(table: Sequence[float], i: Any) -> float: ...
+@overload
+def take(table: Sequence[Sequence[T]], i: Any) -> list[T]: ...
+@overload
+def take(table: Sequence[Any], i: Any) -> Any: ...
 def take(table: Sequence[Any], i: Any) -> Any:
     """table[i], where `i` is an int, a whole float or a Value, traced or not.
 
