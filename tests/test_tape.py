@@ -385,6 +385,27 @@ def test_data_of_a_leaf_is_frozen_and_writing_it_is_an_error():
         compile(writes)(1.0)
 
 
+@pytest.mark.parametrize("name", ["data", "grad"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_leaf_keeps_its_number_where_a_traced_one_was_written_to_it(name, fails):
+    """A step of descent, `w.data = w.data - …`, in the compiled function."""
+    w, v = Value(2.0), Value(3.0)
+
+    def step(x):
+        y = x * w * v
+        for leaf in (w, v):
+            setattr(leaf, name, getattr(leaf, name) - 0.1 * x)
+        if fails:
+            raise LookupError("afterwards")
+        return y
+
+    told = LookupError if fails else TraceError
+    with pytest.raises(told, match="afterwards" if fails else f"wrote to the {name} of"):
+        compile(step)(5.0)
+    assert (w.data, v.data, w.grad, v.grad) == (2.0, 3.0, 0.0, 0.0)
+    assert compile(lambda x: x * w * v)(5.0) == 30.0
+
+
 # ── take ──────────────────────────────────────────────────────────────────────────────────────
 @EVERY
 def test_take_indexes_by_a_traced_number(engine):

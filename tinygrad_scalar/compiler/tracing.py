@@ -86,6 +86,7 @@ def _settled(
         except UnevenError:
             recording.decided.add(WHOLE)
         except Exception as error:
+            _put_back(recording)
             recording = recording.taken_over()
             if recording.settled():
                 tell_of_value(error)
@@ -109,12 +110,7 @@ def _path(recording: Recording, function: Callable[..., Any], trees: Sequence[An
     result = on_tape(recording, function, *args)
     if recording.refused is not None:
         raise recording.refused
-    for leaf, seen in zip(recording.leaves, recording.seen, strict=True):
-        if float(leaf.data) != seen and not math.isnan(seen):
-            raise TraceError(
-                f"the function wrote to the data of {leaf!r} while it was traced: "
-                "compiled code repeats no side effects; do that outside"
-            )
+    _refuse_written(recording)
     lines = [_line(recording, leaf) for leaf in leaves(result)]
     known = any(isinstance(leaf, (Traced, Value)) for leaf in leaves(result))
     if not known and GUARD not in {row for row, _ in recording.tape.code}:
@@ -124,6 +120,33 @@ def _path(recording: Recording, function: Callable[..., Any], trees: Sequence[An
         )
     tree = like(result, [None] * len(lines))
     return Path(recording.taken_over(), lines, tree, count)
+
+
+def _refuse_written(recording: Recording) -> None:
+    """TraceError where the function wrote to a leaf that it looked at before."""
+    written = _put_back(recording)
+    for leaf, seen in zip(recording.leaves, recording.seen, strict=True):
+        if leaf in written:
+            name = written[leaf]
+        elif float(leaf.data) != seen and not math.isnan(seen):
+            name = "data"
+        else:
+            continue
+        raise TraceError(
+            f"the function wrote to the {name} of {leaf!r} while it was traced: "
+            "compiled code repeats no side effects; do that outside"
+        )
+
+
+def _put_back(recording: Recording) -> dict[Value, str]:
+    """Put numbers back where traced values were written to leaves; which, and to what of them."""
+    written = {}
+    for leaf, seen in zip(recording.leaves, recording.seen, strict=True):
+        for name, before in (("grad", 0.0), ("data", seen)):
+            if isinstance(getattr(leaf, name), Carrier):
+                setattr(leaf, name, before)
+                written[leaf] = name
+    return written
 
 
 def _inputs(recording: Recording) -> Iterator[Traced]:
