@@ -578,6 +578,30 @@ def test_a_killed_run_ends_with_the_bits_of_one_never_killed(optimizer, tmp_path
     assert ours["content"]["state"] == theirs["content"]["state"]
 
 
+class Shaken(nn.Module):
+    """Random numbers from generators that stand in a dict and a list."""
+
+    def __init__(self):
+        self.w = nn.parameter(1.0)
+        self.sources = {"a": random.Random(3), "b": [random.Random(4)]}
+
+    def forward(self, x):
+        return self.w * x[0] + self.sources["a"].random() - self.sources["b"][0].random()
+
+
+def test_generators_in_lists_and_dicts_go_on_too(tmp_path):
+    def trained(name, steps):
+        model = Shaken()
+        sgd = optim.SGD(model.parameters(), 0.1)
+        options = {"loss": nn.mean_squared_error, "checkpoint": tmp_path / name}
+        history = nn.fit(model, [[1.0], [2.0]], [1.0, 2.0], optimizer=sgd, steps=steps, **options)
+        return history.loss, model.w.data
+
+    whole = trained("whole", 4)
+    trained("parts", 2)
+    assert trained("parts", 4) == whole
+
+
 def test_a_run_that_is_over_is_only_read(tmp_path):
     path = tmp_path / "c"
     model, optimizer = model_and_optimizer()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_scalar
-from tinygrad_scalar import Value, nn, no_grad
+from tinygrad_scalar import Value, nn, no_grad, optim
 from tinygrad_scalar.core import primitives as table
 
 
@@ -252,6 +252,70 @@ def test_what_a_weight_was_computed_from_is_the_parameter():
     neuron.theta = nn.parameter(0.5)
     neuron.w = [neuron.theta * 2.0, neuron.theta + 1.0]
     assert neuron.parameters() == [neuron.b, neuron.theta]
+
+
+class Own(nn.Module):
+    """A module in micrograd's way: its leaves are Values, and `parameters` tells of them."""
+
+    def __init__(self, *inside):
+        self.w, self.inside = Value(2.0), inside
+
+    def __call__(self, x):
+        return self.w * x[0]
+
+    def parameters(self):
+        return [*super().parameters(), self.w]
+
+
+def test_a_module_that_tells_its_parameters_is_asked_wherever_it_stands():
+    class Frozen(nn.Neuron):
+        def parameters(self):
+            return []
+
+    own, affine = Own(), nn.Affine(1, 1, seed=0)
+    assert nn.Sequential(affine, own).parameters() == [*affine.parameters(), own.w]
+    outer = Own(nn.Sequential(own))
+    assert [leaf is own.w for leaf in outer.parameters()] == [True, False]
+    layer = nn.Layer(2, 3, seed=0)
+    layer.neurons[1] = Frozen(2, seed=0)
+    assert layer.parameters() == [leaf for i in (0, 2) for leaf in layer.neurons[i].parameters()]
+    assert len(layer.state_dict()) == 9
+    layer.zero_grad()
+    first, second = Own(), Own()
+    first.inside, second.inside = [second], [first]  # each would ask the other for ever
+    assert [leaf is first.w for leaf in first.parameters()] == [True]
+
+
+def test_a_neuron_of_ones_own_is_called_in_its_own_way():
+    class Tangent(nn.Neuron):
+        def __call__(self, x):
+            return sum((w * a for w, a in zip(self.w, x, strict=True)), self.b).tanh()
+
+    layer = nn.Layer(2, 2, nonlin=False, init=lambda nin, nout: 0.5)
+    layer.neurons[1] = Tangent(2, init=lambda nin, nout: 0.5)
+    expected = [3.0, math.tanh(3.0)]
+    assert [y.data for y in layer([2.0, 4.0])] == pytest.approx(expected, rel=1e-15)
+    with no_grad():
+        assert [y.data for y in layer([2.0, 4.0])] == pytest.approx(expected, rel=1e-15)
+
+
+def test_parameters_in_arrays_of_objects_are_found():
+    class Matrix(nn.Module):
+        def __init__(self):
+            self.W = np.array([[nn.parameter(i + 2.0 * j) for i in range(2)] for j in range(2)])
+            self.floats = np.ones(3)
+            self.layers = np.array([nn.Affine(1, 1, seed=0), None])
+
+        def forward(self, x):
+            return list(self.W @ np.array(x))
+
+    model = Matrix()
+    names = ["W.0.0", "W.0.1", "W.1.0", "W.1.1", "layers.0.W.0.0", "layers.0.b.0"]
+    assert list(model.state_dict()) == names
+    assert [leaf.data for leaf in model.parameters()][:4] == [0.0, 1.0, 2.0, 3.0]
+    assert nn.mean_squared_error(model([1.0, 2.0]), [1.0, 4.0]).backward()[model.W[1, 1]] == 8.0
+    optim.SGD(model.parameters(), 0.5).step()
+    assert model.W[1, 1].data == -1.0
 
 
 def test_modules_that_hold_each_other_are_walked_once():

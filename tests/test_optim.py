@@ -14,7 +14,7 @@ import torch_reference as torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_scalar import Value, nn, no_grad, optim
+from tinygrad_scalar import TraceError, Value, compile, nn, no_grad, optim
 
 # a handful of roundings a step, over ten steps, on numbers around 1
 CLOSE = {"rel": 1e-13, "abs": 1e-13}
@@ -546,3 +546,26 @@ def test_a_step_records_no_graph():
     assert w.primitive is None
     with no_grad():
         assert nn.is_parameter(w)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda w, x: optim.SGD([w], 0.1).step(), r"step\(\)"),
+        (lambda w, x: optim.SGD([w], 0.1).zero_grad(), r"zero_grad\(\)"),
+        (lambda w, x: optim.clip_grad_norm([w], 0.5), "clip_grad_norm"),
+        (lambda w, x: optim.GradientDescentOptimizer(0.1).minimize(w * x), "minimize"),
+    ],
+)
+def test_what_would_happen_once_in_a_compiled_function_is_refused(call, name):
+    w = nn.parameter(2.0)
+    w.grad = 1.0
+
+    def step(x):
+        call(w, x)
+        return w * x
+
+    for _ in range(2):
+        with pytest.raises(TraceError, match=f"^{name} in a compiled function would happen once"):
+            compile(step)(3.0)
+    assert (w.data, w.grad) == (2.0, 1.0)

@@ -15,7 +15,7 @@ from tinygrad_scalar.core.printable import reason
 from tinygrad_scalar.files import DEFECTS, check_place
 from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.files import pack, read, unpack, write
-from tinygrad_scalar.nn.module import Module
+from tinygrad_scalar.nn.module import Module, standing_in
 from tinygrad_scalar.nn.saving import load_packed, packed_state
 
 _KIND = "checkpoint"
@@ -90,11 +90,7 @@ class Checkpoint:
 
 def sources_of_randomness(model: Module) -> list[random.Random]:
     """The generators that modules of `model` draw from, each once, in the order of the modules."""
-    found: dict[int, random.Random] = {}
-    for _, module in model.named_modules():
-        for thing in module.__dict__.values():
-            if isinstance(thing, random.Random):
-                found[id(thing)] = thing
+    found = {id(x): x for x in standing_in(model) if isinstance(x, random.Random)}
     return list(found.values())
 
 

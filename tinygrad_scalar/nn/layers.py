@@ -118,9 +118,12 @@ class Layer(Module):
         """The outputs of all neurons for one list of inputs."""
         here = current()
         if not here.recording:
-            outputs = [neuron.forward(x) for neuron in self.neurons]
+            outputs = [neuron(x) for neuron in self.neurons]
         else:
-            outputs = [neuron._inside(here, x) for neuron in self.neurons]
+            outputs = [
+                neuron._inside(here, x) if type(neuron) is Neuron else neuron(x)
+                for neuron in self.neurons
+            ]
         return outputs[0] if len(outputs) == 1 else outputs
 
     def config(self) -> dict[str, Any]:

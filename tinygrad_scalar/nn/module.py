@@ -11,7 +11,7 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.at_once import assign, put_back
 from tinygrad_scalar.core.context import Settings
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.parameter import is_leaf, is_parameter
+from tinygrad_scalar.nn.parameter import is_leaf, is_parameter, outside_traces
 from tinygrad_scalar.nn.scopes import Settled, current, settle
 from tinygrad_scalar.numbers.precision import is_number, number
 
@@ -23,8 +23,8 @@ class Module:
     """Base of everything with parameters. A subclass sets attributes and defines `forward`.
 
     Trainable leaves (`nn.parameter`) and modules that stand in attributes, also inside lists,
-    tuples and dicts, are found by themselves and named by where they stand: `layers.0.b`. Calling
-    a module runs `forward` and notes its box in drawings.
+    tuples, dicts and arrays of objects, are found by themselves and named by where they stand:
+    `layers.0.b`. Calling a module runs `forward` and notes its box in drawings.
 
     Cost: parameters() O(size of the module); a call adds O(arguments) to its forward.
     Source: the interface is that of micrograd's `Module` and PyTorch's `nn.Module`.
@@ -98,17 +98,31 @@ class Module:
                     yield f"{prefix}.{name}" if prefix else name, leaf
 
     def parameters(self) -> list[Value]:
-        """Every parameter once, in the order of `named_parameters`."""
+        """Every parameter once, in the order of `named_parameters`.
+
+        A module in it that defines `parameters` itself is asked, as micrograd's are.
+        """
         leaves: dict[int, Value] = {}
-        modules, seen = [self], set()
+        modules: list[Module] = [self]
+        seen: set[int] = set()
         while modules:
             module = modules.pop()
-            if id(module) not in seen:
-                seen.add(id(module))
-                own, inside = _contents(module)
-                leaves |= {id(leaf): leaf for leaf in own}
-                modules += reversed(inside)
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            if module is not self and module._answers(self):
+                leaves |= {id(leaf): leaf for leaf in module.parameters()}
+                continue
+            own, inside = _contents(module)
+            leaves |= {id(leaf): leaf for leaf in own}
+            modules += reversed(inside)
         return list(leaves.values())
+
+    def _answers(self, outer: Module) -> bool:
+        """Whether its class defines `parameters`, and asking would not come back to `outer`."""
+        if type(self).parameters is Module.parameters:
+            return False
+        return not any(module is outer for _, module in self.named_modules())
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """This module under the name "" and every module in it, each once, outer ones first."""
@@ -125,6 +139,7 @@ class Module:
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0.0. O(parameters)."""
+        outside_traces("zero_grad()")
         leaves = list(self.parameters())
         assign(leaves, "grad", [0.0] * len(leaves))
 
@@ -148,6 +163,7 @@ class Module:
         Errors: ValueError for missing and for unknown names, TypeError for what is no number or
         no mapping.
         """
+        outside_traces("load_state_dict")
         if not isinstance(state, Mapping):
             raise TypeError(
                 "load_state_dict: the state is a dict of names and numbers, "
@@ -227,11 +243,18 @@ def _members(module: Module, index: str) -> Iterator[tuple[str, Any]]:
                 stack += [(name + index.format(i), thing[i]) for i in reversed(range(len(thing)))]
             elif isinstance(thing, dict):
                 stack += [(name + index.format(key), thing[key]) for key in reversed(thing)]
+            elif is_array(thing):
+                stack.append((name, thing.tolist()))
 
 
 def _tells(module: Module, attribute: str) -> Callable[[Any], bool]:
     """What tells parameters from other things in an attribute of `module`."""
     return is_leaf if attribute in module._trained else is_parameter
+
+
+def is_array(thing: Any) -> bool:
+    """Whether this is an array of objects, as NumPy makes of a list of Values."""
+    return getattr(getattr(thing, "dtype", None), "hasobject", False) is True
 
 
 def standing_in(model: Module) -> list[Any]:
@@ -254,6 +277,8 @@ def standing_in(model: Module) -> list[Any]:
                 stack += reversed(thing)
         elif isinstance(thing, dict):
             stack += reversed(thing.values())
+        elif is_array(thing):
+            stack.append(thing.tolist())
         else:
             found.append(thing)
     return found
@@ -274,6 +299,8 @@ def _contents(module: Module) -> tuple[list[Value], list[Module]]:
                 stack += reversed(thing)
             elif isinstance(thing, dict):
                 stack += reversed(thing.values())
+            elif is_array(thing):
+                stack.append(thing.tolist())
     return leaves, modules
 
 

@@ -13,6 +13,7 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Any, Self
 
+from tinygrad_scalar.core import context
 from tinygrad_scalar.core.graph import nodes_below
 from tinygrad_scalar.core.provenance import Provenance
 from tinygrad_scalar.core.value import Value
@@ -119,6 +120,17 @@ def checked_parameters(parameters: Iterable[Any], of: str) -> list[Value]:
             f"{of}: there are no parameters: nn.parameter(data) makes a trainable leaf"
         )
     return list(leaves.values())
+
+
+def outside_traces(of: str) -> None:
+    """TraceError inside a function that is compiled: `of` would happen once, while it is traced."""
+    if context.settings().tracer is not None:
+        from tinygrad_scalar.compiler import TraceError
+
+        raise TraceError(
+            f"{of} in a compiled function would happen once, while it is traced: compile the loss "
+            f"alone, and call {of} after its backward"
+        )
 
 
 def numbers_in(leaves: Sequence[Value], name: str, of: str) -> list[Any]:

@@ -102,7 +102,8 @@ def load(path: str | os.PathLike[str], *, into: Module | None = None) -> Module:
 def packed_state(model: Module) -> dict[str, list[Any]]:
     """Names and numbers of the parameters, as JSON takes them."""
     state = model.state_dict()
-    if len(state) < len({id(leaf) for leaf in model.parameters()}):
+    named = {id(leaf) for _, leaf in model.named_parameters()}
+    if len(state) < len(named) or not named.issuperset(map(id, model.parameters())):
         raise TypeError(
             f"save: {type(model).__name__}.parameters() gives leaves that state_dict() lacks: make "
             "them with nn.parameter(data) and keep them in attributes of modules"

@@ -60,7 +60,8 @@ def fit(
     - `callbacks`: each is called after every step as callback(step, history), step 1 first, and
       stops training by returning True (`EarlyStopping` is one).
     - `checkpoint`: a file, written atomically after every `checkpoint_every` steps and at the end.
-      If it exists, training goes on from there, and ends with the same bits as if never stopped.
+      If it exists, training goes on from there, and ends with the same bits as if never stopped
+      (random numbers are those of Python's `random`; the state of NumPy's is not kept).
     - `progress`: None for a bar in terminals only, True for plain lines elsewhere, False for none.
     - `executor`: a `concurrent.futures.Executor` (processes, Dask's `client.get_executor()`, MPI)
       that computes each minibatch in `shards` parts, 8 unless given. For given shards the numbers

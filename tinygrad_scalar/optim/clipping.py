@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tinygrad_scalar.checks import positive
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.parameter import checked_parameters, numbers_in
+from tinygrad_scalar.nn.parameter import checked_parameters, numbers_in, outside_traces
 
 
 def clip_grad_norm(params: Iterable[Value], max_norm: float) -> float:
@@ -25,6 +25,7 @@ def clip_grad_norm(params: Iterable[Value], max_norm: float) -> float:
     >>> clip_grad_norm([a, b], 1.0), round(a.grad, 5), round(b.grad, 5)
     (5.0, 0.6, 0.8)
     """
+    outside_traces("clip_grad_norm")
     leaves = checked_parameters(params, "clip_grad_norm")
     bound = positive(max_norm, "clip_grad_norm: max_norm")
     gradients = numbers_in(leaves, "grad", "clip_grad_norm")

@@ -10,7 +10,12 @@ from tinygrad_scalar.checks import not_negative, positive
 from tinygrad_scalar.core.at_once import at_once
 from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.parameter import checked_parameters, numbers_in, parameters_below
+from tinygrad_scalar.nn.parameter import (
+    checked_parameters,
+    numbers_in,
+    outside_traces,
+    parameters_below,
+)
 
 
 class GradientDescentOptimizer:
@@ -38,6 +43,7 @@ class GradientDescentOptimizer:
         the trainable leaves below it. Cost O(nodes + edges).
         Errors: TypeError unless the cost is a Value, ValueError without trainable leaves.
         """
+        outside_traces("minimize")
         if not isinstance(cost, Value) and callable(cost):
             cost = cost()
         if not isinstance(cost, Value):

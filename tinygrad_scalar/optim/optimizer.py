@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinygrad_scalar.checks import not_negative, numbers, positive, whole
 from tinygrad_scalar.core.at_once import assign, at_once
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.parameter import checked_parameters, numbers_in
+from tinygrad_scalar.nn.parameter import checked_parameters, numbers_in, outside_traces
 from tinygrad_scalar.numbers.precision import is_number, quietly
 from tinygrad_scalar.optim.schedules import Schedule
 
@@ -60,6 +60,7 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0.0."""
+        outside_traces("zero_grad()")
         slots = self._slots
         if slots is None or not slots.write("grad", slots.zeros):
             assign(self.params, "grad", [0.0] * len(self.params))
@@ -69,6 +70,7 @@ class Optimizer:
 
         Ctrl-C comes before the step or after it.
         """
+        outside_traces("step()")
         lr = not_negative(self.lr, f"{type(self).__name__}: lr") * self._factor()
         if not self._move_at_once(lr):
             self._move_one_by_one(lr)
