@@ -1,5 +1,6 @@
 """Derivatives of any order in one variable: `taylor` and `derivative`."""
 
+import gc
 import math
 
 import mpmath
@@ -10,6 +11,7 @@ from modes_reference import all_close, function_of, moderate_programs
 from tinygrad_scalar import (
     Value,
     atan,
+    cosh,
     counting,
     custom,
     derivative,
@@ -24,8 +26,10 @@ from tinygrad_scalar import (
     primitive,
     prod,
     relu,
+    sigmoid,
     sin,
     softmax,
+    softplus,
     sqrt,
     tanh,
     taylor,
@@ -162,6 +166,9 @@ PROGRAMS = {
     "hypot": lambda x: hypot(x, 2.0),
     "power": lambda x: x**x,
     "gelu": lambda x: gelu(x, "tanh"),
+    "sigmoid": sigmoid,
+    "softplus": softplus,
+    "cosh": cosh,
 }
 
 
@@ -171,6 +178,39 @@ def test_the_cost_is_no_more_than_cubic_in_the_order(f):
     costs = [evaluations(lambda n=n: taylor(f, n)(0.7)) for n in (4, 8, 16)]
     assert costs[1] <= 8 * costs[0]
     assert costs[2] <= 8 * costs[1]
+
+
+@pytest.mark.parametrize("name", sorted({*PROGRAMS} - {"power"}))
+def test_the_cost_is_quadratic_where_partials_are_made_of_a_few_operations(name):
+    """Doubling the order costs 4 times as much, and a little more for terms of lower order.
+
+    By Griewank and Walther, section 13.2. A partial of x^p is x^(p−1), of another power each time.
+    The coefficients are Values, whose multiplications are counted.
+    """
+    f = PROGRAMS[name]
+    costs = [evaluations(lambda n=n: taylor(f, n)(Value(0.7))) for n in (16, 32)]
+    assert costs[1] < 5 * costs[0]
+
+
+def test_orders_of_some_hundreds():
+    """Sine and cosine need each other at every order, which is no recursion."""
+    with mpmath.workdps(30):
+        x = mpmath.mpf("0.5")
+        exact = [mpmath.sin(x), mpmath.cos(x), -mpmath.sin(x), -mpmath.cos(x)]
+        got = taylor(sin, 400)(x)
+        assert all(abs(y - exact[k % 4]) < mpmath.mpf(10) ** -25 for k, y in enumerate(got))
+
+
+@pytest.mark.parametrize("f", PROGRAMS.values(), ids=PROGRAMS)
+def test_nothing_is_left_to_the_collector(f):
+    taylor(f, 5)(0.7)
+    gc.collect()
+    gc.disable()
+    try:
+        taylor(f, 5)(0.7)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_the_cost_grows_less_than_that_of_nesting():

@@ -3,6 +3,7 @@
 A `Series` holds the coefficients of y(t) = y₀ + y₁ t + y₂ t² + …; every row gives its series by
 y′ = Σ ∂y/∂x_i · x_i′, whose partials are series made by the same row. Coefficient k needs only
 lower ones of the partials, so they are computed when asked for, and a partial may use `y` itself.
+What the partials of one step need is made once: sine and cosine are partials of each other.
 Source: Griewank and Walther, *Evaluating Derivatives*, section 13.2.
 """
 
@@ -48,10 +49,12 @@ def _nothing(_: int) -> int:
 class Series(Tagged):
     """The first coefficients of a power series, and the rule that gives the next one.
 
-    `sources` are the series whose coefficient of the same power the rule needs.
+    `sources` are the series whose coefficient of the same power the rule needs. Those that belong
+    to the partials of a step keep what was `made` for these: the result of a row, with its
+    operands, by `key` in `applied`.
     """
 
-    __slots__ = ("_next", "known", "order", "sources")
+    __slots__ = ("_next", "known", "made", "order", "sources")
 
     def __init__(
         self,
@@ -60,19 +63,25 @@ class Series(Tagged):
         order: int,
         following: Callable[[int], Any] = _nothing,
         sources: Sequence[Series] = (),
+        made: dict[Any, Any] | None = None,
     ) -> None:
         self.known, self.level, self.order, self._next = known, level, order, following
-        self.sources = sources
+        self.sources, self.made = sources, made
 
     def coefficient(self, k: int) -> Any:
         """The coefficient of t^k."""
+        known = self.known
+        return known[k] if len(known) > k else self.reached(k)[k]
+
+    def reached(self, k: int) -> list[Any]:
+        """All coefficients up to that of t^k, or more."""
         known = self.known
         while (wanted := len(known)) <= k:
             for x in self.sources:
                 if len(x.known) <= wanted:
                     x._reach(wanted)
             self._advance()
-        return known[k]
+        return known
 
     def _reach(self, k: int) -> None:
         """Compute the coefficients up to the k-th, sources first, without recursion."""
@@ -111,32 +120,37 @@ class Series(Tagged):
 
     def with_core(self, core: Any) -> Series:
         """Another first coefficient; the others are still computed when they are asked for."""
-        return type(self)([core], self.level, self.order, self.coefficient, (self,))
+        return type(self)([core], self.level, self.order, self.coefficient, (self,), self.made)
 
     def spread(self, function: Callable[[Any], Sequence[Any]], count: int) -> list[Series]:
         """`count` series, coefficient by coefficient, each computed when it is asked for."""
         rows = cache(lambda k: function(self.coefficient(k)))
         return [
-            Series([], self.level, self.order, lambda k, i=i: rows(k)[i], (self,))  # type: ignore[misc]
+            Series([], self.level, self.order, lambda k, i=i: rows(k)[i], (self,), self.made)  # type: ignore[misc]
             for i in range(count)
         ]
 
     def still(self, number: Any) -> Series:
         """The number as one of this level."""
-        return Series([number], self.level, self.order)
+        return Series([number], self.level, self.order, made=self.made)
 
     def applied(self, primitive: Primitive, operands: Sequence[Any]) -> Any:
         """The row's series; the coefficients of a program's own steps are computed at once."""
+        own, settings = [x for x in operands if self.carries(x)], context.settings()
+        # A result is found by the addresses of its operands, which are held beside it.
+        key = (primitive, settings.ieee, *[id(getattr(x, "known", x)) for x in operands])
+        made = own[0].made
+        if made is not None and key in made:
+            return made[key][0]
         start = [x.coefficient(0) if self.carries(x) else x for x in operands]
         y = primitive(*start)
-        if context.settings().undefined != "subgradient" and primitive.kinks(*map(plain, start)):
+        if settings.undefined != "subgradient" and primitive.kinks(*map(plain, start)):
             note()
-        order = max(x.order for x in operands if self.carries(x))
         if not isinstance(primitive, Joint):
-            return self._result(primitive, y, operands, order)
+            return self._result(primitive, y, operands, own, key)
         whole: list[Any] = []
         whole += [
-            self._result(row, part, operands, order, whole)
+            self._result(row, part, operands, own, whole=whole)
             for row, part in zip(primitive.outputs, y, strict=True)
         ]
         return tuple(whole)
@@ -146,31 +160,38 @@ class Series(Tagged):
         row: Primitive,
         start: Any,
         operands: Sequence[Any],
-        order: int,
+        own: Sequence[Series],
+        key: Any = None,
         whole: list[Any] | None = None,
     ) -> Series:
+        order, below = own[0].order, own[0].made
         at_once = order and whole is None  # of a program's own step, whose operands are known
-        sources = () if at_once else [x for x in operands if self.carries(x)]
-        result = Series([start], self.level, order, sources=sources)
-        y: Any = self._lazy(result)
-        slopes: list[Any] = []
+        result = Series([start], self.level, order, _nothing, () if at_once else own, below)
+        made = {} if below is None else below
+        lazy = partial(self._lazy, made=made)
+        y, slopes = lazy(result), []  # type: Any, list[Any]
 
         def following(k: int) -> Any:
             if not slopes:  # made at the first use: a partial's own partials are never all needed
-                several = y if whole is None else tuple(map(self._lazy, whole))
-                slopes.extend(self._slopes(row, several, [self._lazy(x) for x in operands]))
+                several = y if whole is None else tuple(map(lazy, whole))
+                slopes.extend(self._slopes(row, several, [*map(lazy, operands)]))
             return self._coefficient(k, operands, slopes)
 
         result._next = following
         if row.operator == "/":  # by its partials −y/b, a division again, it would double
             a, b = operands
-            result._next = lambda k: self._quotient(k, row, a, b, result)
+            result._next = lambda k: self._quotient(k, row, a, b, y)
         constants = [operands[i] for i in row.at_zero if not isinstance(operands[i], Carrier)]
         if 0 in constants:  # not of another mode's number, which moves there
             result._next, result.sources = lambda k: 0, ()
+        if key is not None:
+            made[key] = y, operands
         if at_once:
             result.coefficient(order)
-            result._next = _nothing_more  # free the operands, and break the cycle through `y`
+            made[None] = result, ()
+            for each, _ in made.values():
+                each._next = _nothing_more  # free the operands, and break the cycles through `y`
+            made.clear()
         return result
 
     def _slopes(self, row: Primitive, y: Any, x: list[Any]) -> list[Any]:
@@ -189,19 +210,20 @@ class Series(Tagged):
         rest = a.coefficient(k) if self.carries(a) else 0
         if not self.carries(b):
             return row(rest, b)
+        lower, divisor = q.reached(k - 1), b.reached(k)
         for j in range(k):
-            rest = rest - q.coefficient(j) * b.coefficient(k - j)
+            rest = rest - lower[j] * divisor[k - j]
         try:
             return row(rest, b.coefficient(0))
         except ArithmeticError:
             with context.override(ieee=True):
                 return row(rest, b.coefficient(0))
 
-    def _lazy(self, x: Any) -> Any:
+    def _lazy(self, x: Any, made: dict[Any, Any]) -> Any:
         """The same series, from which nothing is computed before it is asked for."""
         if not self.carries(x):
             return x
-        return Series(x.known, self.level, 0, x.coefficient, x.sources)
+        return Series(x.known, self.level, 0, x.coefficient, x.sources, made)
 
     def _coefficient(self, k: int, operands: Sequence[Any], slopes: Sequence[Any]) -> Any:
         """y_k = (1/k) Σ_i Σ_j j · x_ij · slope_i,k−j."""
@@ -212,8 +234,9 @@ class Series(Tagged):
             if not self.carries(slope):
                 total = total + k * (operand.coefficient(k) * slope)
                 continue
+            x, slopes_of_x = operand.reached(k), slope.reached(k - 1)
             for j in range(1, k + 1):
-                total = total + j * (operand.coefficient(j) * slope.coefficient(k - j))
+                total = total + j * (x[j] * slopes_of_x[k - j])
         return total / k if total.__class__ is not int else total  # 0, from constants alone
 
     def __repr__(self) -> str:
@@ -236,12 +259,12 @@ def taylor(
 ) -> Callable[[Any], list[Any]]:
     """x ↦ [f(x), f′(x), …, f⁽ⁿ⁾(x)]: all derivatives up to the n-th of a function of one number.
 
-    Cost O(n²) multiplications per operation of f whose partial uses only its result, O(n³) for
-    others; nothing is exponential. Nests with every mode. Where a derivative may be undefined, or
-    is infinite, or where a number is too small for a float and n at most 2, f is run again and
-    differentiated in reverse mode n times, by the policy `undefined`; that grows threefold with
-    every order, and ends in NaN with a warning (an error under "raise") where the graph passes
-    LARGEST nodes. Keyword arguments pass through undifferentiated.
+    Cost O(n²) multiplications per operation of f; O(n³) for the few whose partials need ever more
+    operations, as those of powers and gamma; nothing is exponential. Nests with every mode. Where a
+    derivative may be undefined, or is infinite, or where a number is too small for a float and n at
+    most 2, f is run again and differentiated in reverse mode n times, by the policy `undefined`;
+    that grows threefold with every order, and ends in NaN with a warning (an error under "raise")
+    where the graph passes LARGEST nodes. Keyword arguments pass through undifferentiated.
     Errors: ValueError unless n is an integer ≥ 0, TypeError if f returns no number, OverflowError
     for floats and n > 170.
     Source: Griewank and Walther, *Evaluating Derivatives*, section 13.2.
