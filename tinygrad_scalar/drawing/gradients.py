@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from tinygrad_scalar.core.undefined import plain
+
 
 class Gradients(NamedTuple):
     """What the picture shows as the gradient of a node, and of which nodes."""
@@ -27,5 +29,5 @@ def recorded_gradients(seen: Any) -> Gradients:
 
 def table_gradients(table: Mapping[Any, Any]) -> Gradients:
     """Those of one call of `backward`."""
-    found = {id(node): getattr(gradient, "data", gradient) for node, gradient in table.items()}
+    found = {id(node): plain(gradient) for node, gradient in table.items()}
     return Gradients(lambda node: found.get(id(node), 0.0), lambda node: id(node) in found)

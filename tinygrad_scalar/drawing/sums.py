@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
+from tinygrad_scalar.core.undefined import plain
 from tinygrad_scalar.drawing.gradients import Gradients
 from tinygrad_scalar.drawing.scene import Scene, slopes
 
@@ -27,19 +27,15 @@ def sums_of_calls(seen: Scene, gradients: Gradients) -> tuple[Gradients, str]:
         fed = any(parent.primitive is None for parent in node.parents)
         for _, parent, slope in slopes(node) if fed else ():
             if parent.primitive is None:
-                term = _number(outer * slope) if outer else 0.0
+                term = float(plain(outer * slope)) if outer else 0.0
                 total[id(parent)] = total.get(id(parent), 0.0) + term
                 size[id(parent)] = size.get(id(parent), 0.0) + abs(term)
     sums = frozenset(
         id(node)
         for node in seen.order
-        if id(node) in total and _differs(_number(node.grad), total[id(node)], size[id(node)])
+        if id(node) in total and _differs(float(node.grad), total[id(node)], size[id(node)])
     )
     return gradients._replace(sums=sums), _NOTE if sums else ""
-
-
-def _number(x: Any) -> float:
-    return float(getattr(x, "data", x))
 
 
 def _differs(shown: float, expected: float, size: float) -> bool:
