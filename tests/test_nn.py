@@ -560,6 +560,17 @@ def test_a_target_that_is_none_of_the_classes_is_not_counted_as_wrong(outputs, t
         nn.accuracy(nn.MLP(1, [outputs], seed=0), [[1.0], [-1.0]], targets)
 
 
+def test_accuracy_of_the_two_layer_net_is_that_of_any_model():
+    net = nn.TwoLayerNet(2, 3, 2, seed=0)
+    X = [[1.0, 2.0], [-1.0, 0.5]]
+    assert net.accuracy(X, [1, 1]) == nn.accuracy(net, X, [1, 1])
+    for targets in ([1, 5], [[0, 1], [1, 0]], np.eye(2)):
+        with pytest.raises(ValueError, match="the model tells classes 0 to 1"):
+            net.accuracy(X, targets)
+    with pytest.raises(ValueError, match="accuracy: 0 examples and 0 targets"):
+        net.accuracy([], [])
+
+
 def test_predict_looks_in_evaluation_and_changes_no_mode():
     model = nn.Sequential(nn.Dropout(0.9, seed=0), nn.Affine(1, 2, seed=0))
     model[1].eval()

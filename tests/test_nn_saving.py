@@ -5,7 +5,9 @@ import math
 import os
 import random
 import stat
+from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -300,6 +302,20 @@ def test_bad_arguments_are_refused(tmp_path):
     model.parameters()[0].data = Fraction(1, 3)
     with pytest.raises(TypeError, match=r"save: layers.0.neurons.0.w.0 is a Fraction, and files"):
         nn.save(model, tmp_path / "m.json")
+
+
+def test_whole_numbers_and_numpys_floats_are_saved_as_floats(tmp_path):
+    model = nn.Affine(2, 1, seed=0)
+    model.W[0][0].data, model.W[0][1].data, model.b[0].data = 1, np.float64(0.1), np.int64(3)
+    nn.save(model, tmp_path / "m.json")
+    state = nn.load(tmp_path / "m.json").state_dict()
+    assert state == {"W.0.0": 1.0, "W.0.1": 0.1, "b.0": 3.0}
+    assert {type(data) for data in state.values()} == {float}
+    for wrong in (np.float32(1.0), None, Fraction(1, 3)):
+        model.b[0].data = wrong
+        kind = type(wrong).__name__
+        with pytest.raises(TypeError, match=rf"save: b\.0 is a {kind}, and files carry floats"):
+            nn.save(model, tmp_path / "m.json")
 
 
 def test_leaves_that_would_be_left_out_are_told(tmp_path):

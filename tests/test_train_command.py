@@ -158,6 +158,14 @@ def test_a_column_that_is_the_same_everywhere_does_no_harm(irises, tmp_path):
     assert nn.accuracy(model, scaled, y) >= 0.95
 
 
+def test_classes_may_have_any_names(tmp_path, capsys):
+    lines = [f"{x},{name}" for x, name in enumerate(["--1", "10", "-2", "²", "9"] * 4)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,kind", *lines]), encoding="utf-8")
+    out = tmp_path / "t.json"
+    run("train", "--csv", tmp_path / "t.csv", "--target", "kind", "--out", out, "--steps", "1")
+    assert "classes: 0 = -2, 1 = 9, 2 = 10, 3 = --1, 4 = ²" in capsys.readouterr().out
+
+
 def test_a_run_on_a_table_goes_on_from_its_checkpoint(irises, tmp_path):
     def trained(out, steps):
         run("train", "--csv", irises, "--target", "kind", "--steps", steps, "--out", out, *more)

@@ -178,7 +178,9 @@ def _classes(labels: Sequence[str], where: str) -> list[str]:
             f"{where} has {len(found)} different values in {len(labels)} lines: train tells "
             "classes apart; for a quantity use nn.fit in Python, with nn.mean_squared_error"
         )
-    return sorted(found, key=lambda x: (float(x) if x.lstrip("-").isdecimal() else math.inf, x))
+    return sorted(
+        found, key=lambda x: (float(x) if x.removeprefix("-").isdecimal() else math.inf, x)
+    )
 
 
 def _is_measured(label: str) -> bool:

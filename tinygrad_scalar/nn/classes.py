@@ -9,7 +9,7 @@ from tinygrad_scalar.core.tree import by_position
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import sigmoid, softmax
 from tinygrad_scalar.nn.module import Module, evaluated
-from tinygrad_scalar.nn.shapes import check_examples_listed
+from tinygrad_scalar.nn.shapes import check_examples_listed, is_list
 
 
 def predict(model: Module, x: Sequence[Any]) -> tuple[int, float]:
@@ -70,7 +70,7 @@ def accuracy(model: Module, X: Sequence[Any], y: Sequence[Any]) -> float:
     right = 0
     for i, (logits, target) in enumerate(zip(_logits(model, X, "accuracy"), y, strict=True)):
         last = max(len(logits) - 1, 1)
-        if target not in range(last + 1):
+        if is_list(target) or target not in range(last + 1):
             given = f"accuracy: target {i} is {target!r}"
             if isinstance(target, str):
                 raise TypeError(f"{given}: number the classes from 0")

@@ -17,6 +17,7 @@ from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.modules import Sequential
 from tinygrad_scalar.nn.parameter import at_most
 from tinygrad_scalar.nn.two_layer_net import TwoLayerNet
+from tinygrad_scalar.numbers.precision import is_number, number
 
 _KIND = "model"
 _CLASSES: dict[str, type[Any]] = {
@@ -108,10 +109,12 @@ def packed_state(model: Module) -> dict[str, list[Any]]:
             f"save: {type(model).__name__}.parameters() gives leaves that state_dict() lacks: make "
             "them with nn.parameter(data) and keep them in attributes of modules"
         )
-    for name, data in state.items():
+    # ints and NumPy's floats as the floats that a Value makes of them
+    numbers = [number(data) if is_number(data) else data for data in state.values()]
+    for name, data in zip(state, numbers, strict=True):
         if data.__class__ is not float:
             raise TypeError(f"save: {name} is a {type(data).__name__}, and files carry floats")
-    return {"names": list(state), "numbers": pack(state.values())}
+    return {"names": list(state), "numbers": pack(numbers)}
 
 
 def load_packed(model: Module, state: dict[str, Any]) -> None:

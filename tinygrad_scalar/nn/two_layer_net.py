@@ -9,6 +9,7 @@ from tinygrad_scalar.checks import positive
 from tinygrad_scalar.core.context import no_grad
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.activations import ReLU
+from tinygrad_scalar.nn.classes import accuracy
 from tinygrad_scalar.nn.losses import cross_entropy
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.modules import Affine
@@ -80,8 +81,7 @@ class TwoLayerNet(Module):
 
     def accuracy(self, x: Sequence[Sequence[Any]], t: Sequence[int]) -> float:
         """The share of a batch whose largest logit is the target's."""
-        predicted = [max(range(len(row)), key=row.__getitem__) for row in self.predict(x)]
-        return sum(a == b for a, b in zip(predicted, t, strict=True)) / len(predicted)
+        return accuracy(self, x, t)
 
     def gradient(self, x: Sequence[Sequence[Any]], t: Sequence[int]) -> Table:
         """The gradient of the loss, in the shape of `params`, by back-propagation."""
