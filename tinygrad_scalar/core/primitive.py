@@ -283,13 +283,19 @@ class Primitive:
     def explained(self, error: Exception, values: Sequence[Number]) -> Exception:
         """The same kind of exception, with the operation and its operands in the message.
 
-        Of operands out of the domain it is said where they have to be.
+        Of operands out of the domain it is said where they have to be, of a divisor that it is no
+        zero, and of what floats are too small for which numbers are not.
         """
         reason = error.args[-1] if error.args else type(error).__name__
-        spaces = () if isinstance(error, OverflowError) else self.domain
-        places = zip(operands(self), spaces, values, strict=False)
-        outside = [f"{name} in {space}" for name, space, x in places if x not in space]
-        remedy = f": give {' and '.join(outside)}" * bool(outside)
+        named = [*zip(operands(self), self.domain, values, strict=False)]
+        if isinstance(error, OverflowError):
+            floats = all(type(x) is float for x in values)
+            needed = ["an mpmath.mpf, which has no largest number"] * floats
+        elif isinstance(error, ZeroDivisionError):
+            needed = [f"{name} ≠ 0" for name, _, x in named if x == 0][-1:]
+        else:
+            needed = [f"{name} in {space}" for name, space, x in named if x not in space]
+        remedy = f": give {' and '.join(needed)}" * bool(needed)
         return type(error)(f"{self.name}({', '.join(map(repr, values))}): {reason}{remedy}")
 
     def all_partials(self, y: Any, x: Sequence[Any]) -> Sequence[Rule]:
