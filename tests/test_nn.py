@@ -318,6 +318,22 @@ def test_parameters_in_arrays_of_objects_are_found():
     assert model.W[1, 1].data == -1.0
 
 
+def test_a_model_may_be_a_function_of_its_weights_compiled_too():
+    def loss(weights):
+        model, rest = nn.MLP(2, [2, 1], activation="tanh", seed=0), iter(weights)
+        for neuron in (neuron for layer in model.layers for neuron in layer.neurons):
+            neuron.w, neuron.b = [next(rest) for _ in neuron.w], next(rest)
+        assert not any(type(leaf) is not Value for leaf in model.parameters())
+        return nn.binary_cross_entropy(model([0.5, -0.25]), 1)
+
+    model = nn.MLP(2, [2, 1], activation="tanh", seed=3)
+    nn.binary_cross_entropy(model([0.5, -0.25]), 1).backward()
+    weights = [leaf.data for leaf in model.parameters()]
+    expected = [leaf.grad for leaf in model.parameters()]
+    for gradient in (tinygrad_scalar.grad(loss), tinygrad_scalar.compile(loss).grad):
+        assert gradient(weights) == pytest.approx(expected, rel=1e-14)
+
+
 def test_modules_that_hold_each_other_are_walked_once():
     outer, inner = Tied(), Tied()
     outer.inner, inner.owner = inner, outer

@@ -68,12 +68,13 @@ def parameter(data: Any, *, label: str = "") -> Value:
 
 def is_parameter(thing: Any) -> bool:
     """Whether `thing` is a trainable leaf, made by `parameter` or by a module. O(1)."""
-    return isinstance(thing, Value) and thing.provenance.__class__ is Trainable
+    # `isinstance` would take what is traced for a Value, as it is meant to
+    return issubclass(type(thing), Value) and thing.provenance.__class__ is Trainable
 
 
 def is_leaf(thing: Any) -> bool:
     """Whether `thing` is a Value that was not computed, trainable or not."""
-    return isinstance(thing, Value) and thing.primitive is None
+    return issubclass(type(thing), Value) and thing.primitive is None
 
 
 def parameters_below(output: Value) -> list[Value]:
