@@ -639,6 +639,29 @@ def test_a_run_that_a_callback_stopped_stays_stopped(tmp_path):
     assert other.state_dict() == model.state_dict()
 
 
+def test_an_optimizer_without_a_state_is_told_before_the_first_step(tmp_path):
+    class Descent:
+        def __init__(self, params):
+            self.params = params
+
+        def zero_grad(self):
+            for leaf in self.params:
+                leaf.grad = 0.0
+
+        def step(self):
+            for leaf in self.params:
+                leaf.data -= 0.1 * leaf.grad
+
+    model, _ = model_and_optimizer()
+    before = model.state_dict()
+    with pytest.raises(
+        TypeError, match=r"give Descent state_dict\(\) and load_state_dict\(state\)"
+    ):
+        fit(model, Descent(model.parameters()), steps=2, checkpoint=tmp_path / "c")
+    assert model.state_dict() == before
+    assert fit(model, Descent(model.parameters()), steps=2).steps == 2
+
+
 def test_checkpoints_come_every_so_many_steps_and_at_the_end(tmp_path, monkeypatch):
     written = []
     write = training.Checkpoint.write

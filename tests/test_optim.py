@@ -9,6 +9,7 @@ import sys
 from fractions import Fraction
 
 import mpmath
+import numpy as np
 import pytest
 import torch_reference as torch
 from hypothesis import given
@@ -454,6 +455,47 @@ def test_a_rate_written_later_is_checked_before_anything_moves(lr, error, told):
     with pytest.raises(error, match=f"minimize: {told}"):
         descent.minimize(w * w)
     assert (w.data, w.grad, sgd.steps) == (1.0, 1.0, 0)
+
+
+@pytest.mark.parametrize("wrong", [Value(0.5), 0.5j, math.nan, -0.5, "0.5", None, np.array([0.5])])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (optim.SGD, "momentum"),
+        (optim.SGD, "weight_decay"),
+        (optim.Adam, "eps"),
+        (optim.Adam, "betas"),
+        (optim.AdamW, "weight_decay"),
+        (optim.RMSProp, "alpha"),
+        (optim.RMSProp, "eps"),
+    ],
+)
+def test_a_setting_written_later_is_checked_as_at_first(kind, name, wrong):
+    w = nn.parameter(1.0)
+    w.grad = 1.0
+    optimizer = kind([w], 0.1)
+    setattr(optimizer, name, (0.5, wrong) if name == "betas" else wrong)
+    with pytest.raises((TypeError, ValueError), match=rf"{kind.__name__}: {name}(\[1\])? is"):
+        optimizer.step()
+    assert (w.data, w.grad, optimizer.steps) == (1.0, 1.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(optim.SGD, "weight_decay"), (optim.SGD, "momentum"), (optim.Adam, "eps")]
+)
+def test_a_setting_of_another_kind_counts_as_a_float(kind, name):
+    """A float32 beside a float would make a parameter one of 32 bits."""
+    moved = []
+    for setting in (np.float32(0.25), 0.25):
+        w = nn.parameter(1.0)
+        optimizer = kind([w], 0.1)
+        setattr(optimizer, name, setting)
+        for _ in range(2):
+            w.grad = 0.3
+            optimizer.step()
+        moved.append(w.data)
+    assert {type(data) for data in moved} == {float}
+    assert moved[0] == moved[1]
 
 
 def test_a_generator_of_parameters_is_used_up_once():

@@ -26,7 +26,13 @@ class Checkpoint:
 
     def __init__(self, path: Any, model: Module, optimizer: Any, about: dict[str, Any]) -> None:
         check_place(path)
-        packed_state(model)  # told now, and not after a hundred steps
+        # told now, and not after a hundred steps
+        packed_state(model)
+        if not (hasattr(optimizer, "state_dict") and hasattr(optimizer, "load_state_dict")):
+            raise TypeError(
+                f"fit: checkpoint= keeps what the optimiser remembers: give "
+                f"{type(optimizer).__name__} state_dict() and load_state_dict(state)"
+            )
         self.path, self.model, self.optimizer = Path(path), model, optimizer
         self.about = {**about, "optimizer": type(optimizer).__name__}
 

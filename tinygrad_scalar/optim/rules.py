@@ -44,14 +44,19 @@ class SGD(Optimizer):
         schedule: Schedule | None = None,
     ) -> None:
         super().__init__(params, lr, schedule=schedule)
-        self.momentum = not_negative(momentum, "SGD: momentum")
-        self.weight_decay = not_negative(weight_decay, "SGD: weight_decay")
+        self.momentum, self.weight_decay = momentum, weight_decay
+        self.momentum, self.weight_decay = self._settings()
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov needs a momentum above 0, such as 0.9")
         self.nesterov = nesterov
 
+    def _settings(self) -> tuple[float, float]:
+        """The momentum and the decay, checked anew: they may have been written to."""
+        momentum = not_negative(self.momentum, "SGD: momentum")
+        return momentum, not_negative(self.weight_decay, "SGD: weight_decay")
+
     def _rule(self, lr: float, sqrt: Callable[[Any], Any]) -> Rule:  # noqa: ARG002
-        momentum, decay, nesterov = self.momentum, self.weight_decay, self.nesterov
+        (momentum, decay), nesterov = self._settings(), self.nesterov
 
         def rule(data: Any, gradient: Any, velocity: Any) -> tuple[Any, Any]:
             if decay:
@@ -97,17 +102,22 @@ class Adam(Optimizer):
         schedule: Schedule | None = None,
     ) -> None:
         super().__init__(params, lr, schedule=schedule)
+        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        self.betas, self.eps, self.weight_decay = self._settings()
+
+    def _settings(self) -> tuple[tuple[float, float], float, float]:
+        """The betas, eps and the decay, checked anew: they may have been written to."""
         name = type(self).__name__
         try:
-            first, second = betas
+            first, second = self.betas
         except (TypeError, ValueError):
-            raise TypeError(f"{name}: betas is a pair of numbers, not {betas!r}") from None
-        self.betas = fraction(first, f"{name}: betas[0]"), fraction(second, f"{name}: betas[1]")
-        self.eps = positive(eps, f"{name}: eps")
-        self.weight_decay = not_negative(weight_decay, f"{name}: weight_decay")
+            raise TypeError(f"{name}: betas is a pair of numbers, not {self.betas!r}") from None
+        betas = fraction(first, f"{name}: betas[0]"), fraction(second, f"{name}: betas[1]")
+        decay = not_negative(self.weight_decay, f"{name}: weight_decay")
+        return betas, positive(self.eps, f"{name}: eps"), decay
 
     def _rule(self, lr: float, sqrt: Callable[[Any], Any]) -> Rule:
-        (first, second), eps, decay = self.betas, self.eps, self.weight_decay
+        (first, second), eps, decay = self._settings()
         step = self.steps + 1
         rate, root = lr / (1.0 - first**step), math.sqrt(1.0 - second**step)
         shrunk = 1.0 - lr * decay
@@ -173,11 +183,15 @@ class RMSProp(Optimizer):
         schedule: Schedule | None = None,
     ) -> None:
         super().__init__(params, lr, schedule=schedule)
-        self.alpha = fraction(alpha, "RMSProp: alpha")
-        self.eps = positive(eps, "RMSProp: eps")
+        self.alpha, self.eps = alpha, eps
+        self.alpha, self.eps = self._settings()
+
+    def _settings(self) -> tuple[float, float]:
+        """Alpha and eps, checked anew: they may have been written to."""
+        return fraction(self.alpha, "RMSProp: alpha"), positive(self.eps, "RMSProp: eps")
 
     def _rule(self, lr: float, sqrt: Callable[[Any], Any]) -> Rule:
-        alpha, eps = self.alpha, self.eps
+        alpha, eps = self._settings()
 
         def rule(data: Any, gradient: Any, mean_square: Any) -> tuple[Any, Any]:
             mean_square = alpha * mean_square + (1.0 - alpha) * gradient * gradient
