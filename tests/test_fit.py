@@ -581,25 +581,66 @@ def test_a_killed_run_ends_with_the_bits_of_one_never_killed(optimizer, tmp_path
 class Shaken(nn.Module):
     """Random numbers from generators that stand in a dict and a list."""
 
-    def __init__(self):
+    def __init__(self, make):
         self.w = nn.parameter(1.0)
-        self.sources = {"a": random.Random(3), "b": [random.Random(4)]}
+        self.sources = {"a": make(3), "b": [make(4)]}
 
     def forward(self, x):
-        return self.w * x[0] + self.sources["a"].random() - self.sources["b"][0].random()
+        a, (b,) = self.sources.values()
+        normal = a.normalvariate if isinstance(a, random.Random) else a.normal
+        return self.w * x[0] + normal(0, 1) - b.random()
 
 
-def test_generators_in_lists_and_dicts_go_on_too(tmp_path):
-    def trained(name, steps):
-        model = Shaken()
+SOURCES = {
+    "Python": random.Random,
+    "RandomState": np.random.RandomState,
+    **{
+        kind.__name__: lambda seed, kind=kind: np.random.Generator(kind(seed))
+        for kind in (
+            np.random.PCG64,
+            np.random.PCG64DXSM,
+            np.random.MT19937,
+            np.random.Philox,
+            np.random.SFC64,
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_generators_that_stand_in_the_model_go_on_too(name, tmp_path):
+    def trained(file, steps, make=SOURCES[name]):
+        model = Shaken(make)
         sgd = optim.SGD(model.parameters(), 0.1)
-        options = {"loss": nn.mean_squared_error, "checkpoint": tmp_path / name}
+        options = {"loss": nn.mean_squared_error, "checkpoint": tmp_path / file}
         history = nn.fit(model, [[1.0], [2.0]], [1.0, 2.0], optimizer=sgd, steps=steps, **options)
         return history.loss, model.w.data
 
-    whole = trained("whole", 4)
-    trained("parts", 2)
-    assert trained("parts", 4) == whole
+    whole = trained("whole", 5)
+    trained("parts", 3)
+    assert trained("parts", 5) == whole
+    other = random.Random if name != "Python" else np.random.RandomState
+    with pytest.raises(ValueError, match=r"parts: .*; remove the file"):
+        trained("parts", 7, other)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_generators_on_workers_do_not_depend_on_them(name):
+    courses = []
+    for workers in (None, 1, 3):
+        executor = concurrent.futures.ThreadPoolExecutor(workers) if workers else None
+        model = Shaken(SOURCES[name])
+        sgd = optim.SGD(model.parameters(), 0.1)
+        options = {"loss": square, "executor": executor, "shards": 4, "progress": False}
+        history = nn.fit(model, POINTS, [0.0] * 10, optimizer=sgd, steps=3, **options)
+        courses.append(history.loss)
+        if executor:
+            executor.shutdown()
+    assert courses[0] == courses[1] == courses[2]
+
+
+def square(output, target):
+    return (output - target) ** 2
 
 
 def test_a_run_that_is_over_is_only_read(tmp_path):

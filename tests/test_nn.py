@@ -587,6 +587,15 @@ def test_accuracy_of_the_two_layer_net_is_that_of_any_model():
         net.accuracy([], [])
 
 
+def test_the_gradient_of_the_two_layer_net_leaves_what_was_added_up():
+    net = nn.TwoLayerNet(1, 1, 2, seed=0)
+    for leaf in net.parameters():
+        leaf.grad = 7.0
+    gradient = net.gradient([[1.0]], [0])
+    assert gradient["b2"] == pytest.approx([-0.5, 0.5], rel=1e-3)
+    assert {leaf.grad for leaf in net.parameters()} == {7.0}
+
+
 def test_predict_looks_in_evaluation_and_changes_no_mode():
     model = nn.Sequential(nn.Dropout(0.9, seed=0), nn.Affine(1, 2, seed=0))
     model[1].eval()

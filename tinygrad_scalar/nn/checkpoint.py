@@ -15,7 +15,8 @@ from tinygrad_scalar.core.printable import reason
 from tinygrad_scalar.files import DEFECTS, check_place
 from tinygrad_scalar.nn.callbacks import History
 from tinygrad_scalar.nn.files import pack, read, unpack, write
-from tinygrad_scalar.nn.module import Module, standing_in
+from tinygrad_scalar.nn.module import Module
+from tinygrad_scalar.nn.randomness import set_state, sources_of_randomness, state_of
 from tinygrad_scalar.nn.saving import load_packed, packed_state
 
 _KIND = "checkpoint"
@@ -47,7 +48,7 @@ class Checkpoint:
                 for name, kept in memory.items()
             },
             "parameters": packed_state(self.model),
-            "random": [_state(source) for source in _sources(self.model)],
+            "random": [state_of(source) for source in _sources(self.model)],
             "stopped": stopped,
         }
         write(self.path, _KIND, content)
@@ -61,22 +62,21 @@ class Checkpoint:
         content = read(self.path, _KIND)
         before = self.model.state_dict(), self.optimizer.state_dict()
         sources = _sources(self.model)
-        drawn = [source.getstate() for source in sources]
+        drawn = [state_of(source) for source in sources]
         try:
             self._check(content["about"], content["stopped"])
             losses, stopped = content["history"], content["stopped"]
             history = History(unpack(losses["loss"]), unpack(losses["val_loss"]))
-            states = [_unpacked_state(state) for state in content["random"]]
-            pairs = list(zip(sources, states, strict=True))
+            pairs = list(zip(sources, content["random"], strict=True))
             load_packed(self.model, content["parameters"])
             self.optimizer.load_state_dict(_unpacked_memory(content["optimizer"]))
             for source, state in pairs:
-                source.setstate(state)
+                set_state(source, state)
         except BaseException as error:
             self.model.load_state_dict(before[0])
             self.optimizer.load_state_dict(before[1])
             for source, state in zip(sources, drawn, strict=True):
-                source.setstate(state)
+                set_state(source, state)
             if not isinstance(error, DEFECTS):  # Ctrl-C
                 raise
             raise ValueError(
@@ -94,32 +94,9 @@ class Checkpoint:
                 )
 
 
-def sources_of_randomness(model: Module) -> list[random.Random]:
-    """The generators that modules of `model` draw from, each once, in the order of the modules."""
-    found = {id(x): x for x in standing_in(model) if isinstance(x, random.Random)}
-    return list(found.values())
-
-
 def _sources(model: Module) -> list[Any]:
     """Python's own generator, and those of the modules."""
     return [random, *sources_of_randomness(model)]
-
-
-def _state(source: Any) -> list[Any]:
-    version, numbers, gauss = source.getstate()
-    return [version, list(numbers), gauss]
-
-
-def _unpacked_state(state: list[Any]) -> tuple[Any, ...]:
-    """A state of a random generator; what is none raises."""
-    version, numbers, gauss = state
-    if gauss is not None and not isinstance(gauss, float):
-        raise ValueError(f"{gauss!r} is no random number")
-    if not all(type(x) is int and 0 <= x < 2**32 for x in numbers):
-        raise ValueError("the state of the random numbers is not made of 32-bit integers")
-    unpacked = version, tuple(numbers), gauss
-    random.Random().setstate(unpacked)
-    return unpacked
 
 
 def _unpacked_memory(memory: dict[str, Any]) -> dict[str, Any]:

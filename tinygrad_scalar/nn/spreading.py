@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.core.at_once import assign
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.nn.checkpoint import sources_of_randomness
 from tinygrad_scalar.nn.module import Module
 from tinygrad_scalar.nn.modules import Dropout
+from tinygrad_scalar.nn.randomness import seed as put
+from tinygrad_scalar.nn.randomness import sources_of_randomness
 from tinygrad_scalar.workers import Work, check_executor, shards_of, spread
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Examples:
         for leaf, number in zip(self.parameters, numbers, strict=True):
             leaf.data, leaf.grad = number, 0.0
         for k, source in enumerate(self.sources):
-            source.seed(f"{seed}, source {k}")
+            put(source, f"{seed}, source {k}")
         losses = losses_of(self.model, self.loss, self.X, self.y, batch, weight)
         return losses, [leaf.grad for leaf in self.parameters]
 

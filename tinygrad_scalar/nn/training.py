@@ -52,7 +52,8 @@ def fit(
 ) -> History:
     """Train `model` on the examples X with targets y, by steps of `optimizer`; the history.
 
-    - X and y are lists, arrays, or a frame and a column of pandas, whose labels do not count.
+    - X and y are lists, arrays, or a frame and a column of pandas, whose labels do not count. They
+      stay as they are meanwhile: compiled code and workers have copies.
     - `loss(outputs, target)` of one example; a step descends its mean over a minibatch.
     - `steps` or `epochs`: how long. `batch_size` examples a step, all of them by default; every
       epoch visits each example once, in an order drawn from `seed` and the number of the epoch.
@@ -60,8 +61,9 @@ def fit(
     - `callbacks`: each is called after every step as callback(step, history), step 1 first, and
       stops training by returning True (`EarlyStopping` is one).
     - `checkpoint`: a file, written atomically after every `checkpoint_every` steps and at the end.
-      If it exists, training goes on from there, and ends with the same bits as if never stopped
-      (random numbers are those of Python's `random`; the state of NumPy's is not kept).
+      If it exists, training goes on from there, and ends with the same bits as if never stopped.
+      Random numbers go on too: of Python's `random`, and of generators, NumPy's as well, that
+      stand in the model; not those that NumPy's functions share.
     - `progress`: None for a bar in terminals only, True for plain lines elsewhere, False for none.
     - `executor`: a `concurrent.futures.Executor` (processes, Dask's `client.get_executor()`, MPI)
       that computes each minibatch in `shards` parts, 8 unless given. For given shards the numbers

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_scalar.checks import positive
+from tinygrad_scalar.core.backward import gradients
 from tinygrad_scalar.core.context import no_grad
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.nn.activations import ReLU
@@ -84,10 +85,10 @@ class TwoLayerNet(Module):
         return accuracy(self, x, t)
 
     def gradient(self, x: Sequence[Sequence[Any]], t: Sequence[int]) -> Table:
-        """The gradient of the loss, in the shape of `params`, by back-propagation."""
-        table = self.loss(x, t).backward(inputs=self.parameters())
-        self.zero_grad()
-        gradient: Table = _mapped(self.params, table.__getitem__)
+        """The gradient of the loss, in the shape of `params`, by back-propagation; no `.grad`."""
+        leaves = self.parameters()
+        found = dict(zip(leaves, gradients([self.loss(x, t)], [1.0], leaves), strict=True))
+        gradient: Table = _mapped(self.params, found.__getitem__)
         return gradient
 
     def numerical_gradient(
