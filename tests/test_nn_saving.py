@@ -141,6 +141,12 @@ def one_layer_twice():
     return nn.Sequential(affine, nn.ReLU(), affine)
 
 
+def no_biases():
+    model = nn.TwoLayerNet(2, 2, 2, seed=0)
+    model.layers["Affine2"].b = []
+    return model
+
+
 def one_more_parameter():
     model = nn.Affine(2, 2, seed=0)
     model.temperature = nn.parameter(1.0)
@@ -156,6 +162,7 @@ def one_more_parameter():
         another_eps,
         tied_weights,
         one_layer_twice,
+        no_biases,
         one_more_parameter,
     ],
 )

@@ -144,7 +144,7 @@ def _whole(model: Module) -> dict[str, Any] | None:
         return None
     try:
         same = _described(_built_quietly(recorded)) == _described(model)
-    except NotImplementedError:
+    except (NotImplementedError, *DEFECTS):  # a part of one's own, or arguments that are none
         return None
     return recorded if same else None
 
