@@ -24,6 +24,7 @@ from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.tracing import RaisedBeforeError, traced
 from tinygrad_scalar.compiler.uncompiled import check_structure, path_of_none, uncompiled
 from tinygrad_scalar.core import context
+from tinygrad_scalar.core.tree import like
 from tinygrad_scalar.core.undefined import told
 from tinygrad_scalar.modes.run import positions
 
@@ -52,7 +53,11 @@ class Specialisation:
         self.settings, engine = settings, settings["engine"]
         self.engine = check_engine(None if engine == "cuda" else engine)  # for numbers and lists
         self.dtype, self.undefined = settings["dtype"], settings["undefined"]
-        self.trees = trees
+        # of its own: the caller may go on to change the lists that were given
+        self.trees = [
+            tree if isinstance(tree, Constant) else like(tree, [0.0] * width_of(one))
+            for tree, one in zip(trees, key, strict=False)  # of a file there are none
+        ]
         self.widths = list(map(width_of, key))  # how many numbers each argument holds
         self.every = self.undefined in ("nan", "raise")  # every point is asked for derivatives
         self.paths: list[Path] = []

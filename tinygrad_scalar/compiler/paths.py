@@ -81,7 +81,8 @@ class Path(ClosedOver):
     def settle(self, *, interpreted: bool) -> None:
         """Have the kernels for points made anew: interpreted for good, or written out."""
         self.interpreted, self.settled = interpreted, True
-        self.kernels = {key: made for key, made in self.kernels.items() if key[1] is not None}
+        kernels = self.kernels.copy()  # at once: other threads may be adding to them
+        self.kernels = {key: made for key, made in kernels.items() if key[1] is not None}
 
     def asked(self, mode: str) -> tuple[list[int], int | None, Sequence[int]] | None:
         """Lines asked for, the line to differentiate, and by what of all that comes in, or None.

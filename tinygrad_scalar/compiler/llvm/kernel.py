@@ -56,11 +56,21 @@ def aligned(size: int, dtype: str) -> Any:
     return room[start : start + size]
 
 
+class _Raised(threading.local):
+    """What a rule raised first, which is the caller's, not another thread's."""
+
+    error: BaseException | None = None
+
+
 class Callbacks:
-    """Forward rules of rows that only Python knows, callable from machine code."""
+    """Forward rules of rows that only Python knows, callable from machine code.
+
+    Behind the first that raises none is called any more. So where a rule calls the same code again,
+    nothing is noted, and what it notes itself is over when it ends.
+    """
 
     def __init__(self, program: Program, native: Collection[Primitive]) -> None:
-        self._raised = threading.local()  # what a rule raised is the caller's, not another thread's
+        self._raised = _Raised()
         self.thunks: dict[Primitive, Any] = {}
         for row, operands in program.code:
             if row not in native and row not in MARKERS and row not in self.thunks:
@@ -70,19 +80,27 @@ class Callbacks:
             for row, thunk in self.thunks.items()
         }
 
+    def begin(self) -> None:
+        """Forget what an interrupted run has left."""
+        if self.thunks:
+            self._raised.error = None
+
     def _call(self, row: Primitive, count: int, x: Any) -> float:
+        if self._raised.error is not None:
+            return math.nan
         try:
-            return float(ieee(row, x[:count]))
-        except BaseException as error:  # noqa: BLE001 (nothing can be raised through machine code)
-            self._raised.error = error
-            return float("nan")
+            y, error = float(ieee(row, x[:count])), None
+        except BaseException as raised:  # noqa: BLE001 (nothing is raised through machine code)
+            y, error = math.nan, raised
+        self._raised.error = error
+        return y
 
     def check(self, *, guarded: bool = True) -> None:
         """Raise what a forward rule raised that is neither arithmetic nor a domain.
 
         Where a guard failed, the function itself would not call the rule: only an interrupt counts.
         """
-        error = getattr(self._raised, "error", None) if self.thunks else None
+        error = self._raised.error if self.thunks else None
         if error is not None:
             self._raised.error = None
             if guarded or not isinstance(error, Exception):
@@ -251,6 +269,7 @@ class Kernel:
         end = offset + len(self.program.outputs)
         view[end] = 0.0
         flags[0] = 1
+        self.callbacks.begin()
         self.run(*starts)
         if self.callbacks.thunks:
             self.callbacks.check(guarded=bool(flags[0]))
@@ -340,6 +359,7 @@ class Kernel:
         except IndexError:
             room = Room(made, self.program, self.dtype)
         run = room.run if self.dtype == "float64" else functools.partial(quietly, room.run)
+        self.callbacks.begin()
         result = run(made.run, *given)
         made.rooms.append(room)
         self.callbacks.check()

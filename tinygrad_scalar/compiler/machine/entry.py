@@ -82,6 +82,7 @@ def _give(kept: Register, plan: Register, rows: Register, numbers: Register) -> 
 def _make(kept: Register, structure: Structure) -> None:
     """Make a new result; or leave the code with the error where memory ends, and let go of it."""
     text = kept.text
+    _forget_error(text)
     collecting = text.call(function_of_python("PyGC_Disable"), gives="i32") != 0
     structure.make("spent")
     on = partial(text.call, function_of_python("PyGC_Enable"), gives="i32")
@@ -96,6 +97,11 @@ def _make(kept: Register, structure: Structure) -> None:
     text.begin("made")
     with text.when(collecting):
         on()
+
+
+def _forget_error(text: Text) -> None:
+    """That memory ended where a number was to be put: it is done in another way."""
+    text.call(function_of_python("PyErr_Clear"), gives="void")
 
 
 def _none(text: Text) -> Register:
@@ -130,7 +136,7 @@ def _entry() -> str:
     rows.store(args)
     _give(kept, tree, rows, _computed(told, plan, rows))
     text.begin("fail")
-    text.call(function_of_python("PyErr_Clear"), gives="void")  # of an array that could not be read
+    _forget_error(text)
     text.give(_none(text))
     return text.defined(f"ptr @entry({arguments})")
 
@@ -271,12 +277,16 @@ def entry(
     return _built_in([None, None], words, kernel.module, room, closure, given.held, result.held)
 
 
+# Its types are said once: said anew while it is at work, as in a finaliser that the collector calls
+# meanwhile, they are freed under it.
+_make_built_in = ctypes.PYFUNCTYPE(
+    ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
+)(("PyCFunction_NewEx", ctypes.pythonapi))
+
+
 def _built_in(*held: Any) -> Any:
     """The function, which keeps its results, what it is told, and what it runs alive."""
     definition = _Definition(b"replay", _module().addresses["entry"], _FASTCALL, None)
     # read when a built-in function is freed, at the interpreter's very end too: kept for ever
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(definition))
-    make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype = ctypes.py_object
-    make.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    return make(ctypes.addressof(definition), held, None)
+    return _make_built_in(ctypes.addressof(definition), held, None)

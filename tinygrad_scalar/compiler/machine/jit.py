@@ -8,6 +8,7 @@ import ctypes
 import functools
 import gc
 import math
+import sys
 import threading
 import traceback
 import weakref
@@ -34,13 +35,16 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
     llvmlite frees a string twice where it is interrupted, and that ends the process; or it keeps
     its lock, for which all other threads then wait for ever. So every call of LLVM goes this way.
     The thread and the lock are C's own: those of `threading` are Python, and Ctrl-C in the midst of
-    their waiting is a RuntimeError about a lock.
+    their waiting is a RuntimeError about a lock. No garbage is collected in it: a finaliser that
+    calls compiled code would wait there for the locks of the one who waits for it.
     """
+    if sys.is_finalizing():  # a finaliser at the very end, when no other thread goes on
+        return action(*given)
     outcome: list[Any] = []
     working = _thread.allocate_lock()
     working.acquire()
 
-    def run() -> None:
+    def work() -> None:
         try:
             with _BUILDING:  # one that nobody waits for any more may still be at work
                 _GONE.clear()
@@ -52,7 +56,7 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
             working.release()
 
     try:
-        _thread.start_new_thread(run, ())
+        _thread.start_new_thread(without_collector, (work,))
     except RuntimeError as error:  # also in an isolated interpreter beside the main one
         raise RuntimeError(
             f"machine code is made in a thread of its own, and there is none ({error}): compile "
@@ -90,10 +94,14 @@ def once(make: Callable[[], Made]) -> functools._lru_cache_wrapper[Made]:
 
 
 def without_collector(function: Callable[..., Any], *args: Any) -> Any:
-    """What it gives, without garbage collection: a trace, and code made of it, leave none."""
+    """What it gives, without garbage collection: a trace, and code made of it, leave none.
+
+    Where it is off it is left alone: another thread may put it on meanwhile, and for good.
+    """
     enabled = gc.isenabled()
     try:
-        gc.disable()
+        if enabled:
+            gc.disable()
         return function(*args)
     finally:
         if enabled:

@@ -108,14 +108,17 @@ def is_a(thing: Register, kind: type) -> Register:
     return thing.at(TYPE).load("i64") == id(kind)
 
 
-def put(number: Register, place: Register, before: Register) -> None:
+def put(number: Register, place: Register, before: Register, other: str) -> None:
     """Put a number in the place of a float, which was loaded from there.
 
-    It is written over where nobody else holds it, and else left to its holders.
+    It is written over where nobody else holds it, and else left to its holders. Where memory ends
+    nothing is changed: on to a label then, with Python's error.
     """
 
     def another() -> None:
-        place.store(fresh(number))
+        new = fresh(number)
+        number.text.need(new != "null", other)
+        place.store(new)
         let_go(before)
 
     alone = before.load("i64") == 1
@@ -131,11 +134,11 @@ def items(thing: Register, listed: Register) -> Register:
 # ── plans ─────────────────────────────────────────────────────────────────────────────────────
 # Of whole numbers, or the registers that hold them. A list or tuple: in which row of objects it is
 # and where there, and what it is. Floats side by side: in which row, from where on, how many; where
-# they stand among the numbers. An array: also the address of its shape, and functions of Python's
-# that make such an array, and another in the order of its numbers.
+# they stand among the numbers. An array: also the address of its shape, and a function of Python's
+# that makes such an array.
 _CONTAINER = "row", "index", "kind", "length"
 _RUN = "row", "start", "count", "position"
-_ARRAY = "row", "index", "position", "size", "axes", "shape", "kind", "type", "made", "in_order"
+_ARRAY = "row", "index", "position", "size", "axes", "shape", "kind", "type", "made"
 
 
 class Plan:
@@ -187,7 +190,6 @@ class Plan:
             id(np.ndarray),
             id(np.dtype(float)),
             id(made),
-            id(np.ascontiguousarray),
         )
         self.arrays.append((row, index, self.size, prod(shape), len(shape), *told))
         self.held += own, made
@@ -236,7 +238,11 @@ class Structure:
                 yield row.at(loop.k, "ptr"), numbers.at(loop.k, "double")
 
     def read(self, other: str) -> None:
-        """Take the numbers; on to a label where something is not as planned."""
+        """Take the numbers; on to a label where something is not as planned.
+
+        Nothing of Python's or NumPy's is called, which might let other threads run, and one of them
+        this very code: an array that is not in order goes on to the label too.
+        """
         self._found(other)
         with self._numbers() as (place, number):
             there = place.load()
@@ -244,10 +250,8 @@ class Structure:
             number.store(there.at(NUMBER).load("double"))
         with _each(self.plan, _ARRAY) as (_, one):
             thing = self._array(one, other)
-            thing = self._in_order(one, thing)
-            self.text.need(thing != "null", other)
+            self.text.need((thing.at(FLAGS).load("i32") & CONTIGUOUS) != 0, other)
             self._copy(one, self.numbers.at(one.position, "double"), thing.at(DATA).load())
-            let_go(thing)
 
     def write(self, other: str) -> None:
         """Put numbers there that nobody else would see; on to a label where they cannot be."""
@@ -255,7 +259,7 @@ class Structure:
         with self._numbers() as (place, number):
             there = place.load()
             self.text.need(is_a(there, float), other)
-            put(number.load("double"), place, there)
+            put(number.load("double"), place, there, other)
         with _each(self.plan, _ARRAY) as (_, one):
             thing, fit = self._array(one, other), CONTIGUOUS | WRITEABLE
             self.text.need(thing.load("i64") == 1, other)
@@ -304,13 +308,6 @@ class Structure:
         with self.text.loop(one.axes) as loop:
             self.text.need(shape.item(loop.k, "i64") == planned.item(loop.k, "i64"), other)
         return thing
-
-    def _in_order(self, one: Any, thing: Register) -> Register:
-        """It, or another one with the same numbers in order; null where memory ends."""
-        copy = function_of_python("PyObject_CallOneArg"), one.in_order.to("inttoptr", "ptr"), thing
-        straight = (thing.at(FLAGS).load("i32") & CONTIGUOUS) != 0
-        text = self.text
-        return text.choose(straight, lambda: hold(thing), lambda: text.call(*copy))  # type: ignore[no-any-return]
 
     def _copy(self, one: Any, to: Register, numbers: Register) -> None:
         given = to, numbers, one.size * 8, "i1 false"

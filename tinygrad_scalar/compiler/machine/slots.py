@@ -72,8 +72,8 @@ def _gather() -> str:
 def _set() -> str:
     """What was read last is written first, as it is in the cache still.
 
-    Where one is no float, what was written before is put back: to look at all of them first takes
-    as long as to write them.
+    Where one is no float, or memory ends, what was written before is put back: to look at all of
+    them first takes as long as to write them.
     """
     text, arguments = Text(), f"{_LEAVES}, ptr %numbers, double %scale, ptr %saved"
     leaves, n, offset, numbers, scale, saved = text.arguments(arguments)
@@ -83,10 +83,10 @@ def _set() -> str:
         place, before, number = _float(leaves, n, offset, i, -AHEAD, loop.done)
         saved.at(i, "double").store(number)
         given = numbers.item(i, "double")
-        put(text.select(adding, number + given * scale, given), place, before)
+        put(text.select(adding, number + given * scale, given), place, before, loop.done)
     with text.when(loop.k != n), text.loop(n, n - loop.k) as back:
         place, before = _slot(leaves, back.k, offset)
-        put(saved.item(back.k, "double"), place, before)
+        put(saved.item(back.k, "double"), place, before, back.done)  # nobody else holds these
     text.give(loop.k)
     return text.defined(f"i64 @set({arguments})")
 
