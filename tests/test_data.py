@@ -217,6 +217,8 @@ REFUSED = {
         TypeError,
         "test is a number, not",
     ),
+    "a set": (lambda: data.split({1.0, 2.0}, [0, 1]), TypeError, "split: X is a list, .* not set"),
+    "a dict": (lambda: data.batches({0: 1.0}, [0], 1), TypeError, "batches: X is a list, .* dict"),
     "too few": (lambda: data.split([[1.0]], [0]), ValueError, "test=0.2 of 1 examples leaves 0 to"),
 }
 

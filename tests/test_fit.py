@@ -825,6 +825,11 @@ REFUSED = {
         TypeError,
         "fit: X is a list, one for each example, not list_iterator",
     ),
+    "a seed that moves on": (
+        {"seed": random.Random(0), "steps": 1},
+        TypeError,
+        "fit: seed is an int or a str, .*, not Random",
+    ),
     "loss": ({"loss": "hinge", "steps": 1}, TypeError, "fit: loss is a function .*, not str"),
     "a callback": (
         {"callbacks": lambda step, history: False, "steps": 1},

@@ -137,6 +137,16 @@ REFUSED = {
     "bool": (lambda: nn.Embedding(3, 2)(True), TypeError, "whole number from 0 to 2, not bool"),
     "heads": (lambda: nn.CausalSelfAttention(4, 3), ValueError, "dim 4 is no multiple of heads 3"),
     "width": (lambda: nn.CausalSelfAttention(4)([[1.0]]), ValueError, "x is a list of 4 numbers"),
+    "one vector": (
+        lambda: nn.CausalSelfAttention(1)([1.0]),
+        TypeError,
+        r"x is a list of vectors, .*, not a list of numbers: write \[x\] for one",
+    ),
+    "no vectors": (
+        lambda: nn.CausalSelfAttention(1)([]),
+        TypeError,
+        r"list of vectors, .*, not \[\]",
+    ),
     "long": (lambda: MODEL([0, 1, 2]), ValueError, "GPT: tokens is a list of 1 to 2, and got 3"),
     "empty": (lambda: MODEL([]), ValueError, "GPT: tokens is a list of 1 to 2, and got 0"),
     "token": (lambda: MODEL([7]), IndexError, "Embedding: index 7; give 0 to 2"),

@@ -275,7 +275,8 @@ def shuffled(n: int, seed: Seed) -> list[int]:
 
 def _checked_pair(X: Sequence[Any], y: Sequence[Any], of: str) -> int:
     for name, things in (("X", X), ("y", y)):
-        if not hasattr(things, "__len__"):
+        listed = hasattr(things, "__len__") and hasattr(things, "__getitem__")
+        if not listed or isinstance(things, dict):
             kind = type(things).__name__
             raise TypeError(f"{of}: {name} is a list, one for each example, not {kind}")
     if len(X) != len(y):

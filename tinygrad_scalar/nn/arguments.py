@@ -41,6 +41,15 @@ def check_parts(model: Any, loss: Any, optimizer: Any) -> None:
         )
 
 
+def check_seed(seed: Any) -> None:
+    """TypeError for what names no order of the examples, such as a generator, which moves on."""
+    if not (seed is None or isinstance(seed, str) or is_number(seed)):
+        raise TypeError(
+            f"fit: seed is an int or a str, which draws the order of every epoch, "
+            f"not {type(seed).__name__}"
+        )
+
+
 def checked_callbacks(callbacks: Iterable[Any]) -> list[Any]:
     """The callbacks as a list; TypeError unless they are functions."""
     if callable(callbacks):

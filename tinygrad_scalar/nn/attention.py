@@ -54,6 +54,12 @@ class CausalSelfAttention(Module):
 
     def forward(self, x: Sequence[Vector]) -> list[Vector]:
         """One vector per position, from this position and those before it."""
+        if not is_list(x) or not len(x) or not is_list(x[0]):
+            given = "a list of numbers" if is_list(x) and len(x) else repr(x)[:40]
+            raise TypeError(
+                "CausalSelfAttention: x is a list of vectors, one for each position, "
+                f"not {given}: write [x] for one"
+            )
         queries, keys, values = self.query(x), self.key(x), self.value(x)
         parts = [slice(h * self.width, (h + 1) * self.width) for h in range(self.heads)]
         mixed: list[Vector] = []

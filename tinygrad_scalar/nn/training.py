@@ -16,6 +16,7 @@ from tinygrad_scalar.nn.arguments import (
     check_examples,
     check_loss,
     check_parts,
+    check_seed,
     checked_callbacks,
     checked_validation,
     number_of_steps,
@@ -90,6 +91,7 @@ def fit(
     (100, True)
     """
     check_parts(model, loss, optimizer)
+    check_seed(seed)
     X, y = by_position(X), by_position(y)
     check_examples(X, y, "fit: X", "y")
     if validation is not None:
