@@ -66,6 +66,30 @@ def test_a_ufunc_whose_name_is_in_the_table_gives_a_value(name):
     assert [got[v] for v in by_numpy] == [wanted[v] for v in by_row]
 
 
+@pytest.mark.parametrize("name", UFUNCS)
+def test_every_mode_takes_them_beside_numbers_on_either_side(name):
+    ufunc = getattr(np, name)
+    point = AT.get(name, (0.75, 0.5)[: ufunc.nin])
+    for i, x in enumerate(point):
+
+        def f(v, i=i):
+            return ufunc(*point[:i], v, *point[i + 1 :])
+
+        value, slope = ts.value_and_grad(f)(x)
+        curvature = ts.grad(ts.grad(f))(x)
+        assert ts.jvp(f, (x,), (1.0,)) == pytest.approx((value, slope))
+        assert ts.jacobian(f, mode="forward")(x) == pytest.approx(slope)
+        assert ts.taylor(f, 2)(x) == pytest.approx([value, slope, curvature])
+        assert ts.hvp(f, (x,), (1.0,)) == pytest.approx(curvature)
+        assert ts.compile(ts.derivative(f), engine="python")(x) == pytest.approx(slope)
+
+
+@pytest.mark.parametrize("mode", [ts.grad, ts.derivative])
+def test_no_mode_takes_other_ufuncs(mode):
+    with pytest.raises(TypeError, match=r"^numpy\.fmax is not differentiated here"):
+        mode(lambda x: np.fmax(x, 1.0))(2.0)
+
+
 @pytest.mark.parametrize("name", [n for n in UFUNCS if getattr(np, n).nin == 2])
 @pytest.mark.parametrize(
     "scalar",

@@ -10,6 +10,7 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core import primitives as table
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.ufuncs import apply_ufunc
 from tinygrad_scalar.numbers.precision import is_number
 
 
@@ -171,6 +172,9 @@ class Arithmetic(Carrier):
 
     def __complex__(self) -> complex:
         return self._refuse("complex() of a Value", "")  # type: ignore[no-any-return]
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return apply_ufunc(ufunc, method, inputs, options)
 
 
 def _methods() -> dict[str, Primitive]:

@@ -18,7 +18,6 @@ from tinygrad_scalar.core.pickling import copied, deep_copied, flattened
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.provenance import NOTHING, Provenance
 from tinygrad_scalar.core.provenance import current as current_provenance
-from tinygrad_scalar.core.ufuncs import apply_ufunc
 from tinygrad_scalar.core.undefined import partial_at, same
 from tinygrad_scalar.numbers.precision import Number, is_number, like, together, uncommon
 
@@ -164,9 +163,6 @@ class Recorded(Arithmetic):
     def example(self: Any) -> Number:
         """The number carried."""
         return self.data
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        return apply_ufunc(ufunc, method, inputs, options)
 
     # ── as micrograd has it ───────────────────────────────────────────────────────────────────
     @property

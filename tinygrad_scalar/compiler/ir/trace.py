@@ -42,7 +42,6 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.core.recorded import refused
-from tinygrad_scalar.core.ufuncs import apply_ufunc
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 
@@ -212,9 +211,6 @@ class Traced(OnTape):
         if self.recording.in_rule:
             self._freeze("the text")
         return f"Value({self.recording.fixed(self.index)!r}, grad=0.0)"
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        return apply_ufunc(ufunc, method, inputs, options)
 
 
 def written(recording: Recording, row: Primitive, lines: tuple[int, ...]) -> Traced:
