@@ -28,6 +28,12 @@ CASES = [
     (lambda x: tg.derivative(root, 2)(x), 8.0, -1 / 144, 5 / 3456),
     (lambda x: tg.taylor(root, 3)(x)[3] * x, 8.0, 5 / 432, -25 / 10368),
     (lambda x: tg.grad(lambda a: a * a if a > 0 else -a)(x), -2.0, -1.0, 0.0),
+    # constants, as derivatives of what is linear are
+    (lambda x: 5.0, 2.0, 5.0, 0.0),
+    (tg.derivative(lambda a: 3 * a), 2.0, 3.0, 0.0),
+    (lambda x: tg.jvp(lambda a: a, (x,), (2.0,))[1], 3.0, 2.0, 0.0),
+    (tg.jacobian(lambda a: 3 * a, mode="forward"), 2.0, 3.0, 0.0),
+    (lambda x: tg.hvp(lambda a: 3 * a, (x,), (1.0,)), 2.0, 0.0, 0.0),
     # a row of one's own of a derivative that is the same everywhere
     (lambda x: cube(tg.grad(lambda a: 3 * a)(x)) + x, 2.0, 29.0, 1.0),
     (lambda x: product(tg.hessian(lambda a: a * a)(x), 3.0) * x, 2.0, 12.0, 6.0),

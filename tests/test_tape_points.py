@@ -263,6 +263,10 @@ def test_keyword_arguments_are_constants():
         r"hashable, not ndarray; pass numbers to differentiate by position",
     ):
         compile(lambda x, a=1: x * a)(1.0, a=np.ones(2))
+    with pytest.raises(
+        TypeError, match=r"returned 6\.0, which no Value .* by keyword are constants"
+    ):
+        compile(lambda x: 2 * x)(x=3.0)
 
 
 @pytest.mark.parametrize("f", [exp, lambda x: maximum(x, 1.0)])
