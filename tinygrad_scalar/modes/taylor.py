@@ -169,21 +169,15 @@ class Series(Tagged):
         result = Series([start], self.level, order, _nothing, () if at_once else own, below)
         made = {} if below is None else below
         lazy = partial(self._lazy, made=made)
-        y, slopes = lazy(result), []  # type: Any, list[Any]
-
-        def following(k: int) -> Any:
-            if not slopes:  # made at the first use: a partial's own partials are never all needed
-                several = y if whole is None else tuple(map(lazy, whole))
-                slopes.extend(self._slopes(row, several, [*map(lazy, operands)]))
-            return self._coefficient(k, operands, slopes)
-
-        result._next = following
-        if row.operator == "/":  # by its partials −y/b, a division again, it would double
-            a, b = operands
-            result._next = lambda k: self._quotient(k, row, a, b, y)
+        y = lazy(result)
         constants = [operands[i] for i in row.at_zero if not isinstance(operands[i], Carrier)]
         if 0 in constants:  # not of another mode's number, which moves there
-            result._next, result.sources = lambda k: 0, ()
+            result.sources = ()
+        elif row.operator == "/":  # by its partials −y/b, a division again, it would double
+            a, b = operands
+            result._next = partial(self._quotient, row, a, b, y)
+        else:
+            result._next = self._rule(row, operands, y if whole is None else whole, lazy)
         if key is not None:
             made[key] = y, operands
         if at_once:
@@ -193,6 +187,20 @@ class Series(Tagged):
                 each._next = _nothing_more  # free the operands, and break the cycles through `y`
             made.clear()
         return result
+
+    def _rule(
+        self, row: Primitive, operands: Sequence[Any], y: Any, lazy: Callable[[Any], Any]
+    ) -> Callable[[int], Any]:
+        """What gives the next coefficient of a row: by its partials, whose series are `lazy`."""
+        slopes: list[Any] = []
+
+        def following(k: int) -> Any:
+            if not slopes:  # made at the first use: a partial's own partials are never all needed
+                several = tuple(map(lazy, y)) if isinstance(y, list) else y
+                slopes.extend(self._slopes(row, several, [*map(lazy, operands)]))
+            return self._coefficient(k, operands, slopes)
+
+        return following
 
     def _slopes(self, row: Primitive, y: Any, x: list[Any]) -> list[Any]:
         """All partials of a row as series; limits at poles, the stated numbers at kinks."""
@@ -205,7 +213,7 @@ class Series(Tagged):
             with context.override(ieee=True):
                 return [rule(y, *x) if callable(rule) else rule for rule in rules]
 
-    def _quotient(self, k: int, row: Primitive, a: Any, b: Any, q: Series) -> Any:
+    def _quotient(self, row: Primitive, a: Any, b: Any, q: Series, k: int) -> Any:
         """q_k = (a_k − Σ_{j<k} q_j b_{k−j}) / b_0, from a = q b."""
         rest = a.coefficient(k) if self.carries(a) else 0
         if not self.carries(b):
