@@ -2,6 +2,7 @@
 
 import gc
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -117,6 +118,67 @@ def test_garbage_is_collected_after_another_thread_had_that_off(monkeypatch):
     assert f.grad(3.0) == 6.0
     monkeypatch.undo()
     assert gc.isenabled()
+
+
+# ── forks ─────────────────────────────────────────────────────────────────────────────────────
+FORKED = """
+import os, threading
+from tinygrad_scalar import compile, sin
+
+begun, go, end = threading.Event(), threading.Event(), threading.Event()
+
+@compile
+def f(x):
+    if x > 0:
+        begun.set()
+        go.wait()
+        return x * x
+    return x * x * x
+
+def forked(action):
+    child = os.fork()
+    if not child:
+        go.set()
+        os._exit(int(action()))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def compiling():
+    while not end.is_set():
+        g = compile(lambda x: sin(x) * x)
+        g(1.0), g.grad(2.0)
+        begun.set()
+"""
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+
+@needs_fork
+def test_a_child_forked_while_another_thread_traces_can_trace():
+    program = """
+f(-1.0)
+thread = threading.Thread(target=f, args=(2.0,))
+thread.start()
+begun.wait()
+print(forked(lambda: f(3.0)), flush=True)
+go.set()
+thread.join()
+print(f(4.0))
+"""
+    assert in_a_child(FORKED + program) == "9\n16.0\n"
+
+
+@needs_fork
+def test_children_forked_while_other_threads_compile_can_compile():
+    program = """
+threads = [threading.Thread(target=compiling) for _ in range(2)]
+for thread in threads:
+    thread.start()
+begun.wait()
+print({forked(lambda: compile(lambda x: x * x * x)(2.0)) for _ in range(20)})
+end.set()
+for thread in threads:
+    thread.join()
+"""
+    assert in_a_child(FORKED + program) == "{8}\n"
 
 
 # ── the collector of garbage ──────────────────────────────────────────────────────────────────

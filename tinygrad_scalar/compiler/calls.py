@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
@@ -60,7 +59,7 @@ class Calls:
         self._entries: dict[str, Any] = {}  # what is called directly, by mode
         self._within: dict[str, Any] = {}  # the same within a block, as a trace is
         self._sharded: dict[Specialisation, Sharded] = {}  # what workers were sent
-        self._lock = threading.RLock()
+        self._lock = context.lock()
         if function is not None:
             functools.update_wrapper(self, function, updated=())  # type: ignore[arg-type]
         # in the class that it is a method of

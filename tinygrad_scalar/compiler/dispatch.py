@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, count
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -62,7 +61,7 @@ class Specialisation:
         self.every = self.undefined in ("nan", "raise")  # every point is asked for derivatives
         self.paths: list[Path] = []
         self.decided: set[Any] = set()  # what traces are told, see `traced`
-        self.lock = threading.RLock()
+        self.lock = context.lock()
 
     # ── what is differentiated by ─────────────────────────────────────────────────────────────
     @functools.cached_property

@@ -8,6 +8,7 @@ in any thread, and only then take the way that asks `settings()`.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +16,7 @@ from contextvars import ContextVar
 from functools import wraps
 from io import BytesIO
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
+from weakref import ref
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,7 +56,30 @@ runs = (
     0  # calls of grad and the like so far: a leaf notes the number, and so tells what it predates
 )
 _default = Settings()
-_lock = threading.RLock()  # a handler of signals may use the library
+# Weak references to those of `lock`, which go in C: Ctrl-C in a `WeakSet` would be swallowed.
+_locks = set[ref[Any]]()
+
+
+def lock() -> Any:
+    """A lock between threads that a forked child finds free: who held it is not there.
+
+    One that its own thread holds stays held there. A handler of signals, or a finaliser, may use
+    the library meanwhile, so the same thread may take it once more.
+    """
+    made = threading.RLock()
+    _locks.add(ref(made, _locks.discard))
+    return made
+
+
+def _free_locks() -> None:
+    for each in [one() for one in _locks]:
+        if each is not None and not each._is_owned():
+            each._at_fork_reinit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_locks)
+_lock = lock()
 
 
 class Block(BytesIO):

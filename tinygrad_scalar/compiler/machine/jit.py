@@ -8,6 +8,7 @@ import ctypes
 import functools
 import gc
 import math
+import os
 import sys
 import threading
 import traceback
@@ -17,13 +18,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from tinygrad_scalar.core import context, sweep
+
 MEDIUM = 8_000  # lines up to which more is spent on the machine code
 # Whether LLVM looks at all it is given before it makes code of it, as it does in the tests; wrong
 # text may end the process else, and right text is ready sooner.
 verifying = False
-LOCK = threading.RLock()
+LOCK = context.lock()
 Made = TypeVar("Made")
-_BUILDING = threading.Lock()
+_BUILDING = threading.RLock()
 # What holds the engines of code that is gone. C puts it here when they go, without a line of
 # Python in which Ctrl-C could come; the next thread that works aside frees the engines.
 _GONE: deque[Any] = deque()
@@ -67,6 +70,24 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
     if raised is not None:
         raise raised
     return result
+
+
+def _rest() -> None:
+    """Let LLVM come to rest before a fork: a child cannot go on with what it left half done.
+
+    After the sweep, in which a rule may have machine code made.
+    """
+    sweep.running.acquire()
+    _BUILDING.acquire()
+
+
+def _go_on() -> None:
+    _BUILDING.release()
+    sweep.running.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_rest, after_in_parent=_go_on, after_in_child=_go_on)
 
 
 @atexit.register
