@@ -327,6 +327,11 @@ def test_functions_of_any_number_of_operands_and_of_c_serve():
             TypeError,
             r"mpmath is a name in mpmath or a function \(mpmath, \*x\), not in",
         ),
+        (
+            {"mpmath": lambda x: x},
+            TypeError,
+            r"mpmath is a function \(mpmath, \*x\); given 2 numbers, too many positional arg",
+        ),
     ],
 )
 def test_what_is_said_of_a_row_is_checked_when_it_is_made(options, error, message):

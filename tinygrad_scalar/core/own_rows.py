@@ -79,6 +79,9 @@ def primitive(
             f"primitive {name!r}: mpmath is a name in mpmath or a function (mpmath, *x), "
             f"not {type(mpmath).__name__}"
         )
+    if callable(mpmath):
+        operands = len(partials[0]) if isinstance(partials[0], tuple) else len(partials)
+        _check_operands(name, "mpmath is a function (mpmath, *x)", mpmath, 1 + operands)
     if not callable(kinks):
         _check_numbers(name, "kinks", kinks)
     if subgradient is not None:
