@@ -259,18 +259,39 @@ def is_array(thing: Any) -> bool:
 
 def standing_in(model: Module) -> list[Any]:
     """All that stands in a module and in those in it, one by one: what its forward depends on."""
+    found: list[Any] = [model]
+    modules, seen = [model], set[int]()
+    while modules:
+        module = modules.pop()
+        if id(module) not in seen:
+            seen.add(id(module))
+            own = [x for name, x in module.__dict__.items() if name not in _ASIDE]
+            inside = _things(own)
+            modules += reversed([thing for thing in inside if isinstance(thing, Module)])
+            found += inside
+    return found
+
+
+def _contents(module: Module) -> tuple[list[Value], list[Module]]:
+    """What `_members` finds, without the names, which take ten times as long to write."""
+    leaves, modules = [], []
+    for attribute, held in module.__dict__.items():
+        trained = _tells(module, attribute)
+        for thing in _things(held):
+            if trained(thing):
+                leaves.append(thing)
+            elif isinstance(thing, Module):
+                modules.append(thing)
+    return leaves, modules
+
+
+def _things(held: Any) -> list[Any]:
+    """What stands in an attribute, also inside lists, tuples, dicts and arrays of objects."""
     found: list[Any] = []
-    stack: list[Any] = [model]
-    seen: set[int] = set()
+    stack = [held]
     while stack:
         thing = stack.pop()
-        if isinstance(thing, Module):
-            found.append(thing)
-            if id(thing) not in seen:
-                seen.add(id(thing))
-                own = thing.__dict__.items()
-                stack += [x for name, x in reversed(own) if name not in _ASIDE]
-        elif isinstance(thing, (list, tuple)):
+        if isinstance(thing, (list, tuple)):
             if set(map(type, thing)) == {Value}:  # as most lists
                 found += thing
             else:
@@ -282,26 +303,6 @@ def standing_in(model: Module) -> list[Any]:
         else:
             found.append(thing)
     return found
-
-
-def _contents(module: Module) -> tuple[list[Value], list[Module]]:
-    """What `_members` finds, without the names, which take ten times as long to write."""
-    leaves, modules = [], []
-    for attribute, held in module.__dict__.items():
-        trained, stack = _tells(module, attribute), [held]
-        while stack:
-            thing = stack.pop()
-            if trained(thing):
-                leaves.append(thing)
-            elif isinstance(thing, Module):
-                modules.append(thing)
-            elif isinstance(thing, (list, tuple)):
-                stack += reversed(thing)
-            elif isinstance(thing, dict):
-                stack += reversed(thing.values())
-            elif is_array(thing):
-                stack.append(thing.tolist())
-    return leaves, modules
 
 
 def _listed(what: str, names: list[str]) -> str:
