@@ -111,6 +111,33 @@ def test_threads_with_arrays_in_another_order(restless):
     assert wrong == []
 
 
+def test_threads_go_on_while_another_one_imports_numpy():
+    """For its first machine code, say; half imported it lacks its names."""
+    program = """
+import sys, threading
+from tinygrad_scalar import compile, hessian, softmax
+
+sys.setswitchinterval(1e-6)
+assert "numpy" not in sys.modules
+f, done, results = compile(lambda x: x * x * x), threading.Event(), set()
+
+def work():
+    while not done.is_set():
+        results.add((hessian(lambda x: x * x * x)(2.0), *softmax([1.0, 1.0])))
+
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads:
+    thread.start()
+import numpy
+print(f(2.0))
+done.set()
+for thread in threads:
+    thread.join()
+print(results)
+"""
+    assert in_a_child(program) == "8.0\n{(12.0, 0.5, 0.5)}\n"
+
+
 def test_garbage_is_collected_after_another_thread_had_that_off(monkeypatch):
     """It was off when this thread asked, and is on again by now."""
     monkeypatch.setattr(gc, "isenabled", lambda: False)

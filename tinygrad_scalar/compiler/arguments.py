@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import numbers
 import reprlib
-import sys
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -38,7 +37,7 @@ from tinygrad_scalar.core.tree import (
     like,
     rebuild,
 )
-from tinygrad_scalar.numbers.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number, loaded
 
 
 class Constant(NamedTuple):
@@ -184,7 +183,7 @@ def _side_by_side(arguments: Sequence[Argument]) -> Sequence[Any]:
 
 def _plain(args: Sequence[Any]) -> bool:
     """Whether all are floats and arrays of NumPy's own, as in most batches."""
-    np = sys.modules.get("numpy")
+    np = loaded("numpy")
     return np is not None and {float, np.ndarray}.issuperset(map(type, args))
 
 
@@ -215,7 +214,7 @@ def as_numpy(x: Any) -> Any:
 
 def is_array(x: Any) -> bool:
     """Whether `x` is a NumPy array."""
-    np = sys.modules.get("numpy")
+    np = loaded("numpy")
     return np is not None and isinstance(x, np.ndarray)
 
 

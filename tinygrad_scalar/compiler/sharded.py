@@ -27,7 +27,7 @@ from tinygrad_scalar.compiler.paths import Path
 from tinygrad_scalar.compiler.storage import with_numbers
 from tinygrad_scalar.core.tree import each
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.numbers.precision import quietly
+from tinygrad_scalar.numbers.precision import loaded, quietly
 from tinygrad_scalar.workers import Work, perform, tell
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ PAIRS = ("jvp", "hvp")  # modes of two tuples of arguments
 
 def is_lazy(x: Any) -> bool:
     """Whether this is a Dask array."""
-    arrays = sys.modules.get("dask.array")
+    arrays = loaded("dask.array")
     return arrays is not None and isinstance(x, arrays.Array)
 
 

@@ -19,7 +19,7 @@ from tinygrad_scalar.compiler.paths import Path, pushed
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.tree import leaves, like
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.numbers.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number, loaded
 
 AGAIN = 4  # traces of a function that seems to draw random numbers, to see them differ
 
@@ -177,7 +177,7 @@ def _shown(result: Any) -> str:
 
 def _generators() -> Any:
     """What Python's and NumPy's shared generators are about to draw from; others are not known."""
-    python, numpy = sys.modules.get("random"), sys.modules.get("numpy.random")
+    python, numpy = sys.modules.get("random"), loaded("numpy.random")
     return (
         None if python is None else python.getstate(),
         None if numpy is None else pickle.dumps(numpy.get_state(legacy=False)),

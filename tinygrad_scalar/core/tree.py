@@ -6,13 +6,12 @@ an array of theirs can only come in after its module was loaded.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.numbers.precision import number, unlisted
+from tinygrad_scalar.numbers.precision import loaded, number, unlisted
 
 _NUMBERS = frozenset((float, int, type(None)))
 
@@ -20,14 +19,14 @@ _NUMBERS = frozenset((float, int, type(None)))
 # ── apart ─────────────────────────────────────────────────────────────────────────────────────
 def array_in(tree: Any) -> Any:
     """The NumPy array of one axis or more that `tree` is, or holds as pandas does; else None."""
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     if numpy is None:
         return None
     if isinstance(tree, numpy.ndarray):
         if not tree.ndim:
             return None
         return tree if type(tree) is numpy.ndarray else _plain(tree)
-    pandas = sys.modules.get("pandas")
+    pandas = loaded("pandas")
     if pandas is not None and isinstance(tree, (pandas.Series, pandas.DataFrame, pandas.Index)):
         return tree.to_numpy()
     return None
@@ -83,7 +82,7 @@ def _branches(tree: Any) -> Sequence[Any] | None:
 
 def _unboxed(leaf: Any) -> Any:
     """A number; one in an array without axes, as NumPy's functions may give it, taken out."""
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     return leaf[()] if numpy is not None and isinstance(leaf, numpy.ndarray) else leaf
 
 

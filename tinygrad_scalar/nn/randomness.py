@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import random
-import sys
 from typing import Any
 
 from tinygrad_scalar.nn.module import Module, standing_in
+from tinygrad_scalar.numbers.precision import loaded
 
 
 def sources_of_randomness(model: Module) -> list[Any]:
     """The generators that stand in modules of `model`, each once, in the order of the modules."""
-    numpy = sys.modules.get("numpy.random")  # a generator of NumPy's comes after its module
+    numpy = loaded("numpy.random")  # a generator of NumPy's comes after its module
     kinds = (random.Random, *((numpy.Generator, numpy.RandomState) if numpy else ()))
     return list({id(x): x for x in standing_in(model) if isinstance(x, kinds)}.values())
 

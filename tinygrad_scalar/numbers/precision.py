@@ -46,9 +46,27 @@ def is_number(x: object) -> bool:
     return isinstance(x, (int, float, Fraction)) or _foreign(x) is not None
 
 
+_whole: dict[str, Any] = {}  # modules that are imported to their end
+
+
+def loaded(name: str) -> Any:
+    """A module that was imported, None else, and while another thread is still about to do it.
+
+    A module half imported lacks its names; there is no number of it so far, either.
+    """
+    return _whole.get(name) or _asked_for(name)
+
+
+def _asked_for(name: str) -> Any:
+    module = sys.modules.get(name)
+    if module is None or getattr(getattr(module, "__spec__", None), "_initializing", False):
+        return None
+    return _whole.setdefault(name, module)
+
+
 def is_single(x: object) -> bool:
     """Whether `x` is a number of 32 bits."""
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     return numpy is not None and isinstance(x, numpy.float32)
 
 
@@ -101,13 +119,13 @@ def _float(x: float) -> float:
 
 def _foreign(x: object) -> Number | None:
     """A number of NumPy or mpmath as it is carried, None for anything else."""
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     if numpy is not None:
         if isinstance(x, numpy.float32):
             return x
         if isinstance(x, (numpy.integer, numpy.bool_)) and not isinstance(x, numpy.timedelta64):
             return float(x)  # a span of time is an integer to NumPy
-    mpmath = sys.modules.get("mpmath")
+    mpmath = loaded("mpmath")
     return x if mpmath is not None and isinstance(x, mpmath.mpf) else None
 
 
@@ -129,7 +147,7 @@ def evaluate(
     """`forward(*values)` in the kind of number that `values` are (see the module's table)."""
     if all(value.__class__ is float for value in values):
         return _each(_result, forward(*values))
-    mpmath = sys.modules.get("mpmath")
+    mpmath = loaded("mpmath")
     values = together(values)
     if mpmath is not None and _first(mpmath.mpf, values) is not None:
         if callable(mpmath_name):
@@ -139,7 +157,7 @@ def evaluate(
         if isinstance(result, mpmath.mpc):
             raise ValueError("math domain error")
         return _each(mpmath.mpf, result)
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     if numpy is not None and _first(numpy.float32, values) is not None:
         result = forward(*(float(value) for value in values))
         return quietly(_each, numpy.float32, result)
@@ -154,7 +172,7 @@ def _first(kind: type, values: Iterable[Any]) -> Number | None:
 
 def together(values: Iterable[Number]) -> tuple[Number, ...]:
     """The numbers of one operation: beside an `mpf` all are `mpf`."""
-    values, mpmath = tuple(values), sys.modules.get("mpmath")
+    values, mpmath = tuple(values), loaded("mpmath")
     example = None if mpmath is None else _first(mpmath.mpf, values)
     return values if example is None else tuple(like(value, example) for value in values)
 
@@ -165,7 +183,7 @@ def quietly(function: Callable[..., Any], *args: Any) -> Any:
     In a copy of the context, where NumPy keeps this setting: that is left whatever happens, while
     Ctrl-C may come before the first line of what ends `numpy.errstate`.
     """
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     if numpy is None:
         return function(*args)
 

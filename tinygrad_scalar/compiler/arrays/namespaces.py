@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.core.tree import leaves
+from tinygrad_scalar.numbers.precision import loaded
 
 UNSAID = ("torch", "cupy")  # whose arrays may not name their namespace
 NUMBERS = frozenset((float, int, bool))
@@ -29,7 +30,7 @@ class RowColumn(NamedTuple):
 
 def namespace(x: Any) -> Any:
     """The module with the functions for an array; None for numbers and everything else."""
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     if numpy is not None and x.__class__ is numpy.ndarray:
         return numpy if x.ndim else None
     if x.__class__ in NUMBERS or not hasattr(x, "ndim"):

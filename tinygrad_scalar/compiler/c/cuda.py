@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.c.body import Body, Places
 from tinygrad_scalar.compiler.ir.program import Program
+from tinygrad_scalar.numbers.precision import loaded
 
 
 class Column(NamedTuple):
@@ -219,7 +219,7 @@ def _on_device(x: Any) -> bool:
 
 def _followed(x: Any) -> bool:
     """Whether PyTorch records a graph of what is done to a tensor, or transforms it."""
-    torch = sys.modules.get("torch")
+    torch = loaded("torch")
     if torch is None or not isinstance(x, torch.Tensor):
         return False
     wrapped = torch._C._functorch.is_functorch_wrapped_tensor
@@ -232,7 +232,7 @@ def beside(x: Any) -> Iterator[None]:
     import cupy
 
     number, stream = int(x.__dlpack_device__()[1]), contextlib.nullcontext()
-    torch = sys.modules.get("torch")
+    torch = loaded("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         stream = cupy.cuda.ExternalStream(torch.cuda.current_stream(number).cuda_stream, number)
     with cupy.cuda.Device(number), stream:
