@@ -8,6 +8,7 @@ import sys
 from decimal import Decimal
 from typing import NamedTuple
 
+import cloudpickle
 import numpy as np
 import pytest
 from hypothesis import given
@@ -586,6 +587,16 @@ def test_save_and_load(tmp_path):
             load_compiled(path)
     with pytest.raises(FileNotFoundError):
         load_compiled(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("dumps", [pickle.dumps, cloudpickle.dumps])
+def test_a_loaded_function_pickles_with_its_traces(tmp_path, dumps):
+    f = compile(lambda x: x * x if x > 0 else -x)
+    f(3.0), f(-3.0)
+    f.save(tmp_path / "f.json")
+    twin = pickle.loads(dumps(load_compiled(tmp_path / "f.json")))
+    assert (twin(3.0), twin.grad(3.0), twin(-3.0), twin.grad(-3.0)) == (9.0, 6.0, 3.0, -1.0)
+    assert pickle.loads(dumps(twin))(3.0) == 9.0
 
 
 def test_source_and_tape_show_what_was_made():

@@ -73,8 +73,9 @@ def pickled(compiled: Compiled) -> Any:
         return compiled.__qualname__  # type: ignore[attr-defined]
     function = compiled.function
     named = isinstance(function, FunctionType) and found_by_name(function)
-    with_code = function is not None and functions_by_value() and not named
-    if with_code or (not _closes_over(compiled) and pickles(function)):
+    with_code = functions_by_value() and not named
+    alone = with_code or (not _closes_over(compiled) and pickles(function))
+    if function is not None and alone:  # else there are only the traces, as of one from a file
         return type(compiled), (function, compiled.settings)
     if not compiled._specialisations:
         raise TypeError(
