@@ -504,8 +504,8 @@ def test_bad_arguments(args, error, words):
         compile(lambda x, y: x * y)(*args)
 
 
-@pytest.mark.parametrize("g", [lambda x: None, lambda x: "y", lambda x: 3.0, lambda x: [x, None]])
-def test_functions_without_a_value_are_refused(g):
+@pytest.mark.parametrize("g", [lambda x: None, lambda x: "y", lambda x: [x, None]])
+def test_functions_that_return_no_numbers_are_refused(g):
     with pytest.raises(TypeError, match="compile: the function returned"):
         compile(g)(1.0)
 
