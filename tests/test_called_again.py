@@ -311,6 +311,33 @@ def test_no_error_behind_an_interrupt_takes_its_place(given):
     assert np.all(f(given) == 2.0 * given)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # ctypes tells of it
+@pytest.mark.parametrize("given", [3.0, np.arange(1.0, 4.0)])
+def test_an_interrupt_at_the_start_of_any_function_makes_no_wrong_number(given):
+    row = primitive("row", lambda x: x * x + 1.0, lambda y, x: 2.0 * x)
+    f = compile(lambda x: row(x) * 2.0 + row(2.0 * x))
+    expected = 6.0 * given**2 + 3.0  # 2 (x² + 1) + (2 x)² + 1
+    assert np.all(f(given) == expected)
+    before, hits = sys.gettrace(), 0
+    for until in range(200):
+        calls = iter(range(until))
+
+        def trace(frame, event, argument, calls=calls):
+            if next(calls, None) is None:
+                raise KeyboardInterrupt
+
+        try:
+            sys.settrace(trace)
+            assert np.all(f(given) == expected)
+            break
+        except KeyboardInterrupt:
+            hits += 1
+        finally:
+            sys.settrace(before)
+        assert np.all(f(given) == expected)
+    assert 2 < hits < 199
+
+
 def test_a_row_that_calls_the_same_code_handles_its_own_errors_only():
     inside = []
 

@@ -17,6 +17,9 @@ from tinygrad_scalar.numbers.precision import as_single
 
 NATIVE = frozenset((*(row for row in EVERY_ROW if row.llvm), *MEMORY, GUARD))
 ARITHMETIC = frozenset(("fadd", "fsub", "fmul", "fdiv", "fneg"))
+# The bits of a NaN that no operation gives. It is left where a thunk was interrupted in front of
+# its first line, which ctypes tells of and goes on.
+NOTHING = 0x7FF8_0000_0DEA_DBEE
 # Functions of the C library, and of its vector twin, by the row that they compute.
 LIBRARY = {row: row.c for row in EVERY_ROW if row.llvm and row.llvm == row.c}
 # Nothing in memory is moved across this; it is no instruction of the machine. Code that is to be
@@ -62,6 +65,7 @@ class Target:
     vector: Callable[[str, int], str | None]  # the symbol of the vector function of a C function
     callbacks: dict[Primitive, int] = field(default_factory=dict)  # row → address of a thunk
     address: Callable[[str], int | None] = lambda _: None  # of a function by its symbol
+    missed: int = 0  # the address of a whole number: 1 once a thunk has given nothing
 
 
 class Assembly(Text):
@@ -224,16 +228,24 @@ class Assembly(Text):
 
     def _callback(self, row: Primitive, x: Sequence[str]) -> str:
         """A row that only Python knows: its forward rule is called back, in doubles."""
-        self.blocks.add(len(x))
+        self.blocks.add(len(x) + 1)
         return self._each_lane(x, functools.partial(self._called_back, self.target.callbacks[row]))
 
     def _called_back(self, address: int, x: Sequence[str]) -> str:
-        block = f"%block{len(x)}"
+        """What a thunk writes behind the operands, where its absence is noted: see `NOTHING`."""
+        block = f"%block{len(x) + 1}"
         for k, name in enumerate(x):
             wide = name if self.t == "double" else self.add(f"fpext float {name} to double")
             place = self.add(f"getelementptr inbounds double, ptr {block}, i64 {k}")
             self.do(f"store double {wide}, ptr {place}")
-        y = self.add(f"call double inttoptr (i64 {address} to ptr)(ptr {block})")
+        place = self.add(f"getelementptr inbounds double, ptr {block}, i64 {len(x)}")
+        self.do(f"store i64 {NOTHING}, ptr {place}")
+        self.do(f"call void inttoptr (i64 {address} to ptr)(ptr {block})")
+        none = self.add(f"icmp eq i64 {self.add(f'load i64, ptr {place}')}, {NOTHING}")
+        missed = f"ptr inttoptr (i64 {self.target.missed} to ptr)"
+        before, now = self.add(f"load i64, {missed}"), self.add(f"zext i1 {none} to i64")
+        self.do(f"store i64 {self.add(f'or i64 {before}, {now}')}, {missed}")
+        y = self.add(f"load double, ptr {place}")
         return y if self.t == "double" else self.add(f"fptrunc double {y} to float")
 
 

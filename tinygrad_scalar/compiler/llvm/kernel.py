@@ -44,7 +44,7 @@ LONGEST = 2_000  # lines that are worth being written for several vectors
 # It is ready in half the time without, and takes up to a third longer to run.
 IN_ONE, IN_ALL = 2**12, 2**16
 FEW = 2**14  # numbers that are copied sooner than it is said where they are
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.POINTER(ctypes.c_double))
+_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_double))
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)  # what runs a batch
 NOBODY = next(sys.getrefcount(room) for room in [object()])  # references to what a list holds
 
@@ -71,6 +71,8 @@ class Callbacks:
 
     def __init__(self, program: Program, native: Collection[Primitive]) -> None:
         self._raised = _Raised()
+        self._missed = ctypes.c_int64()  # see `Target`
+        self.missed = ctypes.addressof(self._missed)
         self.thunks: dict[Primitive, Any] = {}
         for row, operands in program.code:
             if row not in native and row not in MARKERS and row not in self.thunks:
@@ -84,22 +86,32 @@ class Callbacks:
         """Forget what an interrupted run has left."""
         if self.thunks:
             self._raised.error = None
+            self._interrupted()
 
-    def _call(self, row: Primitive, count: int, x: Any) -> float:
-        if self._raised.error is not None:
-            return math.nan
-        try:
-            y, error = float(ieee(row, x[:count])), None
-        except BaseException as raised:  # noqa: BLE001 (nothing is raised through machine code)
-            y, error = math.nan, raised
+    def _interrupted(self) -> bool:
+        """Whether a thunk has given nothing: Ctrl-C, which comes to the main thread alone."""
+        if not self._missed.value or threading.current_thread() is not threading.main_thread():
+            return False
+        self._missed.value = 0
+        return True
+
+    def _call(self, row: Primitive, count: int, x: Any) -> None:
+        y, error = math.nan, self._raised.error
+        if error is None:
+            try:
+                y = float(ieee(row, x[:count]))
+            except BaseException as raised:  # noqa: BLE001 (nothing is raised through machine code)
+                error = raised
         self._raised.error = error
-        return y
+        x[count] = y
 
     def check(self, *, guarded: bool = True) -> None:
         """Raise what a forward rule raised that is neither arithmetic nor a domain.
 
         Where a guard failed, the function itself would not call the rule: only an interrupt counts.
         """
+        if self._interrupted():
+            raise KeyboardInterrupt
         error = self._raised.error if self.thunks else None
         if error is not None:
             self._raised.error = None
@@ -221,8 +233,10 @@ class Kernel:
     # ── one point ─────────────────────────────────────────────────────────────────────────────
     def _point_made(self) -> None:
         host, program = machine(), self.program
-        callbacks = self.callbacks.addresses
-        target = Target("double", 1, host.vector, callbacks, host.address)
+        callbacks = self.callbacks
+        target = Target(
+            "double", 1, host.vector, callbacks.addresses, host.address, callbacks.missed
+        )
         writer = RollingWriter(program, target, "point", ())
         self.module = Module(writer.module(), writer.size)
         kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
@@ -296,8 +310,10 @@ class Kernel:
         """The code on which so much is spent, for so many vectors; less where it is long."""
         host, program = machine(), self.program
         kind = "double" if self.dtype == "float64" else "float"
-        callbacks = self.callbacks.addresses
-        target = Target(kind, self.lanes, host.vector, callbacks, host.address)
+        callbacks = self.callbacks
+        target = Target(
+            kind, self.lanes, host.vector, callbacks.addresses, host.address, callbacks.missed
+        )
         writer = RollingWriter(program, target, how, self.varying or ())
         if writer.size > MEDIUM:
             level = 0

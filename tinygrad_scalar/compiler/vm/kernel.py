@@ -135,7 +135,8 @@ class Interpreter(Kernel):
     ) -> tuple[list[str], Any]:
         """Every superinstruction both ways, with lists of them, and which go backwards at all."""
         host = machine()
-        target = Target("double", 1, host.vector, self.callbacks.addresses, host.address)
+        called = self.callbacks
+        target = Target("double", 1, host.vector, called.addresses, host.address, called.missed)
         texts, declared = list[str](), dict[str, str]()
         for backwards, label in enumerate(("forwards", "backwards")):
             names = [_at(shared(), pair[backwards]) for pair in reductions.NAMES]
