@@ -111,6 +111,25 @@ def test_threads_with_arrays_in_another_order(restless):
     assert wrong == []
 
 
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        lambda m: m.transpose(2, 0, 1),
+        lambda m: m[::-1, ::-2, ::-1],
+        lambda m: m[1:, :2, ::3],
+        lambda m: np.broadcast_to(m[:, :1, :1], (3, 2, 4)),
+        lambda m: np.frombuffer(b"x" + m.tobytes(), offset=1).reshape(m.shape).T,
+    ],
+)
+def test_arrays_in_any_order_are_read_as_they_stand(ordered):
+    given = ordered(np.arange(60.0).reshape(3, 4, 5))
+    f = compile(lambda m, a: np.sum(m * weights) * a, batch=False)
+    weights = np.arange(1.0, given.size + 1.0).reshape(given.shape)
+    for a in range(1, 5):
+        assert f(given + a, float(a)) == np.sum((given + a) * weights) * a
+        assert f(given, float(a)) == np.sum(given * weights) * a
+
+
 def test_threads_go_on_while_another_one_imports_numpy():
     """For its first machine code, say; half imported it lacks its names."""
     program = """

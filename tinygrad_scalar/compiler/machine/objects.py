@@ -13,6 +13,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -22,10 +23,10 @@ from tinygrad_scalar.core.tree import array_in
 # Offsets in an object: its type; the number of a float, the length of a list or tuple; where the
 # items of a list or an array stand, the items of a tuple.
 TYPE, NUMBER, LENGTH, ITEMS = 8, 16, 16, 24
-# In an array of NumPy: where the numbers are, how many axes it has and where their lengths are, the
-# type of the numbers; and two of its flags.
-DATA, AXES, SHAPE, NUMBERS, FLAGS = 16, 24, 32, 56, 64
-CONTIGUOUS, WRITEABLE = 0x1, 0x400
+# In an array of NumPy: where the numbers are, how many axes it has, where their lengths are and the
+# bytes from one number to the next on each, the type of the numbers; and three of its flags.
+DATA, AXES, SHAPE, STEPS, NUMBERS, FLAGS = 16, 24, 32, 40, 56, 64
+CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
 
 
 @functools.cache
@@ -64,13 +65,15 @@ def arrays_available() -> bool:
     constant.flags.writeable = False
     given = [id(array), id(columns), id(constant)]
     shape = word(given[0] + SHAPE).value
-    flags = [half(each + FLAGS).value & (CONTIGUOUS | WRITEABLE) for each in given]
+    steps = word(given[1] + STEPS).value
+    flags = [half(each + FLAGS).value & (CONTIGUOUS | ALIGNED | WRITEABLE) for each in given]
     return (
         word(given[0] + DATA).value == array.ctypes.data
         and half(given[0] + AXES).value == 2
         and (word(shape).value, word(shape + 8).value) == (2, 3)
+        and (word(steps).value, word(steps + 8).value) == columns.strides
         and word(given[0] + NUMBERS).value == id(array.dtype)
-        and flags == [CONTIGUOUS | WRITEABLE, WRITEABLE, CONTIGUOUS]
+        and [each - ALIGNED for each in flags] == [CONTIGUOUS | WRITEABLE, WRITEABLE, CONTIGUOUS]
     )
 
 
@@ -184,7 +187,7 @@ class Plan:
     def _add_array(self, shape: tuple[int, ...], row: int, index: int) -> None:
         import numpy as np
 
-        own, made = np.array(shape), functools.partial(np.empty, shape)
+        own, made = np.array(shape), partial(np.empty, shape)
         told = (
             own.ctypes.data,
             id(np.ndarray),
@@ -241,7 +244,7 @@ class Structure:
         """Take the numbers; on to a label where something is not as planned.
 
         Nothing of Python's or NumPy's is called, which might let other threads run, and one of them
-        this very code: an array that is not in order goes on to the label too.
+        this very code.
         """
         self._found(other)
         with self._numbers() as (place, number):
@@ -249,9 +252,12 @@ class Structure:
             self.text.need(is_a(there, float), other)
             number.store(there.at(NUMBER).load("double"))
         with _each(self.plan, _ARRAY) as (_, one):
-            thing = self._array(one, other)
-            self.text.need((thing.at(FLAGS).load("i32") & CONTIGUOUS) != 0, other)
-            self._copy(one, self.numbers.at(one.position, "double"), thing.at(DATA).load())
+            thing, to = self._array(one, other), self.numbers.at(one.position, "double")
+            flags, numbers = thing.at(FLAGS).load("i32"), thing.at(DATA).load()
+            self.text.need((flags & ALIGNED) != 0, other)
+            straight = partial(self._copy, one, to, numbers)
+            in_steps = partial(self._copy_in_steps, one, to, thing)
+            self.text.choose((flags & CONTIGUOUS) != 0, straight, in_steps)
 
     def write(self, other: str) -> None:
         """Put numbers there that nobody else would see; on to a label where they cannot be."""
@@ -308,6 +314,27 @@ class Structure:
         with self.text.loop(one.axes) as loop:
             self.text.need(shape.item(loop.k, "i64") == planned.item(loop.k, "i64"), other)
         return thing
+
+    def _copy_in_steps(self, one: Any, to: Register, thing: Register) -> None:
+        """The numbers of an array in another order; it holds some."""
+        text, last = self.text, one.axes - 1
+        shape, steps = one.shape.to("inttoptr", "ptr"), thing.at(STEPS).load()
+        numbers, width, step = (
+            thing.at(DATA).load(),
+            shape.item(last, "i64"),
+            steps.item(last, "i64"),
+        )
+        with text.loop(one.size.over(width)) as rows:
+            with text.loop(last) as axes:  # from the last but one to the first
+                rest, start = axes.carry(rows.k), axes.carry(numbers)
+                axis = last - axes.k - 1
+                length = shape.item(axis, "i64")
+                rest.next = rest.over(length)
+                start.next = start.at((rest - rest.next * length) * steps.item(axis, "i64"))
+            row = to.at(rows.k * width, "double")
+            with text.loop(width) as each:
+                number = start.at(each.k * step).load("double")
+                row.at(each.k, "double").store(number)
 
     def _copy(self, one: Any, to: Register, numbers: Register) -> None:
         given = to, numbers, one.size * 8, "i1 false"

@@ -37,6 +37,7 @@ class Register:
     __add__ = _operator("add", "fadd")
     __sub__ = _operator("sub", "fsub")
     __mul__ = _operator("mul", "fmul")
+    over = _operator("sdiv", "fdiv")
     __and__ = _operator("and")
     __or__ = _operator("or")
     __lt__ = _operator("icmp slt", "fcmp olt")
