@@ -3,6 +3,7 @@
 import gc
 import math
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from tinygrad_scalar import compile, primitive, where
+from tinygrad_scalar import Value, compile, primitive, where
 
 
 @pytest.fixture
@@ -155,6 +156,26 @@ for thread in threads:
 print(results)
 """
     assert in_a_child(program) == "8.0\n{(12.0, 0.5, 0.5)}\n"
+
+
+def test_a_function_is_pickled_while_another_thread_calls_it_with_other_lists(restless):
+    w = Value(2.0)
+    f = compile(lambda xs: xs[0] * w + len(xs), engine="python")
+    assert f([3.0]) == 7.0
+    done = threading.Event()
+
+    def called():
+        try:
+            for n in range(2, 200):
+                assert f([3.0] * n) == 6.0 + n
+        finally:
+            done.set()
+
+    def pickled():
+        while not done.is_set():
+            assert pickle.loads(pickle.dumps(f))([3.0]) == 7.0
+
+    assert together(called, pickled, pickled) == []
 
 
 def test_garbage_is_collected_after_another_thread_had_that_off(monkeypatch):

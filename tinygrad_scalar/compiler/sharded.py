@@ -66,8 +66,8 @@ class Sharded:
         found: list[Any] = [None] * len(shards)
         while None in found:
             left = [k for k, sums in enumerate(found) if sums is None]
-            work, sent = self._work(), len(self.own.paths)
-            numbers = [float(leaf.data) for leaf in leaves_of(self.own.paths)]
+            paths, work = self._sent_by_now()
+            numbers, sent = [float(leaf.data) for leaf in leaves_of(paths)], len(paths)
             calls = [(numbers, shards[k]) for k in left]
             for k, (sums, point) in zip(left, run(work, calls), strict=True):
                 found[k] = sums
@@ -91,7 +91,7 @@ class Sharded:
         """Whether a point's path is among the first ones: the engine's rounding turned a guard."""
         return self.own.traced_at(point) in self.own.paths[:count]
 
-    def _work(self) -> Work:
+    def _sent_by_now(self) -> tuple[list[Path], Work]:
         self.own.look_through_tables()
         paths = list(self.own.paths)
         if self._sent is None or self._sent[0] != paths:
@@ -102,7 +102,7 @@ class Sharded:
             settings = {**self.own.settings, "engine": self.own.engine, "threads": 1}
             work = Work(self.what, Shard, told, len(place), settings, self.data)
             self._sent = paths, work
-        return self._sent[1]
+        return self._sent
 
 
 def check_size(size: int) -> None:

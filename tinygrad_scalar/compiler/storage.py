@@ -87,7 +87,8 @@ def pickled(compiled: Compiled) -> Any:
 
 def _closes_over(compiled: Compiled) -> bool:
     """Whether Values were found that the function closes over."""
-    paths = [path for own in compiled._specialisations.values() for path in own.paths]
+    every = compiled._specialisations.copy()  # at once: other threads may be adding to them
+    paths = [path for own in every.values() for path in own.paths]
     return any(path.closes_over for path in paths)
 
 
@@ -102,7 +103,7 @@ def _described(compiled: Compiled) -> tuple[dict[str, Any], list[Value]]:
     """All traces in plain lists, and the leaves that they close over."""
     kept = {
         key[0]: own
-        for key, own in compiled._specialisations.items()
+        for key, own in compiled._specialisations.copy().items()
         if not key[1] and not any(k and k[0] == "constant" for k in key[0])
     }  # constants, as keyword arguments are, stay with the source
     if not kept:
@@ -113,11 +114,12 @@ def _described(compiled: Compiled) -> tuple[dict[str, Any], list[Value]]:
         )
     for own in kept.values():
         own.look_through_tables()
-    leaves = leaves_of(path for own in kept.values() for path in own.paths)
+    traces = {key: own.paths.copy() for key, own in kept.items()}
+    leaves = leaves_of(path for paths in traces.values() for path in paths)
     numbers = places_of(leaves)
     structures = [
-        {"key": named(key), "paths": [path_described(path, numbers) for path in own.paths]}
-        for key, own in kept.items()
+        {"key": named(key), "paths": [path_described(path, numbers) for path in paths]}
+        for key, paths in traces.items()
     ]
     keys = [structure["key"] for structure in structures]
     if len(set(keys)) < len(keys):
