@@ -18,7 +18,14 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.machine.jit import Module, once
-from tinygrad_scalar.compiler.machine.objects import NUMBER, address, available, is_a, put
+from tinygrad_scalar.compiler.machine.objects import (
+    NUMBER,
+    address,
+    available,
+    had_memory,
+    is_a,
+    put,
+)
 from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.core import sweep
 from tinygrad_scalar.core.at_once import assign, with_added
@@ -83,11 +90,12 @@ def _set() -> str:
         place, before, number = _float(leaves, n, offset, i, -AHEAD, loop.done)
         saved.at(i, "double").store(number)
         given = numbers.item(i, "double")
-        put(text.select(adding, number + given * scale, given), place, before, loop.done)
-    with text.when(loop.k != n), text.loop(n, n - loop.k) as back:
+        put(text.select(adding, number + given * scale, given), place, before)
+    written = text.select(had_memory(text), loop.k, text.constant("i64", 0))
+    with text.when(written != n), text.loop(n, n - loop.k) as back:
         place, before = _slot(leaves, back.k, offset)
-        put(saved.item(back.k, "double"), place, before, back.done)  # nobody else holds these
-    text.give(loop.k)
+        put(saved.item(back.k, "double"), place, before)
+    text.give(written)
     return text.defined(f"i64 @set({arguments})")
 
 
