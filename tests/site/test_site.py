@@ -347,7 +347,7 @@ def test_every_function_and_class_has_an_entry_in_the_reference():
 
 def test_functions_of_lists_are_shown_as_they_are_called():
     text = (SITE / "reference" / "functions.html").read_text(encoding="utf-8")
-    for head in ("mean(values)", "dot(a, b)", "cross_entropy(logits, target)", "sin(x)"):
+    for head in ("mean(values)", "dot(xs, ys)", "cross_entropy(logits, target)", "sin(x)"):
         assert f"<code>{head}</code></a>" in text
 
 
