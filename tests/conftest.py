@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def pytest_collection_modifyitems(items):
         if test not in seen and not {file, named}.intersection(LONG):
             item.add_marker("quick")
         seen.add(test)
+
+
+@pytest.fixture
+def restless():
+    """Threads change places as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def interrupt(*_):

@@ -713,16 +713,7 @@ def test_an_inner_backward_over_nodes_of_the_outer_graph():
 
 
 # ── threads ───────────────────────────────────────────────────────────────────────────────────
-@pytest.fixture
-def busy_switching():
-    """Threads change places as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("busy_switching")
+@pytest.mark.usefixtures("restless")
 @pytest.mark.parametrize("undefined", ["subgradient", "warn"], ids=["fast", "book"])
 @pytest.mark.parametrize("inputs", [False, True])
 def test_threads_may_share_leaves(undefined, inputs):
@@ -747,7 +738,7 @@ def test_threads_may_share_leaves(undefined, inputs):
     assert [v.grad for v in leaves] == [2 * v.data * threads * rounds for v in leaves]
 
 
-@pytest.mark.usefixtures("busy_switching")
+@pytest.mark.usefixtures("restless")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_child_forked_during_the_backward_of_another_thread_can_go_back_itself():
     program = """

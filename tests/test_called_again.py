@@ -14,15 +14,6 @@ import pytest
 from tinygrad_scalar import Value, compile, primitive, where
 
 
-@pytest.fixture
-def restless():
-    """Threads change places as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
 def together(*actions):
     """Run them in threads of their own; what was raised."""
     raised = []

@@ -1,7 +1,6 @@
 """`backward` at one point, again and again: what stands in leaves, tables and lists changes."""
 
 import math
-import sys
 import threading
 from fractions import Fraction
 
@@ -194,24 +193,20 @@ def with_and_without(count):
     ]
 
 
+@pytest.mark.usefixtures("restless")
 @pytest.mark.parametrize("count", [1, 5, 50])
 def test_steps_of_several_threads_all_count(count):
     w, steps = with_and_without(count)
     for _ in range(3):
         steps[1](), steps[2]()
-    before, times = sys.getswitchinterval(), 300
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [
-            threading.Thread(target=lambda step=step: [step() for _ in range(times)])
-            for step in steps
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(before)
+    times = 300
+    threads = [
+        threading.Thread(target=lambda step=step: [step() for _ in range(times)]) for step in steps
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert [a.grad for a in w] == [6.0 + 3 * times] * count
 
 

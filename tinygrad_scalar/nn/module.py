@@ -243,7 +243,7 @@ def _members(module: Module, index: str) -> Iterator[tuple[str, Any]]:
                 stack += [(name + index.format(i), thing[i]) for i in reversed(range(len(thing)))]
             elif isinstance(thing, dict):
                 stack += [(name + index.format(key), thing[key]) for key in reversed(thing)]
-            elif is_array(thing):
+            elif _is_array(thing):
                 stack.append((name, thing.tolist()))
 
 
@@ -252,7 +252,7 @@ def _tells(module: Module, attribute: str) -> Callable[[Any], bool]:
     return is_leaf if attribute in module._trained else is_parameter
 
 
-def is_array(thing: Any) -> bool:
+def _is_array(thing: Any) -> bool:
     """Whether this is an array of objects, as NumPy makes of a list of Values."""
     return getattr(getattr(thing, "dtype", None), "hasobject", False) is True
 
@@ -298,7 +298,7 @@ def _things(held: Any) -> list[Any]:
                 stack += reversed(thing)
         elif isinstance(thing, dict):
             stack += reversed(thing.values())
-        elif is_array(thing):
+        elif _is_array(thing):
             stack.append(thing.tolist())
         else:
             found.append(thing)

@@ -13,7 +13,7 @@ from tinygrad_scalar.core.printable import reason
 from tinygrad_scalar.files import DEFECTS
 from tinygrad_scalar.nn import activations, attention, embedding, layers, modules, normalization
 from tinygrad_scalar.nn.files import pack, read, unpack, write
-from tinygrad_scalar.nn.module import Module
+from tinygrad_scalar.nn.module import Module, check_module
 from tinygrad_scalar.nn.modules import Sequential
 from tinygrad_scalar.nn.parameter import at_most
 from tinygrad_scalar.nn.two_layer_net import TwoLayerNet
@@ -68,8 +68,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     >>> again.state_dict() == model.state_dict(), again([1.0, 2.0]).data == model([1.0, 2.0]).data
     (True, True)
     """
-    if not isinstance(model, Module):
-        raise TypeError(f"save: model is an nn.Module, not {type(model).__name__}")
+    check_module(model, "save")
     write(path, _KIND, {"architecture": _whole(model), "state": packed_state(model)})
 
 

@@ -230,14 +230,15 @@ class Kernel:
         if varying is None:
             self._point_made()
 
+    def target(self, kind: str, lanes: int) -> Target:
+        """What code of so many numbers side by side is written for: this machine."""
+        host, called = machine(), self.callbacks
+        return Target(kind, lanes, host.vector, called.addresses, host.address, called.missed)
+
     # ── one point ─────────────────────────────────────────────────────────────────────────────
     def _point_made(self) -> None:
-        host, program = machine(), self.program
-        callbacks = self.callbacks
-        target = Target(
-            "double", 1, host.vector, callbacks.addresses, host.address, callbacks.missed
-        )
-        writer = RollingWriter(program, target, "point", ())
+        program = self.program
+        writer = RollingWriter(program, self.target("double", 1), "point", ())
         self.module = Module(writer.module(), writer.size)
         kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
         if not self.callbacks.thunks and len(program.code) < SMALL:
@@ -308,13 +309,9 @@ class Kernel:
 
     def _compiled(self, how: str, level: int, vectors: int) -> Made:
         """The code on which so much is spent, for so many vectors; less where it is long."""
-        host, program = machine(), self.program
+        program = self.program
         kind = "double" if self.dtype == "float64" else "float"
-        callbacks = self.callbacks
-        target = Target(
-            kind, self.lanes, host.vector, callbacks.addresses, host.address, callbacks.missed
-        )
-        writer = RollingWriter(program, target, how, self.varying or ())
+        writer = RollingWriter(program, self.target(kind, self.lanes), how, self.varying or ())
         if writer.size > MEDIUM:
             level = 0
         if writer.size - program.markers > LONGEST:

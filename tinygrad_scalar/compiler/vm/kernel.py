@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_scalar.compiler.ir.program import Program
-from tinygrad_scalar.compiler.llvm.builder import NATIVE, Target
+from tinygrad_scalar.compiler.llvm.builder import NATIVE
 from tinygrad_scalar.compiler.llvm.kernel import Callbacks, Kernel
 from tinygrad_scalar.compiler.llvm.writer import GIVEN
-from tinygrad_scalar.compiler.machine.jit import Module, machine, once
+from tinygrad_scalar.compiler.machine.jit import Module, once
 from tinygrad_scalar.compiler.machine.objects import address
 from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.compiler.vm import reductions
@@ -134,9 +134,7 @@ class Interpreter(Kernel):
         self, bodies: Sequence[Any], *, fused: bool, quick: bool
     ) -> tuple[list[str], Any]:
         """Every superinstruction both ways, with lists of them, and which go backwards at all."""
-        host = machine()
-        called = self.callbacks
-        target = Target("double", 1, host.vector, called.addresses, host.address, called.missed)
+        target = self.target("double", 1)
         texts, declared = list[str](), dict[str, str]()
         for backwards, label in enumerate(("forwards", "backwards")):
             names = [_at(shared(), pair[backwards]) for pair in reductions.NAMES]
