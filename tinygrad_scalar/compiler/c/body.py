@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.lower import lowered
-from tinygrad_scalar.compiler.ir.program import Program, guards_first, sines_with_cosines
+from tinygrad_scalar.compiler.ir.program import Program, sines_with_cosines
 from tinygrad_scalar.compiler.ir.reroll import Loop
 from tinygrad_scalar.compiler.ir.rolled import UNCUT, Rolled, step_of
 from tinygrad_scalar.compiler.ir.tape import (
@@ -92,7 +92,7 @@ class Body(Rolled):
 
     def __init__(self, program: Program, places: Places, prefix: str = "") -> None:
         native = NATIVE if places.language == "c" else CUDA
-        self.program = guards_first(sines_with_cosines(lowered(program, native)))
+        self.program = sines_with_cosines(lowered(program, native))
         self.last_guard = self.program.last_guard
         self.places, self.prefix, self.real = places, prefix, places.real
         self.lines: list[str] = []

@@ -1,7 +1,7 @@
-"""What engines run: the lines that are needed for some outputs, renumbered, in their order.
+"""What engines run: the lines that are needed for some outputs, renumbered.
 
-Guards are among them, and what they need comes first: behind the last one it is known which points
-count, and results can be added up at once.
+They stand in their order, but for guards and what they need, which come first: behind the last one
+it is known which points count, and results can be added up at once.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from tinygrad_scalar.compiler.ir.tape import (
 # where a compiled function raises what the function itself does.
 NEVER_RAISES = OWN | {row for row in LIBRARY if row.total}
 _IN_FRONT = {INPUT: 0, PARAMETER: 1, CONSTANT: 2}
+_GUARDS = len(_IN_FRONT)  # behind them come these
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def pruned(
     raising: Collection[int] = (),
     judged: Collection[int] = (),
 ) -> Program:
-    """The program for some lines of a tape: what they need, and every guard; markers come first.
+    """The program for some lines of a tape: markers, guards with what they need, and the rest.
 
     Of the lines `raising`, those that may raise stay, needed or not, and are checked; so are all
     that are `judged`. O(lines).
@@ -95,9 +96,10 @@ def pruned(
     lines = needed(code, [*outputs, *judged], raising)
     checked = {k for k in lines if k in raising and code[k][0] not in NEVER_RAISES}.union(judged)
     program = Program(code, [*outputs], inputs, parameters, [*checked])
-    front = [k for k in lines if code[k][0] in MARKERS]
-    front.sort(key=lambda k: _IN_FRONT[code[k][0]])
-    return reordered(program, [*front, *(k for k in lines if code[k][0] not in MARKERS)])
+    place = dict.fromkeys(needed(code, ()), _GUARDS) if program.guards else {}
+    place |= {k: _IN_FRONT[code[k][0]] for k in lines if code[k][0] in MARKERS}
+    front = sorted([k for k in lines if k in place], key=place.__getitem__)
+    return reordered(program, [*front, *(k for k in lines if k not in place)])
 
 
 def needed(
@@ -150,16 +152,6 @@ def sines_with_cosines(program: Program) -> Program:
     if all(map(operator.eq, place, order)):
         return program
     return reordered(program, sorted(order, key=place.__getitem__))
-
-
-def guards_first(program: Program) -> Program:
-    """The program with its guards, and what they need, in front."""
-    if not program.guards:
-        return program
-    first = {*range(program.markers), *needed(program.code, ())}
-    return reordered(
-        program, [*sorted(first), *(k for k in range(len(program.code)) if k not in first)]
-    )
 
 
 def reordered(program: Program, order: Sequence[int]) -> Program:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_scalar.compiler.ir.lower import lowered
-from tinygrad_scalar.compiler.ir.program import Program, guards_first, sines_with_cosines
+from tinygrad_scalar.compiler.ir.program import Program, sines_with_cosines
 from tinygrad_scalar.compiler.ir.schedule import scheduled
 from tinygrad_scalar.compiler.ir.tape import MARKERS, ieee
 from tinygrad_scalar.compiler.llvm.builder import Target, native_rows
@@ -218,9 +218,9 @@ class Kernel:
         native = native_rows(dtype, lanes=bool(varying))
         program = lowered(program, native)
         if varying is None:
-            self.program = guards_first(sines_with_cosines(program))
+            self.program = sines_with_cosines(program)
         else:
-            self.program = scheduled(guards_first(program), varying)
+            self.program = scheduled(program, varying)
         self.dtype, self.varying = dtype, varying
         self.callbacks = Callbacks(self.program, native)
         self.points = 0  # of batches that it was run on
