@@ -20,6 +20,7 @@ from tinygrad_scalar import (
     dot,
     draw,
     exp,
+    fmod,
     fsum,
     grad,
     hypot,
@@ -165,6 +166,11 @@ TOLD = {
         r"^pow\(-10\.0, 999\.0\): [^:]*: give an mpmath.mpf, which has no largest number$",
     ),
     "by zero": (lambda: x / 0, ZeroDivisionError, r"^div\(2\.0, 0\.0\): [^:]*: give b ≠ 0$"),
+    "a remainder by zero": (
+        lambda: fmod(x, 0),
+        ValueError,
+        r"^fmod\(2\.0, 0\.0\): [^:]*: give b ≠ 0$",
+    ),
     "0 by zero": (
         lambda: Value(0) % 0,
         ZeroDivisionError,

@@ -291,10 +291,10 @@ class Primitive:
         if isinstance(error, OverflowError):
             floats = all(type(x) is float for x in values)
             needed = ["an mpmath.mpf, which has no largest number"] * floats
-        elif isinstance(error, ZeroDivisionError):
-            needed = [f"{name} ≠ 0" for name, _, x in named if x == 0][-1:]
         else:
-            needed = [f"{name} in {space}" for name, space, x in named if x not in space]
+            outside = [f"{name} in {space}" for name, space, x in named if x not in space]
+            divisor = [f"{name} ≠ 0" for name, _, x in named if x == 0][-1:]
+            needed = divisor if isinstance(error, ZeroDivisionError) else outside or divisor
         remedy = f": give {' and '.join(needed)}" * bool(needed)
         return type(error)(f"{self.name}({', '.join(map(repr, values))}): {reason}{remedy}")
 
