@@ -6,6 +6,7 @@ import pickle
 import random
 import sys
 from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 import cloudpickle
@@ -116,6 +117,16 @@ def test_matrices_of_no_inputs(engine, nothing):
     assert alike.jacobian(nothing, 3.0) == tg.jacobian(g, 0)(nothing, 3.0) == nothing
     points = np.zeros((5, 0)), np.arange(5.0)
     assert (rows.hessian(*points).shape, rows.jacobian(*points).shape) == ((5, 0, 0), (5, 1, 0))
+
+
+@EVERY
+def test_backward_of_a_batch_of_lists_without_numbers(engine):
+    w = Value(2.0)
+    f = compile(lambda numbers, x: tg.sum(numbers) + w * w * x, engine=engine)
+    for size in (3, 1, 3):
+        w.grad = 0.0
+        assert f.backward(np.zeros((size, 0)), np.full(size, 5.0)) == 20.0
+        assert (f.backward(np.zeros((size, 0)), 5.0), w.grad) == (20.0, 40.0)
 
 
 @EVERY
@@ -405,6 +416,42 @@ def test_a_leaf_keeps_its_number_where_a_traced_one_was_written_to_it(name, fail
         compile(step)(5.0)
     assert (w.data, v.data, w.grad, v.grad) == (2.0, 3.0, 0.0, 0.0)
     assert compile(lambda x: x * w * v)(5.0) == 30.0
+
+
+def test_a_gradient_that_stood_in_a_leaf_before_is_kept_whatever_it_is():
+    """Also a Value, of a table with `create_graph`: the function did not write that."""
+    w, v = Value(2.0), Value(3.0)
+    kept = w.grad, v.grad = Fraction(1, 4), Value(1.5)
+
+    def writes(x):
+        y = x * w * v
+        w.grad = v.grad = y
+        return y
+
+    assert compile(lambda x: x * w * v)(5.0) == 30.0
+    with pytest.raises(TraceError, match="wrote to the grad of"):
+        compile(writes)(5.0)
+    assert (w.grad, v.grad) == kept
+    assert v.grad is kept[1]
+
+
+@EVERY
+@pytest.mark.parametrize("data", [None, "one", Value(1.0)], ids=["None", "text", "Value"])
+@pytest.mark.parametrize("called", [0, 3])
+def test_data_that_are_no_number_are_told_of(engine, data, called):
+    w = Value(2.0)
+    f = compile(lambda x: x * w, engine=engine)
+    points = np.array([1.0, 2.0])
+    for _ in range(called):
+        assert (f(3.0), *f(points)) == (6.0, 2.0, 4.0)
+        f.backward(3.0)
+    w.data = data
+    for ask in (f, f.grad, f.backward):
+        for x in (3.0, points):
+            with pytest.raises(TypeError, match="the data of an operand is of type"):
+                ask(x)
+    w.data = 5.0
+    assert (f(3.0), *f(points)) == (15.0, 5.0, 10.0)
 
 
 # ── take ──────────────────────────────────────────────────────────────────────────────────────

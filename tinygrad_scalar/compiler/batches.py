@@ -261,8 +261,7 @@ class BatchEntry:
         self.own, self.path = own, own.paths[0]
         # the shape of a point in each array, None for a float
         self.shapes = [
-            None if isinstance(one.columns[0], float) else (len(one.columns),) * one.rows
-            for one in call.arguments
+            None if one.size is None else (len(one.columns),) * one.rows for one in call.arguments
         ]
         varying = tuple([not isinstance(column, float) for column in call.columns])
         self.kernel = own.kernel(self.path, "backward", varying)

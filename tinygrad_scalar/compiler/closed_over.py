@@ -16,6 +16,7 @@ from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, Tape, place
 from tinygrad_scalar.compiler.machine.entry import Closure
 from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients, reachable
 from tinygrad_scalar.core.carrier import Carrier
+from tinygrad_scalar.core.recorded import check_data
 from tinygrad_scalar.core.value import COMPILED, Value
 from tinygrad_scalar.numbers.precision import quietly
 
@@ -164,7 +165,14 @@ class ClosedOver:
 def numbers_in(leaves: Sequence[Value], slots: Slots | None) -> array[float]:
     """What stands in leaves now, read from their slots where they have any."""
     numbers = None if slots is None else slots.read("data")
-    return array("d", [leaf.data for leaf in leaves]) if numbers is None else numbers
+    if numbers is not None:
+        return numbers
+    try:
+        return array("d", [leaf.data for leaf in leaves])
+    except TypeError:
+        for leaf in leaves:
+            check_data(leaf, "compile")
+        raise
 
 
 def leaves_of(paths: Iterable[ClosedOver]) -> list[Value]:

@@ -139,11 +139,12 @@ def _refuse_written(recording: Recording) -> None:
 
 
 def _put_back(recording: Recording) -> dict[Value, str]:
-    """Put numbers back where traced values were written to leaves; which, and to what of them."""
+    """Put back what traced values were written over in leaves; which, and to what of them."""
     written = {}
-    for leaf, seen in zip(recording.leaves, recording.seen, strict=True):
-        for name, before in (("grad", 0.0), ("data", seen)):
-            if isinstance(getattr(leaf, name), Carrier):
+    for leaf, (data, grad) in zip(recording.leaves, recording.found, strict=True):
+        for name, before in (("grad", grad), ("data", data)):
+            now = getattr(leaf, name)
+            if now is not before and isinstance(now, Carrier):
                 setattr(leaf, name, before)
                 written[leaf] = name
     return written

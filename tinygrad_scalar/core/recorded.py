@@ -248,7 +248,7 @@ def record(primitive: Primitive, operands: Sequence[Any]) -> Any:
         y = primitive.evaluate(values)
     except TypeError:
         for parent in parents:
-            _check_data(parent, primitive.name)
+            check_data(parent, primitive.name)
         raise
     if settings.tracker is not None:
         settings.tracker.used(operands)
@@ -260,7 +260,7 @@ def record(primitive: Primitive, operands: Sequence[Any]) -> Any:
     return node_of(primitive, y, parents, values, y)
 
 
-def _check_data(node: Any, operation: str) -> None:
+def check_data(node: Any, operation: str) -> None:
     """TypeError for a node to whose `data` something else than a number was written."""
     if node is not None and not is_number(node.data):
         raise TypeError(

@@ -32,6 +32,7 @@ from tinygrad_scalar.compiler.ir.tape import (
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.origin import close_over
+from tinygrad_scalar.core.recorded import check_data
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import number
 
@@ -97,6 +98,7 @@ class Recording:
         self.numbers: list[float] = []
         self.leaves: list[Value] = []
         self.seen: list[float] = []  # what stood in the leaves when they were met
+        self.found: list[tuple[Any, Any]] = []  # their data and grad, as they were found
         # id of a Value → its line, and the Value, kept so that its id stays its own
         self._lines: dict[int, tuple[int, Value]] = {}
         self.orders = 0  # of derivatives of own rows whose branches are guards of the trace
@@ -157,8 +159,7 @@ class Recording:
                 continue
             if node.primitive is None:
                 line = tape.parameter(len(self.leaves))
-                self.leaves.append(node)
-                self.seen.append(float(node.data))
+                self._met(node)
             else:
                 operands = tuple(
                     lines[id(x)][0] if isinstance(x, Value) else tape.constant(float(x))
@@ -168,6 +169,15 @@ class Recording:
             lines[id(node)] = line, node
             close_over(node)
         return lines[id(root)][0]
+
+    def _met(self, leaf: Value) -> None:
+        data, grad = leaf.data, leaf.grad
+        if type(data) is not float:
+            check_data(leaf, "compile")
+        self.seen.append(float(data))
+        self.leaves.append(leaf)
+        # a traced one was written there by the function itself, before it took the leaf
+        self.found.append((data, 0.0 if isinstance(grad, OnTape) else grad))
 
     def number(self, line: int) -> float:
         """The number of a line at the point of the trace. O(1) per line, over all calls."""
