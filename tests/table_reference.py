@@ -4,6 +4,7 @@ A row that is new in the table is checked without a line here: its reference is 
 the row, its points are its domain, its bound is 1e-13.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -18,6 +19,8 @@ from tinygrad_scalar.numbers import limits
 LARGEST = 1.7976931348623157e308
 # Where numbers lose their digits because they are subnormal, nothing is asked.
 UNDERFLOW = 1e-320
+# What a reference is computed with first; it must be the same with twice as many.
+DIGITS = 30
 
 
 # ── the functions, at any number of digits ────────────────────────────────────────────────────
@@ -194,7 +197,7 @@ def reference(row: Primitive) -> Callable:
     return getattr(mpmath, row.mpmath, row.forward)
 
 
-def settled(compute: Callable[[], mpf], digits: int = 60) -> mpf:
+def settled(compute: Callable[[], mpf], digits: int = DIGITS) -> mpf:
     """The number that stays when the digits are doubled; 0 for what no float can hold."""
     before = mpf("inf")
     while digits < 3000:
@@ -210,19 +213,25 @@ def settled(compute: Callable[[], mpf], digits: int = 60) -> mpf:
 
 def digits_for(point: tuple[float, ...]) -> int:
     """Enough to see the smallest operand beside the largest."""
-    return 60 + 2 * max(math.ceil(abs(math.log10(abs(x)))) if x else 0 for x in point)
+    return DIGITS + 2 * max(math.ceil(abs(math.log10(abs(x)))) if x else 0 for x in point)
 
 
 def exact_value(row: Primitive, point: tuple[float, ...]) -> mpf:
-    digits = digits_for(point) if row.name in QUOTIENTS else 60
+    digits = digits_for(point) if row.name in QUOTIENTS else DIGITS
     return settled(lambda: reference(row)(*map(mpf, point)), digits)
 
 
 def exact_derivative(row: Primitive, point: tuple[float, ...], *by: int) -> mpf:
-    """The derivative by the operands with these indices, a central difference at many digits."""
+    """The derivative by the operands with these indices, whose order makes no difference."""
+    return _exact_derivative(row, point, tuple(sorted(by)))
+
+
+@functools.cache
+def _exact_derivative(row: Primitive, point: tuple[float, ...], by: tuple[int, ...]) -> mpf:
+    """A central difference at many digits."""
     at = tuple(map(mpf, point))
     if (row.name, *by) in DERIVATIVES:
-        digits = digits_for(point) if row.name in QUOTIENTS else 60
+        digits = digits_for(point) if row.name in QUOTIENTS else DIGITS
         return settled(lambda: DERIVATIVES[row.name, by[0]](*at), digits)
     orders = tuple(by.count(i) for i in range(len(point)))
     # Small beside every operand, so that no step crosses a pole or a kink, and beside 1 / operand,
