@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -34,14 +35,17 @@ def central(
 ) -> Any:
     """The central difference for a mixed derivative: one factor (f(x + h) − f(x − h)) / 2h each.
 
-    `steps` holds an h for each entry of the index.
+    `steps` holds an h for each entry of the index, the same one wherever the input is the same.
+    Equal points are one: (0, 0, 0) looks at x ± 3h and x ± h, with the weights ±1 and ∓3.
     """
+    orders, widths = Counter(index), dict(zip(index, steps, strict=True))
     total = 0
-    for signs in itertools.product((1, -1), repeat=len(index)):
-        inputs = list(point)
-        for i, sign, step in zip(index, signs, steps, strict=True):
-            inputs[i] = inputs[i] + sign * step
-        total = total + math.prod(signs) * f(inputs)
+    for turned in itertools.product(*(range(order + 1) for order in orders.values())):
+        inputs, weight = list(point), 1
+        for (i, order), k in zip(orders.items(), turned, strict=True):
+            inputs[i] = inputs[i] + (order - 2 * k) * widths[i]
+            weight *= (-1) ** k * math.comb(order, k)
+        total = total + weight * f(inputs)
     for step in steps:
         total = total / (2 * step)
     return total

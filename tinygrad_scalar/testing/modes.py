@@ -91,12 +91,14 @@ def _tape(f: Function, point: Sequence[Any], order: int) -> Derivatives:
 
     if not numbers:
         return {}
-    gradient = compile(f, engine="python").grad(*numbers)
+    compiled = compile(f, engine="python")
+    gradient = compiled.grad(*numbers)
     slopes = gradient if isinstance(gradient, tuple) else (gradient,)
     found: Derivatives = {(i,): slope for i, slope in enumerate(slopes)}
     for k in range(order - 1):
         for index in itertools.product(everywhere, repeat=k):
-            rows = compile(slope(index), engine="python").hessian(*numbers)
+            compiled = compile(slope(index), engine="python") if index else compiled
+            rows = compiled.hessian(*numbers)
             found |= {(i, j, *index): x for i, row in enumerate(rows) for j, x in enumerate(row)}
     return found
 
