@@ -60,7 +60,8 @@ class GradTable(Mapping[Any, Any]):
     def _found(self) -> dict[Any, Any]:
         """The entries in whatever order, for look-ups."""
         table = dict(zip(self._nodes, self._gradients, strict=True))
-        return table | {node: self._zero for node in self._asked if node not in table}
+        table.update((node, self._zero) for node in self._asked if node not in table)
+        return table
 
     @cached_property
     def _entries(self) -> tuple[Sequence[Any], Sequence[Any]]:
@@ -70,9 +71,9 @@ class GradTable(Mapping[Any, Any]):
 
     @cached_property
     def _index(self) -> dict[Any, Any]:
-        return dict(zip(*self._entries, strict=True)) | {
-            node: self._found[node] for node in self._asked
-        }
+        index = dict(zip(*self._entries, strict=True))
+        index.update((node, self._found[node]) for node in self._asked)
+        return index
 
     def __getitem__(self, node: Any) -> Any:
         try:
@@ -164,18 +165,17 @@ class GradTable(Mapping[Any, Any]):
 
     def _rows(self, most: int) -> list[tuple[str, ...]]:
         """The rows to show; of a long table the first and the last."""
-        names = distinct_names(self._index)
-        entries = [
-            (names.get(id(node), f"#{number}"), node, gradient)
-            for number, (node, gradient) in enumerate(self._index.items(), start=1)
-        ]
-        if len(entries) <= most:
-            return [_row(*entry) for entry in entries]
-        half = most // 2
-        cut = (f"… {len(entries) - 2 * half} more …", "", "", "", "")
-        head = [_row(*entry) for entry in entries[:half]]
-        tail = [_row(*entry) for entry in entries[-half:]]
-        return [*head, cut, *tail]
+        names, nodes = distinct_names(self._index), list(self._index)
+
+        def row(place: int) -> tuple[str, ...]:
+            node = nodes[place]
+            return _row(names.get(id(node), f"#{place + 1}"), node, self._index[node])
+
+        count, half = len(nodes), most // 2
+        if count <= most:
+            return [*map(row, range(count))]
+        cut = (f"… {count - 2 * half} more …", "", "", "", "")
+        return [*map(row, range(half)), cut, *map(row, range(count - half, count))]
 
 
 def _below(output: Any) -> Sequence[Any]:
