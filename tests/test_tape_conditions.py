@@ -521,6 +521,32 @@ def test_the_text_of_a_traced_number_is_that_of_the_value(f):
             assert str((compiled(x), compiled.grad(x))) == str(expected)
 
 
+class DivergedError(Exception):
+    def __init__(self, step, state):
+        super().__init__(step)
+        self.state = state
+
+
+@pytest.mark.parametrize("raised", [lambda y: DivergedError(7, [y]), lambda y: KeyError((y, 7))])
+def test_what_an_error_of_the_function_holds_are_values(raised):
+    """A caller reads the last state off it; it held `Traced(u(2))`, of no use behind the trace."""
+
+    def f(x):
+        y = x * x
+        if y > 4.0:
+            raise raised(y)
+        return y
+
+    compiled, expected = compile(f), raised(Value(9.0))
+    for ask in (compiled, compiled.grad, compiled.hessian, compiled):
+        for x in (3.0, np.array([3.0, 1.0])):
+            with pytest.raises(type(expected)) as told:
+                ask(x)
+            assert str(told.value) == str(expected)
+            assert str(vars(expected)).strip("{}") in str(vars(told.value))  # beside notes
+        assert compiled(2.0) == 4.0
+
+
 def test_after_the_trace_its_text_says_what_it_is():
     kept = []
     compile(lambda x: kept.append(x) or x * 2)(3.0)

@@ -27,14 +27,21 @@ AGAIN = 4  # traces of a function that seems to draw random numbers, to see them
 class RaisedBeforeError(Exception):
     """The trace failed behind an operation that raises at its point: that is told of, or handled.
 
-    Numbers are those of IEEE arithmetic there, which the function never sees uncompiled.
+    Numbers are those of IEEE arithmetic there, which the function never sees uncompiled. Or it
+    failed by an error that holds traced numbers: uncompiled, they are Values, of use to a caller.
     """
+
+
+def _as_uncompiled(recording: Recording, error: Exception) -> bool:
+    """Whether only the function itself, uncompiled, raises the right error at the point, if any."""
+    if not all(map(is_number, recording.point)):  # unknown ones, of another library's trace
+        return False
+    told = leaves([*error.args, *vars(error).values()])
+    return any(isinstance(x, Carrier) for x in told) or _raises(recording)
 
 
 def _raises(recording: Recording) -> bool:
     """Whether an operation that was traced raises at the point."""
-    if not all(map(is_number, recording.point)):  # unknown ones, of another library's trace
-        return False
     try:
         evaluated(recording.tape.code, recording.point, recording.seen, pushed)
     except Exception:  # noqa: BLE001 (an operation of one's own may raise anything)
@@ -90,7 +97,7 @@ def _settled(
             recording = recording.taken_over()
             if recording.settled():
                 tell_of_value(error)
-                if _raises(recording):
+                if _as_uncompiled(recording, error):
                     raise RaisedBeforeError from error
                 raise
         else:
