@@ -627,3 +627,79 @@ def test_a_derivative_by_an_operand_of_a_formula_is_refused():
     """It was 0."""
     with pytest.raises(TypeError, match=r"formula=.*write the derivative out"):
         tg.primitive("slope", formula=lambda x: tg.grad(lambda a: a * a)(x))
+
+
+# ── rows of one's own that raise ──────────────────────────────────────────────────────────────
+class NoSolutionError(Exception):
+    pass
+
+
+KINDS = pytest.mark.parametrize("kind", [NoSolutionError, KeyError, RuntimeError, ValueError])
+
+
+@EVERY
+@KINDS
+def test_a_row_may_raise_anything_at_points_where_that_does_not_matter(engine, kind):
+    """On another branch, or handled: a solver, or a table, that has nothing there."""
+
+    def root(x):
+        if x < 0:
+            raise kind("no root")
+        return math.sqrt(x)
+
+    row = tg.primitive("root", root, lambda y, x: 0.5 / y)
+
+    def branching(x):
+        return row(x) * 3.0 if x > 0 else -x
+
+    def handling(x):
+        try:
+            return row(x) * 3.0
+        except kind:
+            return -x
+
+    points = np.array([4.0, -1.0, 9.0, -2.0])
+    for f in (branching, handling):
+        for xs in (points, points[1:2], points[::-1], points[[1, 3]]):
+            compiled = compile(f, engine=engine)
+            for _ in range(2):
+                assert compiled(xs).tolist() == [3 * math.sqrt(x) if x > 0 else -x for x in xs]
+                expected = [1.5 / math.sqrt(x) if x > 0 else -1.0 for x in xs]
+                assert compiled.grad(xs) == pytest.approx(expected)
+                assert [compiled(x) for x in xs.tolist()] == compiled(xs).tolist()
+
+
+@EVERY
+@KINDS
+def test_a_value_does_not_need_the_slope_of_a_row_that_raises_there(engine, kind):
+    def slope(_, x):
+        if x < 0:
+            raise kind("no slope")
+        return 2.0 * x
+
+    row = tg.primitive("squared", lambda x: x * x, slope)
+    compiled = compile(lambda x: row(x) * 3.0, engine=engine)
+    for _ in range(3):
+        assert (compiled(-2.0), compiled(2.0), compiled.grad(2.0)) == (12.0, 12.0, 12.0)
+        assert compiled(np.array([-2.0, 1.0])).tolist() == [12.0, 3.0]
+    if kind is not ValueError:  # that says where there is no slope: see the policies
+        with pytest.raises(kind, match="no slope"):
+            compiled.grad(-2.0)
+
+
+@EVERY
+@pytest.mark.parametrize("kind", [NoSolutionError, KeyError, RuntimeError])
+def test_what_a_row_raises_where_it_matters_is_raised_for_a_batch(engine, kind):
+    def root(x):
+        if x < 0:
+            raise kind("no root")
+        return math.sqrt(x)
+
+    row = tg.primitive("root", root, lambda y, x: 0.5 / y)
+    compiled = compile(lambda x: row(x) * 3.0, engine=engine)
+    points = np.array([4.0, -1.0, 9.0])
+    assert compiled(points[::2]).tolist() == [6.0, 9.0]
+    for ask in (compiled, compiled.grad, compiled.hessian):
+        for xs in (points, points[1:2], -1.0):
+            with pytest.raises(kind, match="no root"):
+                ask(xs)

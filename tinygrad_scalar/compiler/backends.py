@@ -1,9 +1,9 @@
 """What `compile` is told; the engines, one interface: those installed, and kernels made by name.
 
-A kernel has `point(x, p)`, the outputs for floats, None where a guard fails, an ArithmeticError or
-ValueError where a rule raises; and `batch(columns, p, size)`, the outputs as an array (m, size),
-the mask of the points where all guards hold, None for all, and whether all that is checked is
-finite.
+A kernel has `point(x, p)`, the outputs for floats, None where a guard fails, an exception where a
+rule raises or a result is not finite; and `batch(columns, p, size)`, the outputs as an array
+(m, size), the mask of the points where all guards hold, None for all, and whether all that is
+checked is finite.
 """
 
 from __future__ import annotations

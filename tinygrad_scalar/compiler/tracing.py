@@ -34,7 +34,7 @@ class RaisedBeforeError(Exception):
 
 def _as_uncompiled(recording: Recording, error: Exception) -> bool:
     """Whether only the function itself, uncompiled, raises the right error at the point, if any."""
-    if not all(map(is_number, recording.point)):  # unknown ones, of another library's trace
+    if not recording.knows_its_point():
         return False
     told = leaves([*error.args, *vars(error).values()])
     return any(isinstance(x, Carrier) for x in told) or _raises(recording)

@@ -143,7 +143,9 @@ class Derivation:
         try:
             recording.in_rule = True
             result = on_tape(recording, self._by_rule, line, row, operands, i)
-        except (ArithmeticError, ValueError):
+        except Exception:  # refused below, or raised again where the slope is asked for
+            if not recording.knows_its_point():
+                raise
             result = Traced(recording, operands[i]) * math.nan  # and so are its derivatives
         finally:
             recording.in_rule = False

@@ -34,7 +34,7 @@ from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.origin import close_over
 from tinygrad_scalar.core.recorded import check_data
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.numbers.precision import number
+from tinygrad_scalar.numbers.precision import is_number, number
 
 _OPERATORS = ("BINARY_OP", "UNARY_NEGATIVE", "UNARY_INVERT", "COMPARE_OP")
 _TAKING = (*_OPERATORS, "CALL", "PRECALL", "KW_NAMES", "CALL_KW", "CALL_FUNCTION_KW")
@@ -185,6 +185,13 @@ class Recording:
         further = self.tape.code[len(numbers) : line + 1]
         evaluated(further, self.point, self.seen, ieee, numbers)
         return numbers[line]
+
+    def knows_its_point(self) -> bool:
+        """Whether there is a number for every input.
+
+        There is none in a pattern that many lines are written by, nor in another library's trace.
+        """
+        return len(self.point) >= self.tape.inputs and all(map(is_number, self.point))
 
     def guard(self, condition: int) -> bool:
         """The outcome of a condition at this point, noted as what the trace was made for."""

@@ -21,6 +21,7 @@ from tinygrad_scalar.core import primitives
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import is_number
 
 Line = tuple[Primitive, tuple[Any, ...]]  # a row and its operands
 
@@ -148,10 +149,15 @@ def index_of(i: Any, length: int) -> int:
 
 
 def ieee(row: Primitive, x: Sequence[float]) -> Any:
-    """The row on floats in IEEE arithmetic: its limit (inf, NaN) where the forward rule raises."""
+    """The row on floats in IEEE arithmetic: its limit (inf, NaN) where the forward rule raises.
+
+    Whatever that raises: a solver that does not converge has no value there, as log(-1) has none.
+    """
     try:
         y = row.forward(*x)
-    except (ArithmeticError, ValueError) as error:
+    except Exception as error:  # the function itself raises it again, or handles it
+        if not all(map(is_number, x)):  # of another library's trace
+            raise
         if row.limit is not None:
             return row.limit(*x)
         return math.inf if isinstance(error, OverflowError) else math.nan
@@ -301,7 +307,7 @@ class Tape:
                 return None
         try:
             number = row.forward(*(constants[i] for i in operands))
-        except (ArithmeticError, ValueError, IndexError):
+        except Exception:  # noqa: BLE001 (a row of one's own may raise anything)
             return None  # left as it is: it raises when it is replayed, as uncompiled
         return self.constant(number[row.index] if row.joint is not None else number)
 

@@ -57,7 +57,7 @@ def aligned(size: int, dtype: str) -> Any:
 
 
 class _Raised(threading.local):
-    """What a rule raised first, which is the caller's, not another thread's."""
+    """What ended a rule first, which is the caller's, not another thread's."""
 
     error: BaseException | None = None
 
@@ -105,18 +105,14 @@ class Callbacks:
         self._raised.error = error
         x[count] = y
 
-    def check(self, *, guarded: bool = True) -> None:
-        """Raise what a forward rule raised that is neither arithmetic nor a domain.
-
-        Where a guard failed, the function itself would not call the rule: only an interrupt counts.
-        """
+    def check(self) -> None:
+        """Raise what ended a forward rule and is no error of it: an interrupt, an exit."""
         if self._interrupted():
             raise KeyboardInterrupt
         error = self._raised.error if self.thunks else None
         if error is not None:
             self._raised.error = None
-            if guarded or not isinstance(error, Exception):
-                raise error
+            raise error
 
 
 class Made(NamedTuple):
@@ -287,7 +283,7 @@ class Kernel:
         self.callbacks.begin()
         self.run(*starts)
         if self.callbacks.thunks:
-            self.callbacks.check(guarded=bool(flags[0]))
+            self.callbacks.check()
         numbers = array("d", view[offset:end].tobytes())
         held, finite = flags[0], view[end] == 0.0
         self.pool.append(buffer)
