@@ -341,6 +341,13 @@ def test_what_no_value_has_is_an_attribute_error():
         compile(lambda x: setattr(x * x, "_backward", None))(2.0)
 
 
+@pytest.mark.parametrize("look", [tg.tree, tg.to_text, tg.draw, tg.steps, lambda x: x.parents])
+def test_looking_at_the_nodes_of_a_traced_number_says_where_there_are_some(look):
+    """Some said that `grad` cannot be traced."""
+    with pytest.raises(TraceError, match=r"there are no nodes to look at or draw: .* f\.tape"):
+        compile(lambda x: x * len(str(look(x * x))))(2.0)
+
+
 def test_attributes_of_ones_own_may_be_set():
     def f(x):
         x.times, y = 3.0, weakref.ref(x)

@@ -156,14 +156,6 @@ class Traced(OnTape):
             self._freeze("the text")
         return repr(self)
 
-    @property
-    def parents(self) -> NoReturn:
-        """Refused: a tape has lines, not nodes."""
-        self.recording.refuse(
-            "grad, vjp, jacobian or hessian inside a compiled function cannot be traced: use jvp "
-            "there, or f.grad, f.hvp and f.hessian of the compiled function"
-        )
-
     _backward, _children = refused("_backward"), refused("_children")
 
     # ── copies ────────────────────────────────────────────────────────────────────────────────
@@ -314,7 +306,10 @@ def _absent(name: str) -> None:
     In properties: with a `__getattr__`, Python 3.11 reads every attribute slower.
     """
     what = f"{name} of a traced value (an argument, or computed in the compiled function): "
-    text = f"{what}while a function is traced there are no nodes"
+    text = (
+        f"{what}while a function is traced there are no nodes to look at or draw: call it "
+        "uncompiled for that, or see f.tape and f.draw() of the compiled function"
+    )
     setattr(Traced, name, property(lambda traced: traced.recording.refuse(text)))
 
 
