@@ -341,6 +341,11 @@ def test_what_no_value_has_is_an_attribute_error():
         compile(lambda x: setattr(x * x, "_backward", None))(2.0)
 
 
+def test_a_value_of_a_traced_number_is_told_to_be_one_already():
+    with pytest.raises(TypeError, match="not Value: it is a Value already"):
+        compile(lambda x: Value(x) * 2)(1.0)
+
+
 @pytest.mark.parametrize("look", [tg.tree, tg.to_text, tg.draw, tg.steps, lambda x: x.parents])
 def test_looking_at_the_nodes_of_a_traced_number_says_where_there_are_some(look):
     """Some said that `grad` cannot be traced."""

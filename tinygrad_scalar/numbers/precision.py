@@ -94,7 +94,7 @@ def number(x: Any, beside: Number | None = None) -> Number:
         return x
     carried = _foreign(x)
     if carried is None:
-        name = type(x).__name__
+        name = x.__class__.__name__  # what is traced stands for a Value
         fix = _FIX.get(name, "give an int, a float or a fractions.Fraction")
         if name == "ndarray" and not x.ndim:
             fix = "take its number with .item()"
