@@ -187,6 +187,15 @@ def test_what_stands_between_cells(between, tmp_path):
     assert (table.classes, table.y) == (["9", "10", "x"], [1, 2, 0, 0, 0, 0])
 
 
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+@pytest.mark.parametrize("before", ["", "\r\n\n"])
+def test_what_is_quoted_does_not_stand_between_cells(before, between, tmp_path):
+    lines = '"a, b,; ""c"", d\t\t"|c\n' + '1|"x; y, z"\n2|w\n' * 3
+    (tmp_path / "x.csv").write_bytes((before + lines.replace("|", between)).encode())
+    table = tables.read_table(tmp_path / "x.csv", "c")
+    assert (table.X, table.classes) == ([[1.0], [2.0]] * 3, ["w", "x; y, z"])
+
+
 ROWS = "a,b,c\n" + "1,2,x\n2,3,y\n" * 3
 TABLES = {
     "no such column": (ROWS, "d", r"x\.csv: there is no column 'd': the first line names a, b, c"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -103,12 +104,13 @@ def read_table(path: Path, target: str | None) -> Table:
 def lines_of(path: Path) -> list[tuple[int, list[str]]]:
     """The lines of a CSV file that are not empty, each with its number, cells without blanks.
 
-    Commas, semicolons or tabs stand between them, whichever the first line has most of.
+    Commas, semicolons or tabs stand between them, whichever the first line has most of outside of
+    quotes.
     Errors: ValueError for what is no text or no table.
     """
     try:
         text = read_text(path)
-        first = text.partition("\n")[0]
+        first = re.sub('"[^"]*"', "", text).lstrip("\r\n").partition("\n")[0]
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
         return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
     except (UnicodeDecodeError, csv.Error) as error:
