@@ -10,6 +10,7 @@ import pytest
 import tinygrad_scalar as ts
 from tinygrad_scalar import Value
 from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.testing import check_grad
 
 # NumPy's spellings that are not the table's
 SPELLINGS = {
@@ -335,3 +336,45 @@ def test_a_plain_number_beside_another_kind_of_value_keeps_to_that():
         Value(1.0) * 10**400
     with pytest.raises(OverflowError, match=r"an int above 1\.8e308"):
         ts.maximum(Value(1.0), 10**400)
+
+
+def product(a, b, c):
+    return a * b * c
+
+
+def in_a_box():
+    with ts.scope("box"):
+        return Value(2.0) * 3.0
+
+
+WHOLE = {
+    "taylor": lambda n: ts.taylor(ts.sin, n)(1.0),
+    "derivative": lambda n: ts.derivative(ts.sin, n)(1.0),
+    "grad": lambda n: ts.grad(product, argnums=n)(2.0, 3.0, 5.0),
+    "several": lambda n: ts.grad(product, argnums=(n, n - n))(2.0, 3.0, 5.0),
+    "jacobian": lambda n: ts.jacobian(product, argnums=n)(2.0, 3.0, 5.0),
+    "hessian": lambda n: ts.hessian(product, argnums=(n, 0))(2.0, 3.0, 5.0),
+    "compile": lambda n: ts.compile(product, argnums=n, threads=n, max_paths=n).grad(2.0, 3.0, 5.0),
+    "checkpoint_chain": lambda n: ts.checkpoint_chain(lambda x: x * 3, Value(2.0), n).data,
+    "check_grad": lambda n: check_grad(ts.sin, 1.0, order=n).error,
+    "depth": lambda n: ts.to_dot(in_a_box(), depth=n - n),
+    "max_nodes": lambda n: ts.to_dot(in_a_box(), max_nodes=n),
+    "digits": lambda n: ts.to_dot(Value(1 / 3), digits=n),
+    "tree": lambda n: str(ts.tree(Value(2.0) * 3.0 * 5.0 + 1.0, depth=n)),
+    "seed": lambda n: ts.data.moons(4, seed=n),
+    "a model's": lambda n: ts.nn.MLP(2, [1], seed=n).state_dict(),
+    "split": lambda n: ts.data.split([1.0, 2.0, 3.0], [1, 2, 3], test=0.5, seed=n),
+}
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint64])
+@pytest.mark.parametrize("call", WHOLE.values(), ids=WHOLE)
+def test_whole_numbers_of_numpy_count_as_pythons(call, kind):
+    assert call(kind(2)) == call(2)
+
+
+def test_what_is_compiled_with_them_is_saved(tmp_path):
+    f = ts.compile(product, argnums=np.int64(1), threads=np.int64(1))
+    assert f.grad(2.0, 3.0, 5.0) == 10.0
+    f.save(tmp_path / "f")
+    assert ts.load_compiled(tmp_path / "f").grad(2.0, 3.0, 5.0) == 10.0

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-from tinygrad_scalar.numbers.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number, is_whole
 
 
 def real(x: Any, what: str) -> float:
@@ -58,7 +58,7 @@ def whole(x: Any, what: str, least: int = 1) -> int:
 
     NumPy's whole numbers too, as an int.
     """
-    if isinstance(x, bool) or not hasattr(x, "__index__") or not is_number(x):
+    if not is_whole(x):
         raise TypeError(f"{what} is a whole number, not {type(x).__name__}")
     if x < least:
         raise ValueError(f"{what} is at least {least}, not {x}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 from typing import Any
 
@@ -22,7 +23,7 @@ def generator(seed: Seed) -> Any:
     if isinstance(seed, random.Random):
         return seed
     try:
-        return random.Random(seed)
+        return random.Random(operator.index(seed) if hasattr(seed, "__index__") else seed)
     except TypeError:
         kind = type(seed).__name__
         raise TypeError(f"seed is an int, a str, a random.Random or None, not {kind}") from None

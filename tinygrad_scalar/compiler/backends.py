@@ -17,7 +17,8 @@ from tinygrad_scalar.compiler.ir.program import Program
 from tinygrad_scalar.compiler.ir.tape import Line
 from tinygrad_scalar.core.tree import check_word, is_word
 from tinygrad_scalar.core.undefined import Policy, check_policy
-from tinygrad_scalar.modes.run import check_argnums
+from tinygrad_scalar.modes.run import checked_argnums
+from tinygrad_scalar.numbers.precision import is_whole
 
 # Lines of a trace: from so many on it is interpreted at first, or for good. The interpreter is
 # ready sooner by 15 to 60 µs a line, and mostly slower, by up to 10 ns a line.
@@ -50,7 +51,7 @@ class Settings(TypedDict, total=False):
 def checked(settings: Settings) -> Settings:
     """The settings, the type of numbers by its name. TypeError, ValueError: see `compile`."""
     batch, dtype = settings["batch"], settings["dtype"]
-    check_argnums(settings["argnums"], "compile")
+    argnums = checked_argnums(settings["argnums"], "compile")
     if batch not in (True, False):
         raise TypeError(f"compile: batch is True or False, not {batch!r}")
     name = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
@@ -58,11 +59,20 @@ def checked(settings: Settings) -> Settings:
     if not is_word(name, DTYPES):
         raise ValueError(f'compile: dtype is "float64" or "float32", not {dtype!r}')
     check_policy(settings["undefined"])
-    counts: dict[str, Any] = {what: settings[what] for what in ("threads", "max_paths")}
-    for what, number in counts.items():
-        if not isinstance(number, int) or number < 1:
-            raise ValueError(f"compile: {what} is a whole number of at least 1, not {number!r}")
-    return {**settings, "dtype": str(name), "batch": bool(batch)}
+    return {
+        **settings,
+        "argnums": argnums,
+        "dtype": str(name),
+        "batch": bool(batch),
+        "threads": _count(settings["threads"], "threads"),
+        "max_paths": _count(settings["max_paths"], "max_paths"),
+    }
+
+
+def _count(number: Any, what: str) -> int:
+    if not (is_whole(number) or number is True) or number < 1:
+        raise ValueError(f"compile: {what} is a whole number of at least 1, not {number!r}")
+    return int(number)
 
 
 class NoMachineCodeWarning(UserWarning):

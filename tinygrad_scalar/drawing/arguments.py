@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from tinygrad_scalar.core.tree import is_word
 from tinygrad_scalar.core.value import Value
+from tinygrad_scalar.numbers.precision import is_whole
 
 Color = Literal["grad"] | None
 Direction = Literal["LR", "TB"]
@@ -27,19 +28,20 @@ def checked_roots(z: Any, caller: str) -> list[Value]:
     return roots
 
 
-def check_count(name: str, count: Any, least: int, caller: str) -> None:
-    """TypeError or ValueError unless `count` is None or an int of at least `least`."""
+def checked_count(name: str, count: Any, least: int, caller: str) -> int | None:
+    """`count`; TypeError or ValueError unless it is None or an int of at least `least`."""
     if count is None:
-        return
-    if isinstance(count, bool) or not isinstance(count, int):
+        return None
+    if not is_whole(count):
         raise TypeError(f"{caller}: {name} is an int or None, not {type(count).__name__}")
     if count < least:
         raise ValueError(f"{caller}: {name} is at least {least}, not {count}")
+    return int(count)
 
 
 def check_timeout(timeout: Any, caller: str) -> None:
     """TypeError or ValueError unless `timeout` is a positive number of seconds."""
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+    if not (is_whole(timeout) or isinstance(timeout, float)):
         raise TypeError(f"{caller}: timeout is a number of seconds, not {type(timeout).__name__}")
     if not 0 < timeout < math.inf:
         raise ValueError(f"{caller}: timeout is a positive number of seconds, not {timeout}")
@@ -69,14 +71,14 @@ class Look(NamedTuple):
         _check_word("color", self.color, (None, "grad"), caller)
         _check_word("direction", self.direction, ("LR", "TB"), caller)
         _check_word("theme", self.theme, ("auto", "light", "dark"), caller)
-        check_count("digits", self.digits, 1, caller)
-        if (self.digits or 0) > _DIGITS:
-            raise ValueError(f"{caller}: digits is at most {_DIGITS}, not {self.digits}")
+        digits = checked_count("digits", self.digits, 1, caller) or 6
+        if digits > _DIGITS:
+            raise ValueError(f"{caller}: digits is at most {_DIGITS}, not {digits}")
         if self.title is not None and not isinstance(self.title, str):
             raise TypeError(f"{caller}: title is a str or None, not {type(self.title).__name__}")
         for name in ("derivatives", "values", "gradients"):
             check_flag(name, getattr(self, name), caller)
-        return self._replace(digits=self.digits or 6)
+        return self._replace(digits=digits)
 
 
 def _check_word(name: str, word: Any, words: tuple[str | None, ...], caller: str) -> None:
@@ -87,7 +89,7 @@ def _check_word(name: str, word: Any, words: tuple[str | None, ...], caller: str
 
 def check_dpi(dpi: Any) -> None:
     """TypeError or ValueError unless `dpi` is a number of dots per inch that makes sense."""
-    if isinstance(dpi, bool) or not isinstance(dpi, (int, float)):
+    if not (is_whole(dpi) or isinstance(dpi, float)):
         raise TypeError(f"save: dpi is a number of dots per inch, not {type(dpi).__name__}")
     if not 10 <= dpi <= 2400:
         raise ValueError(f"save: dpi is between 10 and 2400, not {dpi}")

@@ -17,7 +17,7 @@ from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.provenance import distinct_names
 from tinygrad_scalar.core.undefined import by_rule
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.drawing.arguments import check_count, check_flag, checked_roots
+from tinygrad_scalar.drawing.arguments import check_flag, checked_count, checked_roots
 from tinygrad_scalar.drawing.arrangement import arranged, has_frames
 from tinygrad_scalar.drawing.beside import derivative_roots
 from tinygrad_scalar.drawing.boxes import Box, Bundle, put_away
@@ -91,8 +91,8 @@ def scene(
     table = z if isinstance(z, GradTable) else None
     roots = checked_roots(z if table is None else next(iter(table), None), caller)
     check_flag("fold", fold, caller)
-    check_count("depth", depth, 0, caller)
-    check_count("max_nodes", max_nodes, 1, caller)
+    depth = checked_count("depth", depth, 0, caller)
+    max_nodes = checked_count("max_nodes", max_nodes, 1, caller)
     gradients = derivative_roots(derivative, roots, caller)
     forward = topological_order(*roots)
     order = topological_order(*roots, *(root for _, root in gradients)) if gradients else forward

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar.core.provenance import distinct_names
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.drawing.arguments import check_count, checked_roots
+from tinygrad_scalar.drawing.arguments import checked_count, checked_roots
 from tinygrad_scalar.drawing.labels import number_text, one_line
 from tinygrad_scalar.drawing.terms import operation_text
 
@@ -46,7 +46,7 @@ def tree(z: Value, depth: int | None = 8) -> str:
     └─ #1 (above)
     """
     (root,) = checked_roots([z], "tree")
-    check_count("depth", depth, 0, "tree")
+    depth = checked_count("depth", depth, 0, "tree")
     return Tree("\n".join(_lines(root, depth, _Style(_on_a_terminal()))))
 
 

@@ -9,6 +9,7 @@ Source: *Deep Learning*, section 6.5.3 (equations 6.50-6.52); Griewank and Walth
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from tinygrad_scalar.core.undefined import policy_in_force, same
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.functions import identity
 from tinygrad_scalar.modes.derived import check_function
-from tinygrad_scalar.numbers.precision import is_single
+from tinygrad_scalar.numbers.precision import is_single, is_whole
 from tinygrad_scalar.teaching.counting import tracked
 
 R = TypeVar("R")
@@ -109,8 +110,9 @@ def checkpoint_chain(step: Callable[[Any], Any], state: Any, n: int) -> Any:
     1024.0
     """
     check_function(step, "checkpoint_chain: step")
-    if type(n) is not int or n < 0:
+    if not is_whole(n) or n < 0:
         raise ValueError(f"checkpoint_chain: n is an integer from 0 on, not {n!r}")
+    n = operator.index(n)
     if not context.settings().recording:
         for _ in range(n):
             state = step(state)

@@ -24,7 +24,7 @@ from tinygrad_scalar.modes.forward import attempted, dual, tangent_of
 from tinygrad_scalar.modes.run import (
     Argnums,
     Run,
-    check_argnums,
+    checked_argnums,
     mirrored,
     positions,
     with_arguments,
@@ -41,7 +41,7 @@ def value_and_grad(
     (6.0, (3.0, 2.0))
     """
     check_function(f, "grad: f")
-    check_argnums(argnums, "grad")
+    argnums = checked_argnums(argnums, "grad")
     check_policy(undefined)
     return Derived(value_and_gradient, f, argnums, undefined, "grad")
 
@@ -85,7 +85,7 @@ def grad(
     {'a': 3.0, 'b': [2.0, 0.0]}
     """
     check_function(f, "grad: f")
-    check_argnums(argnums, "grad")
+    argnums = checked_argnums(argnums, "grad")
     check_policy(undefined)
     return Derived(gradient, f, argnums, undefined, "grad")
 
@@ -153,7 +153,7 @@ def jacobian(
     [[3.0, 2.0], [1.0, 0.0]]
     """
     check_function(f, "jacobian: f")
-    check_argnums(argnums, "jacobian")
+    argnums = checked_argnums(argnums, "jacobian")
     check_policy(undefined)
     check_word(mode, "jacobian: mode", ("forward", "reverse", None))
     return Derived(rows_of_gradients, f, argnums, mode, undefined, "jacobian")

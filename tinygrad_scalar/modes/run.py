@@ -32,6 +32,7 @@ from tinygrad_scalar.core.undefined import Judge, Policy, is_nan, plain
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.forward import Dual, watched
 from tinygrad_scalar.modes.tagged import Tagged, detached, stopped
+from tinygrad_scalar.numbers.precision import is_whole
 from tinygrad_scalar.numbers.precision import like as like_number
 
 Argnums = int | Sequence[int] | None
@@ -256,12 +257,16 @@ def check_single(output: Any, name: str, function: str) -> None:
         )
 
 
-def check_argnums(argnums: Any, name: str) -> None:
-    """TypeError for anything but None, an int and a sequence of ints."""
+def checked_argnums(argnums: Any, name: str) -> Argnums:
+    """The same in Python's ints; TypeError for anything but None, an int and a sequence of ints."""
+    if argnums is None:
+        return None
     several = isinstance(argnums, Sequence) and not isinstance(argnums, str)
-    for position in argnums if several else [argnums]:
-        if not isinstance(position, int) and argnums is not None:
+    chosen = argnums if several else [argnums]
+    for position in chosen:
+        if not (is_whole(position) or isinstance(position, bool)):
             raise TypeError(f"{name}: argnums is an int or ints, not {type(position).__name__}")
+    return tuple(map(int, chosen)) if several else int(argnums)
 
 
 def positions(argnums: Argnums, count: int, name: str) -> list[int]:

@@ -18,7 +18,7 @@ from tinygrad_scalar.modes.derived import Derived, check_function
 from tinygrad_scalar.modes.directional import slope_by_reverse
 from tinygrad_scalar.modes.forward import attempted, dual_arguments, tangent_of
 from tinygrad_scalar.modes.grad import grad, gradient, rows_of_gradients
-from tinygrad_scalar.modes.run import Argnums, Run, check_argnums, one_number
+from tinygrad_scalar.modes.run import Argnums, Run, checked_argnums, one_number
 from tinygrad_scalar.modes.tagged import Tagged, in_new_pass
 
 
@@ -91,7 +91,7 @@ def hessian(
     ([0, 1], [0, 1], [2.0, 12.0])
     """
     check_function(f, "hessian: f")
-    check_argnums(argnums, "hessian")
+    argnums = checked_argnums(argnums, "hessian")
     check_policy(undefined)
     if sparse not in (False, True, "scipy"):
         raise ValueError(f'hessian: sparse is False, True or "scipy", not {sparse!r}')

@@ -10,6 +10,7 @@ Source: Griewank and Walther, *Evaluating Derivatives*, section 13.2.
 from __future__ import annotations
 
 import math
+import operator
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -35,7 +36,7 @@ from tinygrad_scalar.modes.derived import Derived, check_function
 from tinygrad_scalar.modes.forward import Argument, Dual, attempted, failed
 from tinygrad_scalar.modes.run import Run, one_number
 from tinygrad_scalar.modes.tagged import Tagged, in_new_pass, in_watched_pass
-from tinygrad_scalar.numbers.precision import like
+from tinygrad_scalar.numbers.precision import is_whole, like
 
 WATCHED = 2  # up to this order reverse mode is cheap enough to decide where something underflows
 LARGEST = 100_000  # nodes of a derivative graph that is differentiated again
@@ -280,7 +281,7 @@ def taylor(
     >>> taylor(lambda x: x**3, 4)(2.0)
     [8.0, 12.0, 12.0, 6.0, 0.0]
     """
-    _check(f, n, "taylor")
+    n = _checked(f, n, "taylor")
     check_policy(undefined)
     return Derived(derivatives, f, n, undefined)
 
@@ -377,12 +378,13 @@ def derivative(
     >>> derivative(lambda x: x**3, 2)(2.0)
     12.0
     """
-    _check(f, n, "derivative")
+    n = _checked(f, n, "derivative")
     check_policy(undefined)
     return Derived(last_derivative, f, n, undefined)
 
 
-def _check(f: Any, n: Any, name: str) -> None:
+def _checked(f: Any, n: Any, name: str) -> int:
     check_function(f, f"{name}: f")
-    if type(n) is not int or n < 0:
+    if not is_whole(n) or n < 0:
         raise ValueError(f"{name}: the order is an integer from 0 on, not {n!r}")
+    return operator.index(n)

@@ -46,6 +46,11 @@ def is_number(x: object) -> bool:
     return isinstance(x, (int, float, Fraction)) or _foreign(x) is not None
 
 
+def is_whole(x: Any) -> bool:
+    """Whether it is an int or one of NumPy's, and no bool; `operator.index` makes it an int."""
+    return hasattr(x, "__index__") and is_number(x) and not isinstance(x, bool)
+
+
 _whole: dict[str, Any] = {}  # modules that are imported to their end
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.primitives import TABLE
+from tinygrad_scalar.numbers.precision import is_whole
 from tinygrad_scalar.strategies.programs import Instruction, Program, pruned
 from tinygrad_scalar.strategies.requirement import st
 from tinygrad_scalar.testing.kinks import near_kink
@@ -58,7 +59,7 @@ def expressions(
     v0
     """
     rows = _rows(primitives, kinks)
-    if max_ops.__class__ is not int or max_ops < 1:
+    if not is_whole(max_ops) or max_ops < 1:
         raise ValueError(f"expressions: max_ops is a whole number from 1 up, not {max_ops!r}")
     one, most = _drafts(st.sampled_from(rows)), _TRIES * max_ops
     some, more = st.lists(one, min_size=1, max_size=most), st.lists(one, max_size=most)

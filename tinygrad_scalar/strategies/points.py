@@ -15,7 +15,7 @@ from tinygrad_scalar.core.tree import leaves
 from tinygrad_scalar.core.tree import like as filled_like
 from tinygrad_scalar.core.undefined import told
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.numbers.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number, is_whole
 from tinygrad_scalar.strategies.requirement import st
 from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
 from tinygrad_scalar.testing.examination import examine
@@ -71,7 +71,7 @@ def points_for(
     """
     if not callable(f):
         raise TypeError(f"points_for: f must be callable, not {type(f).__name__}")
-    if n is not None and (n.__class__ is not int or n < 1):
+    if n is not None and (not is_whole(n) or n < 1):
         raise ValueError(f"points_for: n is a whole number from 1 up, not {n!r}")
     low, high = _bound("min_value", min_value, -_FAR), _bound("max_value", max_value, _FAR)
     if not low <= high:

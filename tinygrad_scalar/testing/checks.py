@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler import TraceError
 from tinygrad_scalar.core.undefined import told
-from tinygrad_scalar.numbers.precision import Number
+from tinygrad_scalar.numbers.precision import Number, is_whole
 from tinygrad_scalar.testing.comparison import Comparison, Disagreement, compare, run
 from tinygrad_scalar.testing.derivatives import Index
 from tinygrad_scalar.testing.errors import GradientError, UncheckableError, check_tolerance
@@ -86,7 +86,7 @@ def check_grad(
     >>> check.reference, check.error < 1e-15, check.kinks
     ('complex step', True, ())
     """
-    if order.__class__ is not int or order < 1:
+    if not is_whole(order) or order < 1:
         raise ValueError(f"check_grad: order is a whole number from 1 up, not {order!r}")
     if rtol is not None:
         check_tolerance(rtol, "check_grad")
