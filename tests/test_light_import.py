@@ -93,6 +93,31 @@ print("done")
     assert run(program, "-W", "error").strip() == "done"
 
 
+NEEDS = {
+    "hypothesis": "import tinygrad_scalar.strategies",
+    "matplotlib.figure": "from tinygrad_scalar.drawing.plots import loss_curve; loss_curve([1.0])",
+    "scipy.sparse": "import tinygrad_scalar as ts; "
+    "ts.hessian(lambda v: v[0] ** 2, sparse='scipy')([2.0])",
+    "sklearn": "import tinygrad_scalar as ts; ts.data.wine()",
+}
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_what_is_installed_and_broken_tells_its_own_error(name):
+    """As a file of the user's own that has the name, or a library built for another NumPy."""
+    program = f"""
+import sys, types
+sys.modules[{name!r}] = types.ModuleType({name!r})
+try:
+    {NEEDS[name]}
+except ImportError as error:
+    print(error)
+"""
+    told = run(program)
+    assert told.startswith("cannot import name"), told
+    assert "pip install" not in told
+
+
 def test_public_names_are_there_and_documented():
     program = """
 import tinygrad_scalar

@@ -210,7 +210,7 @@ def _file(name: str) -> str:
 def _from_sklearn(name: str) -> Data:
     try:
         from sklearn import datasets
-    except ImportError:
+    except ModuleNotFoundError:
         raise ImportError(
             f'data.{name} comes with scikit-learn: pip install "tinygrad_scalar[data]"'
         ) from None

@@ -193,7 +193,7 @@ def _axes(axes: Any, across: str, up: str) -> Any:
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
-        except ImportError:
+        except ModuleNotFoundError:
             raise ImportError(
                 'plots are drawn by matplotlib: pip install "tinygrad_scalar[plot]"'
             ) from None

@@ -144,7 +144,7 @@ def _every_entry(dense: Any) -> tuple[list[int], list[int], list[Any]]:
 def _coo_array(found: tuple[Any, ...], n: int) -> Any:
     try:
         from scipy.sparse import coo_array
-    except ImportError:
+    except ModuleNotFoundError:
         raise ImportError('hessian: sparse="scipy" needs SciPy: pip install scipy') from None
     rows, columns, values = found
     return coo_array((values, (rows, columns)), shape=(n, n))

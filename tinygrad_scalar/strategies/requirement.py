@@ -2,7 +2,7 @@
 
 try:
     from hypothesis import strategies as st
-except ImportError:
+except ModuleNotFoundError:
     raise ImportError(
         'strategies need Hypothesis: pip install "tinygrad_scalar[hypothesis]"'
     ) from None
