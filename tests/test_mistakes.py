@@ -178,7 +178,16 @@ TOLD = {
     ),
     "a pole": (lambda: pow(0, -1), ZeroDivisionError, r"^pow\(0\.0, -1\.0\): [^:]*: give a ≠ 0$"),
     "too large an int": (lambda: exp(10**400), OverflowError, "^exp: an int above 1.8e308 is too"),
-    "clip": (lambda: clip(0.0, 2.0, 1.0), ValueError, r"^clip\(0.0, 2.0, 1.0\): lo=2.0 is greater"),
+    "clip": (
+        lambda: clip(0.0, 2.0, 1.0),
+        ValueError,
+        r"^clip\(0.0, 2.0, 1.0\): lo=2.0 is greater than hi=1.0; exchange the two bounds$",
+    ),
+    "an own reason": (
+        lambda: primitive("own", lambda x: int("a"), (1,))(0.0),
+        ValueError,
+        r"^own\(0\.0\): invalid literal for int\(\) with base 10: 'a'$",
+    ),
     "hypot": (lambda: hypot(None, 1.0, 2.0), TypeError, "^hypot: a Value carries .* not NoneType"),
     "isnan": (lambda: isnan("a"), TypeError, "^isnan: a Value carries one real number, not str"),
     "isclose": (

@@ -11,7 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from types import MappingProxyType, MethodType
+from types import BuiltinFunctionType, MappingProxyType, MethodType
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.core import context
@@ -294,7 +294,12 @@ class Primitive:
         else:
             outside = [f"{name} in {space}" for name, space, x in named if x not in space]
             divisor = [f"{name} ≠ 0" for name, _, x in named if x == 0][-1:]
-            needed = divisor if isinstance(error, ZeroDivisionError) else outside or divisor
+            if isinstance(error, ZeroDivisionError):
+                needed = divisor
+            elif isinstance(self.forward, BuiltinFunctionType):  # C's do not say of a zero
+                needed = outside or divisor
+            else:
+                needed = outside
         remedy = f": give {' and '.join(needed)}" * bool(needed)
         return type(error)(f"{self.name}({', '.join(map(repr, values))}): {reason}{remedy}")
 
