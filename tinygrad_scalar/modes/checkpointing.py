@@ -9,7 +9,6 @@ Source: *Deep Learning*, section 6.5.3 (equations 6.50-6.52); Griewank and Walth
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any, TypeVar
@@ -112,7 +111,7 @@ def checkpoint_chain(step: Callable[[Any], Any], state: Any, n: int) -> Any:
     check_function(step, "checkpoint_chain: step")
     if not is_whole(n) or n < 0:
         raise ValueError(f"checkpoint_chain: n is an integer from 0 on, not {n!r}")
-    n = operator.index(n)
+    n = int(n)
     if not context.settings().recording:
         for _ in range(n):
             state = step(state)

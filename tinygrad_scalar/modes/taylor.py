@@ -10,7 +10,6 @@ Source: Griewank and Walther, *Evaluating Derivatives*, section 13.2.
 from __future__ import annotations
 
 import math
-import operator
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -387,4 +386,4 @@ def _checked(f: Any, n: Any, name: str) -> int:
     check_function(f, f"{name}: f")
     if not is_whole(n) or n < 0:
         raise ValueError(f"{name}: the order is an integer from 0 on, not {n!r}")
-    return operator.index(n)
+    return int(n)

@@ -47,7 +47,7 @@ def is_number(x: object) -> bool:
 
 
 def is_whole(x: Any) -> bool:
-    """Whether it is an int or one of NumPy's, and no bool; `operator.index` makes it an int."""
+    """Whether it is an int or one of NumPy's, and no bool; `int` makes it Python's."""
     return hasattr(x, "__index__") and is_number(x) and not isinstance(x, bool)
 
 
