@@ -352,6 +352,12 @@ def test_a_full_disk_is_told(refused, tmp_path, monkeypatch):
     assert "No space left on device: 'out.svg'" in refused(*GRAD, "--svg", "out.svg")
 
 
+def test_an_error_is_not_told_on_standard_output(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)  # closed
+    assert cli.main(["grad", "log(x)", "x=-1"]) == 2
+    assert capsys.readouterr().out == ""
+
+
 # ── as a process ──────────────────────────────────────────────────────────────────────────────
 def test_version():
     done = run("--version")

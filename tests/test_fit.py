@@ -266,6 +266,13 @@ def test_a_terminal_of_unknown_width_shows_the_bar_too():
         run.wait()
 
 
+@pytest.mark.parametrize("progress", [None, True, False])
+def test_without_a_console_training_goes_on(progress, monkeypatch):
+    """`sys.stderr` is None under pythonw, and in a service that has closed it."""
+    monkeypatch.setattr(sys, "stderr", None)
+    assert fit(*model_and_optimizer(), steps=2, progress=progress).steps == 2
+
+
 @pytest.mark.parametrize(("progress", "lines"), [(None, 0), (True, 10), (False, 0)])
 def test_a_log_has_a_few_plain_lines(progress, lines, capsys):
     history = fit(*model_and_optimizer(), steps=30, progress=progress, validation=(X[:2], Y[:2]))

@@ -68,6 +68,13 @@ def test_colour_only_on_a_terminal(monkeypatch):
     assert "\x1b" not in tree(z)
 
 
+def test_no_colour_without_a_console(monkeypatch):
+    z = Value(1.0, label="x") * 2.0
+    shown = tree(z)
+    monkeypatch.setattr(sys, "stdout", None)
+    assert tree(z) == shown
+
+
 @given(st.text())
 def test_a_label_cannot_control_the_terminal(label):
     assert all(line.isprintable() for line in tree(Value(1.0, label=label) + 1.0).split("\n"))

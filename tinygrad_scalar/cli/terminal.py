@@ -21,8 +21,9 @@ def fitted(table: GradTable) -> str:
 
 
 def tell(what: str) -> None:
-    """A line on standard error."""
-    print(f"{PROGRAM}: {what}", file=sys.stderr)
+    """A line on standard error, where there is one: `print` takes None for standard output."""
+    if sys.stderr is not None:
+        print(f"{PROGRAM}: {what}", file=sys.stderr)
 
 
 def replace_what_the_terminal_cannot_show() -> None:

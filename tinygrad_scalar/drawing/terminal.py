@@ -51,7 +51,8 @@ def tree(z: Value, depth: int | None = 8) -> str:
 
 
 def _on_a_terminal() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    screen = sys.stdout  # None without a console, as under pythonw
+    return screen is not None and screen.isatty() and not os.environ.get("NO_COLOR")
 
 
 class _Style:

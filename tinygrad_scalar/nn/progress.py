@@ -14,15 +14,16 @@ class Progress:
     """A progress bar over `total` steps with the loss beside it, begun at step `start`.
 
     `show` True: a bar where standard error is a terminal, else about ten plain lines there; None:
-    the bar or nothing; False: nothing.
+    the bar or nothing; False: nothing. Without standard error there is nothing to show it on.
     """
 
     def __init__(self, total: int, start: int, show: bool | None) -> None:
         if show not in (None, True, False):
             raise ValueError(f"fit: progress is True, False or None, not {show!r}")
-        terminal = sys.stderr.isatty()
+        stream = sys.stderr  # None without a console, as under pythonw
+        terminal = stream is not None and stream.isatty()
         self.total = total
-        self.logging = bool(show) and not terminal
+        self.logging = bool(show) and stream is not None and not terminal
         self._bar: Any = None
         if terminal and show is not False:
             from shutil import get_terminal_size
