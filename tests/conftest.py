@@ -52,6 +52,10 @@ def pytest_collection_modifyitems(items):
         seen.add(test)
 
 
+def pytest_collection_finish():
+    gc.freeze()  # a collection in a test need not go over thousands of tests
+
+
 @pytest.fixture
 def restless():
     """Threads change places as often as they can."""

@@ -19,33 +19,29 @@ def read(text, **values):
 
 
 # ── what is read ──────────────────────────────────────────────────────────────────────────────
-@st.composite
-def texts(draw):
-    """Expressions by the grammar, fully bracketed or not, as Python would read them too."""
-    leaf = st.sampled_from(["x", "y", "z", "2", "0.5", "1e-3", "3."])
-    whole = st.recursive(
-        leaf,
-        lambda inner: st.one_of(
-            st.tuples(inner, st.sampled_from(["+", "-", "*", " - ", " * "]), inner).map("".join),
-            inner.map("({})".format),
-            inner.map("-{}".format),
-            inner.map("+{}".format),
-            inner.map("({})**2".format),
-            inner.map("sin({})".format),
-            st.tuples(inner, inner).map(lambda pair: "maximum({}, {})".format(*pair)),
-        ),
-        max_leaves=12,
-    )
-    return draw(whole)
+# Expressions by the grammar, fully bracketed or not, as Python would read them too.
+TEXTS = st.recursive(
+    st.sampled_from(["x", "y", "z", "2", "0.5", "1e-3", "3."]),
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", " - ", " * "]), inner).map("".join),
+        inner.map("({})".format),
+        inner.map("-{}".format),
+        inner.map("+{}".format),
+        inner.map("({})**2".format),
+        inner.map("sin({})".format),
+        st.tuples(inner, inner).map(lambda pair: "maximum({}, {})".format(*pair)),
+    ),
+    max_leaves=12,
+)
 
 
-@given(texts())
+@given(TEXTS)
 def test_an_expression_means_what_it_means_in_python(text):
     expected = eval(text, {"sin": math.sin, "maximum": max} | NAMES)  # noqa: S307 (own grammar)
     assert read(text) == pytest.approx(expected, rel=1e-14, abs=1e-300, nan_ok=True)
 
 
-@given(texts())
+@given(TEXTS)
 def test_on_values_it_gives_the_same_number_and_a_graph(text):
     leaves = {name: Value(number, label=name) for name, number in NAMES.items()}
     output = Expression(text)(leaves)
