@@ -231,6 +231,9 @@ def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
 def softmax(xs: Iterable[Any]) -> list[Any]:
     """[e^x₁, …, e^xₙ] / (e^x₁ + … + e^xₙ), as a list; finite for any finite logits. Cost O(n).
 
+    The slope of a probability p in its own logit, p (1 − p), has the digits that 1 − p has in
+    floats, and is 0 where p is 1.0.
+
     Errors: ValueError for no logits. Source: *Deep Learning*, equation 6.29.
 
     >>> softmax([1000.0, 1000.0])
