@@ -75,7 +75,7 @@ def test_a_value_written_to_data_is_told_where_it_is_used(operation):
 
 
 def test_so_is_what_is_no_number_at_all():
-    for what, kind in ((None, "NoneType"), ([1.0], "list"), (1j, "complex")):
+    for what, kind in ((None, "NoneType"), ([1.0], "list"), (1j, "complex"), ("1.5", "str")):
         with pytest.raises(TypeError, match=f"mul: the data of an operand is of type {kind}: "):
             written(what, label="") * 2.0
 

@@ -168,7 +168,7 @@ def evaluate(
         return quietly(_each, numpy.float32, result)
     if Fraction in {value.__class__ for value in values}:
         return _each(lambda y: Fraction(y) if isinstance(y, int) else y, forward(*values))
-    return _each(_result, forward(*map(float, values)))
+    return _each(_result, forward(*map(number, values)))
 
 
 def _first(kind: type, values: Iterable[Any]) -> Number | None:
