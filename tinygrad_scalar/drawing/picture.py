@@ -28,6 +28,7 @@ from tinygrad_scalar.drawing.scene import scene
 
 def draw(
     z: Value | Sequence[Value] | Mapping[Value, Any] | Callable[..., Any],
+    /,  # a parameter of the function drawn may be called z too
     *numbers: Any,
     depth: int | None = None,
     max_nodes: int | None = 300,
