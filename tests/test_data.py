@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from importlib import resources
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,12 @@ def test_generators_give_lists_of_pairs_and_labels(make, n, seed):
     assert len(X) == len(y) == (3 * n if make is data.spirals else n)
     assert all(len(x) == 2 and all(type(a) is float and math.isfinite(a) for a in x) for x in X)
     assert all(type(label) is int and 0 <= label < classes for label in y)
+
+
+@pytest.mark.parametrize("make", GENERATORS)
+def test_numpys_whole_numbers_give_pythons_floats(make):
+    X, y = make(numpy.int64(3))
+    assert repr((X, y)) == repr(make(3))
 
 
 @pytest.mark.parametrize("make", GENERATORS)

@@ -102,7 +102,7 @@ def spirals(n: int, noise: float = 0.2, seed: Seed = 0) -> Data:
     >>> y, [round(math.hypot(*x), 3) for x in X]
     ([0, 0, 1, 1, 2, 2], [0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
     """
-    whole(n, "spirals: n")
+    n = whole(n, "spirals: n")
     noise, source = not_negative(noise, "spirals: noise"), generator(seed)
     X, y = [], []
     for label in range(3):
@@ -134,7 +134,8 @@ def line(n: int, noise: float = 0.1, seed: Seed = 0) -> Data:
 
 def _halves(n: int, of: str) -> tuple[int, int]:
     """How many points each of two classes has."""
-    return (whole(n, f"{of}: n") + 1) // 2, n // 2
+    n = whole(n, f"{of}: n")
+    return (n + 1) // 2, n // 2
 
 
 def _spaced(first: float, last: float, n: int) -> list[float]:
