@@ -34,6 +34,8 @@ SPELLINGS = {
     "arccosh": "acosh",
     "arctanh": "atanh",
     "rint": "round",
+    "deg2rad": "radians",
+    "rad2deg": "degrees",
     "positive": "identity",
     "abs": "abs",
 }
@@ -168,7 +170,7 @@ def test_comparisons_with_arrays_give_masks():
 
 @pytest.mark.parametrize(
     "name",
-    ["isnan", "isfinite", "fmax", "conjugate", "heaviside", "deg2rad", "gcd", "matmul"],
+    ["isnan", "isfinite", "fmax", "conjugate", "heaviside", "signbit", "gcd", "matmul"],
 )
 def test_other_ufuncs_are_a_type_error_that_says_what_to_do(name):
     ufunc = getattr(np, name)

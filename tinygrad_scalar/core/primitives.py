@@ -248,8 +248,8 @@ xlogy = row("xlogy", None, lambda y, a, b: log(b), lambda y, a, b: a / b, domain
 # ── trigonometric and hyperbolic ──────────────────────────────────────────────────────────────
 sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"), c="sin")
 cos   = row("cos",   math.cos,   lambda y, x: -sin(x), latex=_function("cos"), c="cos")
-degrees = row("degrees", None, lambda y, x: constant("180/π", x), total=True, formula=lambda x: x * 57.29577951308232)
-radians = row("radians", None, lambda y, x: constant("π/180", x), total=True, formula=lambda x: x * 0.017453292519943295)
+degrees = row("degrees", None, lambda y, x: constant("180/π", x), total=True, formula=lambda x: x * 57.29577951308232, numpy=("rad2deg",))
+radians = row("radians", None, lambda y, x: constant("π/180", x), total=True, formula=lambda x: x * 0.017453292519943295, numpy=("deg2rad",))
 sinc  = row("sinc",  None, lambda y, x: _slope_of_sinc(y, x), mpmath="sinc", formula=logarithms.sinc, derivatives=("(cos(x) - y) / x",))  # noqa: PLW0108 (defined below)
 tan   = row("tan",   math.tan,   lambda y, x: 1 + y * y, latex=_function("tan"), c="tan")
 asin  = row("asin",  math.asin,  lambda y, x: 1 / sqrt(one_minus_square(x)), pull=lambda g, y, x: g / sqrt(one_minus_square(x)), derivatives=("1 / sqrt(1 - x * x)",), domain=CLOSED_UNIT, latex=_function("arcsin"), c="asin", numpy=("arcsin",))
