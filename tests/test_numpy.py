@@ -375,6 +375,14 @@ def test_whole_numbers_of_numpy_count_as_pythons(call, kind):
     assert call(kind(2)) == call(2)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint64])
+def test_whole_numbers_of_numpy_keep_fractions_exact_on_either_side(kind):
+    x, two = Value(Fraction(1, 3)), kind(2)
+    for z in (x * two, two * x, ts.prod([two, x]), ts.dot([x], [two])):
+        assert (repr(z.data), repr(z.backward()[x])) == ("Fraction(2, 3)", "Fraction(2, 1)")
+    assert (repr((x**two).data), repr((x / two).data)) == ("Fraction(1, 9)", "Fraction(1, 6)")
+
+
 def test_what_is_compiled_with_them_is_saved(tmp_path):
     f = ts.compile(product, argnums=np.int64(1), threads=np.int64(1))
     assert f.grad(2.0, 3.0, 5.0) == 10.0

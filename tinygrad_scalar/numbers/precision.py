@@ -86,14 +86,15 @@ def uncommon(values: Iterable[Any]) -> Number | None:
 def number(x: Any, beside: Number | None = None) -> Number:
     """`x` as it is carried; TypeError for anything else.
 
-    Beside a Fraction an `int` is exact too, beside an `mpf` every plain number is an `mpf`.
+    Beside a Fraction an `int` is exact too, also NumPy's; beside an `mpf` every plain number is
+    an `mpf`.
     """
+    exact = beside is not None and isinstance(beside, Fraction)
+    if exact and (isinstance(x, int) or is_whole(x)):
+        return Fraction(int(x))
     if isinstance(x, (int, float)):
-        if beside is not None:
-            if isinstance(beside, Fraction) and isinstance(x, int):
-                return Fraction(x)
-            if hasattr(beside, "context"):
-                return beside.context.mpf(x)
+        if beside is not None and hasattr(beside, "context"):
+            return beside.context.mpf(x)
         return _float(x)
     if isinstance(x, Fraction):
         return x
