@@ -130,6 +130,15 @@ def test_backward_of_a_batch_of_lists_without_numbers(engine):
 
 
 @EVERY
+def test_arguments_without_numbers_may_give_a_constant(engine):
+    f = compile(lambda numbers: tg.prod(numbers), engine=engine)
+    assert (f([]), f.grad([]), f.value_and_grad(())) == (1.0, [], (1.0, ()))
+    assert (f.hessian([]), f([3.0, 2.0]), f([])) == ([], 6.0, 1.0)
+    assert f(np.zeros((2, 0))).tolist() == [1.0, 1.0]
+    assert f.grad(np.zeros((2, 0))).shape == (2, 0)
+
+
+@EVERY
 def test_an_empty_batch_has_the_structure_that_was_returned_before(engine):
     f = compile(lambda x: [x, {"a": x * x}], engine=engine)
     assert f(2.0) == [2.0, {"a": 4.0}]

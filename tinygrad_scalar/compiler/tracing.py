@@ -120,7 +120,7 @@ def _path(recording: Recording, function: Callable[..., Any], trees: Sequence[An
     _refuse_written(recording)
     lines = [_line(recording, leaf) for leaf in leaves(result)]
     known = any(isinstance(leaf, (Traced, Value)) for leaf in leaves(result))
-    if not (count or known) and GUARD not in {row for row, _ in recording.tape.code}:
+    if not (trees or known) and GUARD not in {row for row, _ in recording.tape.code}:
         raise TypeError(
             f"compile: the function returned {_shown(result)}, which no Value went into; "
             "return what is computed from the arguments (those by keyword are constants)"
