@@ -312,6 +312,31 @@ gc.callbacks.append(last)
     assert in_a_child(program) == "6.0\n"
 
 
+@pytest.mark.parametrize("refusing", [False, True])
+def test_a_thread_that_outlives_the_program_may_be_the_first_to_call(refusing):
+    """Some of Python's modules are not to be had then, and in Python 3.12 no thread of its own."""
+    program = f"""
+import threading
+import numpy as np
+from tinygrad_scalar import compile
+from tinygrad_scalar.compiler.machine import jit
+
+f = compile(lambda x: x * x)
+
+def refuse(*_):
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+
+def last():
+    threading.main_thread().join()
+    if {refusing}:
+        jit._thread.start_new_thread = refuse
+    print(f.grad(3.0), f.grad(np.array([3.0, 4.0])))
+
+threading.Thread(target=last).start()
+"""
+    assert in_a_child(program) == "6.0 [6. 8.]\n"
+
+
 # ── rows of one's own ─────────────────────────────────────────────────────────────────────────
 class OfTheRowError(Exception):
     pass

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -222,6 +221,8 @@ class Run:
         if self.threads == 1:
             parts = list(map(piece, ends))
         else:
+            from concurrent.futures import ThreadPoolExecutor  # refused at the end of a program
+
             with ThreadPoolExecutor(self.threads) as pool:
                 parts = list(pool.map(piece, ends))
         results, masks, fine = zip(*parts, strict=True)
