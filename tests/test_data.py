@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from importlib import resources
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +30,7 @@ def test_generators_give_lists_of_pairs_and_labels(make, n, seed):
 
 @pytest.mark.parametrize("make", GENERATORS)
 def test_numpys_whole_numbers_give_pythons_floats(make):
-    X, y = make(numpy.int64(3))
+    X, y = make(np.int64(3))
     assert repr((X, y)) == repr(make(3))
 
 
