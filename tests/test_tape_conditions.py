@@ -151,6 +151,7 @@ LOOKS = [
     lambda x: x * len(f"{where(x > 0, 1.0, 12.0):.0f}"),
     lambda x: x * tg.exp(1.0 * (x > 0)) + tg.maximum(x > 0, 0.5),
     lambda x: x if isinstance(x * 2, (Value, float)) else x * x,
+    lambda x: [x, 2 * x, 3 * x][math.floor(1.5 * (x > 0)) + math.ceil((x > 1) / 2)],
     lambda x: np.where(np.array([x, 2 * x], dtype=object) > 1, 3.0, 4.0).sum() * x,
 ]  # fmt: skip
 
@@ -165,6 +166,31 @@ def test_a_comparison_is_the_bool_it_stands_for_however_it_is_looked_at(engine, 
     compiled = compile(f, engine=engine)
     assert [compiled(x) for x in X] == expected
     assert [compiled.grad(x) for x in X] == [tg.grad(f)(x) for x in X]
+
+
+@EVERY
+@pytest.mark.parametrize(
+    "count",
+    [
+        lambda c: -c,
+        lambda c: c * -1,
+        lambda c: np.int64(-1) * c,
+        lambda c: c % -2,
+        lambda c: c // -2,
+        lambda c: -(c - c),
+        lambda c: math.trunc(c * -0.5),
+        lambda c: math.ceil(-0.5 - c),
+        lambda c: -tg.sqrt(c),
+        lambda c: c * -1.0,
+    ],
+)
+def test_ints_have_one_zero_and_floats_two(engine, count):
+    def f(x):
+        return tg.copysign(x, count(x > 0))
+
+    expected = [f(Value(x)).data for x in X]
+    compiled = compile(f, engine=engine)
+    assert [compiled(x) for x in X] == compiled(np.array(X)).tolist() == expected
 
 
 @pytest.mark.parametrize(

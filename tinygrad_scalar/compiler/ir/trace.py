@@ -43,7 +43,7 @@ from tinygrad_scalar.core.primitive import Joint, Primitive
 from tinygrad_scalar.core.primitives import TABLE
 from tinygrad_scalar.core.recorded import refused
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.numbers.precision import is_number
+from tinygrad_scalar.numbers.precision import is_number, is_whole
 
 EXACT = 2**53  # an int up to this is a float exactly
 
@@ -254,10 +254,15 @@ class Plain(Traced):
         made = Traced.apply(self, primitive, operands)
         if not all(isinstance(x, Plain) or not isinstance(x, Carrier) for x in operands):
             return made
-        integral = primitive in INTEGRAL and all(isinstance(x, int) for x in operands)
+        integral = primitive in ROUNDING or (
+            primitive in INTEGRAL and all(_is_int(x) for x in operands)
+        )
         kind = int if integral else float
         if isinstance(primitive, Joint):
             return tuple(Plain(self.recording, each.index, kind) for each in made)
+        if integral and primitive in NEGATING:  # there is one zero among the ints
+            zero = self.recording.line(0.0)
+            made = written(self.recording, ADD, (made.index, zero))
         return Plain(self.recording, made.index, kind)
 
     __pow__ = Arithmetic.__pow__
@@ -373,7 +378,15 @@ def _bound(name: str, other: Any) -> float:
     return nearest if nearest > other else math.nextafter(nearest, math.inf)
 
 
+def _is_int(x: Any) -> bool:
+    """Whether uncompiled it is an int, a bool or a whole number of NumPy."""
+    return isinstance(x, int) or (not isinstance(x, Plain) and is_whole(x))
+
+
 INTEGRAL = frozenset({ABS, *(row for row in TABLE.values() if row.operator)} - {DIV})
+ROUNDING = frozenset({FLOOR, TABLE["ceil"], TABLE["trunc"]})  # of a float to an int
+# These give −0.0 in floats where it is 0 in ints.
+NEGATING = ROUNDING | {MUL, TABLE["neg"], TABLE["mod"], TABLE["floordiv"]}
 _blank: Callable[[], Traced] = bind(Traced.__new__, Traced)  # a call with no argument is quickest
 
 
