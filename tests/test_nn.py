@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -223,6 +224,24 @@ def test_parameters_are_found_once_and_named_by_their_place():
     assert model.parameters()[0] is model.scale
     assert list(model.state_dict()) == names
     assert [type(m).__name__ for _, m in model.named_modules()] == ["Tied", "Affine", "ReLU"]
+
+
+def calls_made_by(work):
+    """How many functions of Python run until `work` has."""
+    calls = []
+    sys.setprofile(lambda frame, event, given: calls.append(event) if event == "call" else None)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return len(calls)
+
+
+def test_parameters_are_not_looked_for_in_what_a_call_notes():
+    model = nn.MLP(2, [4, 1], seed=0)
+    before = calls_made_by(model.parameters)
+    model([1.0, 2.0])
+    assert calls_made_by(model.parameters) == before
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ def _members(module: Module, index: str) -> Iterator[tuple[str, Any]]:
 
     `index` is how a position is written: layers[0] in a picture, layers.0 in a file.
     """
-    for attribute, held in module.__dict__.items():
+    for attribute, held in _attributes(module):
         trained, stack = _tells(module, attribute), [(attribute, held)]
         while stack:
             name, thing = stack.pop()
@@ -245,6 +245,11 @@ def _members(module: Module, index: str) -> Iterator[tuple[str, Any]]:
                 stack += [(name + index.format(key), thing[key]) for key in reversed(thing)]
             elif _is_array(thing):
                 stack.append((name, thing.tolist()))
+
+
+def _attributes(module: Module) -> list[tuple[str, Any]]:
+    """The attributes without those that say nothing of the architecture."""
+    return [(name, held) for name, held in module.__dict__.items() if name not in _ASIDE]
 
 
 def _tells(module: Module, attribute: str) -> Callable[[Any], bool]:
@@ -265,8 +270,7 @@ def standing_in(model: Module) -> list[Any]:
         module = modules.pop()
         if id(module) not in seen:
             seen.add(id(module))
-            own = [x for name, x in module.__dict__.items() if name not in _ASIDE]
-            inside = _things(own)
+            inside = _things([held for _, held in _attributes(module)])
             modules += reversed([thing for thing in inside if isinstance(thing, Module)])
             found += inside
     return found
@@ -275,7 +279,7 @@ def standing_in(model: Module) -> list[Any]:
 def _contents(module: Module) -> tuple[list[Value], list[Module]]:
     """What `_members` finds, without the names, which take ten times as long to write."""
     leaves, modules = [], []
-    for attribute, held in module.__dict__.items():
+    for attribute, held in _attributes(module):
         trained = _tells(module, attribute)
         for thing in _things(held):
             if trained(thing):
