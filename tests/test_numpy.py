@@ -268,6 +268,24 @@ def test_writing_values_into_a_float_array_is_refused():
         np.array([Value(1.0)], dtype=float)
 
 
+def written_into(kind):
+    """A function that writes what it is given into an array, as trees of option prices do."""
+
+    def f(x):
+        tree = np.zeros(2, dtype=kind)
+        tree[0] = x * x
+        return tree[0] * 3
+
+    return f
+
+
+@pytest.mark.parametrize("mode", [ts.grad, ts.derivative, lambda f: ts.compile(f).grad])
+def test_writing_into_a_float_array_says_which_array_takes_values(mode):
+    with pytest.raises((TypeError, ts.TraceError), match="dtype=object"):
+        mode(written_into(float))(2.0)
+    assert mode(written_into(object))(2.0) == 12.0
+
+
 def test_clip_keeps_the_gradient():
     v = Value(0.5)
     clipped = np.clip(v, 0.0, 1.0)

@@ -151,7 +151,8 @@ class Arithmetic(Carrier):
         """Refused: `math.sin(v)` and `float(v)` would lose the gradient without a word."""
         return self._refuse(  # type: ignore[no-any-return]
             "float() of a Value (or a function of math or statistics on it)",
-            ", or this library's function, such as tinygrad_scalar.sin or tinygrad_scalar.mean",
+            ", or this library's function, such as tinygrad_scalar.sin or tinygrad_scalar.mean; "
+            "an array that is to hold Values has dtype=object",
         )
 
     def __int__(self) -> int:

@@ -149,7 +149,10 @@ class Traced(OnTape):
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
         del what, instead
-        self._freeze("float() or int() (also by a function of math or statistics, or list * x)")
+        self._freeze(
+            "float() or int() (also by a function of math or statistics, list * x, or an array "
+            "without dtype=object)"
+        )
 
     def __format__(self, specification: str) -> str:
         if specification:
