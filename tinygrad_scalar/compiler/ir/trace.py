@@ -257,16 +257,31 @@ class Plain(Traced):
         made = Traced.apply(self, primitive, operands)
         if not all(isinstance(x, Plain) or not isinstance(x, Carrier) for x in operands):
             return made
-        integral = primitive in ROUNDING or (
-            primitive in INTEGRAL and all(_is_int(x) for x in operands)
-        )
+        integral = primitive in INTEGRAL and all(_is_int(x) for x in operands)
+        if integral and primitive not in (ABS, ADD, SUB):  # these give no −0.0 of ints
+            return self._as_int(made)
         kind = int if integral else float
         if isinstance(primitive, Joint):
             return tuple(Plain(self.recording, each.index, kind) for each in made)
-        if integral and primitive in NEGATING:  # there is one zero among the ints
-            zero = self.recording.line(0.0)
-            made = written(self.recording, ADD, (made.index, zero))
         return Plain(self.recording, made.index, kind)
+
+    def _as_int(self, made: Traced) -> Plain:
+        """A whole number as the int it is uncompiled: there is one zero among these."""
+        made = written(self.recording, ADD, (made.index, self.recording.line(0.0)))
+        return Plain(self.recording, made.index, int)
+
+    def __floor__(self) -> Plain:
+        return self._as_int(Arithmetic.__floor__(self))
+
+    def __ceil__(self) -> Plain:
+        return self._as_int(Arithmetic.__ceil__(self))
+
+    def __trunc__(self) -> Plain:
+        return self._as_int(Arithmetic.__trunc__(self))
+
+    def __round__(self, digits: int | None = None) -> Any:
+        made = Arithmetic.__round__(self, digits)
+        return self._as_int(made) if digits is None else made
 
     __pow__ = Arithmetic.__pow__
 
@@ -387,9 +402,6 @@ def _is_int(x: Any) -> bool:
 
 
 INTEGRAL = frozenset({ABS, *(row for row in TABLE.values() if row.operator)} - {DIV})
-ROUNDING = frozenset({FLOOR, TABLE["ceil"], TABLE["trunc"]})  # of a float to an int
-# These give −0.0 in floats where it is 0 in ints.
-NEGATING = ROUNDING | {MUL, TABLE["neg"], TABLE["mod"], TABLE["floordiv"]}
 _blank: Callable[[], Traced] = bind(Traced.__new__, Traced)  # a call with no argument is quickest
 
 
