@@ -61,13 +61,12 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
     try:
         _thread.start_new_thread(without_collector, (work,))
     except RuntimeError as error:  # also in an isolated interpreter beside the main one
-        if not threading.main_thread().is_alive():  # at the program's end Python 3.12 starts none
-            with _BUILDING:
-                return without_collector(action, *given)
-        raise RuntimeError(
-            f"machine code is made in a thread of its own, and there is none ({error}): compile "
-            'with engine="python"'
-        ) from error
+        if threading.main_thread().is_alive():
+            raise RuntimeError(
+                f"machine code is made in a thread of its own, and there is none ({error}): "
+                'compile with engine="python"'
+            ) from error
+        without_collector(work)  # at the program's end Python 3.12 starts no thread
     working.acquire()
     result, raised = outcome
     if raised is not None:
