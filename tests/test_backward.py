@@ -796,11 +796,10 @@ def chain(n):
 
 
 def test_a_chain_of_1000000_operations():
-    """Built, differentiated, printed and freed, without recursion."""
+    """Built, differentiated and freed, without recursion."""
     x, z = chain(1_000_000)
     table = z.backward()
     assert math.isclose(table[x], z.data, rel_tol=1e-9)
-    assert len(str(table).splitlines()) < 30
     z.zero_grad()
     assert x.grad == 0.0
     del table
@@ -809,9 +808,11 @@ def test_a_chain_of_1000000_operations():
     assert gone() is None
 
 
-def test_a_deep_chain_by_the_book_and_as_a_graph():
+def test_a_deep_chain_by_the_book_as_a_graph_and_in_print():
     x, z = chain(50_000)
-    expected = z.backward()[x]
+    table = z.backward()
+    expected = table[x]
+    assert len(str(table).splitlines()) < 30
     assert z.backward(undefined="raise")[x] == expected
     assert math.isclose(z.backward(create_graph=True)[x].data, expected, rel_tol=1e-9)
     assert z.backward(inputs=[x])[x] == expected
