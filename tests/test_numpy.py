@@ -296,13 +296,18 @@ def test_clip_keeps_the_gradient():
     assert outside.data == 1.0
 
 
-def test_scipys_special_functions_of_the_same_name():
+def test_scipys_special_functions():
     special = pytest.importorskip("scipy.special")
-    for name in ("erf", "erfc", "gamma"):
+    theirs = "gammaln psi ndtr log_ndtr ndtri expit log_expit"
+    for name in f"erf erfc erfinv gamma {theirs} log1p expm1 cbrt exp2 logit".split():
         v = Value(0.75)
         result = getattr(special, name)(v)
         assert type(result) is Value
         assert math.isclose(result.data, getattr(special, name)(0.75), rel_tol=1e-14)
+        assert math.isclose(ts.grad(getattr(special, name))(0.75), result.backward()[v], rel_tol=0)
+    assert math.isclose(ts.compile(special.ndtr)(0.75), special.ndtr(0.75), rel_tol=1e-14)
+    with pytest.raises(TypeError, match=r"^zetac is not differentiated here"):
+        special.zetac(Value(0.75))
 
 
 def test_results_do_not_depend_on_numpy():

@@ -276,22 +276,22 @@ erfc  = row("erfc",  math.erfc,  lambda y, x: bell(x) * -constant("2/√π", x),
 gamma = row("gamma", math.gamma, lambda y, x: y * digamma(x), pull=lambda g, y, x: g * y * digamma(x), latex=r"\Gamma\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, 1), c="tgamma", llvm="", scipy="gamma",
             doc="Γ(x), which is (x − 1)! of a whole x; poles at 0, −1, −2 and so on")
 lgamma    = row("lgamma",    polygammas.lgamma, lambda y, x: digamma(x), latex=r"\log\left|\Gamma\left({0}\right)\right|", mpmath=limits.mpmath_lgamma, c="lgamma", llvm="", array="", scipy="gammaln",
-                doc="log |Γ(x)|, its digits kept at the zeros 1 and 2; poles at 0, −1, −2 and so on")
+                doc="log |Γ(x)|, its digits kept at the zeros 1 and 2; poles at 0, −1, −2 and so on", numpy=("gammaln",))
 digamma   = row("digamma",   None, lambda y, x: polygamma(1, x), latex=r"\psi\left({0}\right)", limit=lambda x: limits.pole_at_zero(x, -1), formula=polygammas.digamma,
-                derivatives=("1 / x² + 1 / (x + 1)² + 1 / (x + 2)² + …",), doc="ψ(x) = Γ′(x) / Γ(x); poles at 0, −1, −2 and so on")
+                derivatives=("1 / x² + 1 / (x + 1)² + 1 / (x + 2)² + …",), doc="ψ(x) = Γ′(x) / Γ(x); poles at 0, −1, −2 and so on", numpy=("psi",))
 polygamma = row("polygamma", polygammas.polygamma, 0, lambda y, n, x: polygamma(n + 1, x), public=False, latex=r"\psi^{{({0})}}\left({1}\right)",
                 mpmath=limits.mpmath_polygamma, limit=lambda n, x: limits.pole_at_zero(x, (-1) ** (int(n) + 1), int(n) + 1), whole=(0,), formula=log_gamma.polygamma)
 betaln    = row("betaln",    None, lambda y, a, b: -polygamma_difference(0, a, b), lambda y, a, b: -polygamma_difference(0, b, a), symbol="log B", latex=r"\log B\left({0}, {1}\right)",
                 domain=(positive, positive), mpmath=limits.mpmath_betaln, formula=log_gamma.betaln, derivatives=("digamma(a) - digamma(a + b)", "digamma(b) - digamma(a + b)"))
-normal_cdf = row("normal_cdf", None, lambda y, x: normal_pdf(x), symbol="Φ", latex=r"\Phi\left({0}\right)", mpmath="ncdf", total=True, formula=special.normal_cdf, cuda="normcdf")
+normal_cdf = row("normal_cdf", None, lambda y, x: normal_pdf(x), symbol="Φ", latex=r"\Phi\left({0}\right)", mpmath="ncdf", total=True, formula=special.normal_cdf, cuda="normcdf", numpy=("ndtr",))
 normal_pdf = row("normal_pdf", None, lambda y, x: -x * y, pull=lambda g, y, x: -(g * y * x), symbol="φ", latex=r"\varphi\left({0}\right)", mpmath="npdf", total=True, formula=special.normal_pdf)
 log_normal_cdf = row("log_normal_cdf", None, lambda y, x: inverse_mills_ratio(x), symbol="log Φ", latex=r"\log\Phi\left({0}\right)", mpmath=limits.mpmath_log_normal_cdf,
-                     total=True, formula=normal_tails.log_normal_cdf, derivatives=("normal_pdf(x) / normal_cdf(x)",))
+                     total=True, formula=normal_tails.log_normal_cdf, derivatives=("normal_pdf(x) / normal_cdf(x)",), numpy=("log_ndtr",))
 erfcx      = row("erfcx",      None, lambda y, x: erfcx_derivative(1, x), mpmath=limits.mpmath_erfcx, formula=error_function.erfcx, derivatives=("2 * x * y - 2 / √π",), doc="e^(x²) erfc x, the scaled complementary error function")
 erfinv     = row("erfinv",     None, lambda y, x: exp(square(y)) * constant("√π/2", x), domain=Interval(-1.0, 1.0), latex=r"\operatorname{{erf}}^{{-1}}\left({0}\right)", mpmath=limits.mpmath_erfinv,
                  limit=lambda x: math.copysign(INFINITY, x) if math.fabs(x) == 1 else math.nan, formula=normal_tails.erfinv, derivatives=("√π / 2 * exp(y * y)",), doc="the y with erf y = x")
 normal_ppf = row("normal_ppf", None, lambda y, p: normal_ppf_slope(y, p), domain=Interval(0.0, 1.0), symbol="Φ⁻¹", latex=r"\Phi^{{-1}}\left({0}\right)", mpmath=limits.mpmath_normal_ppf,  # noqa: PLW0108 (defined below)
-                 limit=lambda p: math.copysign(INFINITY, p - 0.5) if p in (0, 1) else math.nan, formula=normal_tails.normal_ppf, derivatives=("1 / normal_pdf(y)",), doc="the quantile of the normal distribution, the y with Φ(y) = p")
+                 limit=lambda p: math.copysign(INFINITY, p - 0.5) if p in (0, 1) else math.nan, formula=normal_tails.normal_ppf, derivatives=("1 / normal_pdf(y)",), doc="the quantile of the normal distribution, the y with Φ(y) = p", numpy=("ndtri",))
 
 # ── activations ───────────────────────────────────────────────────────────────────────────────
 relu       = row("relu",       numerics.relu, lambda y, x: step(x), kinks=(0.0,), mpmath="", total=True, formula=pieces.relu)
@@ -301,7 +301,7 @@ elu        = row("elu",        None, lambda y, x, alpha: where(x > 0, 1, _times_
                  lambda y, x, alpha: expm1(_negative_part(x)), kinks=lambda x, alpha: x == 0 and alpha != 1, subgradient=(),
                  defaults=(1.0,), mpmath=lambda m, x, alpha: x if x > 0 else alpha * m.expm1(x), formula=numerics.elu, derivatives=("alpha * exp(x) where x <= 0, else 1", "expm1(x) where x <= 0, else 0"))
 softplus   = row("softplus",   None, lambda y, x: sigmoid(x), mpmath=lambda m, x: m.log1p(m.exp(x)), total=True, formula=special.softplus)
-sigmoid    = row("sigmoid",    None, lambda y, x: logistic_pdf(x), derivatives=("sigmoid(x) * sigmoid(-x)",), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid)
+sigmoid    = row("sigmoid",    None, lambda y, x: logistic_pdf(x), derivatives=("sigmoid(x) * sigmoid(-x)",), symbol="σ", latex=r"\sigma\left({0}\right)", mpmath=lambda m, x: 1 / (1 + m.exp(-x)), total=True, formula=special.sigmoid, numpy=("expit",))
 silu       = row("silu",       None, lambda y, x: sigmoid(x) + x * logistic_pdf(x), mpmath=lambda m, x: x / (1 + m.exp(-x)), total=True, formula=special.silu, derivatives=("sigmoid(x) * (1 + x * sigmoid(-x))",))
 gelu       = row("gelu",       None, lambda y, x: normal_cdf(x) + x * normal_pdf(x), mpmath=lambda m, x: x * m.ncdf(x), total=True, formula=special.gelu)
 gelu_tanh  = row("gelu_tanh",  None, lambda y, x: _slope_of_gelu_tanh(clip(x, -30, 30)),  # constant beyond: no 0·∞
@@ -333,7 +333,7 @@ def _slope_of_gelu_tanh(x: Any) -> Any:
     return sigmoid(twice) + scaled * (1 + 3 * cubic) * logistic_pdf(twice)
 
 
-log_sigmoid = row("log_sigmoid", None, lambda y, x: sigmoid(-x), mpmath=lambda m, x: -m.log1p(m.exp(-x)), total=True, formula=logarithms.log_sigmoid)
+log_sigmoid = row("log_sigmoid", None, lambda y, x: sigmoid(-x), mpmath=lambda m, x: -m.log1p(m.exp(-x)), total=True, formula=logarithms.log_sigmoid, numpy=("log_expit",))
 softsign   = row("softsign",   None, lambda y, x: square(1 / (1 + abs(x))), mpmath=lambda m, x: x / (1 + abs(x)), total=True, formula=logarithms.softsign)
 hardtanh   = row("hardtanh",   None, lambda y, x: 1 - step(abs(x) - 1), kinks=(-1.0, 1.0), subgradient=(1.0,), mpmath="", total=True, formula=logarithms.hardtanh)
 mish       = row("mish",       None, lambda y, x: _slope_of_mish(x),

@@ -1,4 +1,4 @@
-"""NumPy's functions on Values: `np.sin(v)`, `np.float64(2) * v`, arrays of Values."""
+"""NumPy's and SciPy's functions on Values: `np.sin(v)`, `np.float64(2) * v`, `ndtr(v)`, arrays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RULES: dict[str, Any] = {**TABLE, **_SPELT, **_COMPARISONS, "positive": operator
 
 
 def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """A NumPy ufunc with a Value among its operands: a Value, or an object array of Values.
+    """A ufunc with a Value among its operands: a Value, or an object array of Values.
 
     Errors: TypeError for a ufunc that is not in the table of primitives.
     """
@@ -35,8 +35,9 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
     rule = RULES.get(name)
     if rule is None or method != "__call__":
         what = name if method == "__call__" else f"{name}.{method}"
+        library = "numpy." if hasattr(numpy, name) else ""
         raise TypeError(
-            f"numpy.{what} is not differentiated here: use a function of tinygrad_scalar, "
+            f"{library}{what} is not differentiated here: use a function of tinygrad_scalar, "
             "or v.data for the number alone"
         )
     if all(isinstance(x, Carrier) or numpy.ndim(x) == 0 for x in inputs) and not options:
