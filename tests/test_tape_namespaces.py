@@ -221,6 +221,16 @@ def test_backward_takes_them_too(xp, engine):
     assert f.backward(xp.asarray(2.0), 1.0) == 0.0
 
 
+@pytest.mark.skipif("torch" not in INSTALLED, reason="torch is not installed")
+@pytest.mark.parametrize("kind", ["bfloat16", "float16", "float8_e5m2"])
+def test_backward_takes_types_of_torch_that_numpy_lacks(kind):
+    torch = importlib.import_module("torch")
+    w = Value(0.5)
+    f = compile(lambda x: w * x)
+    assert f.backward(torch.tensor([1.0, 2.0], dtype=getattr(torch, kind))) == 0.75
+    assert w.grad == 1.5
+
+
 def test_traces_are_shared_with_numpy_and_saved(tmp_path):
     f = compile(bent)
     f.grad(X, Y)

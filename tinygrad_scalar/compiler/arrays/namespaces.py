@@ -162,6 +162,7 @@ def on_host(x: Any) -> Any:
 
     if hasattr(x, "detach"):
         x = x.detach().cpu()
+        x = x if hasattr(np, kind(x)) else x.float()  # NumPy has no bfloat16
     return x.get() if hasattr(x, "get") else np.asarray(x)
 
 
