@@ -403,6 +403,9 @@ class Sealed:
     def __float__(self):
         raise TypeError("the number of a traced array")
 
+    def __array__(self, dtype=None, copy=None):
+        return self.__float__()
+
     __bool__ = __float__
     __hash__ = None
 
@@ -472,6 +475,14 @@ def test_what_runs_on_the_host_says_so():
     damped = tg.primitive("damped", lambda x: math.exp(-x), lambda y, x: -y)
     with pytest.raises(TraceError, match=r"damped: sealed has no such function, .*host"):
         compile(lambda x: damped(x))(Sealed(X))
+
+
+def test_backward_inside_a_transformation_says_what_to_take():
+    w = Value(0.5)
+    f = compile(lambda x: w * x)
+    with pytest.raises(TraceError, match=r"backward: .*jax\.jit.* take value_and_grad .*outside"):
+        f.backward(Sealed(X))
+    assert w.grad == 0.0
 
 
 @pytest.mark.skipif("jax.numpy" not in INSTALLED, reason="jax is not installed")

@@ -19,7 +19,7 @@ from tinygrad_scalar.compiler.arguments import (
     no_slope,
     taken_apart,
 )
-from tinygrad_scalar.compiler.arrays.namespaces import converted, on_host, stacked
+from tinygrad_scalar.compiler.arrays.namespaces import UNKNOWN, converted, on_host, stacked
 from tinygrad_scalar.compiler.backends import Settings, check_engine, checked
 from tinygrad_scalar.compiler.closed_over import add_gradients
 from tinygrad_scalar.compiler.dispatch import Specialisation, keep, keep_point
@@ -278,7 +278,7 @@ class Calls:
         if on_device is not None:
             return call.size or 0, on_device
         if call.xp is not None:
-            call, own = self._prepared(each(on_host, args), options)
+            call, own = self._prepared(_read(args), options)
         if call.size is None:
             path, numbers = self._told(own, call, own.point, "backward", call.columns)
             keep_point(self, own, "backward", call, path, 1)
@@ -305,7 +305,7 @@ class Calls:
                     "computed by Dask, in their chunks"
                 )
             return sums_of_chunks(self, args, options)
-        call, own = self._prepared(each(on_host, args), options)
+        call, own = self._prepared(_read(args), options)
         if call.size is None:
             raise ValueError(
                 "backward: executor and shards spread a batch, and the arguments are one point"
@@ -318,6 +318,18 @@ class Calls:
 
     def _sharded_by(self, own: Specialisation) -> Sharded:
         return self._sharded.setdefault(own, Sharded(own, "backward"))
+
+
+def _read(args: Sequence[Any]) -> Any:
+    """The arguments of `backward` with arrays of NumPy's in place of other libraries'."""
+    try:
+        return each(on_host, args)
+    except UNKNOWN as error:
+        raise TraceError(
+            "backward: the numbers of an array cannot be read, and `.grad` of a leaf is a number: "
+            "inside a transformation (jax.jit, jax.vmap, torch.func) take value_and_grad with the "
+            "leaves as arguments, or call it outside"
+        ) from error
 
 
 def _taken_for(call: Call, *, vectors: bool) -> str:
