@@ -511,6 +511,24 @@ def test_torch_differentiates_a_compiled_function():
     same(torch.func.vmap(torch.func.grad(smooth))(torch.tensor(X)), smooth.grad(X))
 
 
+@pytest.mark.skipif("torch" not in INSTALLED, reason="torch is not installed")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # PyTorch's own
+def test_what_runs_on_the_host_drops_no_gradient_of_torch():
+    torch = importlib.import_module("torch")
+    damped = tg.primitive("damped", lambda x: math.exp(-x), lambda y, x: -y)
+    f = compile(lambda x: damped(x) * x)
+    x, ones = torch.tensor(X), torch.ones(9, dtype=torch.float64)
+    with (
+        torch.autograd.forward_ad.dual_level(),
+        pytest.raises(TraceError, match="damped: torch has no such function"),
+    ):
+        f(torch.autograd.forward_ad.make_dual(x, ones))
+    with pytest.raises(TraceError, match="damped: torch has no such function"):
+        torch.func.jvp(f, (x,), (ones,))
+    with torch.no_grad():
+        same(f(x.requires_grad_()), f(X))
+
+
 def test_tables_of_arguments_and_of_what_is_computed(xp):
     def f(t, i):
         products = [tg.exp(a) * b for a, b in zip(t, t[1:] + t[:1], strict=True)]

@@ -18,6 +18,7 @@ from tinygrad_scalar.compiler.arrays.kernel import Kernel
 from tinygrad_scalar.compiler.arrays.namespaces import (
     RowColumn,
     converted,
+    followed,
     gives_single,
     holds_somewhere,
     number,
@@ -155,7 +156,8 @@ NOWHERE = 2**63 - 1  # no point is left
 
 def on_device(call: Call) -> bool:
     """Whether a call's arrays are run by generated kernels."""
-    return bool(call.size) and cuda.takes(call.xp, _arrays_of(call.columns))
+    arrays = _arrays_of(call.columns)
+    return bool(call.size) and cuda.takes(call.xp, arrays) and not any(map(followed, arrays))
 
 
 def _arrays_of(columns: Sequence[Any]) -> list[Any]:

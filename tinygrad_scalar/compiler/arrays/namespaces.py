@@ -131,9 +131,20 @@ def number(x: Any) -> float | None:
         return None
 
 
+def followed(x: Any) -> bool:
+    """Whether PyTorch records what is done to a tensor, carries its slope along, or maps it."""
+    torch = loaded("torch")
+    if torch is None or not isinstance(x, torch.Tensor):
+        return False
+    if x.requires_grad and torch.is_grad_enabled():
+        return True
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    return bool(wrapped(x)) or torch.autograd.forward_ad.unpack_dual(x).tangent is not None
+
+
 def readable(x: Any) -> bool:
     """Whether the numbers of an array can be read, and nothing is lost by it."""
-    return not getattr(x, "requires_grad", False) and number(x[(0,) * x.ndim]) is not None
+    return not followed(x) and number(x[(0,) * x.ndim]) is not None
 
 
 def holds_somewhere(xp: Any, mask: Any) -> bool:

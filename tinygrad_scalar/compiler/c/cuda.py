@@ -204,10 +204,10 @@ def answers() -> bool:
 
 
 def takes(xp: Any, arrays: Sequence[Any]) -> bool:
-    """Whether all arrays stand on a device, and their library does not follow what is done."""
+    """Whether all arrays stand on a device, and are of a library whose memory is at hand."""
     if xp is None or xp.__name__ not in LIBRARIES or not answers():
         return False
-    return all(_on_device(x) and not _followed(x) for x in arrays)
+    return all(map(_on_device, arrays))
 
 
 def _on_device(x: Any) -> bool:
@@ -215,15 +215,6 @@ def _on_device(x: Any) -> bool:
         return int(x.__dlpack_device__()[0]) == CUDA
     except Exception:  # noqa: BLE001 (a tracer of JAX, an array without DLPack)
         return False
-
-
-def _followed(x: Any) -> bool:
-    """Whether PyTorch records a graph of what is done to a tensor, or transforms it."""
-    torch = loaded("torch")
-    if torch is None or not isinstance(x, torch.Tensor):
-        return False
-    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
-    return (x.requires_grad and torch.is_grad_enabled()) or bool(wrapped(x))
 
 
 @contextlib.contextmanager
