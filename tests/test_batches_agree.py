@@ -263,6 +263,13 @@ def test_nan_beside_an_exception_that_is_handled_leaves_no_slope_of_another_bran
 
 
 @EVERY
+def test_what_is_too_large_has_its_sign(engine):
+    c = ts.compile(ts.erfcx, engine=engine)
+    assert c.grad(np.array([-30.0, -1e200])).tolist() == [-np.inf, -np.inf]
+    assert c.hessian(np.array([-30.0])).tolist() == [[[np.inf]]]
+
+
+@EVERY
 def test_functions_from_files_decide_by_their_trace(engine, tmp_path):
     c = ts.compile(lambda x: ts.hypot(x, x - x) if x < 1 else x * x, engine=engine)
     c(np.array([0.0, 2.0]))

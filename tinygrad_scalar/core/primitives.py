@@ -410,7 +410,7 @@ logistic_pdf = Primitive("logistic_pdf", special.logistic_pdf, (lambda y, x: -y 
                          total=True, formula=special.logistic_pdf)
 # the n-th derivative of erfcx, whose own recurrence cancels
 erfcx_derivative = Primitive("erfcx_derivative", error_function.erfcx_derivative, (0, lambda y, n, x: erfcx_derivative(n + 1, x)), arity=2, whole=(0,),
-                             mpmath=limits.mpmath_erfcx_derivative, formula=error_function.erfcx_derivative)
+                             mpmath=limits.mpmath_erfcx_derivative, limit=lambda n, x: -INFINITY if n % 2 else INFINITY, formula=error_function.erfcx_derivative)
 # φ(x) / Φ(x), the slope of log Φ, and its n-th derivative: as a quotient 0 · ∞ far on the left, as
 # a product without digits there
 inverse_mills_ratio = Primitive("inverse_mills_ratio", normal_tails.inverse_mills_ratio, (lambda y, x: log_normal_cdf_derivative(2, x),), arity=1,
