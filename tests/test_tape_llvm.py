@@ -1,5 +1,6 @@
 """The fast engine: precision in ulps, chunks and lanes, and the machine code at its doors."""
 
+import contextlib
 import functools
 import gc
 import itertools
@@ -319,6 +320,24 @@ def test_a_compiled_function_is_freed_without_the_collector(mode, engine):
         freed = [weakref.ref(f), weakref.ref(f._latest)]
         del f
         assert [each() for each in freed] == [None, None]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("engine", [name for name in engines() if name != "llvm"])
+def test_what_is_thrown_away_leaves_nothing_to_the_collector(engine):
+    def made():
+        with contextlib.suppress(tg.TraceError):
+            compile(float, engine=engine)(1.0)
+        compile(lambda x: x * x, engine=engine).grad(np.ones(3))
+        tg.primitive("its_square", formula=lambda x: x * x)
+
+    made()  # what is imported for the first time leaves some
+    gc.collect()
+    gc.disable()
+    try:
+        made()
+        assert gc.collect() == 0
     finally:
         gc.enable()
 

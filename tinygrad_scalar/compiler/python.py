@@ -99,7 +99,7 @@ class Kernel:
         namespace: dict[str, Any] = {"inf": math.inf, "nan": math.nan, "abs": abs}
         namespace |= {name: row.forward for row, name in names(program).items()}
         exec(compile(self.source, "<tinygrad_scalar tape>", "exec"), namespace)  # noqa: S102
-        self.replay: Callable[..., list[float] | None] = namespace["replay"]
+        self.replay: Callable[..., list[float] | None] = namespace.pop("replay")
 
     def point(self, x: Sequence[float], p: Sequence[float]) -> list[float] | None:
         """The outputs; None where a guard fails. Raises what the rows raise, and

@@ -95,6 +95,7 @@ def _settled(
         except Exception as error:
             _put_back(recording)
             recording = recording.taken_over()
+            recording.refused = None  # its traceback leads here: a trace would wait for a collector
             if recording.settled():
                 tell_of_value(error)
                 if _as_uncompiled(recording, error):

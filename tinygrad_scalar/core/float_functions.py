@@ -130,7 +130,7 @@ def float_function(formula: Callable[..., Any], count: int) -> Callable[..., Any
     head = f"def formula({', '.join(x.text for x in operands)}):"
     source = "\n".join([head, *writer.lines, f"    return {result}"])
     exec(compile(source, "<formula>", "exec"), writer.names)  # noqa: S102
-    function: Callable[..., Any] = writer.names["formula"]
+    function: Callable[..., Any] = writer.names.pop("formula")
     function.__module__ = formula.__module__
     return function
 

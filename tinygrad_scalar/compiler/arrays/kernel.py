@@ -153,7 +153,7 @@ class Kernel:
         self.source = source(self.program, functions)
         namespace: dict[str, Any] = {"inf": float("inf"), "nan": float("nan")}
         exec(compile(self.source, "<tinygrad_scalar tape>", "exec"), namespace)  # noqa: S102
-        self.replay: Callable[..., tuple[list[Any], Any, Any]] = namespace["replay"]
+        self.replay: Callable[..., tuple[list[Any], Any, Any]] = namespace.pop("replay")
         known = functions.keys() | OPERATORS.keys() | MARKERS | {GUARD}
         called, special = names(self.program), special | memory_of(xp)
         self.rows = {

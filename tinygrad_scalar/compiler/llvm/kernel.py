@@ -46,6 +46,10 @@ IN_ONE, IN_ALL = 2**12, 2**16
 FEW = 2**14  # numbers that are copied sooner than it is said where they are
 _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_double))
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 5)  # what runs a batch
+# what runs one point, and the same of so little that other threads may wait: each use of PYFUNCTYPE
+# makes another class, which is left to the collector
+_POINT = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
+_SHORT_POINT = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 5)
 NOBODY = next(sys.getrefcount(room) for room in [object()])  # references to what a list holds
 
 
@@ -236,10 +240,8 @@ class Kernel:
         program = self.program
         writer = RollingWriter(program, self.target("double", 1), "point", ())
         self.module = Module(writer.module(), writer.size)
-        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)
-        if not self.callbacks.thunks and len(program.code) < SMALL:
-            kind = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 5)
-        self.run = self.module.function("point", kind)
+        short = not self.callbacks.thunks and len(program.code) < SMALL
+        self.run = self.module.function("point", _SHORT_POINT if short else _POINT)
         self.pool: list[Any] = []
         self.scratch = writer.slot_count
 
