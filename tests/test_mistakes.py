@@ -146,6 +146,14 @@ def saved(path):
     compiled.save(path)
 
 
+async def later():
+    return x * y
+
+
+def one_by_one():
+    yield x * y
+
+
 @dataclass
 class Point:
     x: float = 2.0
@@ -225,6 +233,16 @@ TOLD = {
         lambda: no_grad()(None),
         TypeError,
         r"^no_grad\(\) and other blocks decorate a function, not NoneType",
+    ),
+    "a coroutine function decorated": (
+        lambda: no_grad()(later),
+        TypeError,
+        "would be over before later, a coroutine or generator function, begins: open one inside",
+    ),
+    "a generator function decorated": (
+        lambda: no_grad()(one_by_one),
+        TypeError,
+        "would be over before one_by_one, a coroutine or generator function, begins",
     ),
     "a large argument": (
         lambda: grad(exp)(10**400),

@@ -56,6 +56,7 @@ runs = (
     0  # calls of grad and the like so far: a leaf notes the number, and so tells what it predates
 )
 _default = Settings()
+_LATER = 0x2A0  # flags of code that runs after the call: generators, coroutines, both at once
 # Weak references to those of `lock`, which go in C: Ctrl-C in a `WeakSet` would be swallowed.
 _locks = set[ref[Any]]()
 
@@ -134,6 +135,11 @@ class Block(BytesIO):
         if not callable(function):
             raise TypeError(
                 f"no_grad() and other blocks decorate a function, not {type(function).__name__}"
+            )
+        if getattr(getattr(function, "__code__", None), "co_flags", 0) & _LATER:
+            raise TypeError(
+                f"no_grad() and other blocks would be over before {function.__name__}, a coroutine "
+                "or generator function, begins: open one inside of it"
             )
 
         @wraps(function)
