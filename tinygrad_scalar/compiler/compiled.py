@@ -281,6 +281,9 @@ def compile(
     it was at the trace, too. The text of a traced number, as `print` shows it, is that of the Value
     at this point, and a branch on its number. `isinstance(x, Value)` holds for it, `type(x) is
     Value` does not. `dtype` is "float64" or "float32" (or NumPy's type), `threads` share a batch.
+    With "float32" arrays are computed in single precision, where the square of 1e20 is inf and that
+    of 1e-25 is 0 on the way too, and a comparison is one of rounded numbers; one point is computed
+    in double precision and rounded last, as all is by the engine "python".
 
     With `batch=False` nothing is a batch: an array of NumPy's is one point, in f an array of its
     shape, and results have the shapes of `tinygrad_scalar.grad`, `jacobian`, `hessian`:
