@@ -285,7 +285,9 @@ class BatchEntry:
         (totals, _), mask, finite = self.kernel.sums(columns, self.path.parameters(), size)
         if mask is not None or not finite:
             return None
-        add_gradients([(self.path, totals[1:], ())], 1 / size)
+        gradients, slots = totals[1:], self.path.slots
+        if slots is None or not slots.write("grad", gradients, 1 / size):
+            add_gradients([(self.path, gradients, ())], 1 / size)
         return float(totals[0]) / size
 
     def _size(self, args: Sequence[Any], columns: list[Any]) -> int:
