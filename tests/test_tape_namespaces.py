@@ -337,6 +337,14 @@ def test_random_programs_agree_with_numpy(program):
     same(f.value_and_grad(strict.asarray(X), strict.asarray(Y)), f.value_and_grad(X, Y), 1e-12)
 
 
+def test_masked_logits_are_left_out(xp):
+    f = compile(lambda a, b, i: tg.cross_entropy([a, b, 0.5], 0) + tg.cross_entropy([b, a], i))
+    points = [np.array(x) for x in ([1.0, 2.0], [-math.inf, 2.0], [1.0, 0.0])]
+    given = [xp.asarray(x.tolist(), dtype=xp.float64) for x in points]
+    assert f(1.0, -math.inf, 1.0) == math.log1p(math.exp(-0.5))
+    same(f.value_and_grad(*given), f.value_and_grad(*points))
+
+
 def test_own_primitives_run_on_the_host(xp):
     damped = tg.primitive("damped", lambda x: math.exp(-x), lambda y, x: -y)
     f = compile(lambda x: damped(x) * 2, engine="numpy")

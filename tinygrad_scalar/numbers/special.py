@@ -238,7 +238,10 @@ def cross_entropy_formula(*x: Any) -> Any:
     logits, targets = x[:half], x[half:]
     most = largest(*logits)
     spread = log1p(_rest(logits, most))
-    return add_all(t * (spread + (most - a)) for a, t in zip(logits, targets, strict=True))
+    return add_all(
+        where(t, t * (spread + (most - a)), 0.0)  # a masked logit, -inf, has no part in it
+        for a, t in zip(logits, targets, strict=True)
+    )
 
 
 def largest(*x: Any) -> Any:
