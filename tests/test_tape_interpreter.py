@@ -1,9 +1,11 @@
 """Large traces at one point: superinstructions and rows over cells, the numbers of any engine."""
 
+import gc
 import math
 import pickle
 import platform
 import random
+import weakref
 from itertools import pairwise
 
 import numpy as np
@@ -484,6 +486,18 @@ def test_own_rows_are_called_once():
     calls.clear()
     kernel.point(x, ())
     assert calls == x
+
+
+def test_own_rows_go_with_what_they_close_over(everything):
+    def half(x):
+        return x * 0.5
+
+    for row in (primitive("half", half, 0.5), primitive("half", formula=half)):
+        agrees(lambda x, row=row: tg.sum(row(y) * y for y in x), [1.0, 2.0] * 8)
+    held = weakref.ref(half)
+    del half, row
+    gc.collect()
+    assert held() is None
 
 
 def test_an_own_row_whose_partial_branches_is_written_out(everything):

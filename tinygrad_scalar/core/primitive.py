@@ -175,7 +175,7 @@ class Primitive:
     derivatives: Sequence[str] = ()
     joint: Joint | None = None  # the operation with several outputs this is one of
     index = 0
-    templates: Any = None  # what the tape made of its rules, by the rule and its operands
+    made: Any = None  # what the compiler made of it: templates, by the rule and its operands
 
     def __init__(
         self,
@@ -385,7 +385,7 @@ def importable(row: Primitive) -> tuple[Any, ...]:
             if thing is owner:
                 return _imported, (module, name, None if owner is row else row.index)
     if by_value:
-        return _blank, (type(row),), vars(row) | {"templates": None}
+        return _blank, (type(row),), vars(row) | {"made": None}
     raise TypeError(
         f"primitive {owner.name!r} cannot be pickled: assign it to a name of an importable module"
     )

@@ -5,6 +5,7 @@ A program with rows that an engine lacks is written in simpler rows so.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -109,11 +110,17 @@ def kept_template(
     row: Primitive, rule: Callable[..., Any], count: int, *, trusting: bool = True
 ) -> Template | None:
     """The `template` of a rule of a row, made once and kept with the row."""
-    if row.templates is None:
-        row.templates = {}
-    if (rule, count) not in row.templates:
-        row.templates[rule, count] = template(rule, count, trusting=trusting)
-    return row.templates[rule, count]  # type: ignore[no-any-return]
+    make = functools.partial(template, rule, count, trusting=trusting)
+    return made_once(row, (rule, count), make)  # type: ignore[no-any-return]
+
+
+def made_once(row: Primitive, key: Any, make: Callable[[], Any]) -> Any:
+    """What is made of a row once, and goes with it: those of one's own come and go."""
+    if row.made is None:
+        row.made = {}
+    if key not in row.made:
+        row.made[key] = make()
+    return row.made[key]
 
 
 def template_of(row: Primitive, count: int) -> Template:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_scalar.compiler.ir.lower import alone, has_template
+from tinygrad_scalar.compiler.ir.lower import alone, has_template, made_once
 from tinygrad_scalar.compiler.ir.reroll import FEWEST, Loop
 from tinygrad_scalar.compiler.ir.tape import (
     CONSTANT,
@@ -108,9 +108,12 @@ def patterns(trace: Operations) -> Array:
     return numbers
 
 
-@functools.cache
 def quick(row: Primitive) -> bool:
     """Whether it is worked out again sooner than its result is read from memory: by no call."""
+    return made_once(row, "quick", functools.partial(_quick, row))  # type: ignore[no-any-return]
+
+
+def _quick(row: Primitive) -> bool:
     if row is POW:  # mostly by a number for which it is a few products
         return True
     if row.arity is None or not (row in NATIVE or has_template(row)):
