@@ -324,6 +324,25 @@ def test_a_compiled_function_is_freed_without_the_collector(mode, engine):
         gc.enable()
 
 
+@pytest.mark.parametrize("engine", engines())
+def test_so_is_what_it_calls_and_what_it_raises(engine):
+    def raises(x):
+        raise KeyError(x * x)
+
+    gc.collect()
+    gc.disable()
+    try:
+        row = tg.primitive("its_square", lambda x: x * x, lambda y, x: 2 * x)
+        compile(row, engine=engine).grad(1.0)
+        with pytest.raises(KeyError, match="Value"):
+            compile(raises, engine=engine)(1.0)
+        freed = [weakref.ref(row), weakref.ref(raises)]
+        del row, raises
+        assert [each() for each in freed] == [None, None]
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("engine", [name for name in engines() if name != "llvm"])
 def test_what_is_thrown_away_leaves_nothing_to_the_collector(engine):
     def made():

@@ -101,7 +101,10 @@ class Specialisation:
             return traced(self.function, self.trees, point, self.options, self.decided)
         except RaisedBeforeError as error:
             failed = error
-        return path_of_none(self, point, failed)
+        try:
+            return path_of_none(self, point, failed)
+        finally:
+            del failed  # its traceback leads here
 
     def raised(self) -> None:
         """An operation raised at a point of a batch; the function may have handled that."""

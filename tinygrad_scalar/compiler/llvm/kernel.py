@@ -65,6 +65,17 @@ class _Raised(threading.local):
 
     error: BaseException | None = None
 
+    def call(self, row: Primitive, count: int, x: Any) -> None:
+        """Write what a row gives behind its operands; here, so that thunks hold no `Callbacks`."""
+        y, error = math.nan, self.error
+        if error is None:
+            try:
+                y = float(ieee(row, x[:count]))
+            except BaseException as raised:  # noqa: BLE001 (nothing is raised through machine code)
+                error = raised
+        self.error = error
+        x[count] = y
+
 
 class Callbacks:
     """Forward rules of rows that only Python knows, callable from machine code.
@@ -80,9 +91,12 @@ class Callbacks:
         self.thunks: dict[Primitive, Any] = {}
         for row, operands in program.code:
             if row not in native and row not in MARKERS and row not in self.thunks:
-                self.thunks[row] = _CALLBACK(functools.partial(self._call, row, len(operands)))
+                self.thunks[row] = _CALLBACK(
+                    functools.partial(self._raised.call, row, len(operands))
+                )
+        # read where they stand: by `cast` a thunk would hold itself
         self.addresses = {
-            row: ctypes.cast(thunk, ctypes.c_void_p).value or 0
+            row: ctypes.c_void_p.from_address(ctypes.addressof(thunk)).value or 0
             for row, thunk in self.thunks.items()
         }
 
@@ -98,16 +112,6 @@ class Callbacks:
             return False
         self._missed.value = 0
         return True
-
-    def _call(self, row: Primitive, count: int, x: Any) -> None:
-        y, error = math.nan, self._raised.error
-        if error is None:
-            try:
-                y = float(ieee(row, x[:count]))
-            except BaseException as raised:  # noqa: BLE001 (nothing is raised through machine code)
-                error = raised
-        self._raised.error = error
-        x[count] = y
 
     def check(self) -> None:
         """Raise what ended a forward rule and is no error of it: an interrupt, an exit."""
