@@ -115,6 +115,14 @@ def test_arrays_without_axes_are_numbers(xp):
     assert [float(branches.grad(xp.asarray(z))) for z in (3.0, -3.0)] == [6.0, -1.0]
 
 
+@pytest.mark.parametrize("number", [np.array(2.0), np.array(2), np.float32(2), np.int64(2)])
+def test_numbers_of_numpy_beside_them(xp, number):
+    f = compile(lambda x, y: x * y)
+    x = xp.asarray(X.tolist(), dtype=xp.float64)
+    same(f.value_and_grad(x, number), f.value_and_grad(X, 2.0))
+    same(f.jvp((number, x), (number, x)), f.jvp((2.0, X), (2.0, X)))
+
+
 def test_no_points(xp):
     f = compile(lambda x, y: x[0] * x[1] + y, engine="numpy")
     x, y = np.empty((0, 2)), np.empty(0)

@@ -384,7 +384,7 @@ def _array(arg: Any, what: str, xp: Any) -> Argument:
     if not _is_real(arg):
         raise TypeError(f"{what} is an array of {kind(arg)}: give real numbers{_hole(arg)}")
     if arg.ndim == 0:
-        return Argument(0, None, (arg if xp else float(arg),))
+        return Argument(0, None, (float(arg) if is_array(arg) else arg,))
     size = int(arg.shape[0])
     if arg.ndim == 1:
         return Argument(0, None, (arg,), size)
