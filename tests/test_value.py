@@ -965,6 +965,7 @@ def test_gelu_refuses_another_approximation():
         (lambda: ts.cross_entropy([Value(1.0)], 1.0), ValueError, "class 1 of 1; give 0 to 0"),
         (lambda: ts.cross_entropy([Value(1.0)], True), TypeError, "class index or .* not True"),
         (lambda: ts.cross_entropy([Value(1.0)], 0.5), TypeError, "class index or .* not 0.5"),
+        (lambda: ts.cross_entropy([1.0], np.array(0.5)), TypeError, "class index or .* not 0.5"),
         (lambda: ts.cross_entropy([Value(1.0)], math.nan), TypeError, "class index or .* not nan"),
         (
             lambda: ts.cross_entropy([Value(1.0)], Value(0.5)),
@@ -981,7 +982,9 @@ def test_wrong_operands_of_n_ary_functions(call, error, message):
         call()
 
 
-@pytest.mark.parametrize("target", [1, 1.0, np.float64(1.0), np.int64(1), Fraction(1), Value(1.0)])
+@pytest.mark.parametrize(
+    "target", [1, 1.0, np.float64(1.0), np.int64(1), np.array(1), Fraction(1), Value(1.0)]
+)
 def test_a_class_is_any_whole_number_and_gets_no_gradient(target):
     a, b = Value(1.0), Value(2.0)
     loss = ts.cross_entropy([a, b], target)

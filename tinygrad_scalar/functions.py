@@ -289,6 +289,8 @@ def cross_entropy(logits: Iterable[Any], target: Any) -> Any:
     """
     values = _listed(logits, "cross_entropy")
     target = detach(target)
+    if hasattr(target, "item") and getattr(target, "ndim", 1) == 0:  # a label out of an array
+        target = target.item()
     if values and isinstance(values[0], (list, tuple)):
         raise TypeError(
             "cross_entropy: logits is one list of numbers, not of lists: nn.cross_entropy takes "
