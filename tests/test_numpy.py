@@ -257,6 +257,19 @@ def test_ufuncs_of_two_over_object_arrays(name):
             assert math.isclose(getattr(got, "data", got), want, rel_tol=1e-15)
 
 
+def test_ufuncs_keep_masks():
+    holes, v = np.ma.array([1.0, 5.0, 3.0], mask=[False, True, False]), Value(2.0)
+    for ufunc in (np.maximum, np.multiply, np.hypot):
+        for result in (ufunc(holes, v), ufunc(v, holes)):
+            assert result.mask.tolist() == [False, True, False]
+            assert result.sum().data == ufunc(holes, 2.0).sum()
+    assert np.greater(holes, v).tolist() == [False, None, True]
+    for hole in (holes[1], np.ma.array(5.0, mask=True)):
+        with pytest.raises(TypeError, match="maximum: a Value carries one real number, not Masked"):
+            np.maximum(v, hole)
+    assert np.maximum(v, np.ma.array(5.0)).data == 5.0
+
+
 def test_writing_values_into_a_float_array_is_refused():
     a = np.array([1.0, 2.0])
     with pytest.raises(TypeError, match=r"v\.data"):

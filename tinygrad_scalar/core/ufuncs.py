@@ -44,7 +44,7 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
         # a float32, and dates, of which some would be ints; their own == would ask this again
         keep = "" if name in _COMPARISONS else "fmM"
         return rule(*(x if isinstance(x, Carrier) else _item(x, keep) for x in inputs))
-    boxed = [_boxed(numpy, x) if isinstance(x, Carrier) else numpy.asarray(x) for x in inputs]
+    boxed = [_boxed(numpy, x) if isinstance(x, Carrier) else numpy.asanyarray(x) for x in inputs]
     result = numpy.frompyfunc(rule, len(inputs), 1)(*boxed, **options)
     return result.astype(bool) if name in _COMPARISONS else result
 
@@ -53,6 +53,8 @@ def _item(x: Any, keep: str) -> Any:
     """A NumPy scalar or 0-d array as a number that stands beside a Value."""
     if isinstance(x, float):  # a numpy.float64 too
         return float(x)
+    if getattr(x, "mask", False):
+        return x  # behind a mask there is no number, which the row says
     return x.item() if hasattr(x, "dtype") and x.dtype.char not in keep else x
 
 
