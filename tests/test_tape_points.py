@@ -249,6 +249,17 @@ def test_holes_and_wrong_kinds_of_arrays():
         compile(sin, batch="no")
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant == 52, reason="no wider than a float here")
+def test_digits_that_a_float_has_no_place_for_are_not_dropped():
+    thirds = np.ones(2, np.longdouble) / 3
+    with pytest.raises(TypeError, match=r"is an array of float\d+: give real numbers: array\.asty"):
+        compile(lambda x: x * x).grad(thirds)
+    with pytest.raises(TypeError, match=r"argument 0: give numbers, .* not longdouble"):
+        compile(lambda v: v.sum(), batch=False).grad(thirds)
+    with pytest.raises(TypeError, match=r"argument 0: at \[0\]: .* not longdouble"):
+        grad(lambda v: v.sum())(thirds)
+
+
 def test_errors_of_hessian_never_say_jacobian():
     for batch in (True, False):
         with pytest.raises(TypeError, match=r"^hessian: the function must return one") as refused:

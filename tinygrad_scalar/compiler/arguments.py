@@ -97,6 +97,7 @@ def arguments_like(trees: Sequence[Any], numbers: Iterator[Any]) -> list[Any]:
 
 
 _FLOAT = frozenset((float,))
+_WIDER = ("float96", "float128")  # digits that a float has no place for: NumPy's longdouble
 Key = Any  # what the structure of an argument is known by
 
 
@@ -241,7 +242,7 @@ def point(arg: Any, what: str) -> Argument:
     if arg.__class__ is float or (arg.__class__ is list and not any(map(is_structure, arg))):
         return argument(arg, what)
     whole = array_in(arg)
-    if whole is not None and whole.dtype.kind in "biuf":
+    if whole is not None and whole.dtype.kind in "biuf" and _is_real(whole):
         columns, single = array("d", whole.astype(float).tobytes()), whole.dtype.char == "f"
         return Argument(key_of(whole), whole, columns, single=single)
     numbers = leaves(arg)
@@ -293,7 +294,8 @@ def _all_plain(numbers: list[Any]) -> bool:
 
 
 def _is_real(x: Any) -> bool:
-    return kind(x).startswith(("float", "bfloat", "int", "uint", "bool"))
+    name = kind(x)
+    return name not in _WIDER and name.startswith(("float", "bfloat", "int", "uint", "bool"))
 
 
 def key_of(tree: Any) -> Key:
@@ -367,9 +369,9 @@ def width_of(key: Key) -> int:
 
 
 def _hole(arg: Any) -> str:
-    """What is no number in an array of objects, and where; nothing of other arrays."""
+    """What is no number in an array of objects, and where; little of other arrays."""
     if kind(arg) != "object":
-        return ""
+        return ": array.astype(float)" if kind(arg) in _WIDER else ""
     import numpy as np
 
     for place, x in np.ndenumerate(arg):
