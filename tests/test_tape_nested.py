@@ -10,6 +10,7 @@ import pytest
 import tinygrad_scalar as tg
 from tinygrad_scalar import Value
 from tinygrad_scalar.compiler import compile
+from tinygrad_scalar.core.tree import leaves
 
 cube = tg.primitive("cube", lambda a: a**3, lambda y, a: 3 * a * a)
 product = tg.primitive("product", formula=lambda a, b: a * b)
@@ -201,3 +202,43 @@ def test_a_policy_inside_goes_nowhere_without_the_function(tmp_path):
     for write in (lambda: c.save(tmp_path / "f.json"), lambda: c.to_c(tmp_path / "f")):
         with pytest.raises(tg.TraceError, match="has a policy"):
             write()
+
+
+ROWS = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]])
+
+
+def squared(w, x, y):
+    """The square of what a line misses; `x + x` of a list has the numbers twice."""
+    return (tg.dot(w + w, x + x) / 2 - y) ** 2
+
+
+@pytest.mark.parametrize("mode", [tg.grad, lambda f: compile(f).grad])
+def test_rows_are_a_batch_among_values_as_they_are_by_themselves(mode):
+    f, w = compile(squared), [0.5, 0.25]
+    slopes = f.grad(w, ROWS, ROWS[:, 0])[0]
+    found = mode(lambda w: np.mean(f(w, ROWS, ROWS[:, 0])))(w)
+    np.testing.assert_allclose(found, np.mean(slopes, axis=1))
+    assert tg.value_and_grad(lambda w: np.sum(f(w, ROWS, 1.0)))(w)[0] == np.sum(f(w, ROWS, 1.0))
+    with pytest.raises(ValueError, match="a batch of 2 points, one before it of 3; the first axes"):
+        tg.grad(lambda w: np.sum(f(w, ROWS, ROWS[0])))(w)
+
+
+@pytest.mark.parametrize("method", ["grad", "value_and_grad", "hessian", "jacobian"])
+def test_derivatives_of_rows_have_the_same_shapes_among_values(method):
+    f, point = compile(squared), ([0.5, 0.25], ROWS, ROWS[:, 0])
+    expected = leaves(getattr(f, method)(*point))
+    inside = tg.jvp(
+        lambda s: leaves(getattr(f, method)(point[0], ROWS, point[2] * s)), (1.0,), (1.0,)
+    )
+    np.testing.assert_allclose(inside[0], expected)
+
+
+@pytest.mark.parametrize("method", ["jvp", "hvp"])
+def test_directions_of_rows_are_a_batch_among_values(method):
+    f, point = compile(squared), ([0.5, 0.25], ROWS, ROWS[:, 0])
+    along = ([1.0, 2.0], ROWS * 0.5, np.ones(3))
+    expected = leaves(getattr(f, method)(point, along))
+    inside = tg.jvp(
+        lambda s: leaves(getattr(f, method)((point[0], ROWS * s, point[2]), along)), (1.0,), (1.0,)
+    )
+    np.testing.assert_allclose(inside[0], expected)

@@ -162,16 +162,20 @@ def taken_apart(
             continue
         one = argument(arg, what, xp) if batch else point(arg, what)
         arguments.append(one)
-        if one.size is None:
-            continue
-        if size is not None and one.size != size:
-            raise ValueError(
-                f"{what} has a batch of {one.size} points, one before it of {size}; "
-                "the first axes of all arrays must agree"
-            )
-        size = one.size
+        if one.size is not None:
+            size = agreed(size, one.size, what)
     key, columns = tuple([one.key for one in arguments]), _side_by_side(arguments)
     return Call(arguments, key, columns, size, xp)
+
+
+def agreed(size: int | None, other: int, what: str) -> int:
+    """The size of a batch, of which one array more has another size or the same."""
+    if size is not None and other != size:
+        raise ValueError(
+            f"{what} has a batch of {other} points, one before it of {size}; "
+            "the first axes of all arrays must agree"
+        )
+    return other
 
 
 def _side_by_side(arguments: Sequence[Argument]) -> Sequence[Any]:
@@ -242,7 +246,7 @@ def point(arg: Any, what: str) -> Argument:
     if arg.__class__ is float or (arg.__class__ is list and not any(map(is_structure, arg))):
         return argument(arg, what)
     whole = array_in(arg)
-    if whole is not None and whole.dtype.kind in "biuf" and _is_real(whole):
+    if whole is not None and whole.dtype.kind in "biuf" and is_real(whole):
         columns, single = array("d", whole.astype(float).tobytes()), whole.dtype.char == "f"
         return Argument(key_of(whole), whole, columns, single=single)
     numbers = leaves(arg)
@@ -261,9 +265,9 @@ def _number(x: Any, what: str) -> Any:
     """A number as a float; an array without axes of another library as it is."""
     if getattr(x, "ndim", 0) and namespace(x):
         raise _arrays_inside(what, [x])
-    if is_number(x) or (is_array(x) and _is_real(x)):
+    if is_number(x) or (is_array(x) and is_real(x)):
         return _float(x, what)
-    if namespace(x) and _is_real(x):
+    if namespace(x) and is_real(x):
         return x
     raise TypeError(
         f"{what}: give numbers, a list of numbers, or arrays of them, not {type(x).__name__}; "
@@ -293,7 +297,8 @@ def _all_plain(numbers: list[Any]) -> bool:
     return all(issubclass(kind, (float, int)) for kind in set(map(type, numbers)))
 
 
-def _is_real(x: Any) -> bool:
+def is_real(x: Any) -> bool:
+    """Whether an array holds numbers that floats hold, too."""
     name = kind(x)
     return name not in _WIDER and name.startswith(("float", "bfloat", "int", "uint", "bool"))
 
@@ -383,7 +388,7 @@ def _hole(arg: Any) -> str:
 
 
 def _array(arg: Any, what: str, xp: Any) -> Argument:
-    if not _is_real(arg):
+    if not is_real(arg):
         raise TypeError(f"{what} is an array of {kind(arg)}: give real numbers{_hole(arg)}")
     if arg.ndim == 0:
         return Argument(0, None, (float(arg) if is_array(arg) else arg,))

@@ -26,6 +26,7 @@ from tinygrad_scalar.compiler.dispatch import Specialisation, keep, keep_point
 from tinygrad_scalar.compiler.ir.tables import UnevenError
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import Path, values_of
+from tinygrad_scalar.compiler.rows import by_points, holds_rows
 from tinygrad_scalar.compiler.sharded import (
     PAIRS,
     Sharded,
@@ -241,13 +242,31 @@ class Calls:
                 "a compiled function loaded from a file takes numbers and arrays, not Values: "
                 "use its .grad, .jvp or .hvp on numbers, or compile the function here"
             )
+        flat = [*args[0], *args[1]] if mode in PAIRS else args
+        matrices, count = mode in ("hessian", "jacobian"), len(args[0]) if mode in PAIRS else 0
+
+        def in_mode(function: Callable[..., Any], *given: Any) -> Any:
+            pair = (given[:count], given[count:]) if mode in PAIRS else given
+            return self._in_mode(mode, function, pair, options)
+
+        if not self.batch or not holds_rows(flat):
+            return in_mode(self.function, *flat)
+        found = by_points(in_mode, self.function, flat, self._about(), lists=matrices)
+        if matrices:
+            return stacked(None, [column for row in found for column in row], len(found), -1)
+        return found
+
+    def _in_mode(
+        self, mode: str, function: Callable[..., Any], args: Any, options: dict[str, Any]
+    ) -> Any:
+        """What an eager mode gives for a function at a point; a matrix in the shape for batches."""
         if mode == "value":
-            return self.function(*args, **options)
+            return function(*args, **options)
         argnums, undefined = self.settings["argnums"], self.settings["undefined"]
         if mode in PAIRS:
             still = self._constants(*args)
-            return directional(mode, self.function, args, argnums, still, undefined)
-        found = MODES[mode](self.function, argnums, undefined=undefined)(*args, **options)
+            return directional(mode, function, args, argnums, still, undefined)
+        found = MODES[mode](function, argnums, undefined=undefined)(*args, **options)
         if not self.batch or mode not in ("hessian", "jacobian"):
             return found
         chosen = positions(argnums, len(args), mode)
