@@ -315,6 +315,12 @@ def test_several_outputs_where_one_is_due(f):
     assert "jacobian" not in str(refused.value)
 
 
+@pytest.mark.parametrize("mode", [grad, hessian, lambda f: compile(f, batch=False).grad])
+def test_one_number_in_an_array_is_to_be_taken_out(mode):
+    with pytest.raises(TypeError, match="for several outputs, and return the one number that is"):
+        mode(lambda x: (x - 1.5) ** 2)(np.zeros(1))  # as SciPy passes a number
+
+
 # ── pickles ───────────────────────────────────────────────────────────────────────────────────
 def cube(x):
     return x * x * x

@@ -13,6 +13,7 @@ import sys
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -80,6 +81,7 @@ def test_float32_and_fractions_are_carried(data):
         (np.array(1.0), "ndarray", "item"),
         (np.float16(1.0), "float16", "float"),
         (np.longdouble(1.0), "longdouble", "float"),
+        (pd.Series([1.0]), "Series", r"x\.to_numpy\(\)"),
         (np.timedelta64(1, "s"), "timedelta64", "divide it by a unit"),
         (Value(1.0), "Value", "copy.copy"),
         (object(), "object", "give an int, a float or a fractions.Fraction"),

@@ -251,9 +251,10 @@ def check_single(output: Any, name: str, function: str) -> None:
     """TypeError if what a function returned holds several numbers; it speaks for `name`."""
     if is_structure(output):
         instead = "take one output at a time" if name in _HIGHER else "use jacobian"
+        alone = ", and return the one number that is in it here" if len(leaves(output)) == 1 else ""
         raise TypeError(
             f"{name}: {function} must return one number, not {type(output).__name__}; "
-            f"{instead} for several outputs"
+            f"{instead} for several outputs{alone}"
         )
 
 

@@ -36,7 +36,8 @@ _FIX = {
     "tuple": "build one Value per number: [Value(x) for x in ...]",
     "ndarray": "build one Value per number: [Value(x) for x in array.tolist()], or compile the "
     "function around it: tinygrad_scalar.compile(f) takes arrays",
-    "Series": "compile the function around it: tinygrad_scalar.compile(f) takes columns",
+    "Series": "give its numbers, x.to_numpy(), to a function of this library that takes arrays, "
+    "as grad(f), or tinygrad_scalar.compile(f) for a batch of them",
     "Value": "it is a Value already; copy.copy(v) gives a second node, v.detach() a leaf",
 }
 
