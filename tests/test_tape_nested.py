@@ -223,6 +223,12 @@ def test_rows_are_a_batch_among_values_as_they_are_by_themselves(mode):
         tg.grad(lambda w: np.sum(f(w, ROWS, ROWS[0])))(w)
 
 
+@pytest.mark.parametrize("mode", [tg.grad, lambda f: compile(f).grad])
+def test_numbers_in_an_array_are_a_batch_among_values(mode):
+    f, x = compile(lambda k, x: tg.exp(-k * x) if x > 1 else k), np.array([1.0, 2.0])
+    assert mode(lambda k: np.sum(f(k, x)))(1.0) == pytest.approx(np.sum(f.grad(1.0, x)[0]))
+
+
 @pytest.mark.parametrize("method", ["grad", "value_and_grad", "hessian", "jacobian"])
 def test_derivatives_of_rows_have_the_same_shapes_among_values(method):
     f, point = compile(squared), ([0.5, 0.25], ROWS, ROWS[:, 0])

@@ -26,7 +26,7 @@ from tinygrad_scalar.compiler.dispatch import Specialisation, keep, keep_point
 from tinygrad_scalar.compiler.ir.tables import UnevenError
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import Path, values_of
-from tinygrad_scalar.compiler.rows import by_points, holds_rows
+from tinygrad_scalar.compiler.rows import by_points, holds_batch
 from tinygrad_scalar.compiler.sharded import (
     PAIRS,
     Sharded,
@@ -249,7 +249,7 @@ class Calls:
             pair = (given[:count], given[count:]) if mode in PAIRS else given
             return self._in_mode(mode, function, pair, options)
 
-        if not self.batch or not holds_rows(flat):
+        if not self.batch or not holds_batch(flat):
             return in_mode(self.function, *flat)
         found = by_points(in_mode, self.function, flat, self._about(), lists=matrices)
         if matrices:

@@ -250,8 +250,9 @@ def compile(
     `f(*args)`, `f.grad`, `f.value_and_grad`, `f.jvp(primals, tangents)`, `f.hvp(primals, vectors)`,
     `f.hessian`, `f.jacobian` take numbers and lists of numbers, for one point, or arrays whose
     first axis is the batch, beside which numbers and lists are the same for every point. Called
-    with Values, as in `grad(lambda w: f(w, X).mean())`, or inside another compiled function, an
-    array of rows is a batch too, for which the function itself is run point by point. Arrays of
+    with Values, as in `grad(lambda w: f(w, X).mean())`, or inside another compiled function, it
+    runs the function itself point by point; an array of Values of one axis, alone, is a vector
+    there, as `grad(f)(array)` passes it. Arrays of
     PyTorch, JAX, CuPy or another Array-API namespace are computed there, in their own type. Values
     that the function closes over are found by themselves: `f.backward(X, Y)` gives the mean loss
     and adds the mean gradient to their `.grad`. `f.source`, `f.tape` and `f.draw()` show what was

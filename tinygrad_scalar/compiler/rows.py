@@ -11,14 +11,13 @@ from tinygrad_scalar.compiler.uncompiled import check_structure
 from tinygrad_scalar.core.tree import array_in, array_of, as_lists, leaves, rebuild
 
 
-def holds_rows(args: Sequence[Any]) -> bool:
-    """Whether one is an array of rows: then all arrays are a batch.
+def holds_batch(args: Sequence[Any]) -> bool:
+    """Whether one is an array of rows, or of plain numbers: then all arrays are a batch.
 
-    Arrays of one axis by themselves go to the function as they are, which computes with all their
-    numbers, or takes one of Values for a vector as `grad(f)(array)` does.
+    Arrays of Values alone, of one axis, are a vector, as that of `grad(f)(array)`.
     """
-    arrays = map(array_in, args)
-    return any(array is not None and array.ndim == 2 and len(array) for array in arrays)
+    arrays = [array for array in map(array_in, args) if array is not None and len(array)]
+    return any(array.ndim == 2 or (array.ndim == 1 and array.dtype != object) for array in arrays)
 
 
 def by_points(
