@@ -33,6 +33,8 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
     if name == "divmod" and method == "__call__" and not options:
         return numpy.floor_divide(*inputs), numpy.remainder(*inputs)
     rule = RULES.get(name)
+    if rule is not None and method == "reduce":  # np.sum(v), of one number as of an array of one
+        return ufunc.reduce(_boxed(numpy, inputs[0]), **options)
     if rule is None or method != "__call__":
         what = name if method == "__call__" else f"{name}.{method}"
         library = "numpy." if hasattr(numpy, name) else ""
