@@ -923,6 +923,7 @@ def test_functions_are_methods_too(name):
     assert by_method.data == by_function.data
     assert by_method.primitive is by_function.primitive
     assert by_method.backward()[x] == by_function.backward()[y]
+    assert getattr(Value, name)(0.7) == by_method.data  # map(Value.relu, numbers)
 
 
 @pytest.mark.parametrize(

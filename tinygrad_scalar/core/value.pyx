@@ -297,14 +297,9 @@ cdef class Value(Recorded):
 
     def log(self, base=None):
         """log x, or log x / log base."""
-        return unary(_LOG, self) if base is None else Recorded.log(self, base)
-
-    def relu(self):
-        """The larger of this and 0."""
-        cdef double x = self._result
-        if not _is_float(self) or x != x or not _plain:
-            return unary(_RELU, self)
-        return _node(_RELU, x if x > 0.0 else 0.0, self, None, x, 0.0)
+        # `Value.log(2.0)` comes here too: Cython looks at no `self`
+        fast = base is None and type(self) is Value
+        return unary(_LOG, self) if fast else Arithmetic.log(self, base)
 
     def __neg__(self):
         if not _is_float(self) or not _plain:
@@ -433,7 +428,10 @@ def unary(row, Value operand):
     if type(x) is not float or not (recorded or _silent()):
         return record(row, (operand,))
     try:
-        y = row.forward(x)
+        if row is _RELU and x == x:  # the commonest one, without a call
+            y = x if x > 0.0 else 0.0
+        else:
+            y = row.forward(x)
     except TypeError:
         return record(row, (operand,))  # told there
     except (ArithmeticError, ValueError) as error:
@@ -538,7 +536,7 @@ cdef int _give(type kind, dict attributes) except -1:
 _give(Arithmetic, {name: METHODS[name] for name in METHODS.keys() - vars(Arithmetic).keys()})
 _give(Value, {
     name: _method(row) for name, row in METHODS.items()
-    if row.arity == 1 and row.name == name != "relu" and getattr(Value, name) is row
+    if row.arity == 1 and row.name == name and getattr(Value, name) is row
 })
 (<PyTypeObject*>Value).tp_vectorcall = _called
 
