@@ -772,6 +772,41 @@ def test_a_programs_own_attributes_are_kept():
     assert not hasattr(p, "m")
 
 
+def test_a_programs_own_attributes_may_have_the_names_of_methods():
+    p = Value(1.0)
+    p.step = 3
+    p.step += 1
+    p.sign = -1
+    assert (p.step, p.sign, vars(p)) == (4, -1, {"step": 4, "sign": -1})
+    del p.step
+    assert p.step().data == 1.0
+
+
+def test_a_subclass_with_slots_keeps_other_attributes_too():
+    class Slotted(Value):
+        __slots__ = ("kept",)
+
+    p = Slotted(1.0)
+    p.kept, p.m = 1, 2
+    assert (p.kept, p.m, vars(p)) == (1, 2, {"m": 2})
+    with pytest.raises(AttributeError, match="'Slotted' object has no attribute 'n'") as told:
+        p.n
+    assert (told.value.name, told.value.obj) == ("n", p)
+
+
+@pytest.mark.parametrize("name", ["data", "grad"])
+def test_data_and_grad_are_deleted_once(name):
+    p = Value(1.0)
+    delattr(p, name)
+    with pytest.raises(AttributeError, match="'Value' object has no attribute") as told:
+        getattr(p, name)
+    assert told.value.name == name
+    with pytest.raises(AttributeError, match=name):
+        delattr(p, name)
+    setattr(p, name, 2.0)
+    assert getattr(p, name) == 2.0
+
+
 def test_the_inside_of_micrograd_is_there_to_be_read():
     x, y = Value(2.0), Value(3.0)
     assert (x * x)._prev == {x}

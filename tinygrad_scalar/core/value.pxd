@@ -1,12 +1,12 @@
 # The storage of the compiled node; see value.py for the meaning of each slot.
+from cpython.ref cimport PyObject
 from tinygrad_scalar.core.recorded cimport Recorded
 
 
 cdef class Beside:
     """What few nodes have; each is None where there is none."""
     cdef object data, grad  # what stands in place of the floats
-    cdef object tracker
-    cdef dict own  # a program's own attributes
+    cdef object tracker, rest
 
 
 cdef class Value(Recorded):
@@ -15,8 +15,9 @@ cdef class Value(Recorded):
     cdef double _gradient
     cdef public long long _sweep, _made
     cdef public Value _a, _b
-    cdef public object primitive, _rest, _provenance
+    cdef public object primitive, _provenance
     cdef Beside _beside
+    cdef PyObject* _own  # the dict of a program's own attributes, made when the first is set
     cdef object __weakref__
 
 

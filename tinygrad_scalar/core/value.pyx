@@ -1,15 +1,15 @@
 """`Value` as value.py has it, for the compiled node: floats are C doubles.
 
-What few nodes have, numbers of another kind among it, stands in an object of its own. Nodes are not
-tracked by the cyclic collector, since a graph holds no cycle (one through a program's own
-attributes is never freed); they are freed without recursion.
+What few nodes have, numbers of another kind among it, stands in an object of its own, a
+program's own attributes in a dict, as in any object of Python. Nodes are not tracked by the cyclic
+collector, since a graph holds no cycle (one through a program's own attributes is never freed);
+they are freed without recursion.
 """
 
 cimport cython
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_AsDouble
-from cpython.object cimport PyObject_GenericGetAttr, PyObject_GenericSetAttr
 from cpython.ref cimport Py_INCREF, PyObject
 from cpython.type cimport PyType_Modified
 from libc.math cimport isfinite, pow as c_pow, signbit
@@ -40,8 +40,12 @@ cdef extern from "Python.h":
         PyObject* tp_dict
         ternaryfunc tp_call
         vectorcallfunc tp_vectorcall
+        Py_ssize_t tp_dictoffset
     PyTypeObject PyType_Type
     Py_ssize_t PyVectorcall_NARGS(size_t)
+    object PyObject_GenericGetDict(object, void*)
+    int PyObject_GenericSetDict(object, object, void*) except -1
+    void Py_CLEAR(PyObject*)
 
 
 cdef bint _plain = context.plain
@@ -73,12 +77,11 @@ cdef inline Beside _beside_of(Value node):
     return node._beside
 
 
-cdef dict _own_of(Value node):
-    """A program's own attributes; a dict in each node would take as long as all the rest."""
-    beside = _beside_of(node)
-    if beside.own is None:
-        beside.own = {}
-    return beside.own
+cdef object _missing(Value node, str name):
+    """As Python tells of a slot that was deleted."""
+    return AttributeError(
+        f"{type(node).__name__!r} object has no attribute {name!r}", name=name, obj=node
+    )
 
 
 cdef inline bint _is_float(Value node):
@@ -136,9 +139,12 @@ cdef class Value(Recorded):
         if self._b is not None and (<PyObject*>self._b).ob_refcnt == 1:
             _dying.append(self._b)
         self._b = None
-        if self._rest is not None:
-            _dying.append(self._rest)
-            self._rest = None
+        if self._beside is not None and self._beside.rest is not None:
+            _dying.append(self._beside.rest)
+            self._beside.rest = None
+        if self._own != NULL:
+            _dying.append(<object>self._own)
+            Py_CLEAR(self._own)
         if not _freeing and _dying:
             _freeing = True
             while _dying:
@@ -148,26 +154,15 @@ cdef class Value(Recorded):
     @property
     def __dict__(self):
         """A program's own attributes."""
-        return _own_of(self)
+        return PyObject_GenericGetDict(self, NULL)
 
-    def __getattr__(self, name):
-        if self._beside is not None and self._beside.own is not None and name in self._beside.own:
-            return self._beside.own[name]
-        if hasattr(type(self), name):  # a property that has raised: for the same reason again
-            return PyObject_GenericGetAttr(self, name)
-        raise AttributeError(f"'Value' object has no attribute {name!r}")
+    @__dict__.setter
+    def __dict__(self, own):
+        PyObject_GenericSetDict(self, own, NULL)
 
-    def __setattr__(self, name, x):
-        if type(self) is not Value or hasattr(Value, name):
-            PyObject_GenericSetAttr(self, name, x)
-        else:
-            _own_of(self)[name] = x
-
-    def __delattr__(self, name):
-        if self._beside is not None and self._beside.own is not None and name in self._beside.own:
-            del self._beside.own[name]
-        else:
-            PyObject_GenericSetAttr(self, name, <object>NULL)
+    @__dict__.deleter
+    def __dict__(self):
+        Py_CLEAR(self._own)
 
     @property
     def data(self):
@@ -175,7 +170,7 @@ cdef class Value(Recorded):
         if _is_float(self):
             return self._result
         if self._beside.data is _DELETED:
-            raise AttributeError("data")
+            raise _missing(self, "data")
         return self._beside.data if self._beside.data is not _NONE else None
 
     @data.setter
@@ -189,7 +184,9 @@ cdef class Value(Recorded):
 
     @data.deleter
     def data(self):
-        _beside_of(self).data = _DELETED
+        if _beside_of(self).data is _DELETED:
+            raise AttributeError("data")
+        self._beside.data = _DELETED
 
     @property
     def grad(self):
@@ -197,7 +194,7 @@ cdef class Value(Recorded):
         if float_grad(self):
             return self._gradient
         if self._beside.grad is _DELETED:
-            raise AttributeError("grad")
+            raise _missing(self, "grad")
         return self._beside.grad if self._beside.grad is not _NONE else None
 
     @grad.setter
@@ -209,7 +206,9 @@ cdef class Value(Recorded):
 
     @grad.deleter
     def grad(self):
-        _beside_of(self).grad = _DELETED
+        if _beside_of(self).grad is _DELETED:
+            raise AttributeError("grad")
+        self._beside.grad = _DELETED
 
     @property
     def _tracker(self):
@@ -219,6 +218,14 @@ cdef class Value(Recorded):
     def _tracker(self, tracker):
         if tracker is not None or self._beside is not None:
             _beside_of(self).tracker = tracker
+
+    @property
+    def _rest(self):
+        return None if self._beside is None else self._beside.rest
+
+    @_rest.setter
+    def _rest(self, seen):
+        _beside_of(self).rest = seen
 
     def backward(self, seed=1.0, *, inputs=None, create_graph=False, undefined="subgradient"):
         """Back-propagation: the gradient of this value with respect to every node below it.
@@ -480,7 +487,7 @@ def several(row, operands):
     operand = Value.__new__(Value)
     operand._result = y
     operand.primitive = row
-    operand._rest = y, tuple(values), tuple(parents)
+    _beside_of(operand).rest = y, tuple(values), tuple(parents)
     return operand
 
 
@@ -539,6 +546,17 @@ _give(Value, {
     if row.arity == 1 and row.name == name and getattr(Value, name) is row
 })
 (<PyTypeObject*>Value).tp_vectorcall = _called
+
+
+cdef int _keep_own_attributes() except -1:
+    """Tell Python where the dict of a node is; Cython would make one at once for each."""
+    cdef Value node = Value.__new__(Value)
+    (<PyTypeObject*>Value).tp_dictoffset = <char*>&node._own - <char*><PyObject*>node
+    PyType_Modified(Value)
+    return 0
+
+
+_keep_own_attributes()
 
 
 # ── many at once, for compiled code (compiler/machine/slots.py) ───────────────────────────────
