@@ -370,6 +370,28 @@ def test_a_partial_that_gives_no_number_is_named(rule, message):
 
 
 # ── custom ────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    "slope",
+    [np.float32(0.1), np.float64(0.1), np.int8(3), np.bool_(True), Fraction(1, 10), 3, True],
+    ids=lambda slope: type(slope).__name__,
+)
+def test_gradients_of_floats_are_floats_whatever_number_a_partial_gives(slope):
+    x = Value(1.1)
+    table = (primitive("own", lambda x: 2.0 * x, lambda y, x: slope)(x) * 0.7 + x / 3.0).backward()
+    assert {type(table[x]), type(x.grad)} == {float}
+    assert x.grad == pytest.approx(0.7 * float(slope) + 1.0 / 3.0, rel=1e-15)
+
+
+def test_no_partial_makes_grad_another_thing_than_a_number():
+    x, w = Value(1.1), Value(3.0)
+    with pytest.raises(TypeError, match="own: partial 0 gave complex"):
+        primitive("own", lambda x: 2.0 * x, lambda y, x: 1j)(x).backward()
+    assert x.grad == 0.0
+    primitive("own", lambda x: 2.0 * x, lambda y, x: w)(x).backward()
+    assert x.grad == 3.0
+    assert type(x.grad) is float
+
+
 def test_a_straight_through_estimator():
     clipped = custom(lambda x: min(x, 10.0), lambda y, x: 1.0)
     x = Value(12.0)

@@ -46,7 +46,7 @@ class NoFloat(Exception):  # noqa: N818 (no error: a way of telling)
     """What flows is for the general way.
 
     A rule raises, which may not matter behind a structural zero; or what flows is more than a
-    number, and the node is compiled, with room for one only.
+    number, and a node has room for one only.
     """
 
 
@@ -70,7 +70,7 @@ def send_by_rules(node: Value, gradient: float, stamp: int) -> None:
     for parent, term in zip(parents, terms, strict=True):
         if parent is not None and parent._sweep == stamp:  # on a way to what was asked
             try:
-                parent._sent += term
+                parent._sent += term if type(term) is float else float(term)
             except TypeError:
                 raise NoFloat from None
 

@@ -21,6 +21,7 @@ from tinygrad_scalar.core import context, primitives
 from tinygrad_scalar.core.at_once import assign, is_nought, with_added
 from tinygrad_scalar.core.grad_table import GradTable
 from tinygrad_scalar.core.rules import ON_FLOATS, NoFloat, send_by_rules
+from tinygrad_scalar.core.undefined import checked_slope
 from tinygrad_scalar.numbers import flags
 from tinygrad_scalar.numbers.precision import evaluate, is_number
 
@@ -267,7 +268,10 @@ def fire(output: Value, seed: float, order: list[Value], stamp: int) -> Any:
                 to_a = on_floats.get(rule, rule)(gradient, node._result, node._x)
             else:
                 rule = row.partials[0]
-                to_a = gradient * on_floats.get(rule, rule)(node._result, node._x)
+                slope = on_floats.get(rule, rule)(node._result, node._x)
+                if type(slope) is not float:  # of an own row; a carrier refuses to be one
+                    slope = float(checked_slope(row, 0, slope))
+                to_a = gradient * slope
         except (ArithmeticError, ValueError, TypeError):  # a pole, a kink, a constant
             send_by_rules(node, gradient, stamp)
             continue
