@@ -267,7 +267,7 @@ def test_nan_passes_through():
         (np.array([1.0, None]), r"argument 0: at \[1\]: .* not NoneType: give a number"),
         (np.array([[1.0], ["2"]], object), r"argument 0: at \[1\]\[0\]: .* not str"),
         (np.array([1j]), r"argument 0: at \[0\]: .* not complex: only real numbers"),
-        (np.ma.masked_array([1.0, 2.0], [False, True]), r"argument 0: at \[1\]: .* not NoneType"),
+        (np.ma.masked_array([1.0, 2.0], [False, True]), r"argument 0: at \[1\]: .* it is masked"),
     ],
     ids=["None", "text", "complex", "masked"],
 )

@@ -26,7 +26,8 @@ Number = Any  # float, Fraction, numpy.float32 or mpmath.mpf: anything with arit
 
 _FIX = {
     "str": "convert it with float(...) first",
-    "NoneType": "give a number; a function without `return` gives None",
+    "NoneType": "give a number; a function without `return` gives None, and a masked array holds "
+    "it where it is masked",
     "complex64": "only real numbers are carried; take .real or .imag",
     "complex128": "only real numbers are carried; take .real or .imag",
     "complex": "only real numbers are carried; take .real or .imag",
