@@ -794,6 +794,24 @@ def test_a_subclass_with_slots_keeps_other_attributes_too():
     assert (told.value.name, told.value.obj) == ("n", p)
 
 
+def test_a_subclass_may_have_data_and_grad_of_its_own():
+    class Own(Value):
+        data = property(lambda self: 2.0, lambda self, x: None)
+        grad = property(
+            lambda self: vars(self).get("kept", 0.0), lambda self, x: vars(self).update(kept=x)
+        )
+
+    p = Own(1.0)
+    assert [z.data for z in (p * 3.0, -p, ts.square(p), p.square(), ts.sum([p, p]))] == [
+        *(6.0, -2.0, 4.0, 4.0, 4.0)
+    ]
+    (p * p).backward()
+    p.square().backward()
+    assert p.grad == 8.0
+    p.square().backward(undefined="raise")
+    assert p.grad == vars(p)["kept"] == 12.0
+
+
 @pytest.mark.parametrize("name", ["data", "grad"])
 def test_data_and_grad_are_deleted_once(name):
     p = Value(1.0)

@@ -2,7 +2,7 @@
 cimport cython
 from cpython cimport array
 from tinygrad_scalar.core.rules cimport send_by_rules
-from tinygrad_scalar.core.value cimport Value, add_to_grad, float_grad, set_grad
+from tinygrad_scalar.core.value cimport Value, add_to_grad, is_value, keeps_grad, set_grad
 
 
 cdef extern from "<fenv.h>":

@@ -306,17 +306,20 @@ def _settle_doubles(
     """The same in C, where no interrupt comes."""
     others = {}
     for i, node in enumerate(leaves):
-        if not float_grad(node) and not is_nought(node.grad):  # type: ignore[name-defined]  # noqa: F821 (in value.pxd)
-            others[i] = added(node, below[i])
+        if not keeps_grad(node):  # type: ignore[name-defined]  # noqa: F821 (in value.pxd)
+            before = node.grad
+            quick = type(before) is float or is_nought(before)
+            others[i] = before + below[i] if quick else added(node, below[i])
     for i, node in enumerate(inner):
-        set_grad(node, gradients.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
+        if is_value(node):  # type: ignore[name-defined]  # noqa: F821
+            set_grad(node, gradients.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
+        else:
+            node.grad = gradients[i]
     for i, node in enumerate(leaves):
         if i in others:
             node.grad = others[i]
-        elif float_grad(node):  # type: ignore[name-defined]  # noqa: F821
-            add_to_grad(node, below.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
         else:
-            set_grad(node, below.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
+            add_to_grad(node, below.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
 
 
 def totals(nodes: Sequence[Value], gradients: Sequence[Any]) -> Iterable[Any]:

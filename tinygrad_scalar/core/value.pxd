@@ -26,6 +26,16 @@ cdef inline bint float_grad(Value node):
     return node._beside is None or node._beside.grad is None
 
 
+cdef inline bint is_value(Value node):
+    """Whether it is of no subclass, which may have a `grad` of its own."""
+    return type(node) is Value
+
+
+cdef inline bint keeps_grad(Value node):
+    """Whether `grad` is a float that is read and written here."""
+    return is_value(node) and float_grad(node)
+
+
 cdef inline void set_grad(Value node, double gradient):
     """Set a `grad` to a float."""
     node._gradient = gradient

@@ -309,7 +309,7 @@ cdef class Value(Recorded):
         return unary(_LOG, self) if fast else Arithmetic.log(self, base)
 
     def __neg__(self):
-        if not _is_float(self) or not _plain:
+        if type(self) is not Value or not _is_float(self) or not _plain:
             return unary(_NEG, self)
         return _node(_NEG, -self._result, self, None, self._result, 0.0)
 
@@ -431,7 +431,9 @@ cdef object _as_float(x):
 def unary(row, Value operand):
     """A node of one operand."""
     cdef bint recorded = _plain
-    x = operand._result if _is_float(operand) else _as_float(operand._beside.data)
+    # a subclass may have a `data` of its own
+    fast = type(operand) is Value and _is_float(operand)
+    x = operand._result if fast else _as_float(operand.data)
     if type(x) is not float or not (recorded or _silent()):
         return record(row, (operand,))
     try:
