@@ -308,8 +308,8 @@ def _settle_doubles(
     for i, node in enumerate(leaves):
         if not keeps_grad(node):  # type: ignore[name-defined]  # noqa: F821 (in value.pxd)
             before = node.grad
-            quick = type(before) is float or is_nought(before)
-            others[i] = before + below[i] if quick else added(node, below[i])
+            if type(before) is not float and not is_nought(before):
+                others[i] = added(node, below[i])
     for i, node in enumerate(inner):
         if is_value(node):  # type: ignore[name-defined]  # noqa: F821
             set_grad(node, gradients.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
@@ -318,8 +318,10 @@ def _settle_doubles(
     for i, node in enumerate(leaves):
         if i in others:
             node.grad = others[i]
-        else:
+        elif keeps_grad(node):  # type: ignore[name-defined]  # noqa: F821
             add_to_grad(node, below.data.as_doubles[i])  # type: ignore[name-defined]  # noqa: F821
+        else:  # read only now: nothing is lost that a handler of signals has added
+            node.grad = node.grad + below[i]
 
 
 def totals(nodes: Sequence[Value], gradients: Sequence[Any]) -> Iterable[Any]:
