@@ -173,6 +173,20 @@ def test_structural_zeros_are_kept():
         assert (rows, columns) == ([0, 0, 1], [0, 1, 0])
 
 
+def test_an_entry_that_only_one_slope_shows_stands_in_both_triangles():
+    """Behind the constant 0 the slope of x[1] is a constant, that of x[0] depends on x[1]."""
+    f = lambda x: x[1] * 0 * x[0] + x[0] * x[2]  # noqa: E731
+    found = hessian(f, sparse=True)([1.0, 2.0, 3.0])
+    assert found == ([0, 0, 1, 2], [1, 2, 0, 0], [0.0, 1.0, 0.0, 1.0])
+
+
+def test_a_constant_zero_beside_a_full_column_takes_nothing_from_others():
+    """Column 0 stands alone and shows nothing of x[1], whose slope shows x[0]."""
+    f = lambda x: x[0] * 0 * x[1] + x[0] * x[2] * x[3] + x[0] * x[4] ** 2  # noqa: E731
+    point = [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert dense(hessian(f, sparse=True)(point), 5) == hessian(f)(point)
+
+
 def test_coordinates_count_the_numbers_of_all_arguments_in_order():
     def f(p, q):
         return p["a"] * q[1] + q[0] ** 2

@@ -14,6 +14,7 @@ from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.graph import topological_order
 from tinygrad_scalar.core.tree import leaves
 from tinygrad_scalar.core.undefined import Policy, check_policy, note_unless_finite
+from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.derived import Derived, check_function
 from tinygrad_scalar.modes.directional import slope_by_reverse
 from tinygrad_scalar.modes.forward import attempted, dual_arguments, tangent_of
@@ -115,10 +116,11 @@ def sparse_hessian(
     output = run.single_output("hessian")
     if isinstance(output, Tagged) or hasattr(output, "pulled"):  # no graph to read: all of it
         return _every_entry(hessian(f, argnums, undefined=undefined)(*args, **options))
-    slopes = run.pull(output, 1.0, undefined, True)
-    pattern = _pattern(slopes, run.inputs)
+    found = run.pull(output, 1.0, undefined, True)
+    slopes: list[Any] = [x if isinstance(x, Carrier) else Value(x) for x in found]
+    pattern = _both_triangles(_pattern(slopes, run.inputs))
     alone = _alone(pattern)
-    own = [_read_there(i, pattern, alone) for i in range(len(pattern))]
+    own = [column if i in alone else column - alone for i, column in enumerate(pattern)]
     entries: list[tuple[int, int, Any]] = []
     for group in _groups(own, alone):
         chosen = [slopes[i] for i in group]
@@ -128,10 +130,10 @@ def sparse_hessian(
         entries += [(row, column, product[row]) for column in group for row in own[column]]
         if group[0] in alone:  # its column is its row, which the others leave out
             (row,) = group
-            entries += [(row, i, product[i]) for i in own[row] if row in pattern[i] - own[i]]
+            entries += [(row, i, product[i]) for i in own[row] - alone]
     entries.sort(key=operator.itemgetter(0, 1))
-    found = tuple([entry[k] for entry in entries] for k in range(3))
-    return _coo_array(found, len(run.inputs)) if as_array else found
+    coordinates = tuple([entry[k] for entry in entries] for k in range(3))
+    return _coo_array(coordinates, len(run.inputs)) if as_array else coordinates
 
 
 def _every_entry(dense: Any) -> tuple[list[int], list[int], list[Any]]:
@@ -153,10 +155,9 @@ def _coo_array(found: tuple[Any, ...], n: int) -> Any:
 def _pattern(slopes: Sequence[Any], inputs: Sequence[Any]) -> list[frozenset[int]]:
     """For each slope the inputs it depends on, other than through constant zeros."""
     index = {id(leaf): i for i, leaf in enumerate(inputs)}
-    nodes: list[Any] = [slope for slope in slopes if isinstance(slope, Carrier)]
     reached: dict[int, frozenset[int]] = {}
-    order = topological_order(*nodes)
-    uses = Counter(map(id, chain(nodes, *(node.parents for node in order))))
+    order = topological_order(*slopes)
+    uses = Counter(map(id, chain(slopes, *(node.parents for node in order))))
     for node in order:
         if id(node) in index:
             reached[id(node)] = frozenset((index[id(node)],))
@@ -167,8 +168,19 @@ def _pattern(slopes: Sequence[Any], inputs: Sequence[Any]) -> list[frozenset[int
             uses[id(parent)] -= 1
             if not uses[id(parent)]:
                 del reached[id(parent)]
-    nothing: frozenset[int] = frozenset()
-    return [reached.get(id(slope), nothing) for slope in slopes]
+    return [reached[id(slope)] for slope in slopes]
+
+
+def _both_triangles(pattern: Sequence[frozenset[int]]) -> list[frozenset[int]]:
+    """The pattern and its mirror image: behind a constant 0 one slope may show what another lacks.
+
+    A column that stands alone is read as a row too, which must not miss what others have there.
+    """
+    mirrored: list[set[int]] = [set() for _ in pattern]
+    for column, rows in enumerate(pattern):
+        for row in rows:
+            mirrored[row].add(column)
+    return [rows | image for rows, image in zip(pattern, mirrored, strict=True)]
 
 
 def _alone(pattern: Sequence[frozenset[int]]) -> frozenset[int]:
@@ -185,15 +197,6 @@ def _alone(pattern: Sequence[frozenset[int]]) -> frozenset[int]:
         if k + max(left.values(), default=0) < best:
             best, chosen = k + max(left.values(), default=0), k
     return frozenset(fullest[:chosen])
-
-
-def _read_there(
-    i: int, pattern: Sequence[frozenset[int]], alone: Collection[int]
-) -> frozenset[int]:
-    """The rows of a column that are not read from the column of that row, which stands alone."""
-    if i in alone:
-        return pattern[i]
-    return frozenset(row for row in pattern[i] if row not in alone or i not in pattern[row])
 
 
 def _groups(pattern: Sequence[frozenset[int]], alone: Collection[int]) -> list[list[int]]:
