@@ -384,6 +384,12 @@ def test_points_lie_in_the_domain_and_away_from_kinks(f):
     holds()
 
 
+def test_bounds_near_zero_are_drawn_between():
+    for size in (1e-7, 1e-300):
+        strategy = points_for(lambda x: 2 * x, min_value=size, max_value=10 * size)
+        assert first(strategy, lambda point: point[0] > 4 * size)  # noqa: B023 (called here)
+
+
 def test_the_number_of_arguments():
     def with_default(x, y, power=2.0):
         return x * y**power

@@ -194,9 +194,8 @@ def _numbers(domain: _Domain) -> Any:
     whole = max(math.ceil(low), -10), min(math.floor(high), 10)
     integers = [st.integers(*whole).map(float)] if whole[0] <= whole[1] else []
     floats = (st.floats(a, b, allow_nan=False, allow_infinity=False) for a, b in cut)
-    return st.one_of(*integers, *floats).map(
-        lambda x: x if abs(x) > _NEAR_ZERO else domain.held(0.0)
-    )
+    near = _NEAR_ZERO * min(1.0, max(abs(low), abs(high)))  # bounds may be that near themselves
+    return st.one_of(*integers, *floats).map(lambda x: x if abs(x) > near else domain.held(0.0))
 
 
 class Known(NamedTuple):
