@@ -390,6 +390,13 @@ def test_bounds_near_zero_are_drawn_between():
         assert first(strategy, lambda point: point[0] > 4 * size)  # noqa: B023 (called here)
 
 
+def test_points_of_a_narrow_domain_are_more_than_those_that_the_search_found():
+    for middle in (3.0, 0.0):
+        strategy = points_for(lambda x: asin((x - middle) * 1e4))  # noqa: B023 (called here)
+        assert first(strategy, lambda point: point[0] > middle)  # noqa: B023
+        assert first(strategy, lambda point: point[0] < middle)  # noqa: B023
+
+
 def test_the_number_of_arguments():
     def with_default(x, y, power=2.0):
         return x * y**power

@@ -26,6 +26,7 @@ _FAR = 1e4  # how far points go where no bound is given
 _TRIES = 5000
 _COMMON = 0.5  # of the tries: then points are drawn directly, which shrinks best
 _WANTED = 32
+_DIGITS = 3, 6  # after which a number is moved by up to 99: the domain may be narrow
 _NEAR_ZERO = 1e-6  # closer to 0, a product underflows before a rule is wrong
 
 
@@ -182,7 +183,8 @@ def _points(draw: Any, domain: _Domain) -> Point:
         numbers = st.tuples(*[_numbers(domain)] * domain.size)
         return domain.arguments(draw(numbers.filter(domain.suits)))
     point = draw(st.sampled_from(known.points))
-    moved = tuple(domain.held(x * (1 + draw(st.integers(-99, 99)) / 1000)) for x in point)
+    parts = 10.0 ** draw(st.integers(*_DIGITS))
+    moved = tuple(domain.held(x + (x or 1.0) * draw(st.integers(-99, 99)) / parts) for x in point)
     return domain.arguments(moved if domain.suits(moved) else point)
 
 
