@@ -397,6 +397,10 @@ def test_points_of_a_narrow_domain_are_more_than_those_that_the_search_found():
         assert first(strategy, lambda point: point[0] < middle)  # noqa: B023
 
 
+def test_a_domain_that_begins_far_out_is_found():
+    assert first(points_for(lambda x: log(x - 5000)), lambda point: point[0] > 5000)
+
+
 def test_the_number_of_arguments():
     def with_default(x, y, power=2.0):
         return x * y**power

@@ -216,7 +216,8 @@ def _known_points(domain: _Domain) -> Known:
     while len(found) < _WANTED and tries < _TRIES:
         digits, size = tries % 4, chosen.choice((1.0, 3.0, 10.0, 100.0))
         low, high = domain.held(chosen.choice((-size, 0.0))), domain.held(size)
-        if low == high:  # the bounds are far from 0
+        nothing_near = not found and tries > _TRIES // 2
+        if low == high or nothing_near:  # the bounds, or the domain, are far from 0
             low, high = domain.low, domain.high
         point = tuple(
             domain.held(round(chosen.uniform(low, high), digits)) for _ in range(domain.size)
