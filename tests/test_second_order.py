@@ -262,6 +262,21 @@ def test_sparse_scipy_is_a_coo_array():
     assert (empty.shape, empty.nnz) == ((2, 2), 0)
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda f: f([Value(2.0), 3.0]),
+        lambda f: jvp(f, ([2.0, 3.0],), ([1.0, 0.0],)),
+        lambda f: tinygrad_scalar.compile(f)([2.0, 3.0]),
+    ],
+    ids=["Values", "jvp", "compile"],
+)
+def test_sparse_scipy_refuses_what_it_cannot_hold(around):
+    """Inside another mode it gave coordinates, so that `.toarray()` failed on a tuple."""
+    with pytest.raises(TypeError, match=r'"scipy" holds plain numbers.*take sparse=True'):
+        around(lambda x: hessian(lambda x: x[0] ** 3 * x[1], sparse="scipy")(x).toarray()[0, 0])
+
+
 # ── cost, in counted operations ───────────────────────────────────────────────────────────────
 @pytest.mark.parametrize("f", [rosenbrock, network], ids=["rosenbrock", "network"])
 @pytest.mark.parametrize("n", [10, 100, 1000])

@@ -19,7 +19,7 @@ from tinygrad_scalar.modes.derived import Derived, check_function
 from tinygrad_scalar.modes.directional import slope_by_reverse
 from tinygrad_scalar.modes.forward import attempted, dual_arguments, tangent_of
 from tinygrad_scalar.modes.grad import grad, gradient, rows_of_gradients
-from tinygrad_scalar.modes.run import Argnums, Run, checked_argnums, one_number
+from tinygrad_scalar.modes.run import Argnums, Run, checked_argnums, one_number, positions
 from tinygrad_scalar.modes.tagged import Tagged, in_new_pass
 
 
@@ -83,7 +83,7 @@ def hessian(
     `coo_array`: the pattern is read off the graph, columns sharing no row are recovered together,
     so that a band costs as many products as it is wide; a full row, as of a number that all others
     meet, is one more, read from its column. Both triangles and structural zeros stay.
-    Errors: ValueError for another `sparse`; else as `grad`.
+    Errors: ValueError for another `sparse`, TypeError for SciPy's of Values; else as `grad`.
     Source: Curtis, Powell and Reid 1974 (groups of columns); Powell and Toint 1979 (symmetry).
 
     >>> hessian(lambda x, y: x * x * y)(3.0, 2.0)
@@ -97,7 +97,8 @@ def hessian(
     if sparse not in (False, True, "scipy"):
         raise ValueError(f'hessian: sparse is False, True or "scipy", not {sparse!r}')
     if sparse:
-        return Derived(sparse_hessian, f, argnums, undefined, sparse == "scipy")
+        rule = sparse_array if sparse == "scipy" else sparse_hessian
+        return Derived(rule, f, argnums, undefined)
     slopes = Derived(gradient, f, argnums, undefined, "hessian")
     return Derived(rows_of_gradients, slopes, argnums, "reverse", undefined, "hessian")
 
@@ -106,11 +107,10 @@ def sparse_hessian(
     f: Callable[..., Any],
     argnums: Argnums,
     undefined: Policy,
-    as_array: bool,
     /,
     *args: Any,
     **options: Any,
-) -> Any:
+) -> tuple[list[int], list[int], list[Any]]:
     """The Hessian at a point as coordinates and values."""
     run = Run(f, args, options, argnums, "hessian")
     output = run.single_output("hessian")
@@ -132,8 +132,8 @@ def sparse_hessian(
             (row,) = group
             entries += [(row, i, product[i]) for i in own[row] - alone]
     entries.sort(key=operator.itemgetter(0, 1))
-    coordinates = tuple([entry[k] for entry in entries] for k in range(3))
-    return _coo_array(coordinates, len(run.inputs)) if as_array else coordinates
+    rows, columns, values = ([entry[k] for entry in entries] for k in range(3))
+    return rows, columns, values
 
 
 def _every_entry(dense: Any) -> tuple[list[int], list[int], list[Any]]:
@@ -143,12 +143,27 @@ def _every_entry(dense: Any) -> tuple[list[int], list[int], list[Any]]:
     return [k // n for k in range(n * n)], [k % n for k in range(n * n)], values
 
 
-def _coo_array(found: tuple[Any, ...], n: int) -> Any:
+def sparse_array(
+    f: Callable[..., Any],
+    argnums: Argnums,
+    undefined: Policy,
+    /,
+    *args: Any,
+    **options: Any,
+) -> Any:
+    """The same as SciPy's `coo_array`, which holds plain numbers alone."""
     try:
         from scipy.sparse import coo_array
     except ModuleNotFoundError:
         raise ImportError('hessian: sparse="scipy" needs SciPy: pip install scipy') from None
-    rows, columns, values = found
+    rows, columns, values = sparse_hessian(f, argnums, undefined, *args, **options)
+    if any(isinstance(x, Carrier) for x in values):
+        raise TypeError(
+            'hessian: sparse="scipy" holds plain numbers alone: of Values, or inside another mode, '
+            "take sparse=True"
+        )
+    chosen = positions(argnums, len(args), "hessian")
+    n = sum(len(leaves(args[i])) for i in chosen)
     return coo_array((values, (rows, columns)), shape=(n, n))
 
 
