@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 
 from tinygrad_scalar import cos, log, primitive, sin
 from tinygrad_scalar.strategies import points_for
@@ -18,6 +18,7 @@ from tinygrad_scalar.testing import (
     OutsideDomainError,
     check_derivative,
     check_grad,
+    check_primitive,
 )
 
 bad = primitive("bad", math.sin, lambda y, x: -cos(x))
@@ -102,6 +103,13 @@ def test_a_derivative_by_hand_of_plain_float_code(point):
         check_derivative(
             price, lambda *x: (price_by_hand(*x)[0] + 1e-3, price_by_hand(*x)[1]), *point
         )
+
+
+def test_numpy_does_not_warn_of_points_that_the_checks_choose():
+    find(points_for(lambda x: float(np.log(float(x)))), lambda point: True)
+    root = check_derivative(lambda x: float(np.sqrt(float(x))), lambda x: 0.5 / x**0.5, 1e-9)
+    assert root.derivatives[0,] == pytest.approx(0.5e4 * 10**0.5)
+    check_primitive(primitive("growth", lambda x: float(np.exp(x)), lambda y, x: y))
 
 
 def test_derivatives_by_hand_of_lists_arrays_and_library_functions():

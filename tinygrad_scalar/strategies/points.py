@@ -15,7 +15,7 @@ from tinygrad_scalar.core.tree import leaves
 from tinygrad_scalar.core.tree import like as filled_like
 from tinygrad_scalar.core.undefined import told
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.numbers.precision import is_number, is_whole
+from tinygrad_scalar.numbers.precision import is_number, is_whole, quietly
 from tinygrad_scalar.strategies.requirement import st
 from tinygrad_scalar.testing.errors import GradientError, OutsideDomainError, UncheckableError
 from tinygrad_scalar.testing.examination import examine
@@ -157,7 +157,7 @@ class _Domain:
     def _has_value(self, numbers: Sequence[float]) -> bool:
         __tracebackhide__ = True
         try:
-            y = self.f(*self.arguments(numbers))
+            y = quietly(self.f, *self.arguments(numbers))
         except (ArithmeticError, ValueError):
             return False
         return bool(is_number(y) and finite(y))
