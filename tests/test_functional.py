@@ -173,6 +173,14 @@ def test_no_grad_around_does_not_concern_the_derivative_taken_inside():
         assert grad(grad(lambda x: x**3))(2.0) == 12.0
 
 
+def test_no_grad_around_does_not_concern_a_pull_of_several_outputs():
+    """Their weighted sum, by which they are one sweep, was not recorded: the gradient was 0."""
+    _, pull = vjp(lambda x: [x[0] * x[1], x[0]], [2.0, 3.0])
+    with no_grad():
+        assert pull([1.0, 1.0]) == [4.0, 2.0]
+        assert hessian(lambda x: x[0] * x[1], sparse=True)([2.0, 3.0]) == ([0, 1], [1, 0], [1, 1])
+
+
 def test_no_grad_inside_cuts():
     def f(x):
         with no_grad():

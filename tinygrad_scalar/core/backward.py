@@ -118,7 +118,7 @@ def leaves_of(outputs: Sequence[Value]) -> list[Value]:
 def _total_at_speed(
     outputs: Sequence[Value], seeds: Sequence[float], inputs: Sequence[Value], private: bool
 ) -> GradTable | None:
-    with context.uncounted():
+    with context.uncounted(), context.recorded():
         total = outputs[0] if len(outputs) == 1 else PRODUCTS(*outputs, *map(float, seeds))
     seed = float(seeds[0]) if len(outputs) == 1 else 1.0
     if private:
