@@ -221,6 +221,8 @@ def test_rows_are_a_batch_among_values_as_they_are_by_themselves(mode):
     assert tg.value_and_grad(lambda w: np.sum(f(w, ROWS, 1.0)))(w)[0] == np.sum(f(w, ROWS, 1.0))
     with pytest.raises(ValueError, match="a batch of 2 points, one before it of 3; the first axes"):
         tg.grad(lambda w: np.sum(f(w, ROWS, ROWS[0])))(w)
+    with pytest.raises(ValueError, match="a batch of 3 points, one before it of 0; the first axes"):
+        tg.grad(lambda w: np.sum(f(w, ROWS[:0], ROWS[:, 0])))(w)
 
 
 @pytest.mark.parametrize("mode", [tg.grad, lambda f: compile(f).grad])

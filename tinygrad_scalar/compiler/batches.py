@@ -285,7 +285,7 @@ class BatchEntry:
         (totals, _), mask, finite = self.kernel.sums(columns, self.path.parameters(), size)
         if mask is not None or not finite:
             return None
-        gradients, slots = totals[1:], self.path.slots
+        gradients, slots = totals[1:], self.path.slots  # written at once: the general way is dear
         if slots is None or not slots.write("grad", gradients, 1 / size):
             add_gradients([(self.path, gradients, ())], 1 / size)
         return float(totals[0]) / size

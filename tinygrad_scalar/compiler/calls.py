@@ -25,14 +25,16 @@ from tinygrad_scalar.compiler.closed_over import add_gradients
 from tinygrad_scalar.compiler.dispatch import Specialisation, keep, keep_point
 from tinygrad_scalar.compiler.ir.tables import UnevenError
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.compiler.paths import Path, values_of
+from tinygrad_scalar.compiler.paths import MATRICES, Path, values_of
 from tinygrad_scalar.compiler.rows import by_points, holds_batch
 from tinygrad_scalar.compiler.sharded import (
     PAIRS,
     Sharded,
     Sums,
+    as_given,
     check_size,
     holds_lazy,
+    in_a_row,
     lazily,
     sums_of_chunks,
 )
@@ -140,8 +142,7 @@ class Calls:
     # ── every mode but backward ───────────────────────────────────────────────────────────────
     def _result(self, mode: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """What a method gives for arguments; for primals and tangents in modes of `PAIRS`."""
-        pairs = mode in PAIRS
-        flat = [*args[0], *args[1]] if pairs else args
+        flat, pairs = in_a_row(mode, args), mode in PAIRS
         if holds_lazy(flat):
             return lazily(self, mode, args, options)
         try:
@@ -178,7 +179,7 @@ class Calls:
         if mode == "jvp":
             half = len(outputs) // 2
             return returned(tree, outputs[:half], call), returned(tree, outputs[half:], call)
-        if mode in ("hessian", "jacobian"):
+        if mode in MATRICES:
             values = 1 if path is None else len(path.outputs)
             height = count if mode == "hessian" else values
             rows = matrix(outputs, height, count, call.size, call.xp)
@@ -242,12 +243,11 @@ class Calls:
                 "a compiled function loaded from a file takes numbers and arrays, not Values: "
                 "use its .grad, .jvp or .hvp on numbers, or compile the function here"
             )
-        flat = [*args[0], *args[1]] if mode in PAIRS else args
-        matrices, count = mode in ("hessian", "jacobian"), len(args[0]) if mode in PAIRS else 0
+        flat, matrices = in_a_row(mode, args), mode in MATRICES
+        count = len(args[0]) if mode in PAIRS else 0
 
         def in_mode(function: Callable[..., Any], *given: Any) -> Any:
-            pair = (given[:count], given[count:]) if mode in PAIRS else given
-            return self._in_mode(mode, function, pair, options)
+            return self._in_mode(mode, function, as_given(mode, given, count), options)
 
         if not self.batch or not holds_batch(flat):
             return in_mode(self.function, *flat)
@@ -267,7 +267,7 @@ class Calls:
             still = self._constants(*args)
             return directional(mode, function, args, argnums, still, undefined)
         found = MODES[mode](function, argnums, undefined=undefined)(*args, **options)
-        if not self.batch or mode not in ("hessian", "jacobian"):
+        if not self.batch or mode not in MATRICES:
             return found
         chosen = positions(argnums, len(args), mode)
         numbers, width = leaves(found), sum(len(leaves(args[i])) for i in chosen)

@@ -30,7 +30,7 @@ from tinygrad_scalar.compiler.c.cuda import Column, Layout, kernel_source
 from tinygrad_scalar.compiler.closed_over import numbers_in, places_of
 from tinygrad_scalar.compiler.ir.tape import INPUT
 from tinygrad_scalar.compiler.machine.slots import Slots
-from tinygrad_scalar.compiler.paths import Path, values_of
+from tinygrad_scalar.compiler.paths import MATRICES, Path, values_of
 from tinygrad_scalar.core.arithmetic import Arithmetic
 from tinygrad_scalar.core.value import Value
 
@@ -214,7 +214,7 @@ def _by_kernels(own: Specialisation, mode: str, call: Call) -> tuple[Path, list[
 
 def _axes(own: Specialisation, mode: str, call: Call, count: int) -> list[tuple[int, ...]]:
     """The axes of results behind that of the points: one where outputs stand side by side."""
-    if not call.arguments or mode in ("hessian", "jacobian"):
+    if not call.arguments or mode in MATRICES:
         return [(count,)]
     if mode in ("value", "jvp"):
         return [()] * count

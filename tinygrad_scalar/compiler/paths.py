@@ -29,6 +29,8 @@ from tinygrad_scalar.compiler.ir.tape import (
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.modes.run import check_single
 
+MATRICES = ("hessian", "jacobian")  # modes whose results have rows and columns
+
 
 def values_of(mode: str, count: int) -> int:
     """How many outputs are values, in front of slopes, where the function returns `count`."""

@@ -52,10 +52,12 @@ def by_points(
 
 def _parted(args: Sequence[Any], what: str) -> tuple[int, list[list[Any]]]:
     """How many points there are, and for every argument what it is at each of them."""
-    arrays, size = [array_in(x) for x in args], 0
+    size: int | None = None
+    arrays = [array_in(x) for x in args]
     for i, array in enumerate(arrays):
         if array is not None:
-            size = agreed(size or None, len(array), f"{what}: argument {i}")
+            size = agreed(size, len(array), f"{what}: argument {i}")
+    assert size is not None  # noqa: S101 (there is an array: `holds_batch`)
     parts = [
         [x] * size if array is None else _points(array)
         for x, array in zip(args, arrays, strict=True)

@@ -187,6 +187,16 @@ def _finite(sums: ShardSums) -> bool:
 PAIRS = ("jvp", "hvp")  # modes of two tuples of arguments
 
 
+def in_a_row(mode: str, args: Sequence[Any]) -> Sequence[Any]:
+    """The arguments of a mode, those of two tuples one behind the other."""
+    return [*args[0], *args[1]] if mode in PAIRS else args
+
+
+def as_given(mode: str, flat: Sequence[Any], count: int) -> Sequence[Any]:
+    """Arguments in a row as the mode takes them: in two tuples, the first one of `count`."""
+    return (tuple(flat[:count]), tuple(flat[count:])) if mode in PAIRS else flat
+
+
 def is_lazy(x: Any) -> bool:
     """Whether this is a Dask array."""
     arrays = loaded("dask.array")
@@ -207,7 +217,7 @@ def lazily(compiled: Any, mode: str, args: Sequence[Any], options: dict[str, Any
     import dask.array as da
 
     name = getattr(compiled, "__name__", "compile") + ("" if mode == "value" else f".{mode}")
-    flat = _chunked([x for arg in args for x in arg] if mode in PAIRS else args, compiled, name)
+    flat = _chunked(in_a_row(mode, args), compiled, name)
     method = _Method(compiled, mode, len(args[0]) if mode in PAIRS else 0, options)
     template = method.template([_empty(x) for x in flat])
     size, function = len(_arrays(template)), dask.delayed(method, pure=False)
@@ -240,9 +250,8 @@ class _Method:
     def called(self, flat: list[Any]) -> Any:
         """What it gives for arguments in a row."""
         count, compiled = self.count, self.compiled
-        args = (tuple(flat[:count]), tuple(flat[count:])) if self.mode in PAIRS else flat
         method = compiled if self.mode == "value" else getattr(compiled, self.mode)
-        return method(*args, **self.options)
+        return method(*as_given(self.mode, flat, count), **self.options)
 
     def template(self, flat: list[Any]) -> Any:
         """Empty arrays in the structure of the results, which a trace at ones tells."""

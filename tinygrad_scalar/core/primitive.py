@@ -119,8 +119,7 @@ class Primitive:
       there is none. `c`: in C with `<math.h>`; `cuda` (as in C), `array`, the Array API (as in C):
       where they differ from it; `llvm`: an instruction, or an intrinsic, `llvm.sqrt` (else the
       function of C is called); `python`: an operator; `scipy`: in `scipy.special` and its like;
-      `numpy`: the ufuncs of NumPy and SciPy
-      that are it under other names.
+      `numpy`: the ufuncs of NumPy and SciPy that are it under other names.
     - `inlined`: whether machine code for one point works the formula out instead of calling C's
       function, which takes longer.
     - `doc`: what it computes, in a clause, where neither function says so; `derivatives`: the
