@@ -151,11 +151,16 @@ def _alike_for(code: Sequence[Line], loop: Loop) -> int:
 
 
 def stretches(
-    patterns: Sequence[int], first: int = 0, shortest: int = 0, longest: int | None = None
+    patterns: Sequence[int],
+    first: int = 0,
+    shortest: int = 0,
+    longest: int | None = None,
+    code: Sequence[Line] = (),
 ) -> list[Loop]:
     """Where patterns come back at the same distance again and again, in order, none twice.
 
     Of at least `shortest` lines in all and at most `longest` in an iteration. O(len(patterns)).
+    With the code of the lines a loop begins behind those that only look like its iterations.
     """
     seeds = list(map(hash, zip(*(patterns[k:] for k in range(_SEED)), strict=False)))
     places = defaultdict[int, list[int]](list)
@@ -170,7 +175,7 @@ def stretches(
         distances = [other - place for other in again[nearest : nearest + _TRIES]]
         if longest is not None:
             distances = distances[: bisect_right(distances, longest)]
-        loop = _around(patterns, place, behind, distances)
+        loop = _around(patterns, place, behind, distances, code)
         if loop is None or loop.size < shortest:
             place, patience = place + patience, min(2 * patience, _PATIENCE)
         else:
@@ -180,7 +185,11 @@ def stretches(
 
 
 def _around(
-    patterns: Sequence[int], place: int, behind: int, distances: Sequence[int]
+    patterns: Sequence[int],
+    place: int,
+    behind: int,
+    distances: Sequence[int],
+    code: Sequence[Line],
 ) -> Loop | None:
     """The longest stretch around a place; it begins not before `behind`."""
     stop, period, seed = place, 0, patterns[place : place + _SEED]
@@ -198,7 +207,15 @@ def _around(
     start = place
     while start > behind and patterns[start - 1] == patterns[start - 1 + period]:
         start -= 1
+    while code and (stop - start) % period and _stands_apart(code, start, period):
+        start += 1
     return Loop(start, period, (stop - start) // period)
+
+
+def _stands_apart(code: Sequence[Line], place: int, period: int) -> bool:
+    """Whether a line reads another one where the next two iterations read one and the same."""
+    reads = (code[k][1] for k in (place, place + period, place + 2 * period))
+    return any(b == c != a for a, b, c in zip(*reads, strict=True))
 
 
 def _alike(patterns: Sequence[int], place: int, distance: int) -> int:

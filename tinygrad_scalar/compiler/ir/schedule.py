@@ -27,7 +27,8 @@ def scheduled(program: Program, varying: Sequence[bool] = ()) -> Program:
     lines = _terms_at_once(code, markers, first - 1)
     kinds = patterns(code, markers, varying)
     order = _Order(code, lines)
-    for loop in stretches([kinds[line] for line in lines], first, SHORT):
+    ordered = [code[line] for line in lines]
+    for loop in stretches([kinds[line] for line in lines], first, SHORT, code=ordered):
         order.add(loop)
     return reordered(program, order.lines())
 
