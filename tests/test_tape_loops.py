@@ -429,6 +429,14 @@ def crossed(tape, x, made):
     return lines + [tape.emit(mul, (x[1], y)) for y in made[0]]
 
 
+def by_factors(tape, x, made):
+    """Three terms of each number, by factors that are products as two of the terms are."""
+    lines = [tape.emit(mul, (y, z)) for y, z in pairwise(made[0][:3])]
+    for y, z in zip(x, made[0], strict=True):
+        lines += [tape.emit(mul, (lines[1], y)), tape.emit(mul, (lines[1], z))]
+    return lines + [tape.emit(mul, (lines[0], z)) for z in made[0]]
+
+
 def backwards(tape, x, made):
     return [tape.emit(mul, (y, z)) for y, z in zip(x, reversed(made[0]), strict=True)]
 
@@ -439,6 +447,7 @@ def backwards(tape, x, made):
         ((squares, doubled), [(1, 300)] * 2, [(2, 300)]),
         ((squares, doubled, products), [(1, 300)] * 3, [(3, 299)]),  # the first reads otherwise
         ((squares, crossed), [(1, 300), (1, 600)], [(3, 300)]),
+        ((squares, by_factors), [(1, 300), (2, 300), (1, 300)], [(1, 300), (3, 300)]),
         ((squares, backwards), [(1, 300)] * 2, [(1, 300)] * 2),
         ((squares, backwards, doubled), [(1, 300)] * 3, [(2, 300), (1, 300)]),
     ],

@@ -121,10 +121,10 @@ class Optimizer:
     @property
     def _slots(self) -> Slots | None:
         """All parameters' numbers at once, where compiled code runs already."""
-        room = sys.modules.get("tinygrad_scalar.compiler.machine.slots")
-        if room is None or not room.running() or len(self.params) <= FEW:
-            return None
         if self._reached is None or self._reached[0] is not self.params:
+            room = sys.modules.get("tinygrad_scalar.compiler.machine.slots")
+            if room is None or not room.running() or len(self.params) <= FEW:
+                return None
             self._reached = self.params, room.Slots.of(self.params)
         return self._reached[1]
 

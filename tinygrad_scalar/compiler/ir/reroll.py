@@ -70,8 +70,8 @@ def loops(
     """
     code, first, least = program.code, program.markers, SHORTEST if fused else shortest
     kinds, behind = patterns(code, first, varying), max(first, program.last_guard + 1)
-    found = stretches(kinds[:behind], first, least) if guarded else []
-    found += stretches(kinds, behind, least)
+    found = stretches(kinds[:behind], first, least, code=code) if guarded else []
+    found += stretches(kinds, behind, least, code=code)
     found = [part for loop in found for part in _alike_throughout(code, loop, least)]
     if shortest >= least:
         return found
