@@ -143,15 +143,12 @@ class Assembly(Text):
     # ── calls ───────────────────────────────────────────────────────────────────────────────────
     def _symbol_called(self, symbol: str, kind: str, x: Sequence[str]) -> str:
         """A call of a function whose operands and result are of one type."""
-        address = self.target.address(symbol)
+        address, given = self.target.address(symbol), ", ".join([f"{kind} {name}" for name in x])
         if address:  # a name would cost the linker 10 µs at each call
-            return self._call_at(address, kind, x)
+            return self.add(f"call {kind} inttoptr (i64 {address} to ptr)({given})")
         arguments = ", ".join([kind] * len(x))
         self.declared.setdefault(symbol, f"{kind} @{symbol}({arguments}) nounwind")
-        return self.add(f"call {kind} @{symbol}({_given(kind, x)})")
-
-    def _call_at(self, address: int, kind: str, x: Sequence[str]) -> str:
-        return self.add(f"call {kind} inttoptr (i64 {address} to ptr)({_given(kind, x)})")
+        return self.add(f"call {kind} @{symbol}({given})")
 
     def _called(self, row: Primitive, x: Sequence[str]) -> str:
         if row.llvm == "llvm.fma":
@@ -167,7 +164,7 @@ class Assembly(Text):
             return self._symbol_called(f"{row.llvm}.{self.overloaded()}", self.v, x)
         if row in LIBRARY:
             return self._library(LIBRARY[row], x)
-        return self._callback(row, x)
+        return self._each_lane(x, functools.partial(self._called_back, row))
 
     def _bits(self, what: str, x: str) -> str:
         """A power of two put together, or a positive number taken apart, by its bits."""
@@ -226,14 +223,13 @@ class Assembly(Text):
             result = self.add(f"insertelement {self.v} {result}, {self.t} {y}, i64 {lane}")
         return result
 
-    def _callback(self, row: Primitive, x: Sequence[str]) -> str:
-        """A row that only Python knows: its forward rule is called back, in doubles."""
-        self.blocks.add(len(x) + 1)
-        return self._each_lane(x, functools.partial(self._called_back, self.target.callbacks[row]))
+    def _called_back(self, row: Primitive, x: Sequence[str]) -> str:
+        """A row that only Python knows: its forward rule is called back, in doubles.
 
-    def _called_back(self, address: int, x: Sequence[str]) -> str:
-        """What a thunk writes behind the operands, where its absence is noted: see `NOTHING`."""
-        block = f"%block{len(x) + 1}"
+        A thunk writes the result behind the operands, where its absence is noted: see `NOTHING`.
+        """
+        self.blocks.add(len(x) + 1)
+        block, address = f"%block{len(x) + 1}", self.target.callbacks[row]
         for k, name in enumerate(x):
             wide = name if self.t == "double" else self.add(f"fpext float {name} to double")
             place = self.add(f"getelementptr inbounds double, ptr {block}, i64 {k}")
@@ -247,10 +243,6 @@ class Assembly(Text):
         self.do(f"store i64 {self.add(f'or i64 {before}, {now}')}, {missed}")
         y = self.add(f"load double, ptr {place}")
         return y if self.t == "double" else self.add(f"fptrunc double {y} to float")
-
-
-def _given(kind: str, x: Sequence[str]) -> str:
-    return ", ".join([f"{kind} {name}" for name in x])
 
 
 def vector_of(kind: str, texts: Iterable[Any]) -> str:
