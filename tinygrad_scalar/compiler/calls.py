@@ -19,14 +19,19 @@ from tinygrad_scalar.compiler.arguments import (
     no_slope,
     taken_apart,
 )
-from tinygrad_scalar.compiler.arrays.namespaces import UNKNOWN, converted, on_host, stacked
+from tinygrad_scalar.compiler.arrays.namespaces import (
+    UNKNOWN,
+    arranged,
+    converted,
+    on_host,
+    stacked,
+)
 from tinygrad_scalar.compiler.backends import Settings, check_engine, checked
 from tinygrad_scalar.compiler.closed_over import add_gradients
 from tinygrad_scalar.compiler.dispatch import Specialisation, keep, keep_point
 from tinygrad_scalar.compiler.ir.tables import UnevenError
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import MATRICES, Path, values_of
-from tinygrad_scalar.compiler.rows import by_points, holds_batch
 from tinygrad_scalar.compiler.sharded import (
     PAIRS,
     Sharded,
@@ -38,9 +43,9 @@ from tinygrad_scalar.compiler.sharded import (
     lazily,
     sums_of_chunks,
 )
-from tinygrad_scalar.compiler.uncompiled import MODES, directional
+from tinygrad_scalar.compiler.uncompiled import MODES, by_points, directional, holds_batch
 from tinygrad_scalar.core import context
-from tinygrad_scalar.core.tree import each, leaves, like, nested, rebuild
+from tinygrad_scalar.core.tree import each, leaves, like, nested
 from tinygrad_scalar.modes.run import positions
 from tinygrad_scalar.numbers.precision import as_single, quietly
 from tinygrad_scalar.workers import check_executor, shards_of, spread
@@ -62,7 +67,6 @@ class Calls:
         self._entries: dict[str, Any] = {}  # what is called directly, by mode
         self._within: dict[str, Any] = {}  # the same within a block, as a trace is
         self._sharded: dict[Specialisation, Sharded] = {}  # what workers were sent
-        self._lock = context.lock()
         if function is not None:
             functools.update_wrapper(self, function, updated=())  # type: ignore[arg-type]
         # in the class that it is a method of
@@ -100,12 +104,9 @@ class Calls:
                 "numbers to differentiate by position"
             ) from None
         if own is None:
-            with self._lock:
-                own = self._specialisations.get(key)
-                if own is None:
-                    trees = [one.tree for one in call.arguments]
-                    own = Specialisation(self.function, call.key, trees, options, self.settings)
-                    self._specialisations[key] = own
+            trees = [one.tree for one in call.arguments]
+            own = Specialisation(self.function, call.key, trees, options, self.settings)
+            own = self._specialisations.setdefault(key, own)  # another thread may be first
         self._called = own
         return call, own
 
@@ -379,11 +380,5 @@ def matrix(outputs: Any, height: int, width: int, size: int | None, xp: Any = No
 
 
 def returned(tree: Any, outputs: Sequence[Any], call: Call) -> Any:
-    """What the function returned, in its structure; arrays of a batch with the batch first."""
-    if call.size is None:
-        return like(tree, list(outputs))
-
-    def make(columns: list[Any], shape: tuple[int, ...], **_: Any) -> Any:
-        return stacked(call.xp, columns, *shape)
-
-    return rebuild(tree, iter(list(outputs)), make)
+    """What the function returned, in its structure."""
+    return like(tree, list(outputs)) if call.size is None else arranged(tree, outputs, call.xp)

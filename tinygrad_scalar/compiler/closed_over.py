@@ -84,7 +84,7 @@ class ClosedOver:
             varying = None if size is None else ()
             self._indices[key] = kernel("numpy", self.index_program(line), "float64", varying)
         if size is None:
-            return self._indices[key].at_limits(full, self.parameters())[0]
+            return self._indices[key].program.at_limits(full, self.parameters())[0][0]
         return self._indices[key].batch(full, self.parameters(), size)[0][0]
 
     def index_program(self, line: int) -> Program:

@@ -15,8 +15,6 @@ from tinygrad_scalar.compiler.ir.tape import (
     INPUT,
     MARKERS,
     PARAMETER,
-    evaluated,
-    ieee,
 )
 from tinygrad_scalar.core.primitive import Primitive
 
@@ -81,10 +79,6 @@ def literal(number: float) -> str:
     return f"({number!r})" if math.copysign(1.0, number) < 0 else repr(number)
 
 
-class _OffThePathError(Exception):
-    """A guard does not hold at a point."""
-
-
 class Kernel:
     """A program ready to run on floats, point by point."""
 
@@ -111,21 +105,6 @@ class Kernel:
             raise FloatingPointError("a result is not finite")
         return numbers[: self._asked]
 
-    def at_limits(self, x: Sequence[float], p: Sequence[float]) -> list[float] | None:
-        """The outputs in IEEE arithmetic: inf and NaN instead of exceptions."""
-
-        def applied(row: Primitive, operands: list[Any]) -> Any:
-            y = ieee(row, operands)
-            if row is GUARD and not y:
-                raise _OffThePathError
-            return y
-
-        try:
-            values = evaluated(self.program.code, x, p, applied)
-        except _OffThePathError:
-            return None
-        return [values[k] for k in self.program.outputs]
-
     def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
         """The outputs at every point as an array (m, size), where the guards hold, and whether
         nothing raised and all is finite."""  # noqa: D205, D209
@@ -141,7 +120,8 @@ class Kernel:
             try:
                 numbers = self.point(point, p)
             except Exception:  # noqa: BLE001 (a row of one's own may raise anything)
-                raised, numbers = True, self.at_limits(point, p)
+                limits, held = program.at_limits(point, p)
+                raised, numbers = True, limits if held else None
             if numbers is not None:
                 outputs[:, k] = numbers
             elif mask is not None:

@@ -12,15 +12,23 @@ from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_scalar.compiler.arguments import arguments_like
+from tinygrad_scalar.compiler.arguments import agreed, arguments_like, is_real
+from tinygrad_scalar.compiler.arrays.namespaces import arranged
 from tinygrad_scalar.compiler.ir.recording import Recording
-from tinygrad_scalar.compiler.ir.tape import GUARD, LT, TraceError, evaluated, ieee
+from tinygrad_scalar.compiler.ir.tape import GUARD, LT, TraceError
 from tinygrad_scalar.compiler.paths import Path, values_of
 from tinygrad_scalar.compiler.tracing import RaisedBeforeError
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.origin import made_before
-from tinygrad_scalar.core.tree import leaves, like, same_structure
+from tinygrad_scalar.core.tree import (
+    array_in,
+    array_of,
+    as_lists,
+    leaves,
+    like,
+    same_structure,
+)
 from tinygrad_scalar.core.undefined import Policy, told
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.directional import jvp
@@ -147,20 +155,14 @@ def silently(
         if path.raises_unused:
             with suppress(ArithmeticError, ValueError):
                 return uncompiled(own, path, mode, x, undefined, path.used)
-    numbers = _at_limits(path, mode, x) if numbers is None else numbers
+    given = path.complete(x), path.parameters()
+    numbers = path.program(mode).at_limits(*given)[0] if numbers is None else numbers
     if path.recording.judges:  # a derivative inside is undefined
         return [math.nan] * len(numbers)
-    values = _at_limits(path, "value", x)
+    values, _ = path.program("value").at_limits(*given)
     if undefined == "nan" and all(map(math.isfinite, values)):  # only the derivative raises
         values = [math.nan] * len(values)
     return without_domain(mode, values, numbers)
-
-
-def _at_limits(path: Path, mode: str, x: Sequence[float]) -> list[float]:
-    """The outputs in IEEE arithmetic."""
-    program = path.program(mode)
-    values = evaluated(program.code, path.complete(x), path.parameters(), ieee)
-    return [values[k] for k in program.outputs]
 
 
 def without_domain(mode: str, values: Sequence[float], numbers: Sequence[float]) -> list[float]:
@@ -247,3 +249,61 @@ def _backward(flat: Flat, path: Path, x: Sequence[float], undefined: Policy) -> 
 
 def _numbers(results: Any) -> list[float]:
     return [float(y.data if isinstance(y, Value) else y) for y in leaves(results)]
+
+
+# ── a batch among Values ──────────────────────────────────────────────────────────────────────
+def holds_batch(args: Sequence[Any]) -> bool:
+    """Whether one is an array of rows, or of plain numbers: then all arrays are a batch.
+
+    Arrays of Values alone, of one axis, are a vector, as that of `grad(f)(array)`.
+    """
+    arrays = [array for array in map(array_in, args) if array is not None and len(array)]
+    return any(array.ndim == 2 or (array.ndim == 1 and array.dtype != object) for array in arrays)
+
+
+def by_points(
+    at: Callable[..., Any],
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    what: str,
+    *,
+    lists: bool = False,
+) -> Any:
+    """What `at(function, *args)` gives for one point after the other, the batch as first axis.
+
+    The function gets lists for rows, as in compiled code; `at` gets arrays, so that a gradient has
+    rows, or `lists`. Cost: that of the function at every point.
+    """
+
+    def of_lists(*given: Any, **options: Any) -> Any:
+        return function(*map(as_lists, given), **options)
+
+    size, parts = _parted(args, what)
+    rows = [[x[i] for x in parts] for i in range(size)]
+    found = [at(of_lists, *(as_lists(row) if lists else row)) for row in rows]
+    for other in found:
+        check_structure(found[0], other)
+    columns = [array_of([*column], (size,)) for column in zip(*map(leaves, found), strict=True)]
+    return arranged(found[0], columns)
+
+
+def _parted(args: Sequence[Any], what: str) -> tuple[int, list[list[Any]]]:
+    """How many points there are, and for every argument what it is at each of them."""
+    size: int | None = None
+    arrays = [array_in(x) for x in args]
+    for i, array in enumerate(arrays):
+        if array is not None:
+            size = agreed(size, len(array), f"{what}: argument {i}")
+    assert size is not None  # noqa: S101 (there is an array: `holds_batch`)
+    parts = [
+        [x] * size if array is None else _points(array)
+        for x, array in zip(args, arrays, strict=True)
+    ]
+    return size, parts
+
+
+def _points(array: Any) -> list[Any]:
+    """The numbers of an array, or its rows."""
+    if array.dtype.kind in "biuf" and is_real(array):
+        array = array.astype(float)
+    return array.tolist() if array.ndim == 1 else [*array]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_scalar.compiler.ir.tape import TraceError
-from tinygrad_scalar.core.tree import leaves
+from tinygrad_scalar.core.tree import leaves, rebuild
 from tinygrad_scalar.numbers.precision import loaded
 
 UNSAID = ("torch", "cupy")  # whose arrays may not name their namespace
@@ -121,6 +121,15 @@ def stacked(xp: Any, columns: Sequence[Any], *shape: int) -> Any:
         return xp.reshape(first.array, (*first.array.shape[:1], *shape))
     together = xp.stack(list(columns), axis=-1)
     return xp.reshape(together, (*together.shape[:-1], *shape))
+
+
+def arranged(tree: Any, columns: Sequence[Any], xp: Any = None) -> Any:
+    """Columns in a structure; the arrays in it have the batch as their first axis."""
+
+    def make(some: list[Any], shape: tuple[int, ...], **_: Any) -> Any:
+        return stacked(xp, some, *shape)
+
+    return rebuild(tree, iter(columns), make)
 
 
 def number(x: Any) -> float | None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
+from typing import Any
 
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
@@ -26,6 +27,8 @@ from tinygrad_scalar.compiler.ir.tape import (
     SUB,
     Line,
     Tape,
+    evaluated,
+    ieee,
 )
 
 # Rows whose forward rule never raises on floats: dead lines of all others are kept for floats in,
@@ -76,6 +79,12 @@ class Program:
     def guards(self) -> bool:
         """Whether the program holds for some points only."""
         return self.last_guard >= 0
+
+    def at_limits(self, x: Sequence[Any], p: Sequence[float]) -> tuple[list[Any], bool]:
+        """The outputs in IEEE arithmetic, which raises nothing, and whether the guards hold."""
+        values = evaluated(self.code, x, p, ieee)
+        held = all(values[k] for k, (row, _) in enumerate(self.code) if row is GUARD)
+        return [values[k] for k in self.outputs], held
 
 
 def pruned(
