@@ -139,11 +139,7 @@ def at(columns: Sequence[Any], places: Any) -> list[Any]:
 
 
 def taken_apart(
-    args: Sequence[Any],
-    name: str,
-    constants: Collection[int],
-    *,
-    batch: bool = True,
+    args: Sequence[Any], name: str, constants: Collection[int], *, batch: bool = True
 ) -> Call:
     """The arguments of a call, checked; TypeError or ValueError names the one that is wrong.
 

@@ -124,12 +124,7 @@ class Run:
     """One path on some points of a batch."""
 
     def __init__(
-        self,
-        own: Specialisation,
-        path: Path,
-        mode: str,
-        columns: Sequence[Any],
-        size: int,
+        self, own: Specialisation, path: Path, mode: str, columns: Sequence[Any], size: int
     ) -> None:
         self.own, self.path, self.mode = own, path, mode
         self.columns, self.size, self.threads = columns, size, own.settings["threads"]

@@ -84,10 +84,7 @@ class Calls:
         return own
 
     def _prepared(
-        self,
-        args: Sequence[Any],
-        options: dict[str, Any],
-        constants: Collection[int] | None = None,
+        self, args: Sequence[Any], options: dict[str, Any], constants: Collection[int] | None = None
     ) -> tuple[Call, Specialisation]:
         if constants is None:
             constants = self._constants(args)

@@ -8,12 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from tinygrad_scalar.compiler.arguments import has_carrier, several
-from tinygrad_scalar.compiler.backends import (
-    Settings,
-    check_engine,
-    checked,
-    tell_of_machine_code,
-)
+from tinygrad_scalar.compiler.backends import Settings, check_engine, checked, tell_of_machine_code
 from tinygrad_scalar.compiler.calls import Calls
 from tinygrad_scalar.compiler.dispatch import by_machine_code
 from tinygrad_scalar.compiler.paths import Path

@@ -8,13 +8,7 @@ from itertools import accumulate, count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinygrad_scalar.compiler.arguments import Call, Constant, Key, width_of
-from tinygrad_scalar.compiler.backends import (
-    Settings,
-    check_engine,
-    code_pays,
-    interpreter,
-    kernel,
-)
+from tinygrad_scalar.compiler.backends import Settings, check_engine, code_pays, interpreter, kernel
 from tinygrad_scalar.compiler.ir.program import finiteness
 from tinygrad_scalar.compiler.ir.tables import WHOLE, UnevenError, tables_of
 from tinygrad_scalar.compiler.ir.tape import TraceError
@@ -144,12 +138,7 @@ class Specialisation:
             yield self.traced_at(point()) if fresh else self.paths[tried], fresh
 
     def kernel(
-        self,
-        path: Path,
-        mode: str,
-        varying: tuple[bool, ...] | None,
-        *,
-        telling: bool = False,
+        self, path: Path, mode: str, varying: tuple[bool, ...] | None, *, telling: bool = False
     ) -> Any:
         """The kernel of a path, made once; a `telling` one gives only which points are finite."""
         key = (mode, varying, telling)

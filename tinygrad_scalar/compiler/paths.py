@@ -19,13 +19,7 @@ from tinygrad_scalar.compiler.ir.program import (
 )
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import in_memory
-from tinygrad_scalar.compiler.ir.tape import (
-    CONSTANT,
-    GUARD,
-    MEMORY,
-    TraceError,
-    evaluated,
-)
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, MEMORY, TraceError, evaluated
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.modes.run import check_single
 

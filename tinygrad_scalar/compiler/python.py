@@ -9,13 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinygrad_scalar.compiler.ir.program import Program
-from tinygrad_scalar.compiler.ir.tape import (
-    CONSTANT,
-    GUARD,
-    INPUT,
-    MARKERS,
-    PARAMETER,
-)
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, MARKERS, PARAMETER
 from tinygrad_scalar.core.primitive import Primitive
 
 

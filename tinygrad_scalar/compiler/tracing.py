@@ -75,10 +75,7 @@ def traced(
 
 
 def _settled(
-    function: Callable[..., Any],
-    trees: Sequence[Any],
-    point: Sequence[float],
-    decided: set[Any],
+    function: Callable[..., Any], trees: Sequence[Any], point: Sequence[float], decided: set[Any]
 ) -> Path:
     """Run `function` once on Traced arguments.
 

@@ -21,14 +21,7 @@ from tinygrad_scalar.compiler.tracing import RaisedBeforeError
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.backward import gradients, leaves_of
 from tinygrad_scalar.core.origin import made_before
-from tinygrad_scalar.core.tree import (
-    array_in,
-    array_of,
-    as_lists,
-    leaves,
-    like,
-    same_structure,
-)
+from tinygrad_scalar.core.tree import array_in, array_of, as_lists, leaves, like, same_structure
 from tinygrad_scalar.core.undefined import Policy, told
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.directional import jvp

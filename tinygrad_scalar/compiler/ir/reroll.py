@@ -185,11 +185,7 @@ def stretches(
 
 
 def _around(
-    patterns: Sequence[int],
-    place: int,
-    behind: int,
-    distances: Sequence[int],
-    code: Sequence[Line],
+    patterns: Sequence[int], place: int, behind: int, distances: Sequence[int], code: Sequence[Line]
 ) -> Loop | None:
     """The longest stretch around a place; it begins not before `behind`."""
     stop, period, seed = place, 0, patterns[place : place + _SEED]

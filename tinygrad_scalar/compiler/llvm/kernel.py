@@ -25,13 +25,7 @@ from tinygrad_scalar.compiler.ir.tape import MARKERS, ieee
 from tinygrad_scalar.compiler.llvm.builder import Target, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.machine.entry import entry
-from tinygrad_scalar.compiler.machine.jit import (
-    LOCK,
-    MEDIUM,
-    Module,
-    machine,
-    without_collector,
-)
+from tinygrad_scalar.compiler.machine.jit import LOCK, MEDIUM, Module, machine, without_collector
 from tinygrad_scalar.compiler.machine.objects import address
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.numbers.precision import quietly

@@ -194,12 +194,7 @@ class Plan:
         import numpy as np
 
         own, made = np.array(shape), partial(np.empty, shape)
-        told = (
-            own.ctypes.data,
-            id(np.ndarray),
-            id(np.dtype(float)),
-            id(made),
-        )
+        told = own.ctypes.data, id(np.ndarray), id(np.dtype(float)), id(made)
         self.arrays.append((row, index, self.size, prod(shape), len(shape), *told))
         self.held += own, made
         self.size += prod(shape)
@@ -326,11 +321,8 @@ class Structure:
         """The numbers of an array in another order; it holds some."""
         text, last = self.text, one.axes - 1
         shape, steps = one.shape.to("inttoptr", "ptr"), thing.at(STEPS).load()
-        numbers, width, step = (
-            thing.at(DATA).load(),
-            shape.item(last, "i64"),
-            steps.item(last, "i64"),
-        )
+        numbers = thing.at(DATA).load()
+        width, step = shape.item(last, "i64"), steps.item(last, "i64")
         with text.loop(one.size.over(width)) as rows:
             with text.loop(last) as axes:  # from the last but one to the first
                 rest, start = axes.carry(rows.k), axes.carry(numbers)

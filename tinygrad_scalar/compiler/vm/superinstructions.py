@@ -54,11 +54,7 @@ class Superinstruction:
     """
 
     def __init__(
-        self,
-        rows: Rows,
-        operands: int,
-        active: Sequence[int],
-        results: Sequence[int],
+        self, rows: Rows, operands: int, active: Sequence[int], results: Sequence[int]
     ) -> None:
         self.operands, self.active = operands, active
         self.results = len(results)
