@@ -34,12 +34,21 @@ from tinygrad_scalar.core.primitive import _imported as imported
 from tinygrad_scalar.core.value import Value
 
 
+def named_row(row: Primitive) -> Any:
+    """The name of a row of the library's, another row as it is."""
+    return row.name if ROWS.get(row.name) is row else row
+
+
+def _row_name(row: Primitive) -> Any:
+    name = named_row(row)
+    return list(importable(row)[1]) if name is row else name
+
+
 def path_described(
-    path: Path, numbers: dict[int, int], name: Callable[[Primitive], Any] | None = None
+    path: Path, numbers: dict[int, int], name: Callable[[Primitive], Any] = _row_name
 ) -> dict[str, Any]:
     """A path in plain lists; `numbers` are those of leaves by their id, `name` writes a row."""
     path.check_judges_nothing()
-    name = name or _row_name
     code = [
         [name(row), [float(operands[0]).hex()] if row is CONSTANT else list(operands)]
         for row, operands in path.recording.tape.code
@@ -74,16 +83,6 @@ def _lookups_described(path: Path, numbers: dict[int, int]) -> dict[str, Any]:
         ],
         "lookups": [[place[id(one.table)], one.line] for one in path.lookups],
     }
-
-
-def _row_name(row: Primitive) -> Any:
-    name = named_row(row)
-    return list(importable(row)[1]) if name is row else name
-
-
-def named_row(row: Primitive) -> Any:
-    """The name of a row of the library's, another row as it is."""
-    return row.name if ROWS.get(row.name) is row else row
 
 
 # ── and back ──────────────────────────────────────────────────────────────────────────────────

@@ -22,6 +22,7 @@ from tinygrad_scalar.compiler.arrays.namespaces import (
     gives_single,
     holds_somewhere,
     number,
+    typed,
     unknown,
 )
 from tinygrad_scalar.compiler.c import cuda
@@ -101,8 +102,7 @@ def _complete(own: Specialisation, path: Path, columns: list[Any], ones: Any, xp
             continue
         numbers = one.table.numbers(range(len(one.table)))
         inside = (index >= 0) & (index < len(one.table))
-        places = xp.where(inside, index, 0 * ones)
-        places = xp.astype(places, xp.int64) if hasattr(xp, "astype") else places.to(xp.int64)
+        places = typed(xp, xp.where(inside, index, 0 * ones), xp.int64)
         for column in numbers.T:
             whole = xp.asarray(column.tolist(), dtype=ones.dtype, device=ones.device)
             full.append(xp.reshape(xp.take(whole, xp.reshape(places, (-1,))), places.shape))

@@ -233,13 +233,9 @@ int {name}_batch(size_t n, const double *x, const double *p, double *out);
 
 
 # ── names that a function of C may bear beside <math.h> ───────────────────────────────────────
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 # The words of C up to C23, and of C++ beside them, since the header may be included there.
-KEYWORDS = _words("""
+KEYWORDS = str.split("""
     auto break case char const continue default do double else enum extern float for goto if
     inline int long register restrict return short signed sizeof static struct switch typedef
     union unsigned void volatile while alignas alignof bool constexpr false nullptr
@@ -251,13 +247,13 @@ KEYWORDS = _words("""
 """)
 # C99, 7.12: what <math.h> declares, each also with f and l behind it; and what a compiler knows of
 # the other headers, which a function of another type may not bear either.
-MATH = _words("""
+MATH = str.split("""
     acos asin atan atan2 cos sin tan acosh asinh atanh cosh sinh tanh exp exp2 expm1 frexp ilogb
     ldexp log log10 log1p log2 logb modf scalbn scalbln cbrt fabs hypot pow sqrt erf erfc lgamma
     tgamma ceil floor nearbyint rint lrint llrint round lround llround trunc fmod remainder
     remquo copysign nan nextafter nexttoward fdim fmax fmin fma
 """)
-OTHERS = _words("""
+OTHERS = str.split("""
     fpclassify isfinite isinf isnan isnormal signbit isgreater isgreaterequal isless islessequal
     islessgreater isunordered j0 j1 jn y0 y1 yn gamma main size_t ptrdiff_t offsetof abort abs
     alloca atexit bcmp bcopy bzero calloc exit fputc fputs fprintf fread free fscanf fwrite

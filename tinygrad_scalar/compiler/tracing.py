@@ -7,7 +7,7 @@ import itertools
 import math
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_scalar.compiler.arguments import arguments_like
@@ -109,9 +109,10 @@ def _settled(
 def _path(recording: Recording, function: Callable[..., Any], trees: Sequence[Any]) -> Path:
     recording.orders = 2
     recording.lookups = []
-    inputs = _inputs(recording)
+    tape = recording.tape  # whose first lines are the inputs, as many as are asked for
+    inputs = (Traced(recording, tape.line((INPUT, (k,)))) for k in itertools.count())
     args = arguments_like(trees, inputs)
-    count = recording.tape.inputs = len(recording.tape)
+    count = tape.inputs = len(tape)
     result = on_tape(recording, function, *args)
     if recording.refused is not None:
         raise recording.refused
@@ -119,8 +120,10 @@ def _path(recording: Recording, function: Callable[..., Any], trees: Sequence[An
     lines = [_line(recording, leaf) for leaf in leaves(result)]
     known = any(isinstance(leaf, (Traced, Value)) for leaf in leaves(result))
     if not (trees or known) and GUARD not in {row for row, _ in recording.tape.code}:
+        text = repr(result)
+        shown = text if len(text) < 40 else type(result).__name__
         raise TypeError(
-            f"compile: the function returned {_shown(result)}, which no Value went into; "
+            f"compile: the function returned {shown}, which no Value went into; "
             "return what is computed from the arguments (those by keyword are constants)"
         )
     tree = like(result, [None] * len(lines))
@@ -155,13 +158,6 @@ def _put_back(recording: Recording) -> dict[Value, str]:
     return written
 
 
-def _inputs(recording: Recording) -> Iterator[Traced]:
-    """The inputs, as many as are asked for: the first lines of an empty tape."""
-    write = recording.tape.line
-    for k in itertools.count():
-        yield Traced(recording, write((INPUT, (k,))))
-
-
 def _line(recording: Recording, leaf: Any) -> int:
     if isinstance(leaf, Carrier) and not isinstance(leaf, (Traced, Value)):
         raise TypeError(
@@ -174,11 +170,6 @@ def _line(recording: Recording, leaf: Any) -> int:
             "tuple or dict of Values"
         )
     return recording.line(leaf)
-
-
-def _shown(result: Any) -> str:
-    text = repr(result)
-    return text if len(text) < 40 else type(result).__name__
 
 
 def _generators() -> Any:

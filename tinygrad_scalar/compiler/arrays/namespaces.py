@@ -95,12 +95,13 @@ def converted(xp: Any, columns: Sequence[Any], dtype: str) -> tuple[list[Any], A
         target = xp.float32
     else:
         target = xp.float64 if "float64" in map(kind, arrays) else xp.asarray(1.0).dtype
-    typed = [c if isinstance(c, float) else _typed(xp, c, target) for c in columns]
-    largest = max((c for c in typed if not isinstance(c, float)), key=lambda c: c.ndim)
-    return typed, xp.ones_like(largest)
+    columns = [c if isinstance(c, float) else typed(xp, c, target) for c in columns]
+    largest = max((c for c in columns if not isinstance(c, float)), key=lambda c: c.ndim)
+    return columns, xp.ones_like(largest)
 
 
-def _typed(xp: Any, x: Any, dtype: Any) -> Any:
+def typed(xp: Any, x: Any, dtype: Any) -> Any:
+    """An array with numbers of that type."""
     if x.dtype == dtype:
         return x
     return xp.astype(x, dtype) if hasattr(xp, "astype") else x.to(dtype)
