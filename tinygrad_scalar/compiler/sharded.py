@@ -10,6 +10,7 @@ task a chunk of the first axis.
 
 from __future__ import annotations
 
+import functools
 import math
 import pickle
 import sys
@@ -54,13 +55,14 @@ class Sharded:
         run: Run,
         shards: Sequence[Any],
         first: Callable[[], Sequence[float]],
-        columns: Callable[[Any], Sequence[Any]] = list,
+        columns: Callable[[Any], Sequence[Any]] | None = None,
     ) -> Sums:
         """The sum of the losses, and of the gradients for each path, shard after shard.
 
         `first` gives the point to trace where nothing is traced yet; `run` has workers do a work;
-        `columns` are those of a shard.
+        `columns` are those of a shard, where it holds others.
         """
+        columns = columns or functools.partial(_columns, self.data)
         if not self.own.paths:
             self.own.traced_at(first())
         found: list[Any] = [None] * len(shards)
@@ -149,16 +151,17 @@ class Shard:
         """
         for leaf, number in zip(self.leaves, numbers, strict=True):
             leaf.data = number
-        columns = shard if self.data is None else columns_of(self.data, shard)
         try:
-            sums = _sums(self.own, columns)
+            sums = _sums(self.own, _columns(self.data, shard))
         except _NotHereError as error:
             return None, error.args[0]
         return (sums if _finite(sums) else None), None
 
 
-def columns_of(data: Any, shard: Any) -> Any:
-    """The columns of some examples."""
+def _columns(data: Any, shard: Any) -> Any:
+    """The columns of a shard; of all examples, where these are there."""
+    if data is None:
+        return shard
     import numpy as np
 
     return np.ascontiguousarray(data[:, shard])

@@ -118,11 +118,10 @@ class Compiled:
             for part in self.shards.parts(batch)
         ]
         from tinygrad_scalar.compiler.closed_over import add_gradients
-        from tinygrad_scalar.compiler.sharded import columns_of
 
         run = functools.partial(spread, self.shards.executor)
-        data, columns = self._sharded.data, functools.partial(columns_of, self._sharded.data)
-        total, gradients = self._sharded.sums(run, parts, lambda: data[:, batch[0]], columns)
+        data = self._sharded.data
+        total, gradients = self._sharded.sums(run, parts, lambda: data[:, batch[0]])
         clear()
         add_gradients(gradients, 1 / len(batch))
         return total / len(batch)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import attrgetter, is_
 from typing import Any, NamedTuple
@@ -43,12 +44,10 @@ class UnevenError(Exception):
 
 def _leaf_or_number(x: Any) -> bool:
     """Whether an entry is a leaf closed over or a plain number; nothing that was computed."""
-    if type(x) is float:
-        return True
-    # what is traced calls itself a Value, and is none
-    return (isinstance(x, Value) and issubclass(type(x), Value) and x.primitive is None) or (
-        not isinstance(x, Value) and is_number(x)
-    )
+    kind = type(x)
+    if issubclass(kind, Value):
+        return x.primitive is None
+    return kind is float or (is_number(x) and not isinstance(x, Value))  # as what is traced is
 
 
 class Table:
@@ -75,11 +74,10 @@ class Table:
         if len(rows) < FEWEST:
             return None
         made = cls(source, rows, after)
-        try:
+        with suppress(UnevenError):
             made.entries(0)
-        except UnevenError:
-            return None
-        return made
+            return made
+        return None
 
     def same(self, source: Any, rows: Sequence[Any]) -> bool:
         """Whether a sequence is this one, with its rows as they were."""
