@@ -29,12 +29,12 @@ def names(program: Program) -> dict[Primitive, str]:
     return chosen
 
 
-def source(program: Program, name: str = "replay") -> str:
+def source(program: Program) -> str:
     """Python source of a program: a function of the inputs and the parameters.
 
     It gives the list of outputs, or None where a guard does not hold.
     """
-    called, lines = names(program), [f"def {name}(x, p):"]
+    called, lines = names(program), ["def replay(x, p):"]
     text = [""] * len(program.code)
     for line, (row, operands) in enumerate(program.code):
         if row is CONSTANT:

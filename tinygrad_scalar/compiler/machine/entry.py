@@ -159,16 +159,11 @@ def _computed(told: Any, plan: Register, rows: Register) -> Register:
 
 
 # ── what is closed over ───────────────────────────────────────────────────────────────────────
-def _closed_over() -> str:
-    """`fetched` reads the numbers of leaves, `added` adds to their gradients.
-
-    They give false, with no gradient changed, where one is no float; and `fetched` for an index
-    that points to no row, or to one that is not known yet.
-    """
-    return f"{_fetched()}\n{_added()}\n{slots.functions()}"
-
-
 def _fetched() -> str:
+    """`fetched` reads the numbers of leaves; false where one is no float.
+
+    And for an index that points to no row, or to one that is not known yet.
+    """
     text, arguments = Text(), "ptr %closure, ptr %x, ptr %p"
     closure, x, p = text.arguments(arguments)
     told = closure.named(_CLOSED)
@@ -205,6 +200,7 @@ def _gathered(*given: Register) -> Register:
 
 
 def _added() -> str:
+    """`added` adds to their gradients; false, with none changed, where one is no float."""
     text, arguments = Text(), "ptr %closure, ptr %gradients"
     closure, gradients = text.arguments(arguments)
     told = closure.named(_CLOSED)
@@ -218,7 +214,7 @@ def _added() -> str:
 def _module() -> Module:
     """The code of all entries."""
     copy = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
-    return Module(f"{copy}\n{_entry()}\n{_closed_over()}", 0)
+    return Module(f"{copy}\n{_entry()}\n{_fetched()}\n{_added()}\n{slots.functions()}", 0)
 
 
 class Closure:

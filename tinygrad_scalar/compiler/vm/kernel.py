@@ -137,7 +137,7 @@ class Interpreter(Kernel):
         target = self.target("double", 1)
         texts, declared = list[str](), dict[str, str]()
         for backwards, label in enumerate(("forwards", "backwards")):
-            names = [_at(shared(), pair[backwards]) for pair in reductions.NAMES]
+            names = [_shared_function(pair[backwards]) for pair in reductions.NAMES]
             for number, body in enumerate(bodies, start=len(names)):
                 if backwards and (body.reverse is None or self.loss is None):
                     names.append("null")
@@ -165,10 +165,10 @@ class Interpreter(Kernel):
         ])  # fmt: skip
         text, own = Text(), f"ptr inttoptr (i64 {address(told)} to ptr)"
         given = own, "ptr @forwards", "ptr @backwards", GIVEN
-        text.call(_at(shared(), "drive"), *given, gives="void")
+        text.call(_shared_function("drive"), *given, gives="void")
         tables = told, stream.table, self.outputs, forward, reverse, numbers
         return text.defined(f"void @point({GIVEN})"), tables
 
 
-def _at(module: Module, name: str) -> str:
-    return f"inttoptr (i64 {module.addresses[name]} to ptr)"
+def _shared_function(name: str) -> str:
+    return f"inttoptr (i64 {shared().addresses[name]} to ptr)"
