@@ -177,8 +177,9 @@ def _fetched() -> str:
             to.at(inner.k, "ptr").store(row.item(inner.k, "ptr"))
         to.next = to.at(each.width, "ptr")
     behind = x.at(told.inputs, "double")
-    found = _gathered(own, told.leaves, told.data, p)
-    found += _gathered(reached, told.looked_up, told.data, behind)
+    gather = partial(text.call, "@gather", gives="i64")
+    found = gather(own, told.leaves, told.data, p)
+    found += gather(reached, told.looked_up, told.data, behind)
     text.give(found == told.leaves + told.looked_up)
     text.begin("fail")
     text.give("i1 false")
@@ -193,10 +194,6 @@ def _row(lookup: Any, number: Register) -> Register:
     row: Register = lookup.addresses.to("inttoptr", "ptr").at(whole * lookup.width, "ptr")
     text.need((whole.to("sitofp", "double") == number) & (row.load() != "null"))
     return row
-
-
-def _gathered(*given: Register) -> Register:
-    return given[0].text.call("@gather", *given, gives="i64")
 
 
 def _added() -> str:
