@@ -127,11 +127,6 @@ class Call(NamedTuple):
     size: int | None  # None for a single point
     xp: Any = None  # the namespace of the arrays if they are not NumPy's
 
-    @property
-    def single(self) -> bool:
-        """Whether results are float32 as arguments are."""
-        return any(one.single for one in self.arguments)
-
 
 def at(columns: Sequence[Any], places: Any) -> list[Any]:
     """The columns at some places; the numbers of one point for a single place."""

@@ -209,7 +209,8 @@ class Calls:
             path, outputs = elsewhere.evaluated(own, mode, call)
         elif call.size is None:
             path, outputs = own.point(mode, call.columns)
-            if call.single or (self.dtype == "float32" and not self.batch):
+            single = any(one.single for one in call.arguments)
+            if single or (self.dtype == "float32" and not self.batch):
                 import numpy as np
 
                 outputs = list(quietly(np.array(outputs, float).astype, np.float32))

@@ -112,24 +112,21 @@ class Path(ClosedOver):
         key = (mode, single)
         if key not in self._programs:
             recording, lines, inputs = self._written(mode)
+            every = range(len(self.recording.tape))
             made = pruned(
                 recording.tape,
                 lines,
                 inputs=inputs,
                 parameters=len(self.leaves),
-                raising=range(len(self.recording.tape)) if single else self.used,
-                judged=self._judged(recording, single=single),
+                raising=every if single else self.used,
+                # the eager mode tells of what is undefined in gradients on the way to others
+                judged=[k for k in recording.judged if single or k not in every or k in self.used],
             )
             if not single and mode != "backward":
                 made = checking_outputs(made)
             apart = self.width - self.inputs if mode == "backward" else 0
             self._programs[key] = replace(made, apart=apart)
         return self._programs[key]
-
-    def _judged(self, recording: Recording, *, single: bool) -> list[int]:
-        """Gradients on the way to others: the eager mode tells of what is undefined in them."""
-        length = len(self.recording.tape)
-        return [k for k in recording.judged if single or k >= length or k in self.used]
 
     def program_in_memory(self, mode: str, places: Mapping[int, int]) -> Program:
         """The program that fetches what it looks up; `places` are those of leaves, by their id.

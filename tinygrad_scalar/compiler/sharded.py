@@ -69,11 +69,12 @@ class Sharded:
         while None in found:
             left = [k for k, sums in enumerate(found) if sums is None]
             paths, work = self._sent_by_now()
-            numbers, sent = [float(leaf.data) for leaf in leaves_of(paths)], len(paths)
+            numbers = [float(leaf.data) for leaf in leaves_of(paths)]
             calls = [(numbers, shards[k]) for k in left]
             for k, (sums, point) in zip(left, run(work, calls), strict=True):
                 found[k] = sums
-                if sums is None and (point is None or self._has_path_among(sent, point)):
+                # a path that was sent: the engine's rounding turned a guard
+                if sums is None and (point is None or self.own.traced_at(point) in paths):
                     found[k] = _sums(self.own, columns(shards[k]))
         total = sum(loss for loss, _ in found)
         return total, self._by_path([part for _, parts in found for part in parts])
@@ -88,10 +89,6 @@ class Sharded:
             sums[k] = quietly(np.add, sums[k], gradients) if k in sums else gradients
             looked_up[k] = [*looked_up.get(k, ()), *found]
         return [(self.own.paths[k], sums[k], looked_up[k]) for k in sums]
-
-    def _has_path_among(self, count: int, point: Sequence[float]) -> bool:
-        """Whether a point's path is among the first ones: the engine's rounding turned a guard."""
-        return self.own.traced_at(point) in self.own.paths[:count]
 
     def _sent_by_now(self) -> tuple[list[Path], Work]:
         self.own.look_through_tables()

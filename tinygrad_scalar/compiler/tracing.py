@@ -37,11 +37,8 @@ def _as_uncompiled(recording: Recording, error: Exception) -> bool:
     if not recording.knows_its_point():
         return False
     told = leaves([*error.args, *vars(error).values()])
-    return any(isinstance(x, Carrier) for x in told) or _raises(recording)
-
-
-def _raises(recording: Recording) -> bool:
-    """Whether an operation that was traced raises at the point."""
+    if any(isinstance(x, Carrier) for x in told):
+        return True
     try:
         evaluated(recording.tape.code, recording.point, recording.seen, pushed)
     except Exception:  # noqa: BLE001 (an operation of one's own may raise anything)

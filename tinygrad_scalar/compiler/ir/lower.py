@@ -15,8 +15,8 @@ from tinygrad_scalar.compiler.ir.program import Program, needed, pruned
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tape import (
     ADD,
-    COMPARISONS,
     DIV,
+    EQ,
     INPUT,
     MARKERS,
     MUL,
@@ -31,7 +31,6 @@ from tinygrad_scalar.core import context
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.value import Value
 
-_EQ = COMPARISONS["eq"]
 ROOTS = (0.5, -0.5, 1.5, -1.5)
 POWERS = (*ROOTS, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0)  # roots, products, quotients
 
@@ -190,7 +189,7 @@ class Lowering(Tape):
             power = emit(DIV, (self.constant(1.0), root))
             if exponent == -1.5:
                 power = emit(DIV, (power, above))
-        low = emit(_EQ, (a, self.constant(-math.inf)))
+        low = emit(EQ, (a, self.constant(-math.inf)))
         return emit(WHERE, (low, self.constant(math.inf if exponent > 0 else 0.0), power))
 
 

@@ -37,7 +37,12 @@ class RollingWriter(Writer, Rolled):
 
     def __init__(self, program: Program, target: Target, how: str, varying: Sequence[bool]) -> None:
         super().__init__(program, target, how, varying)
-        self.parts = self._planned()
+        shortest = SHORT if self.at_points else SHORTEST
+        # what each function does, with a place in scratch for all that is handed on
+        self.parts = self._parts(varying, shortest, writer.CHUNK)
+        self._hold()
+        self.wanted = {*self.checked, *self.slots, *self.outputs, self.last_guard}
+        self.size = sum(part.period for part in self.parts)
 
     # ── the module ────────────────────────────────────────────────────────────────────────────
     def module(self) -> str:
@@ -48,15 +53,6 @@ class RollingWriter(Writer, Rolled):
         driver = self._driver(len(functions))
         declarations = [f"declare {text}" for text in self.declared.values()]
         return "\n".join([*declarations, *self.tables, *functions, driver])
-
-    def _planned(self) -> Sequence[Loop]:
-        """What each function does, with a place in scratch for all that is handed on."""
-        shortest = SHORT if self.at_points else SHORTEST
-        parts = self._parts(self.varying, shortest, writer.CHUNK)
-        self._hold()
-        self.wanted = {*self.checked, *self.slots, *self.outputs, self.last_guard}
-        self.size = sum(part.period for part in parts)
-        return parts
 
     def _reached(self, positions: Sequence[int]) -> bool:
         return len({position < self.summed for position in positions}) == 1

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_scalar.compiler.ir import tape
 from tinygrad_scalar.compiler.ir.reroll import FEWEST, Loop, stretches
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, SCATTER, TABLE, Line
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, SCATTER, TABLE, Line
 from tinygrad_scalar.compiler.vm.operations import (
     Array,
     Cells,
@@ -89,11 +89,6 @@ class Stream:
         order = np.argsort(instructions[:, 0], kind="stable")
         self.instructions = np.ascontiguousarray(instructions[order, 1:])
         self.table = np.concatenate(self._tables)
-
-    @property
-    def guarded(self) -> bool:
-        """Whether the trace holds for some points only."""
-        return GUARD in self.trace.rows
 
     def _chained(self, outputs: Sequence[int]) -> list[Loop]:
         """The runs, and besides sums of products: long ones in any case, others outside of runs."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_scalar.compiler.ir.program import Program
+from tinygrad_scalar.compiler.ir.tape import GUARD
 from tinygrad_scalar.compiler.llvm.builder import NATIVE
 from tinygrad_scalar.compiler.llvm.kernel import Callbacks, Kernel
 from tinygrad_scalar.compiler.llvm.writer import GIVEN
@@ -124,7 +125,8 @@ class Interpreter(Kernel):
         lines = [line for p in programs if p is not None for line in p.code]
         self.callbacks = Callbacks(Program(lines, [], 0, 0), NATIVE)
         quick = left is not None  # ready in a third of the time
-        functions, reversible = self._functions(bodies, fused=not stream.guarded, quick=quick)
+        fused = GUARD not in stream.trace.rows
+        functions, reversible = self._functions(bodies, fused=fused, quick=quick)
         point, tables = self._point(stream, reversible)
         self.module = Module("\n".join([*functions, point]), len(lines), 0 if quick else 1)
         self.module.held = tables

@@ -140,7 +140,9 @@ def dots(some: Chains, trace: Operations, cell: Array) -> Instructions:
     reads = np.column_stack([start, cells]).tolist()
     for a, b in pairwise([0, *(np.flatnonzero(~alike) + 1).tolist(), len(cells)]):
         starts = [0, *(cuts[a].nonzero()[0] + 1).tolist()]
-        head = _head([*starts, half], right[a, starts].tolist())
+        lengths = [after - before for before, after in pairwise([*starts, half])]
+        shared = right[a, starts].tolist()
+        head = [len(starts), *itertools.chain(*zip(lengths, shared, strict=True))]
         rows = [[*ends[k], *[firsts[k][at] for at in starts]] for k in range(a, b)]
         results = {own for own, _ in ends[a:b]}
         if b - a == 1 or all(map(results.isdisjoint, reads[a:b])):
@@ -149,12 +151,6 @@ def dots(some: Chains, trace: Operations, cell: Array) -> Instructions:
             for place, row in zip(places[a:b], rows, strict=True):
                 found.add(place, head, [row])
     return found
-
-
-def _head(starts: Sequence[int], shared: Sequence[int]) -> list[int]:
-    """How many parts there are; of each its length, and where the shared operand begins."""
-    lengths = [after - before for before, after in pairwise(starts)]
-    return [len(lengths), *itertools.chain(*zip(lengths, shared, strict=True))]
 
 
 # ── the machine code ──────────────────────────────────────────────────────────────────────────
