@@ -90,8 +90,7 @@ class Kernel:
         self.replay: Callable[..., list[float] | None] = namespace.pop("replay")
 
     def point(self, x: Sequence[float], p: Sequence[float]) -> list[float] | None:
-        """The outputs; None where a guard fails. Raises what the rows raise, and
-        ArithmeticError where a result on the way is not finite."""  # noqa: D205, D209
+        """The outputs; None where a guard fails, errors as `backends` says."""
         numbers = self.replay(x, p)
         if self._asked is None or numbers is None:
             return numbers
@@ -100,8 +99,7 @@ class Kernel:
         return numbers[: self._asked]
 
     def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
-        """The outputs at every point as an array (m, size), where the guards hold, and whether
-        nothing raised and all is finite."""  # noqa: D205, D209
+        """The outputs, the mask of guards, and whether all is finite: see `backends`."""
         import numpy as np
 
         program = self.program

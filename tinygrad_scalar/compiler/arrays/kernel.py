@@ -163,8 +163,7 @@ class Kernel:
         }
 
     def batch(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
-        """The outputs at every point as an array (m, size), where the guards hold, and whether
-        what is checked is finite."""  # noqa: D205, D209
+        """The outputs, the mask of guards, and whether all is finite: see `backends`."""
         return quietly(self._batch, columns, p, size)  # type: ignore[no-any-return]
 
     def _batch(

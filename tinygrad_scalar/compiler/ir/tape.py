@@ -95,9 +95,8 @@ CONSTANT = Primitive("constant", _no_forward, (), arity=None)  # (number,)
 MARKERS = frozenset((INPUT, PARAMETER, CONSTANT))
 
 
-def _comparison(
-    name: str, holds: Callable[..., bool], sign: str, symbol: str, llvm: str
-) -> Primitive:
+def _comparison(name: str, sign: str, symbol: str) -> Primitive:
+    holds = getattr(operator, name)
     return Primitive(
         name,
         lambda a, b: 1.0 if holds(a, b) else 0.0,
@@ -107,17 +106,14 @@ def _comparison(
         c=f"{{0}} {sign} {{1}} ? 1.0 : 0.0",
         array=f"{{0}} {sign} {{1}}",
         python=f"1.0 if {{0}} {sign} {{1}} else 0.0",
-        llvm=llvm,
+        llvm=f"{'u' if name == 'ne' else 'o'}{name}",  # NaN is not equal to anything
     )
 
 
 # Comparisons give 1.0 or 0.0; a guard notes whether the trace was made for 0 or another number.
-LT = _comparison("lt", operator.lt, "<", "<", "olt")
-LE = _comparison("le", operator.le, "<=", "≤", "ole")
-GT = _comparison("gt", operator.gt, ">", ">", "ogt")
-GE = _comparison("ge", operator.ge, ">=", "≥", "oge")
-EQ = _comparison("eq", operator.eq, "==", "=", "oeq")
-NE = _comparison("ne", operator.ne, "!=", "≠", "une")
+LT, LE = _comparison("lt", "<", "<"), _comparison("le", "<=", "≤")
+GT, GE = _comparison("gt", ">", ">"), _comparison("ge", ">=", "≥")
+EQ, NE = _comparison("eq", "==", "="), _comparison("ne", "!=", "≠")
 # Whether a number is not 0 is as a constant says, 1 or 0: branches that go one way or the other are
 # one row, so that a loop over them repeats.
 GUARD = Primitive("guard", lambda c, outcome: bool(c) == bool(outcome), (0, 0), arity=2)

@@ -344,18 +344,17 @@ class Kernel:
     def batch(
         self, columns: Sequence[Any], p: Sequence[float], size: int, into: Any = None
     ) -> tuple[Any, Any, bool]:
-        """The outputs at every point as an array (m, size), where the guards hold, None for
-        everywhere, and whether what is checked is finite.
+        """The outputs, the mask of guards, and whether all is finite: see `backends`.
 
-        The columns may stand in arrays of several: (columns, size)."""  # noqa: D205, D209
+        The columns may stand in arrays of several: (columns, size).
+        """
         made = self._made("batch", size)
         outputs = self.room(max(size, made.lanes)) if into is None else into
         _, mask, finite = self._run_batch(made, columns, p, size, outputs)
         return outputs[:, -size:], mask, finite
 
     def sums(self, columns: Sequence[Any], p: Sequence[float], size: int) -> tuple[Any, Any, bool]:
-        """The same for sums over the points where the guards hold, with the outputs that are wanted
-        for every point behind them."""  # noqa: D205, D209
+        """The same for sums over the points of the path, with what is wanted for every point."""
         made = self._made("sums", size)
         each = np.empty((self.program.apart, max(size, made.lanes)), self.dtype)
         totals, mask, finite = self._run_batch(made, columns, p, size, each)

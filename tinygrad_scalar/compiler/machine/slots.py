@@ -249,10 +249,9 @@ def add_to_gradients(additions: Sequence[Addition], scale: float) -> None:
 
     A leaf may stand there several times.
     """
-    known: list[Any] = [one.slots for one in additions]
-    if any(known) and not all(known):
+    if any(one.slots for one in additions):
         additions = [one.reached() for one in additions]
-        known = [one.slots for one in additions]
+    known: list[Any] = [one.slots for one in additions]
     if known and all(known):
         slots, numbers = known[0], additions[0].numbers
         if len(known) > 1:

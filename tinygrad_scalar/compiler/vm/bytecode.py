@@ -222,8 +222,7 @@ class Stream:
         self._add(run.start, self._body(key, made), run.iterations, cells.of_line[lines])
 
     def _sources(self, run: Loop) -> tuple[Array, list[int | float], list[int]]:
-        """What iterations read, as lines; what each column is, see `Superinstruction`; those that
-        stand for an operand."""  # noqa: D205, D209
+        """The lines that iterations read; of each column what it is; those that are operands."""
         read, inside = sources(self.trace, run)
         slots: list[int] = []
         given: list[int | float] = []
