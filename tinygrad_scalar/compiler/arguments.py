@@ -155,7 +155,8 @@ def taken_apart(
         arguments.append(one)
         if one.size is not None:
             size = agreed(size, one.size, what)
-    key, columns = tuple([one.key for one in arguments]), _side_by_side(arguments)
+    key, parts = tuple([one.key for one in arguments]), [one.columns for one in arguments]
+    columns = parts[0] if len(parts) == 1 else [column for part in parts for column in part]
     return Call(arguments, key, columns, size, xp)
 
 
@@ -167,14 +168,6 @@ def agreed(size: int | None, other: int, what: str) -> int:
             "the first axes of all arrays must agree"
         )
     return other
-
-
-def _side_by_side(arguments: Sequence[Argument]) -> Sequence[Any]:
-    """The columns of all arguments."""
-    parts = [one.columns for one in arguments]
-    if len(parts) == 1:
-        return parts[0]  # type: ignore[no-any-return]
-    return [column for part in parts for column in part]
 
 
 def _plain(args: Sequence[Any]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_scalar.compiler.arguments import agreed, arguments_like, is_real
@@ -271,28 +272,18 @@ def by_points(
     def of_lists(*given: Any, **options: Any) -> Any:
         return function(*map(as_lists, given), **options)
 
-    size, parts = _parted(args, what)
-    rows = [[x[i] for x in parts] for i in range(size)]
+    parts, size = list[Any](), None
+    for i, x in enumerate(args):
+        array = array_in(x)
+        if array is not None:
+            size = agreed(size, len(array), f"{what}: argument {i}")
+        parts.append(repeat(x) if array is None else _points(array))
+    rows = list(map(list, zip(*parts, strict=False)))
     found = [at(of_lists, *(as_lists(row) if lists else row)) for row in rows]
     for other in found:
         check_structure(found[0], other)
-    columns = [array_of([*column], (size,)) for column in zip(*map(leaves, found), strict=True)]
+    columns = [array_of([*each], (len(rows),)) for each in zip(*map(leaves, found), strict=True)]
     return arranged(found[0], columns)
-
-
-def _parted(args: Sequence[Any], what: str) -> tuple[int, list[list[Any]]]:
-    """How many points there are, and for every argument what it is at each of them."""
-    size: int | None = None
-    arrays = [array_in(x) for x in args]
-    for i, array in enumerate(arrays):
-        if array is not None:
-            size = agreed(size, len(array), f"{what}: argument {i}")
-    assert size is not None  # noqa: S101 (there is an array: `holds_batch`)
-    parts = [
-        [x] * size if array is None else _points(array)
-        for x, array in zip(args, arrays, strict=True)
-    ]
-    return size, parts
 
 
 def _points(array: Any) -> list[Any]:

@@ -58,18 +58,16 @@ class Places:
         """An input."""
         return f"x[{position}]"
 
-    def read_at(self, positions: Sequence[int], index: str) -> str | None:
-        """An input by an index; `positions` are all that it takes."""
-        del positions
+    def read_at(self, _positions: Sequence[int], index: str) -> str | None:
+        """An input by an index; the positions are all that it takes."""
         return f"x[{index}]"
 
     def written(self, position: int, value: str) -> str:
         """The statement for an output."""
         return f"out[{position}] = {value};"
 
-    def written_at(self, positions: Sequence[int], index: str, value: str) -> str | None:
-        """The statement for an output by an index; `positions` are all that it takes."""
-        del positions
+    def written_at(self, _positions: Sequence[int], index: str, value: str) -> str | None:
+        """The statement for an output by an index; the positions are all that it takes."""
         return f"out[{index}] = {value};"
 
     def guarded(self, fails: str) -> str:

@@ -129,9 +129,8 @@ class Rolled:
     def _operands(self, part: Loop) -> Iterator[Operand]:
         return (operand for row in self.sources.get(part, ()) for operand in row)
 
-    def _waits(self, line: int) -> bool:
+    def _waits(self, _line: int) -> bool:
         """Whether an output is written behind its own part."""
-        del line
         return False
 
     def _reached(self, positions: Sequence[int]) -> bool:

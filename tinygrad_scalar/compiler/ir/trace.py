@@ -147,8 +147,7 @@ class Traced(OnTape):
             "backward() inside a compiled function: return the value and use f.grad or f.backward"
         )
 
-    def _refuse(self, what: str, instead: str) -> NoReturn:
-        del what, instead
+    def _refuse(self, *_: Any) -> NoReturn:
         self._freeze(
             "float() or int() (also by a function of math or statistics, list * x, or an array "
             "without dtype=object)"
