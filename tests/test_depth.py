@@ -1,4 +1,4 @@
-"""Depth 100,000 in every mode, without recursion.
+"""Depth 50,000 in every mode, without recursion.
 
 For second derivatives the chain is shorter: the graph of its derivative is several times as deep.
 """
@@ -24,7 +24,7 @@ from tinygrad_scalar import (
     vjp,
 )
 
-DEPTH, DEPTH_OF_SECOND = 100_000, 20_000
+DEPTH, DEPTH_OF_SECOND = 50_000, 10_000
 START = 0.5
 pair = primitive("pair", lambda x: (math.sin(x), x), (lambda y, x: sin(x + math.pi / 2),), (1,))
 own_sine = custom(math.sin, lambda y, x: sin(x + math.pi / 2))
@@ -99,7 +99,7 @@ MODES = {
 
 @pytest.mark.parametrize(("compute", "expected"), MODES.values(), ids=MODES)
 def test_a_long_chain_of_operations(compute, expected):
-    # each of up to 100,000 factors is rounded, at most by 1e-16 of itself
+    # each of up to 50,000 factors is rounded, at most by 1e-16 of itself
     assert math.isclose(compute(), expected, rel_tol=1e-10)
 
 

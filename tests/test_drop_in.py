@@ -9,7 +9,7 @@ import random
 
 import pytest
 from graphviz import Digraph
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from instruction_lists import programs
 
 from tinygrad_scalar import Value
@@ -339,7 +339,6 @@ def test_programs_for_either(program):
 
 
 @given(programs(("add", "sub", "mul", "neg", "pow", "constant"), max_steps=20))
-@settings(max_examples=200)
 def test_bit_equal_gradients_of_any_such_program(program):
     """The numbers of + − × negation and constant powers, to the last bit."""
     uses = [place for _, places in program.steps for place in places]

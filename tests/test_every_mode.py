@@ -306,7 +306,7 @@ def disagreements(f, x, y, u):
 
 
 @pytest.mark.parametrize("undefined", POLICIES)
-@settings(max_examples=12, derandomize=True, deadline=None)
+@settings(max_examples=8, derandomize=True, deadline=None)
 @given(f=programs((*ONE, *TWO)), x=points, y=points)
 def test_all_modes_and_methods_agree(undefined, f, x, y):
     assert not disagreements(f, x, y, undefined)

@@ -5,7 +5,7 @@ import math
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinygrad_scalar import Value, functions
@@ -35,6 +35,7 @@ TEXTS = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(TEXTS)
 def test_an_expression_means_what_it_means_in_python_on_values_too(text):
     expected = eval(text, {"sin": math.sin, "maximum": max} | NAMES)  # noqa: S307 (own grammar)

@@ -337,7 +337,7 @@ def outcome(run):
 
 @pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row.arity is not None])
 @given(data=st.data())
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_floats_go_the_quick_way_as_they_go_the_general_one(name, data):
     """To the last bit, also around Values. Where operations are counted all go the general one."""
     row = TABLE[name]

@@ -1,4 +1,4 @@
-"""Every row of the table against mpmath: value and derivatives, over the domain and at kinks."""
+"""Every row of the table against mpmath: value and partials, over the domain and at kinks."""
 
 import itertools
 import math
@@ -30,9 +30,6 @@ from tinygrad_scalar.numbers.precision import evaluate
 
 ROWS = list(TABLE.values())
 UNARY = [row for row in ROWS if row.arity == 1]
-PIECEWISE = ("identity", "neg", "sign", "step", "abs", "floor", "ceil", "trunc", "round", "relu")
-ANALYTIC = [row for row in UNARY if row.name not in PIECEWISE]
-
 
 # Operands that are no real number: an order, a condition, a number of digits.
 NOT_REAL = (("polygamma", 0), ("where", 0), ("round_to", 1))
@@ -45,7 +42,7 @@ def each(rows):
 # ── first derivatives ─────────────────────────────────────────────────────────────────────────
 @each(ROWS)
 def test_value_and_partials_are_those_of_mpmath_over_the_whole_domain(row):
-    @settings(max_examples=30 if row.arity else 20)
+    @settings(max_examples=20)
     @given(points(row))
     def holds(point):
         check_partials(row, point)
@@ -147,7 +144,7 @@ def test_the_sizes_of_exponent_and_slope_do_not_matter():
         assert tinygrad_scalar.leaky_relu(x, slope).backward()[x] == 1.0
 
 
-# ── higher derivatives ────────────────────────────────────────────────────────────────────────
+# ── points in the middle ──────────────────────────────────────────────────────────────────────
 AWAY_FROM_0 = st.one_of(between(0.1, 4.0), between(-4.0, -0.1))
 BETWEEN_POLES = between(0.1, 4.0) | st.sampled_from([-0.4, -1.7, -2.2])
 CALM = {
@@ -176,56 +173,6 @@ def calm(row):
     if row.arity is None:
         return st.tuples(*[between(-4.0, 4.0)] * 3)
     return st.tuples(*map(calm_operand, row.domain))
-
-
-def nested(output, leaves):
-    """The derivative by one leaf after the other, each of the graph of the one before."""
-    for leaf in leaves:
-        output = output.backward(inputs=[leaf], create_graph=True)[leaf]
-        if not isinstance(output, Value):
-            return output
-    return output.data
-
-
-def assert_nested_derivatives(row, point, order, tolerance):
-    for by in itertools.combinations_with_replacement(range(len(point)), order):
-        leaves = [Value(x) for x in point]
-        got = nested(row(*leaves), [leaves[i] for i in by])
-        if any((row.name, i) in NOT_REAL for i in by):
-            exact = mpf(0)
-        else:
-            exact = exact_derivative(row, point, *by)
-        assert abs(got - exact) <= tolerance * max(1, abs(exact)), (row.name, point, by)
-
-
-@each(ROWS)
-def test_second_derivatives_are_those_of_mpmath(row):
-    @settings(max_examples=15 if row.arity else 4)
-    @given(calm(row).filter(lambda point: not row.kinks(*point)))
-    def holds(point):
-        assert_nested_derivatives(row, point, 2, 1e-10)
-
-    holds()
-
-
-@each(ANALYTIC)
-def test_third_and_fourth_derivatives_are_those_of_mpmath(row):
-    @settings(max_examples=4)
-    @given(calm(row))
-    def holds(point):
-        assert_nested_derivatives(row, point, 3, 1e-10)
-        assert_nested_derivatives(row, point, 4, 1e-9)
-
-    holds()
-
-
-@pytest.mark.parametrize("x", [30.0, 300.0, 400.0, 800.0, 1e5, 1e200])
-@each([TABLE[name] for name in ("tanh", "sigmoid", "atan", "erf", "silu", "gelu", "softplus")])
-def test_second_derivatives_far_out_are_plain_zeros(row, x):
-    for sign in (1.0, -1.0):
-        leaf = Value(sign * x)
-        exact = exact_derivative(row, (sign * x,), 0, 0)
-        assert abs(nested(row(leaf), [leaf, leaf]) - exact) <= 1e-10 * abs(exact) + 1e-300
 
 
 # ── what else stands in a row ─────────────────────────────────────────────────────────────────

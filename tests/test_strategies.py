@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, find, given, seed, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 from test_mutation import a_thousandth_more, changed, opposite, with_partials
@@ -224,14 +224,12 @@ def first_come_first_served(z):
     return gradients
 
 
-@pytest.mark.parametrize("number", range(2))
 @pytest.mark.parametrize("names", [None, ["add", "mul", "sin"]], ids=["all", "three"])
 @pytest.mark.parametrize("bug", [as_a_set, last_consumer_wins, first_come_first_served])
-def test_a_planted_bug_with_shared_nodes_is_found_and_shrunk(bug, names, number):
+def test_a_planted_bug_with_shared_nodes_is_found_and_shrunk(bug, names):
     failed = []
 
-    @seed(number)
-    @settings(SEARCH, derandomize=False)
+    @settings(SEARCH)
     @given(expressions(names))
     def agrees(program):
         z = program.run()
@@ -281,9 +279,7 @@ def without_the_second(partials):
     [
         ("sin", opposite_sign, 1),
         ("tanh", a_little_more, 1),
-        ("div", a_little_more, 1),
         ("mul", exchanged, 1),
-        ("where", exchanged, 1),
         ("add", without_the_second, 1),
         ("dot", in_reverse, 1),
         ("hypot", wrong_on_the_left, 1),
