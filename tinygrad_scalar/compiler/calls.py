@@ -28,7 +28,7 @@ from tinygrad_scalar.compiler.arrays.namespaces import (
 )
 from tinygrad_scalar.compiler.backends import Settings, check_engine, checked
 from tinygrad_scalar.compiler.closed_over import add_gradients
-from tinygrad_scalar.compiler.dispatch import Specialisation, keep, keep_point
+from tinygrad_scalar.compiler.dispatch import Specialisation, keep_point
 from tinygrad_scalar.compiler.ir.tables import UnevenError
 from tinygrad_scalar.compiler.ir.tape import TraceError
 from tinygrad_scalar.compiler.paths import MATRICES, Path, values_of
@@ -308,7 +308,7 @@ class Calls:
         check_size(call.size)
         sums = self._told(own, call, sums_of, own, call.columns, call.size)
         if not options and BatchEntry.suits(own, call):
-            keep(self, "backward", BatchEntry(own, call).call, reads=True)
+            self._entries["backward"] = BatchEntry(own, call).call
         return call.size, sums
 
     def _spread(

@@ -12,10 +12,9 @@ from tinygrad_scalar.compiler.backends import kernel
 from tinygrad_scalar.compiler.ir.program import Program, pruned
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import tables_of
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, Tape, place
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, Tape, place, plain
 from tinygrad_scalar.compiler.machine.entry import Closure
 from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients, reachable
-from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.recorded import check_data
 from tinygrad_scalar.core.value import COMPILED, Value
 from tinygrad_scalar.numbers.precision import quietly
@@ -64,7 +63,7 @@ class ClosedOver:
 
     def complete_values(self, x: Sequence[Any]) -> Sequence[Any]:
         """The same for numbers that something carries: the leaves themselves are looked up."""
-        found = self.looked_up_at(list(map(_core, x))) if self.lookups else []
+        found = self.looked_up_at([float(plain(y)) for y in x]) if self.lookups else []
         return [*x[: self.inputs], *found, *x[self.inputs :]]
 
     def looked_up_at(self, x: Sequence[float]) -> list[Value]:
@@ -188,9 +187,3 @@ def places_of(leaves: Iterable[Value]) -> dict[int, int]:
 def add_gradients(parts: Sequence[tuple[ClosedOver, Any, Any]], scale: float) -> None:
     """Add the gradients of paths, as `ClosedOver.additions` takes them: all or none."""
     add_to_gradients([one for path, *found in parts for one in path.additions(*found)], scale)
-
-
-def _core(x: Any) -> float:
-    """The plain number in what carries it."""
-    x = x.detach() if isinstance(x, Carrier) else x
-    return float(x.data if isinstance(x, Value) else x)

@@ -224,7 +224,10 @@ class Specialisation:
 # The general way looks at every argument, and at every path, as if it saw them for the first time.
 # For a point, and for a batch of a few hundred, that takes longer than the machine code.
 def by_machine_code(method: Method) -> Method:
-    """The method; what machine code has an entry for goes there at once."""
+    """The method; what machine code has an entry for goes there at once.
+
+    An entry gives the result, or None, with nothing changed, for what goes the general way.
+    """
     mode = "value" if method.__name__ == "__call__" else method.__name__
 
     @functools.wraps(method)
@@ -237,16 +240,6 @@ def by_machine_code(method: Method) -> Method:
         return method(self, *args, **options)
 
     return run  # type: ignore[return-value]
-
-
-def keep(calls: Calls, mode: str, entry: Callable[..., Any], *, reads: bool) -> None:
-    """Call this directly from now on; within a block only if it `reads` no leaves.
-
-    It gives the result, or None, with nothing changed, for what goes the general way.
-    """
-    calls._entries[mode] = entry
-    if not reads:  # in a trace, numbers of leaves would be frozen
-        calls._within[mode] = entry
 
 
 def keep_point(
@@ -276,8 +269,9 @@ def keep_point(
             tree = calls._shaped(own, mode, call, path, [None] * count)
         kernel.enter(arguments, tree, closure, adding=mode == "backward")
     if kernel.entry:
-        reads = closure is not None or mode == "backward"
-        keep(calls, mode, kernel.entry, reads=reads)
+        calls._entries[mode] = kernel.entry
+        if closure is None and mode != "backward":  # in a trace, numbers of leaves would be frozen
+            calls._within[mode] = kernel.entry
 
 
 def _may_have_one(own: Specialisation, mode: str, call: Call, path: Path) -> bool:

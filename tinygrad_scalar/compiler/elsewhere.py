@@ -207,8 +207,7 @@ def _by_kernels(own: Specialisation, mode: str, call: Call) -> tuple[Path, list[
         outputs: list[Any] = []
         for y in results:
             array = cuda.given_back(y, call.xp)
-            beside = [RowColumn(array, k) for k in range(y.shape[1])] if y.ndim > 1 else [array]
-            outputs += beside
+            outputs += [RowColumn(array, k) for k in range(y.shape[1])] if y.ndim > 1 else [array]
         return path, outputs
 
 

@@ -86,13 +86,11 @@ def template(rule: Callable[..., Any], count: int, *, trusting: bool) -> Templat
         result = on_tape(recording, rule, *operands)
     except (IndexError, ValueError, ArithmeticError, TraceError):  # there are none
         return None
-    traced = isinstance(result, Traced)
-    if recording.leaves or not recording.settled() or (isinstance(result, Value) and not traced):
-        return None  # the numbers of leaves come from the tape that it is copied to
-    if recording.refused is not None:
+    # the numbers of leaves come from the tape that it is copied to
+    if recording.leaves or not recording.settled() or recording.refused is not None:
         return None
     if not isinstance(result, Traced):
-        return Template([], 0, float(result))
+        return None if isinstance(result, Value) else Template([], 0, float(result))
     lines = [
         (None, tape.constants[k]) if k in tape.constants else tape.code[k]
         for k in range(count, len(tape.code))
