@@ -113,9 +113,7 @@ class Argument(NamedTuple):
 
     def mirrored(self, entries: Sequence[Any], xp: Any = None) -> Any:
         """Results, one per place, in the structure of the argument."""
-        if self.rows:
-            return stacked(xp, entries, len(entries))
-        return like(self.tree, list(entries))
+        return stacked(xp, entries, len(entries)) if self.rows else like(self.tree, list(entries))
 
 
 class Call(NamedTuple):

@@ -257,16 +257,12 @@ def keep_point(
         return
     if kernel.entry is False or call.xp is not None:
         return
-    closure = None
-    if path.closes_over:
-        closure = path.closure_at(call.columns)
-        if closure is None:
-            return
+    closure = path.closure_at(call.columns) if path.closes_over else None
+    if closure is None and path.closes_over:
+        return
     if kernel.entry == ():
         arguments = [one.mirrored([None] * len(one.columns)) for one in call.arguments]
-        tree = None
-        if mode != "backward":
-            tree = calls._shaped(own, mode, call, path, [None] * count)
+        tree = None if mode == "backward" else calls._shaped(own, mode, call, path, [None] * count)
         kernel.enter(arguments, tree, closure, adding=mode == "backward")
     if kernel.entry:
         calls._entries[mode] = kernel.entry

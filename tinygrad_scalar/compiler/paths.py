@@ -207,8 +207,7 @@ class Below(Derivation):
 
     def hvp(self) -> list[int]:
         """The slopes of the gradient where the inputs move."""
-        gradient = self._gradient("hvp")
-        return self.forward(gradient, self._tangents(self.inputs))
+        return self.forward(self._gradient("hvp"), self._tangents(self.inputs))
 
     def hessian(self) -> list[int]:
         """The slopes of the gradient along each input, row by row."""

@@ -50,8 +50,7 @@ def _flat(own: Specialisation, path: Path, lines: Container[int] | None) -> Flat
     """
 
     def replayed(numbers: Sequence[Any]) -> Any:
-        given = path.complete_values(numbers)
-        return like(path.tree, path.replayed(given, path.leaves, lines))
+        return like(path.tree, path.replayed(path.complete_values(numbers), path.leaves, lines))
 
     if own.function is None or lines is not None:
         return replayed

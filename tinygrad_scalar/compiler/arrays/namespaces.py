@@ -189,5 +189,4 @@ def on_host(x: Any) -> Any:
 
 def from_host(y: Any, sample: Any) -> Any:
     """An array of NumPy's as one of the library, type and device of a sample."""
-    xp = namespace(sample)
-    return xp.asarray(y, dtype=sample.dtype, device=sample.device)
+    return namespace(sample).asarray(y, dtype=sample.dtype, device=sample.device)

@@ -62,9 +62,7 @@ class Superinstruction:
         tape, places = _written(rows, operands)
         outputs = [places[k] for k in results]
         self.forward = _program(tape, outputs, operands, raising=len(tape))
-        self.reverse: Program | None = None
-        if active and results:
-            self.reverse = self._reversed(rows, results)
+        self.reverse = self._reversed(rows, results) if active and results else None
 
     def _reversed(self, rows: Rows, results: Sequence[int]) -> Program | None:
         """What is added to the gradients of the active operands; None if it is nothing at all."""
