@@ -373,6 +373,19 @@ def test_a_guard_that_fails_gives_nothing():
     assert kernel.point(points(60, 1), ()) is None
 
 
+def test_a_stretch_of_guards_alone_hands_nothing_on():
+    def bounded(x):
+        if all(-2.0 < y < 2.0 for y in x):
+            return tg.dot(x, x)
+        return x[0]
+
+    x = points(60)
+    stream, kernel = interpreted(traced(bounded, [[None] * 60], x), "value_and_grad")
+    assert 0 in [body.results for body in stream.bodies if body is not None]
+    close(kernel.point(x, ()), [math.fsum(y * y for y in x), *(2 * y for y in x)])
+    assert kernel.point([*x[:59], 3.0], ()) is None
+
+
 def test_conditions_are_not_contracted():
     def tie(x):
         total = 0.0

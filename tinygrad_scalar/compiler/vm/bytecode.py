@@ -215,10 +215,8 @@ class Stream:
             ]
             return Superinstruction(rows, len(slots), active, results)
 
-        lines = trace.line[run.start : run.stop].reshape(-1, run.period)[:, results]
+        lines = trace.line[run.start : run.stop].reshape(-1, run.period)[:, results or [0]]
         lines = np.concatenate([read[:, slots], lines], axis=1)
-        if not results:
-            lines = np.concatenate([lines, lines[:, :1]], axis=1)
         self._add(run.start, self._body(key, made), run.iterations, cells.of_line[lines])
 
     def _sources(self, run: Loop) -> tuple[Array, list[int | float], list[int]]:
