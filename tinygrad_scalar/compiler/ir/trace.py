@@ -278,17 +278,7 @@ class Plain(Traced):
     def __trunc__(self) -> Plain:
         return self._as_int(Arithmetic.__trunc__(self))
 
-    def __round__(self, digits: int | None = None) -> Any:
-        made = Arithmetic.__round__(self, digits)
-        return self._as_int(made) if digits is None else made
-
     __pow__ = Arithmetic.__pow__
-
-    def __invert__(self) -> Any:
-        recording = self.recording
-        if not recording.trusting:
-            return ~self.fixed()
-        return _condition(recording, recording.tape.emit(EQ, (self.index, recording.line(0.0))))
 
     def fixed(self) -> Any:
         """The number here, guarded to be this one: what a branch on it needs."""
@@ -373,6 +363,7 @@ def _looked_at(name: str, look: Callable[..., Any]) -> None:
 for _look in (bool, int, float, complex, hash, format, repr, round):
     _looked_at(f"__{_look.__name__}__", _look)
 _looked_at("__index__", operator.index)
+_looked_at("__invert__", operator.invert)
 _looked_at("__lshift__", operator.lshift)
 _looked_at("__rshift__", operator.rshift)
 _looked_at("__rlshift__", lambda number, other: other << number)
