@@ -6,7 +6,7 @@ planned here, for all engines that write text.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
@@ -38,6 +38,16 @@ class Rolled:
     carried: dict[tuple[int, int], str]  # (the line of the first value, a line) → its name
     carrier = ""  # how the names of those begin
     lasting = False  # whether a line between loops keeps its name to the end
+
+    # whether one statement with an index writes all of some outputs
+    _reached: Callable[[Sequence[int]], bool]
+    # write the operation of a line
+    _computed: Callable[[int, Primitive, Sequence[Any]], None]
+    # what is read in an iteration: a constant, or what stands at an index of its own
+    _fetched: Callable[[str, Sequence[Any]], str]
+    # put the result of a row in memory, or give it out, at the place of its iteration
+    _keep_at: Callable[[Sequence[int], int], None]
+    _write_at: Callable[[Sequence[int], int], None]
 
     # ── the plan ──────────────────────────────────────────────────────────────────────────────
     def _parts(
@@ -133,10 +143,6 @@ class Rolled:
         """Whether an output is written behind its own part."""
         return False
 
-    def _reached(self, positions: Sequence[int]) -> bool:
-        """Whether one statement with an index writes all of these outputs."""
-        raise NotImplementedError
-
     # ── what is written ───────────────────────────────────────────────────────────────────────
     def _row(self, loop: Loop, place: int) -> None:
         """One row of a loop: its operands, the operation, and what is handed on."""
@@ -167,22 +173,6 @@ class Rolled:
         if key not in self.names:
             self.names[key] = self._fetched(operand.kind, numbers)
         return key
-
-    def _computed(self, line: int, row: Primitive, operands: Sequence[Any]) -> None:
-        """Write the operation of a line."""
-        raise NotImplementedError
-
-    def _fetched(self, kind: str, numbers: Sequence[Any]) -> str:
-        """What is read in an iteration: a constant, or what stands at an index of its own."""
-        raise NotImplementedError
-
-    def _keep_at(self, places: Sequence[int], line: int) -> None:
-        """Put the result of a row in memory, at the place of its iteration."""
-        raise NotImplementedError
-
-    def _write_at(self, positions: Sequence[int], line: int) -> None:
-        """Give the result of a row out, at the position of its iteration."""
-        raise NotImplementedError
 
 
 def step_of(numbers: Sequence[int]) -> int | None:

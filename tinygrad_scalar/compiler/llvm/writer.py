@@ -8,7 +8,7 @@ fast-math flag is `contract`, which allows a·b + c in one rounding.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
@@ -37,6 +37,9 @@ GIVEN = "ptr %x, ptr %p, ptr %out, ptr %s, ptr %m"
 
 class Writer(Assembly):
     """Writes the functions of one program."""
+
+    # an operation on memory: the name of what is read, None where nothing is
+    _memory: Callable[[int, Primitive, Sequence[Any]], str | None]
 
     def __init__(self, program: Program, target: Target, how: str, varying: Sequence[bool]) -> None:
         super().__init__(target)
@@ -184,10 +187,6 @@ class Writer(Assembly):
         if row is CONSTANT and repr(operands[0]) in ("0.0", "1.0"):
             return self.truth_literal(bool(operands[0]))
         return self.conditions.get(line) if row in CONDITIONS else None
-
-    def _memory(self, line: int, row: Primitive, operands: Sequence[Any]) -> str | None:
-        """An operation on memory: the name of what is read, None where nothing is."""
-        raise NotImplementedError
 
     # ── operands ──────────────────────────────────────────────────────────────────────────────
     def operand(self, line: Any) -> str:
