@@ -176,13 +176,9 @@ def _plain(args: Sequence[Any]) -> bool:
 
 def has_carrier(args: Sequence[Any]) -> bool:
     """Whether a Value, Dual or Traced stands among the arguments."""
-    for arg in args:
-        if isinstance(arg, Carrier):
-            return True
-        objects = isinstance(arg, (list, tuple, dict)) or (is_array(arg) and arg.dtype == object)
-        if objects and any(isinstance(x, Carrier) for x in leaves(arg)):
-            return True
-    return False
+    kinds = Carrier, list, tuple, dict
+    some = [x for x in args if isinstance(x, kinds) or (is_array(x) and x.dtype == object)]
+    return any(isinstance(x, Carrier) for x in leaves(some))
 
 
 def as_numpy(x: Any) -> Any:

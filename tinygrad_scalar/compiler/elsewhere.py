@@ -161,12 +161,9 @@ def on_device(call: Call) -> bool:
 
 
 def _arrays_of(columns: Sequence[Any]) -> list[Any]:
-    found: dict[int, Any] = {}
-    for column in columns:
-        if not isinstance(column, float):
-            array = column.array if isinstance(column, RowColumn) else column
-            found[id(array)] = array
-    return list(found.values())
+    """The arrays that columns are, or stand in, each once."""
+    arrays = [x.array if isinstance(x, RowColumn) else x for x in columns]
+    return list({id(x): x for x in arrays if not isinstance(x, float)}.values())
 
 
 class Batch:
