@@ -214,6 +214,15 @@ def values(numbers):
     return [list(map(Value, row)) if row.ndim else Value(row) for row in numbers]
 
 
+def test_a_small_batch_beside_a_number_goes_through_machine_code():
+    w = Value(2.0)
+    f = compile(lambda x, y: w * x - y)
+    for y in (3.0, 3.0, 1.0, 1):
+        assert f.backward(np.array([1.0, 2.0]), y) == 3.0 - y
+    assert "backward" in f._entries
+    assert w.grad == 4 * 1.5
+
+
 def test_one_point_goes_through_machine_code_and_other_kinds_the_general_way():
     f = compile(lambda xs, y: [xs[0] * y, (xs[1], y)])
     assert f([1.0, 2.0], 3.0) == [3.0, (2.0, 3.0)]

@@ -574,3 +574,12 @@ def test_slopes_along_tangents_of_what_is_looked_up(xp):
     given = [xp.asarray(each.tolist(), dtype=xp.float64) for each in (x, i, moved, 0 * i)]
     same(made.jvp(given[:2], given[2:]), made.jvp((x, i), (moved, 0 * i)))
     same(made.hvp(given[:2], given[2:3]), made.hvp((x, i), (moved,)))
+
+
+def test_an_index_that_is_computed_or_a_number_points_into_a_table(xp):
+    table = [Value(0.1 * k + 1) for k in range(10)]
+    made = compile(lambda x, i: take(table, tg.floor(i / 2)) * x)
+    given = [xp.asarray(each.tolist(), dtype=xp.float64) for each in (X, np.arange(9.0))]
+    same(made(*given), made(X, np.arange(9.0)))
+    by_number = compile(lambda x, i: take(table, i) * x)
+    same(by_number(given[0], 7.0), by_number(X, 7.0))
