@@ -358,6 +358,17 @@ def test_an_error_is_not_told_on_standard_output(capsys, monkeypatch):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("arguments", [GRAD, ["--version"], ["grad", "--help"]])
+def test_what_waits_to_be_printed_and_cannot_be_is_told(arguments, capsys, monkeypatch):
+    """Python writes it at its end, beyond any `except`: "Exception ignored", and the code 120."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:  # which must not raise at its end
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert cli.main(arguments) == 2
+    assert re.fullmatch(r"tinygrad-scalar: error: .*Broken pipe\n", capsys.readouterr().err)
+
+
 # ── as a process ──────────────────────────────────────────────────────────────────────────────
 def test_version():
     done = run("--version")

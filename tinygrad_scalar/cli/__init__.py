@@ -20,6 +20,7 @@ from tinygrad_scalar.cli.terminal import (
     PROGRAM,
     fitted,
     one_line,
+    printing,
     replace_what_the_terminal_cannot_show,
     tell,
 )
@@ -59,10 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     replace_what_the_terminal_cannot_show()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(with_expressions_spared(given))
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with printing(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UndefinedGradientWarning)
+            options = _parser().parse_args(with_expressions_spared(given))
             options.run(options)
     except _FAILURES as error:
         # what to install stands at the end of a longer sentence, in which nothing is the user's
