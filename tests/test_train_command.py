@@ -180,7 +180,7 @@ def test_a_run_on_a_table_goes_on_from_its_checkpoint(irises, tmp_path):
 
 @pytest.mark.parametrize("between", [",", ";", "\t"])
 def test_what_stands_between_cells(between, tmp_path):
-    lines = "b|a|c\r\n-10|.5|10\r\n\r\n 2 |1e3|x\r\n7|0|9\r\n" + "0|0|9\r\n" * 3
+    lines = " \r\nb|a|c\r\n-10|.5|10\r\n\r\n  \r\n 2 |1e3|x\r\n7|0|9\r\n" + "0|0|9\r\n" * 3
     (tmp_path / "x.csv").write_bytes(lines.replace("|", between).encode())
     table = tables.read_table(tmp_path / "x.csv", "c")
     assert table.X[:3] == [[-10.0, 0.5], [2.0, 1000.0], [7.0, 0.0]]
@@ -214,6 +214,16 @@ TABLES = {
     "short": (ROWS + "1,x\n", "c", r"x\.csv, line 8: 2 cells, and the header has 3"),
     "long": (ROWS + "1,2,x,\n", "c", r"x\.csv, line 8: 4 cells, and the header has 3"),
     "after blank lines": (ROWS + '\n\n1,"a\nb",x\n', "c", r"x\.csv, line 11, column 'b': 'a"),
+    "quote that is not closed": (
+        ROWS + '1,2,"x\n' + "2,3,y\n" * 9,
+        "c",
+        r"x\.csv, after line 7: no table .*unexpected end of data",
+    ),
+    "quote closed by the next": (
+        ROWS + '1,2,"x\n2,3,y\n1,2,"y"\n',
+        "c",
+        r"x\.csv, after line 7: no table",
+    ),
     "no name": (",b,c\n", "c", r"x\.csv, line 1: column 1 has no name: .*to_csv\(index=False\)"),
     "twice": ("a,b,a\n", "a", r"x\.csv, line 1: two columns are named 'a'"),
     "alone": ("c\nx\ny\n", "c", r"x\.csv has the column 'c' alone: give others"),

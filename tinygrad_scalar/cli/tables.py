@@ -102,21 +102,28 @@ def read_table(path: Path, target: str | None) -> Table:
 
 
 def lines_of(path: Path) -> list[tuple[int, list[str]]]:
-    """The lines of a CSV file that are not empty, each with its number, cells without blanks.
+    """The lines of a CSV file that are not blank, each with its number, cells without blanks.
 
     Commas, semicolons or tabs stand between them, whichever the first line has most of outside of
     quotes.
     Errors: ValueError for what is no text or no table.
     """
+    line = ""
     try:
         text = read_text(path)
-        first = re.sub('"[^"]*"', "", text).lstrip("\r\n").partition("\n")[0]
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
-        return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
+        first = re.sub('"[^"]*"', "", re.sub(r"^\s*\n", "", text)).partition("\n")[0]
+        between = max(",;\t", key=first.count)
+        # strict: a quote that nobody closes would take the lines below it for one cell
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True)
+        lines = []
+        for cells in reader:
+            lines.append((reader.line_num, [cell.strip() for cell in cells]))
+            line = f", after line {reader.line_num}"
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
-            f"{path}: no table of numbers with commas between them ({error})"
+            f"{path}{line}: no table of numbers with commas between them ({error})"
         ) from None
+    return [(number, cells) for number, cells in lines if cells not in ([], [""])]
 
 
 def listed(names: Sequence[str]) -> str:
