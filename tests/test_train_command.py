@@ -340,8 +340,12 @@ def test_what_cannot_be_written_is_told_before_training(tmp_path, capsys):
     ):
         with pytest.raises(error, match=text):
             train(tmp_path, **{"--out": tmp_path / name})
-    assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "model.png").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"model\.png is a folder: name a file in it"):
+        train(tmp_path)
+    assert capsys.readouterr() == ("", "")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.png"]
 
 
 @pytest.mark.parametrize("arguments", [["cube"], ["xor", "--steps", "0"], ["xor", "--seed", "a"]])

@@ -84,6 +84,13 @@ def test_borders_between_scores_are_smooth_and_classes_are_named():
     assert [text.get_text() for text in legend.get_texts()] == ["class 0", "class 1"]
 
 
+@pytest.mark.parametrize(("high", "aspect"), [(0.5, 1.0), (3.0, 1.0), (4.5, "auto"), (9e4, "auto")])
+def test_a_plane_much_longer_than_wide_is_no_strip(high, aspect):
+    """Age and income: on one scale nothing is to be seen of the younger of the two."""
+    plot = plots.decision_regions(lambda x: x[0], [[0.0, 0.0], [1.0, high]], [0, 1])
+    assert plot.axes.get_aspect() == aspect
+
+
 @pytest.mark.parametrize("kind", [np.array, pd.DataFrame])
 def test_decision_regions_take_arrays_and_frames(kind):
     X, y = kind([[-1.0, 0.0], [1.0, 0.0]]), np.array([0.0, 1.0])

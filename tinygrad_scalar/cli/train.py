@@ -130,6 +130,7 @@ def _check_out(path: Path) -> None:
             f"train: --out {path} is where the picture goes: name the model's file, such as "
             f"{path.with_suffix('.json')}"
         )
+    check_place(path.with_suffix(".png"))
 
 
 def _drawn(model: Module, parts: Parts, history: History, path: Path) -> str:

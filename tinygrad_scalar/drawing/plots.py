@@ -19,6 +19,7 @@ from tinygrad_scalar.core.value import Value
 
 _COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#9a6700", "#cf222e", "#0a7a83", "#6e7781")
 _DOTS = 150  # per inch of a PNG, in notebooks and files
+_STRIP = 4  # times as long as it is wide: a plane with more of it is drawn in two scales
 _GRID = 60  # points a side at which a model is asked
 
 
@@ -85,6 +86,7 @@ def decision_regions(
     `model` takes a list of two numbers and gives a class index (an int), a list of scores, one per
     class, or a single score, positive for class 1. The border between two classes is where their
     scores are equal, drawn smoothly between the points asked; of class indices alone it has steps.
+    Both axes have one scale, unless that would make a strip of the plane.
     Cost: 3,600 forwards, nothing is recorded.
     Errors: ImportError without matplotlib; ValueError unless `X` holds pairs, as many as `y`, and
     `y` classes.
@@ -115,7 +117,8 @@ def decision_regions(
         style = {"s": 16, "color": colour, "edgecolors": "white", "linewidths": 0.5, "zorder": 3}
         name = {"label": f"class {label}"} if points else {}
         plot.axes.scatter([x[0] for x in points], [x[1] for x in points], **style, **name)
-    plot.axes.set_aspect("equal")
+    wide, high = across[-1] - across[0], up[-1] - up[0]
+    plot.axes.set_aspect("equal" if max(wide, high) < _STRIP * min(wide, high) else "auto")
     plot.axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return plot
 
