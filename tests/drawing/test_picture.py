@@ -168,6 +168,17 @@ def test_any_label_is_shown_verbatim(labels):
                 ]
 
 
+@pytest.mark.parametrize(("label", "shown"), [("\t", " "), ("a\tb", "a b"), ("a\nb", "a b")])
+def test_a_label_takes_one_line_of_a_compact_box(label, shown):
+    """Graphviz passes over a tab there, and over all of a box that has no other letter in bold."""
+    z = Value(2.0, label=label)
+    for _ in range(45):
+        z = z.cos()
+    drawing = draw(z, fold=False)
+    assert "<TABLE" in drawing.source
+    assert texts(drawing.svg())[:2] == [shown, "2.0"]
+
+
 def test_the_legend_of_colours_is_drawn():
     z = product()
     z.backward()

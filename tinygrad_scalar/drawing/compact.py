@@ -197,6 +197,6 @@ def _width(line: str) -> float:
 
 
 def shortened(text: str) -> str:
-    """The text in one line of a box."""
-    text = text.replace("\n", " ")
+    """The text in one line of a box; Graphviz passes over a tab, and over a box of it alone."""
+    text = text.replace("\n", " ").replace("\t", " ")
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
