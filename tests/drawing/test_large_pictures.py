@@ -557,21 +557,29 @@ def test_images_have_their_labels_off_lines_too(browser, tmp_path):
     assert faults_of(drawings, browser, tmp_path, as_image) == {}
 
 
-def test_a_label_in_the_way_of_a_line_is_moved_and_no_other():
-    def edge(i, line, label):
-        return (
-            f'<g id="edge{i}" class="edge"><title>a&#45;&gt;b</title><path fill="none" d="{line}"/>'
-            f'<text text-anchor="middle" {label} font-size="9.00" fill="#59636e">1.0</text></g>'
-        )
+def svg_edge(i, line, label):
+    return (
+        f'<g id="edge{i}" class="edge"><title>a&#45;&gt;b</title><path fill="none" d="{line}"/>'
+        f'<text text-anchor="middle" {label} font-size="9.00" fill="#59636e">1.0</text></g>'
+    )
 
-    free = edge(1, "M0,0C30,0 60,0 90,0", 'x="45" y="-5"')
-    crossed = edge(2, "M0,40C30,40 60,40 90,40", 'x="45" y="42"')
+
+def test_a_label_in_the_way_of_a_line_is_moved_and_no_other():
+    free = svg_edge(1, "M0,0C30,0 60,0 90,0", 'x="45" y="-5"')
+    crossed = svg_edge(2, "M0,40C30,40 60,40 90,40", 'x="45" y="42"')
     moved = cleared(free + crossed)
     assert moved.startswith(free)
     x, y = map(float, re.search(r'x="([\d.-]+)" y="([\d.-]+)"', moved[len(free) :]).groups())
     assert x == 45
     assert 3 <= abs(y - 42) <= 12
     assert cleared(moved) == moved
+
+
+def test_labels_in_a_crowd_stay_where_they_are():
+    """Each looks at a thousand places, with all the lines around: minutes, for some hundreds."""
+    text = svg_edge(1, "M0,0C300,0 600,0 900,0", 'x="450" y="2"')
+    assert cleared(text * 10) != text * 10
+    assert cleared(text * 101) == text * 101
 
 
 def test_a_light_page_shows_a_light_picture_to_a_reader_in_the_dark(browser, tmp_path):

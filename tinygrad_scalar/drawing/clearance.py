@@ -10,6 +10,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from tinygrad_scalar.drawing.taken import Frame, Point, Taken
@@ -26,7 +27,8 @@ _LINE = re.compile(r'<path [^>]*?d="([^"]+)"')
 _SHAPE = re.compile(r'<(?:path [^>]*?d|polygon [^>]*?points)="([^"]+)"')
 _ELLIPSE = re.compile(r'<ellipse [^>]*?cx="(-?[\d.]+)" cy="(-?[\d.]+)" rx="([\d.]+)" ry="([\d.]+)"')
 _NUMBER = re.compile(r"-?[\d.]+")
-_MOST = 1000  # edges up to which it is worth the time
+_MOST, _CROWD = 1000, 100  # edges, and labels that lines cross, up to which it is worth the time
+_LOOKS = 50  # free places that are looked at for one to which its own line is nearest
 _WIDE, _HIGH, _DEEP = 0.58, 0.9, 0.25  # of the size of letters: width, above and below their line
 _MARGIN = 1.0
 # Moves from the shortest to the longest, sideways less than up and down.
@@ -74,7 +76,7 @@ def cleared_positions(laid: str, svg: str) -> str:
 
 
 def _shifts(svg: str) -> list[_Shift]:
-    """The moves of labels that a line crosses."""
+    """The moves of labels that a line crosses; none in a crowd, where all would look for places."""
     parts = list(_PART.finditer(svg))
     labels = [
         (label, i)
@@ -102,6 +104,8 @@ def _shifts(svg: str) -> list[_Shift]:
             crossed.append((label, edge))
         else:
             taken.add_frame(_frame_of(label))
+    if len(crossed) > _CROWD:
+        return []
     return [
         _Shift(label, names[edge], *_move(taken, _frame_of(label), edge)) for label, edge in crossed
     ]
@@ -113,14 +117,19 @@ def _ends(part: re.Match[str]) -> str:
 
 
 def _move(taken: Taken, frame: Frame, edge: int) -> tuple[float, float]:
-    """The shortest move to a free place, to one where its own line is nearest if there is any."""
-    free = [
+    """The shortest move to a free place, if there is one to where its own line is nearest."""
+    free = (
         move
         for move in _MOVES
         if not taken.crossed(place := frame.moved(*move)) and not taken.covered(place)
-    ]
-    own = (move for move in free if taken.nearest(frame.moved(*move)) == edge)
-    move = next(own, free[0] if free else (0.0, 0.0))
+    )
+    found: tuple[float, float] | None = None
+    for move in islice(free, _LOOKS):
+        if taken.nearest(frame.moved(*move)) == edge:
+            found = move
+            break
+        found = found or move
+    move = found or (0.0, 0.0)
     taken.add_frame(frame.moved(*move))
     return move
 
