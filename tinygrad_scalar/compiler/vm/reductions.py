@@ -30,18 +30,12 @@ class Chains(NamedTuple):
     """Sums of so many products each, in the order of the trace: a row for each."""
 
     start: Array  # the lines that the products are added to
-    products: Array  # operations; none for dot products, which are sums as they stand
-    sums: Array
+    members: Array  # operations: products, and then sums; a dot product is a sum as it stands
     factors: Array  # lines, those on the left before those on the right
 
     def some(self, which: Array) -> Chains:
         """Those of a mask."""
         return Chains(*(field[which] for field in self))
-
-    @property
-    def members(self) -> Array:
-        """All of their operations, a row for each."""
-        return np.concatenate([self.products, self.sums], axis=1)
 
     @property
     def long(self) -> Array:
@@ -58,7 +52,7 @@ def dot_products(trace: Operations, which: Array) -> Iterator[Chains]:
     for count in np.unique(counts).tolist():
         sums = own[counts == count, None]
         factors = trace.operands[trace.start[sums] + np.arange(count)]
-        yield Chains(np.full(len(sums), NOTHING), sums[:, :0], sums, factors)
+        yield Chains(np.full(len(sums), NOTHING), sums, factors)
 
 
 def chains(trace: Operations, outputs: Sequence[int]) -> list[Chains]:
@@ -87,9 +81,9 @@ def chains(trace: Operations, outputs: Sequence[int]) -> list[Chains]:
     for alike in lengths.values():
         which = np.array(alike)
         products, sums = product[which], links[which]
+        start, members = trace.operands[first[sums[:, 0]]], np.concatenate([products, sums], axis=1)
         factors = [trace.operands[first[products] + side] for side in (0, 1)]
-        start = trace.operands[first[sums[:, 0]]]
-        found.append(Chains(start, products, sums, np.concatenate(factors, axis=1)))
+        found.append(Chains(start, members, np.concatenate(factors, axis=1)))
     return found
 
 
@@ -123,7 +117,7 @@ def dots(some: Chains, trace: Operations, cell: Array) -> Instructions:
     its length and where the shared operand begins, and then by rows the result, the start, and
     where the other operand begins in each part.
     """
-    cells, start, last = cell[some.factors], cell[some.start], some.sums[:, -1]
+    cells, start, last = cell[some.factors], cell[some.start], some.members[:, -1]
     first, result = some.members.min(axis=1), cell[trace.line[last]]
     whole = last - first + 1 == some.members.shape[1]  # with no other operation in between
     half = cells.shape[1] // 2
