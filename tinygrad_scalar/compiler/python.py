@@ -17,15 +17,14 @@ def names(program: Program) -> dict[Primitive, str]:
     """A name for each row that the source calls."""
     chosen: dict[Primitive, str] = {}
     for row, _ in program.code:
-        if row.python or row is GUARD or row in MARKERS:
+        if row in chosen or row.python or row is GUARD or row in MARKERS:
             continue
-        if row not in chosen:
-            name = "".join(c if c.isalnum() else "_" for c in row.name)
-            if not name.isidentifier() or keyword.iskeyword(name):
-                name = f"row_{name}"
-            while name in chosen.values() or name in ("x", "p", "inf", "nan"):
-                name += "_"
-            chosen[row] = name
+        name = "".join(c if c.isalnum() else "_" for c in row.name)
+        if not name.isidentifier() or keyword.iskeyword(name):
+            name = f"row_{name}"
+        while name in chosen.values() or name in ("x", "p", "inf", "nan"):
+            name += "_"
+        chosen[row] = name
     return chosen
 
 

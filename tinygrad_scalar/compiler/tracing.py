@@ -156,17 +156,17 @@ def _put_back(recording: Recording) -> dict[Value, str]:
 
 
 def _line(recording: Recording, leaf: Any) -> int:
-    if isinstance(leaf, Carrier) and not isinstance(leaf, (Traced, Value)):
+    if isinstance(leaf, (Traced, Value)) or is_number(leaf):
+        return recording.line(leaf)
+    if isinstance(leaf, Carrier):
         raise TypeError(
             f"compile: the function closes over a {type(leaf).__name__}, a number of jvp, taylor "
             "or derivative, and compiled code gives plain numbers: pass it as an argument"
         )
-    if not isinstance(leaf, (Traced, Value)) and not is_number(leaf):
-        raise TypeError(
-            f"compile: the function returned {type(leaf).__name__}; return a Value, or a list, "
-            "tuple or dict of Values"
-        )
-    return recording.line(leaf)
+    raise TypeError(
+        f"compile: the function returned {type(leaf).__name__}; return a Value, or a list, "
+        "tuple or dict of Values"
+    )
 
 
 def _generators() -> Any:

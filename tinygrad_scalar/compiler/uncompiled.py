@@ -228,15 +228,14 @@ def _backward(flat: Flat, path: Path, x: Sequence[float], undefined: Policy) -> 
     y = flat(list(map(Value, x)))
     if not isinstance(y, Value):
         return [float(y), *[0.0] * len(asked)]
-    slopes = {id(leaf): 0.0 for leaf in asked}
-    if any(made_before(leaf, started) and id(leaf) not in slopes for leaf in leaves_of([y])):
+    own = {id(leaf): leaf for leaf in asked}
+    if any(made_before(leaf, started) and id(leaf) not in own for leaf in leaves_of([y])):
         raise TraceError(
             "backward: where it handles an exception the function reads Values that it does not "
             "read else: choose with if or where"
         )
-    own = list({id(leaf): leaf for leaf in asked}.values())
-    found = gradients([y], [1.0], own, undefined=undefined)
-    slopes = dict(zip(map(id, own), found, strict=True))
+    found = gradients([y], [1.0], [*own.values()], undefined=undefined)
+    slopes = dict(zip(own, found, strict=True))
     return [y.data, *[slopes.pop(id(leaf), 0.0) for leaf in asked]]  # of one in two places once
 
 
