@@ -276,7 +276,7 @@ def test_few_long_iterations_are_many_short_ones():
     for fewest in (8, 20, 10_000):
         stream, kernel = interpreted(path, "value_and_grad", fewest)
         close(kernel.point(x, ()), [value, *slopes])
-        longest.append(max(body.width for body in stream.bodies if body is not None))
+        longest.append(max(body.width for body in stream.bodies))
         counts.append(len(stream.instructions))
     assert longest[0] > 2 * longest[1]
     assert counts[0] < counts[1] < counts[2] / 3
@@ -381,7 +381,7 @@ def test_a_stretch_of_guards_alone_hands_nothing_on():
 
     x = points(60)
     stream, kernel = interpreted(traced(bounded, [[None] * 60], x), "value_and_grad")
-    assert 0 in [body.results for body in stream.bodies if body is not None]
+    assert 0 in [body.results for body in stream.bodies]
     close(kernel.point(x, ()), [math.fsum(y * y for y in x), *(2 * y for y in x)])
     assert kernel.point([*x[:59], 3.0], ()) is None
 

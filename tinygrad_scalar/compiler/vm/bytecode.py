@@ -65,8 +65,8 @@ class Stream:
         self.code, self.trace = code, operations(code, wanted, sizes[0])
         if any(row.joint is not None or row is SCATTER for row in self.trace.rows):
             raise Unsupported
-        # sums, and sums of products, are there already
-        self.bodies: list[Superinstruction | None] = [None] * len(NAMES)
+        # behind those of sums, and of sums of products, which are there already
+        self.bodies: list[Superinstruction] = []
         self._known: dict[Any, int] = {}
         self.pattern = patterns(self.trace)
         runs = self._chained(outputs)
@@ -148,7 +148,7 @@ class Stream:
     # ── what is written down ──────────────────────────────────────────────────────────────────
     def _body(self, key: Any, made: Callable[[], Superinstruction]) -> int:
         if key not in self._known:
-            self._known[key] = len(self.bodies)
+            self._known[key] = len(NAMES) + len(self.bodies)
             self.bodies.append(made())
         return self._known[key]
 

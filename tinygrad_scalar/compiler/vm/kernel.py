@@ -120,32 +120,27 @@ class Interpreter(Kernel):
         self.program = Program([], [0] * len(self.outputs), inputs, parameters)
         self.pool: list[Any] = []
         self.scratch = 1 + 2 * cells.count
-        bodies = [body for body in stream.bodies if body is not None]
-        programs = [p for body in bodies for p in (body.forward, body.reverse)]
+        programs = [p for body in stream.bodies for p in (body.forward, body.reverse)]
         lines = [line for p in programs if p is not None for line in p.code]
         self.callbacks = Callbacks(Program(lines, [], 0, 0), NATIVE)
-        quick = left is not None  # ready in a third of the time
-        fused = GUARD not in stream.trace.rows
-        functions, reversible = self._functions(bodies, fused=fused, quick=quick)
+        functions, reversible = self._functions(stream)
         point, tables = self._point(stream, reversible)
-        self.module = Module("\n".join([*functions, point]), len(lines), 0 if quick else 1)
+        self.module = Module("\n".join([*functions, point]), len(lines), 1 if left is None else 0)
         self.module.held = tables
         self.run = self.module.function("point", ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5))
 
-    def _functions(
-        self, bodies: Sequence[Any], *, fused: bool, quick: bool
-    ) -> tuple[list[str], Any]:
+    def _functions(self, stream: Stream) -> tuple[list[str], Any]:
         """Every superinstruction both ways, with lists of them, and which go backwards at all."""
-        target = self.target("double", 1)
+        target, fused = self.target("double", 1), GUARD not in stream.trace.rows
         texts, declared = list[str](), dict[str, str]()
         for backwards, label in enumerate(("forwards", "backwards")):
             names = [_shared_function(pair[backwards]) for pair in reductions.NAMES]
-            for number, body in enumerate(bodies, start=len(names)):
+            for number, body in enumerate(stream.bodies, start=len(names)):
                 if backwards and (body.reverse is None or self.loss is None):
                     names.append("null")
                     continue
                 writer = SweepWriter(body, target, backwards=bool(backwards), fused=fused)
-                writer.quick = quick
+                writer.quick = self.left is not None  # ready in a third of the time
                 names.append(f"@{label}{number}")
                 texts.append(writer.function(names[-1]))
                 declared |= writer.declared
