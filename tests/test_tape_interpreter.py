@@ -38,11 +38,9 @@ def everything(monkeypatch):
 
 def interpreted(path, mode, fewest=8):
     """The stream for a mode, and the kernel that runs it."""
-    values, loss, wanted = path.asked(mode)
     sizes = (path.inputs, len(path.leaves))
-    ends = [*values] if loss is None else [*values, loss]
-    stream = Stream(path.recording.tape.code, ends, wanted, sizes, fewest)
-    return stream, Interpreter(stream, sizes, (values, loss, wanted))
+    stream = Stream(path.recording.tape.code, path.asked(mode), sizes, fewest)
+    return stream, Interpreter(stream)
 
 
 def both(function, x):

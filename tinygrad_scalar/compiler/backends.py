@@ -167,14 +167,11 @@ def interpreter(
     from tinygrad_scalar.compiler.vm.kernel import Interpreter
     from tinygrad_scalar.compiler.vm.superinstructions import Unsupported
 
-    values, loss, wanted = asked
     try:
         calls = None if settled or len(code) >= ANYWAY else first_calls(len(code))
         fewest = FEWEST if calls is None else max(FEWEST, RUNS // calls)
         largest = min(LARGEST, len(code) // OPERAND)
-        ends = [*values] if loss is None else [*values, loss]
-        stream = Stream(code, ends, wanted, sizes, fewest, largest)
-        return Interpreter(stream, sizes, asked, calls)
+        return Interpreter(Stream(code, asked, sizes, fewest, largest), calls)
     except Unsupported:
         return None
 

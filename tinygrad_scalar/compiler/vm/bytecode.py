@@ -46,22 +46,23 @@ LARGEST = 1024  # operands of a row that is neither a sum nor a product
 class Stream:
     """The instructions for a trace: (body, iterations, where its indices begin), in order.
 
-    `outputs` are the lines that are read at the end, `wanted` what is differentiated by of all that
-    comes in, `sizes` the numbers of inputs and parameters; from `fewest` iterations on a
-    superinstruction is worth it, and up to `largest` operands a row that is neither a sum nor a
-    product. Unsupported: see `superinstructions`.
+    `asked` are the lines of values, the line to differentiate, and by what of all that comes in;
+    `sizes` the numbers of inputs and parameters. From `fewest` iterations on a superinstruction is
+    worth it, and up to `largest` operands a row that is neither a sum nor a product. Unsupported:
+    see `superinstructions`.
     """
 
     def __init__(
         self,
         code: Sequence[Line],
-        outputs: Sequence[int],
-        wanted: Wanted,
+        asked: tuple[Sequence[int], int | None, Wanted],
         sizes: tuple[int, int],
         fewest: int = FEWEST,
         largest: int = LARGEST,
     ) -> None:
-        self.fewest, self.largest = fewest, largest
+        self.asked, self.sizes, self.fewest, self.largest = asked, sizes, fewest, largest
+        values, loss, wanted = asked
+        outputs = [*values] if loss is None else [*values, loss]
         self.code, self.trace = code, operations(code, wanted, sizes[0])
         if any(row.joint is not None or row is SCATTER for row in self.trace.rows):
             raise Unsupported

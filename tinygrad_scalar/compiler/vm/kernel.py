@@ -9,7 +9,6 @@ stream in reverse and adds up gradients: Algorithm 6.2 over memory.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from tinygrad_scalar.compiler.machine.objects import address
 from tinygrad_scalar.compiler.machine.text import Register, Text
 from tinygrad_scalar.compiler.vm import reductions
 from tinygrad_scalar.compiler.vm.bytecode import Stream
-from tinygrad_scalar.compiler.vm.operations import Wanted
 from tinygrad_scalar.compiler.vm.superinstructions import MEMORY, SweepWriter, cell
 
 # What `drive` is to do: lengths and addresses, of what comes in, of the table of indices, of the
@@ -97,19 +95,10 @@ def _address(number: Register) -> Register:
 
 
 class Interpreter(Kernel):
-    """A trace for one point: the values of some lines, and gradients of one with respect to some.
+    """A trace for one point: first the values that are asked for, and then the slopes."""
 
-    The outputs are the `values`, then the slopes of `loss` along the `wanted` of what comes in.
-    """
-
-    def __init__(
-        self,
-        stream: Stream,
-        sizes: tuple[int, int],
-        asked: tuple[Sequence[int], int | None, Wanted],
-        left: int | None = None,
-    ) -> None:
-        (inputs, parameters), (values, loss, wanted) = sizes, asked
+    def __init__(self, stream: Stream, left: int | None = None) -> None:
+        (inputs, parameters), (values, loss, wanted) = stream.sizes, stream.asked
         self.left = left  # calls until code written out may take its place, None for never
         self.instructions = len(stream.instructions)
         cells = stream.cells
