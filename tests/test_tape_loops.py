@@ -356,7 +356,7 @@ def test_a_first_iteration_with_another_operand_does_not_hide_the_loop():
     for k in range(200):
         y = tape.input(k)
         total = tape.emit(add, (total, tape.emit(mul, (y, y))))
-    found = loops(pruned(tape, [total], inputs=200, parameters=0), 0)
+    found = loops(pruned(tape.code, [total], inputs=200, parameters=0), 0)
     assert [(loop.period, loop.iterations) for loop in found] == [(2, 199)]
 
 
@@ -367,7 +367,7 @@ def test_iterations_that_read_otherwise_are_a_loop_of_their_own():
     for y in squares[1:]:
         total = tape.emit(add, (total, y))
     doubled = [tape.emit(add, (y, y)) for y in squares]
-    found = loops(pruned(tape, [total, *doubled], inputs=300, parameters=0), 0)
+    found = loops(pruned(tape.code, [total, *doubled], inputs=300, parameters=0), 0)
     assert [(loop.period, loop.iterations) for loop in found] == [(1, 300), (1, 299), (1, 300)]
 
 
@@ -387,7 +387,7 @@ def test_a_short_loop_does_not_part_a_product_from_its_sum(count, apart, short, 
     for k, y in enumerate(x):
         term = products[k] if apart else tape.emit(mul, (y, y))
         total = tape.emit(add, (total, term)) if k or not apart else term
-    program = pruned(tape, [total], inputs=count, parameters=0)
+    program = pruned(tape.code, [total], inputs=count, parameters=0)
     for fused, expected in ((True, short), (False, long)):
         found = loops(program, shortest=64, fused=fused)
         assert [(loop.period, loop.iterations) for loop in found] == expected
@@ -404,7 +404,7 @@ def written(*rows):
     made = []
     for row in rows:
         made.append(row(tape, inputs, made))
-    return pruned(tape, [line for lines in made for line in lines], inputs=300, parameters=0)
+    return pruned(tape.code, [line for lines in made for line in lines], inputs=300, parameters=0)
 
 
 def squares(tape, x, _):
@@ -478,7 +478,7 @@ def test_a_loop_whose_iterations_all_read_otherwise_stays_one():
     lines = [tape.emit(mul, (y, y)) for y in map(tape.input, range(40))]
     for k in range(1000):  # now what was computed right before, now what is farther away
         lines.append(tape.emit(add, (lines[-1 - k % 7], lines[SHUFFLED[k % 400] % 40])))
-    found = loops(pruned(tape, lines, inputs=40, parameters=0), 0)
+    found = loops(pruned(tape.code, lines, inputs=40, parameters=0), 0)
     assert max(loop.size for loop in found) > 900
 
 

@@ -12,7 +12,7 @@ from tinygrad_scalar.compiler.backends import kernel
 from tinygrad_scalar.compiler.ir.program import Program, pruned
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import tables_of
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, Tape, place, plain
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, place, plain
 from tinygrad_scalar.compiler.machine.entry import Closure
 from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients, reachable
 from tinygrad_scalar.core.recorded import check_data
@@ -88,12 +88,11 @@ class ClosedOver:
 
     def index_program(self, line: int) -> Program:
         """The program of a line that a table is looked up by; it decides nothing."""
-        tape = Tape()
-        tape.code = [
+        code = [
             (CONSTANT, (0.0,)) if row is GUARD else (row, operands)
             for row, operands in self.recording.tape.code[: line + 1]
         ]
-        return pruned(tape, [line], inputs=self.width, parameters=len(self.leaves))
+        return pruned(code, [line], inputs=self.width, parameters=len(self.leaves))
 
     @functools.cached_property
     def slots(self) -> Slots | None:

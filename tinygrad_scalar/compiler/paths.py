@@ -114,7 +114,7 @@ class Path(ClosedOver):
             recording, lines, inputs = self._written(mode)
             every = range(len(self.recording.tape))
             made = pruned(
-                recording.tape,
+                recording.tape.code,
                 lines,
                 inputs=inputs,
                 parameters=len(self.leaves),
@@ -139,7 +139,7 @@ class Path(ClosedOver):
         code, leaves = recording.tape.code, self.leaves
         tape, lines = in_memory(code, lines, self.lookups, self.inputs, leaves, places)
         fetched = self.width - self.inputs
-        return pruned(tape, lines, inputs=inputs - fetched, parameters=len(places))
+        return pruned(tape.code, lines, inputs=inputs - fetched, parameters=len(places))
 
     def check_judges_nothing(self) -> None:
         """TraceError where a derivative inside has a policy, which no code without source keeps."""

@@ -205,7 +205,7 @@ def lowered(program: Program, native: Collection[Primitive]) -> Program:
         # what is kept gets no simpler than it was
         places.append(tape.line((row, given)) if row in kept else tape.emit(row, given))
     made = pruned(
-        tape,
+        tape.code,
         [places[k] for k in program.outputs],
         inputs=program.inputs,
         parameters=program.parameters,

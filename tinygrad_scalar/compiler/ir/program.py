@@ -26,7 +26,6 @@ from tinygrad_scalar.compiler.ir.tape import (
     SINES,
     SUB,
     Line,
-    Tape,
     evaluated,
     ieee,
 )
@@ -88,7 +87,7 @@ class Program:
 
 
 def pruned(
-    tape: Tape,
+    code: list[Line],
     outputs: Sequence[int],
     *,
     inputs: int,
@@ -96,12 +95,11 @@ def pruned(
     raising: Collection[int] = (),
     judged: Collection[int] = (),
 ) -> Program:
-    """The program for some lines of a tape: markers, guards with what they need, and the rest.
+    """The program for some lines of code: markers, guards with what they need, and the rest.
 
     Of the lines `raising`, those that may raise stay, needed or not, and are checked; so are all
     that are `judged`. O(lines).
     """
-    code = tape.code
     lines = needed(code, [*outputs, *judged], raising)
     checked = {k for k in lines if k in raising and code[k][0] not in NEVER_RAISES}.union(judged)
     program = Program(code, [*outputs], inputs, parameters, [*checked])

@@ -21,7 +21,7 @@ import numpy as np
 from tinygrad_scalar.compiler.ir.lower import lowered
 from tinygrad_scalar.compiler.ir.program import Program, sines_with_cosines
 from tinygrad_scalar.compiler.ir.schedule import scheduled
-from tinygrad_scalar.compiler.ir.tape import MARKERS, ieee
+from tinygrad_scalar.compiler.ir.tape import MARKERS, Line, ieee
 from tinygrad_scalar.compiler.llvm.builder import Target, native_rows
 from tinygrad_scalar.compiler.llvm.loops import RollingWriter
 from tinygrad_scalar.compiler.machine.entry import entry
@@ -78,12 +78,12 @@ class Callbacks:
     nothing is noted, and what it notes itself is over when it ends.
     """
 
-    def __init__(self, program: Program, native: Collection[Primitive]) -> None:
+    def __init__(self, code: Iterable[Line], native: Collection[Primitive]) -> None:
         self._raised = _Raised()
         self._missed = ctypes.c_int64()  # see `Target`
         self.missed = ctypes.addressof(self._missed)
         self.thunks: dict[Primitive, Any] = {}
-        for row, operands in program.code:
+        for row, operands in code:
             if row not in native and row not in MARKERS and row not in self.thunks:
                 self.thunks[row] = _CALLBACK(
                     functools.partial(self._raised.call, row, len(operands))
@@ -220,7 +220,7 @@ class Kernel:
         else:
             self.program = scheduled(program, varying)
         self.dtype, self.varying = dtype, varying
-        self.callbacks = Callbacks(self.program, native)
+        self.callbacks = Callbacks(self.program.code, native)
         self.points = 0  # of batches that it was run on
         # for what, how much is spent on it, vectors side by side
         self.made: dict[tuple[str, int, int], Made] = {}

@@ -111,7 +111,7 @@ class Interpreter(Kernel):
         self.scratch = 1 + 2 * cells.count
         programs = [p for body in stream.bodies for p in (body.forward, body.reverse)]
         lines = [line for p in programs if p is not None for line in p.code]
-        self.callbacks = Callbacks(Program(lines, [], 0, 0), NATIVE)
+        self.callbacks = Callbacks(lines, NATIVE)
         functions, reversible = self._functions(stream)
         point, tables = self._point(stream, reversible)
         self.module = Module("\n".join([*functions, point]), len(lines), 1 if left is None else 0)

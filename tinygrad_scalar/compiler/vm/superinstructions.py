@@ -109,7 +109,7 @@ def _written(rows: Rows, operands: int, *, guards: bool = True) -> tuple[Tape, l
 
 
 def _program(tape: Tape, lines: Sequence[int], inputs: int, raising: int = 0) -> Program:
-    kept = pruned(tape, lines, inputs=inputs, parameters=0, raising=range(raising))
+    kept = pruned(tape.code, lines, inputs=inputs, parameters=0, raising=range(raising))
     return lowered(kept, NATIVE)
 
 
