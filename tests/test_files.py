@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tinygrad_scalar import compile, load_compiled, nn, optim
-from tinygrad_scalar.files import suffix_of, write_atomically
+from tinygrad_scalar.files import check_place, suffix_of, write_atomically
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links and modes are POSIX's")
 
@@ -47,6 +47,13 @@ def test_folders_are_told(tmp_path):
         write_atomically(tmp_path, "")
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent: create it first"):
         write_atomically(tmp_path / "absent" / "a", "")
+
+
+def test_a_folder_that_nothing_may_be_written_to_is_told_before_long_work(tmp_path, monkeypatch):
+    """Who runs the tests may be allowed everything: what the system answers is set here."""
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
+    with pytest.raises(PermissionError, match=r"a\.txt cannot be written: nothing may be .*folder"):
+        check_place(tmp_path / "a.txt")
 
 
 @posix
@@ -142,7 +149,7 @@ def test_nothing_but_a_regular_file_is_replaced_or_waited_for(kind, tmp_path, mo
 # ── what killed writers leave ─────────────────────────────────────────────────────────────────
 KILLED = """
 import os, signal, sys
-from tinygrad_scalar.files import write_atomically
+from tinygrad_scalar.files import check_place, write_atomically
 os.fsync = lambda number: os.kill(os.getpid(), signal.SIGKILL)
 write_atomically(sys.argv[1], "half")
 """

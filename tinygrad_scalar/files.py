@@ -130,6 +130,11 @@ def check_place(path: str | os.PathLike[str]) -> None:
             f"{os.fspath(path)} cannot be written: there is no folder {target.parent}: "
             "create it first"
         )
+    if not os.access(target.parent, os.W_OK):
+        raise PermissionError(
+            f"{os.fspath(path)} cannot be written: nothing may be written to the folder "
+            f"{target.parent}: name another"
+        )
     kind = _irregular(path)
     if kind == "a folder":
         raise IsADirectoryError(f"{os.fspath(path)} is a folder: name a file in it")
