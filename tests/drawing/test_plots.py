@@ -28,6 +28,11 @@ class History:
     [
         ([2.0, 1.0], {"loss": [2.0, 1.0]}),
         ([Value(2.0), 1], {"loss": [2.0, 1.0]}),
+        (np.array([2.0, 1.0]), {"loss": [2.0, 1.0]}),
+        (
+            pd.DataFrame({"loss": [2.0, 1.0], "val_loss": [3.0, 1.0]}),
+            {"training": [2.0, 1.0], "validation": [3.0, 1.0]},
+        ),
         ({"SGD": [1.0], "Adam": [0.5]}, {"SGD": [1.0], "Adam": [0.5]}),
         (History(), {"training": [3.0, 1.0], "validation": [4.0, 2.0]}),
     ],

@@ -220,7 +220,8 @@ def _curves(losses: Any) -> dict[str, list[float]]:
         named = {"training": losses.loss, "validation": getattr(losses, "val_loss", None)}
     else:
         named = dict(losses) if isinstance(losses, Mapping) else {"loss": losses}
-    return {name: list(map(_number, curve)) for name, curve in named.items() if curve}
+    curves = {name: [] if x is None else list(map(_number, x)) for name, x in named.items()}
+    return {name: curve for name, curve in curves.items() if curve}
 
 
 def _scores(result: Any) -> list[float]:
