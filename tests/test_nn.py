@@ -318,6 +318,11 @@ def test_a_neuron_of_ones_own_is_called_in_its_own_way():
         assert [y.data for y in layer([2.0, 4.0])] == pytest.approx(expected, rel=1e-15)
 
 
+@pytest.mark.parametrize("nouts", [(3, 1), np.array([3, 1])])
+def test_widths_may_stand_in_a_tuple_or_an_array(nouts):
+    assert repr(nn.MLP(2, nouts)) == repr(nn.MLP(2, [3, 1]))
+
+
 def test_parameters_in_arrays_of_objects_are_found():
     class Matrix(nn.Module):
         def __init__(self):

@@ -161,7 +161,7 @@ class MLP(Module):
     ) -> None:
         if not is_list(nouts):
             raise TypeError(f"MLP: nouts is a list of widths, not {type(nouts).__name__}")
-        if not nouts:
+        if not len(nouts):
             raise ValueError("MLP: nouts is empty: give the width of at least one layer")
         source = None if seed is None else generator(seed)
         widths = [whole(nin, "MLP: nin"), *(whole(n, "MLP: nouts") for n in nouts)]
