@@ -151,7 +151,7 @@ class Calls:
             raise
         path, outputs = self._outputs(own, mode, call)
         if path is not None and call.size is None:
-            keep_point(self, own, mode, call, path, len(outputs))
+            keep_point(self, own, mode, call, path)
         return self._shaped(own, mode, call, path, outputs)
 
     def _along(
@@ -299,7 +299,7 @@ class Calls:
             call, own = self._prepared(_read(args), options)
         if call.size is None:
             path, numbers = self._told(own, call, own.point, "backward", call.columns)
-            keep_point(self, own, "backward", call, path, 1)
+            keep_point(self, own, "backward", call, path)
             behind = 1 + len(path.leaves)
             looked_up = path.parted(path.complete(call.columns), numbers[behind:])
             return 1, (numbers[0], [(path, numbers[1:behind], looked_up)])

@@ -242,10 +242,8 @@ def by_machine_code(method: Method) -> Method:
     return run  # type: ignore[return-value]
 
 
-def keep_point(
-    calls: Calls, own: Specialisation, mode: str, call: Call, path: Path, count: int
-) -> None:
-    """Keep an entry for one point of this structure, which gives `count` outputs.
+def keep_point(calls: Calls, own: Specialisation, mode: str, call: Call, path: Path) -> None:
+    """Keep an entry for one point of this structure.
 
     At the second call: many a function is called but once.
     """
@@ -262,7 +260,8 @@ def keep_point(
         return
     if kernel.entry == ():
         arguments = [one.mirrored([None] * len(one.columns)) for one in call.arguments]
-        tree = None if mode == "backward" else calls._shaped(own, mode, call, path, [None] * count)
+        outputs = [None] * len(kernel.program.outputs)
+        tree = None if mode == "backward" else calls._shaped(own, mode, call, path, outputs)
         kernel.enter(arguments, tree, closure, adding=mode == "backward")
     if kernel.entry:
         calls._entries[mode] = kernel.entry
