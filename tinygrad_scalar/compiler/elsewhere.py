@@ -334,9 +334,8 @@ def _all_leaves(path: Path) -> tuple[list[Value], Slots | None]:
 
 def _made(path: Path, leaves: Sequence[Value], mode: str, layout: Layout, dtype: str) -> Any:
     program = path.program_in_memory(mode, places_of(leaves))
-    return cuda.compiled(
-        kernel_source(program, layout, "double" if dtype == "float64" else "float")
-    )
+    real = "double" if dtype == "float64" else "float"
+    return cuda.compiled(kernel_source(program, layout, real))
 
 
 def host_batch(own: Specialisation, mode: str, call: Call) -> tuple[Path, Any]:

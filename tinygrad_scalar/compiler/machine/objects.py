@@ -106,9 +106,9 @@ def let_go(thing: Register) -> None:
     thing.text.call(function_of_python("Py_DecRef"), thing, gives="void")
 
 
-def is_a(thing: Register, kind: type) -> Register:
-    """Whether it is of exactly this type."""
-    return thing.at(TYPE).load("i64") == id(kind)
+def is_float(thing: Register) -> Register:
+    """Whether it is a float, and of no other type."""
+    return thing.at(TYPE).load("i64") == id(float)
 
 
 def put(number: Register, place: Register, before: Register) -> None:
@@ -250,7 +250,7 @@ class Structure:
         self._found(other)
         with self._numbers() as (place, number):
             there = place.load()
-            self.text.need(is_a(there, float), other)
+            self.text.need(is_float(there), other)
             number.store(there.at(NUMBER).load("double"))
         with _each(self.plan, _ARRAY) as (_, one):
             thing, to = self._array(one, other), self.numbers.at(one.position, "double")
@@ -265,7 +265,7 @@ class Structure:
         self._found(other, alone=True)
         with self._numbers() as (place, number):
             there = place.load()
-            self.text.need(is_a(there, float), other)
+            self.text.need(is_float(there), other)
             put(number.load("double"), place, there)
         self.text.need(had_memory(self.text), other)
         with _each(self.plan, _ARRAY) as (_, one):

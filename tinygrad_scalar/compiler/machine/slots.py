@@ -23,7 +23,7 @@ from tinygrad_scalar.compiler.machine.objects import (
     address,
     available,
     had_memory,
-    is_a,
+    is_float,
     put,
 )
 from tinygrad_scalar.compiler.machine.text import Register, Text
@@ -58,7 +58,7 @@ def _float(
     place, before = _slot(leaves, i, offset)
     text.need(before != "null", end)
     nought = before == f"inttoptr (i64 {id(0)} to ptr)"
-    text.need(is_a(before, float) | nought, end)
+    text.need(is_float(before) | nought, end)
     number = before.at(NUMBER).load("double")
     return place, before, text.select(nought, text.constant("double", 0.0), number)
 
