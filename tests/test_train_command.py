@@ -244,6 +244,15 @@ def test_a_table_is_refused_with_line_and_column(case, tmp_path, monkeypatch, ca
     assert [file.name for file in tmp_path.iterdir()] == ["x.csv"]
 
 
+@pytest.mark.parametrize("out", ["irises.csv", "../{0}/irises.csv"])
+def test_the_table_is_not_replaced_by_the_model(irises, out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = irises.read_bytes()
+    with pytest.raises(ValueError, match=r"is the table, which would be lost: name the model's"):
+        run("train", "--csv", irises, "--target", "kind", "--out", out.format(tmp_path.name))
+    assert irises.read_bytes() == before
+
+
 def test_a_task_or_a_table(irises, tmp_path):
     for arguments, told in (
         ([], r"give a TASK \(moons, spiral, digits, xor\) or --csv FILE --target COLUMN"),

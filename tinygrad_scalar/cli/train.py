@@ -82,7 +82,7 @@ def train(options: argparse.Namespace) -> None:
     task = TASKS[options.task] if table is None else table_task(table, options.csv.name)
     seed, recipe = options.seed, task.recipe
     out = options.out or Path(f"{options.task or options.csv.stem}.json")
-    _check_out(out)
+    _check_out(out, options.csv)
     steps = options.steps or recipe.steps
     parts, model = task.data(seed), task.model(seed)
     standard = None if table is None else Standard.of(parts[0])
@@ -122,15 +122,22 @@ def _table(options: argparse.Namespace) -> Table | None:
     return None
 
 
-def _check_out(path: Path) -> None:
-    """Tell before training what could not be written after it."""
+def _check_out(path: Path, table: Path | None) -> None:
+    """Tell before training what could not be written after it, or would replace the table."""
     check_place(path)
+    picture = path.with_suffix(".png")
     if path.suffix.lower() == ".png":
         raise ValueError(
             f"train: --out {path} is where the picture goes: name the model's file, such as "
             f"{path.with_suffix('.json')}"
         )
-    check_place(path.with_suffix(".png"))
+    check_place(picture)
+    for written in (path, picture):
+        if table is not None and written.exists() and written.samefile(table):
+            raise ValueError(
+                f"train: {written} is the table, which would be lost: name the model's file by "
+                "--out FILE, with another stem"
+            )
 
 
 def _drawn(model: Module, parts: Parts, history: History, path: Path) -> str:
