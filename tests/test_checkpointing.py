@@ -118,6 +118,15 @@ def test_third_order_and_forward_modes_are_those_without_checkpoint(way):
         assert all_close(found, jacobian(f, mode=mode)(0.5, 1.5), 1e-15)
 
 
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_forward_mode_around_a_gradient_where_only_the_rest_moves(way):
+    def beside(make):
+        return grad(lambda x, w, z: make(x, w) * z * z)
+
+    at, along = (0.5, 1.5, 2.0), (0.0, 0.0, 1.0)
+    assert all_close(jvp(beside(way), at, along), jvp(beside(f), at, along), 1e-15)
+
+
 @settings(max_examples=40)
 @given(moderate_programs())
 def test_checkpointed_random_programs(program):

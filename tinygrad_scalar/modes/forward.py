@@ -76,7 +76,7 @@ class Dual(Tagged):
         quick = self._quickly(primitive, operands, kind) if kind in (float, Value) else None
         return super().apply(primitive, operands) if quick is None else quick
 
-    def _quickly(self, row: Any, operands: Sequence[Any], kind: type) -> Dual | None:
+    def _quickly(self, row: Any, operands: Sequence[Any], kind: type) -> Any:
         """The same by the rules of reverse mode on floats, or on Values; None where there is more.
 
         That is at kinks and poles, at a slope of 0, which may be a structural zero, and where a
@@ -101,7 +101,9 @@ class Dual(Tagged):
         except (ArithmeticError, ValueError, TypeError):
             return None
         sure = sure and type(y) is kind and type(ends[0]) is float
-        return Dual(y, total, self.level) if sure else None
+        if not sure:
+            return None
+        return y if total is None and kind is Value else Dual(y, total, self.level)  # as `applied`
 
     def _alike(self, operands: Sequence[Any], kind: type) -> tuple[list[Any], list[Any]]:
         """Primals and tangents of this level where all are of a kind; none of others."""
