@@ -387,6 +387,19 @@ def test_a_function_is_drawn_whose_arguments_have_no_names(f):
     assert draw(f, 3.0).source == draw(f, x=3.0).source
 
 
+def test_a_model_is_drawn_at_an_input_and_a_function_at_any_number_of_numbers():
+    model = nn.MLP(2, [1], seed=0)
+    source = draw(model, [2.0, 3.0]).source
+    assert source == draw(model, x=[2.0, 3.0]).source
+    assert 'label="x[1]\\n3.0\\n' in source
+    source = draw(lambda a, *xs: a * dot(xs, xs), 1.0, 2.0, 3.0).source
+    assert 'label="a\\n1.0\\ngrad 13.0"' in source
+    assert 'label="xs_1\\n3.0\\ngrad 6.0"' in source
+    assert 'label="self\\n0.0\\ngrad 1.0"' in draw(Value.sin, 0.0).source
+    with pytest.raises(TypeError, match=r"draw: the function takes x; give the point"):
+        draw(model)
+
+
 def test_a_function_is_drawn_at_numbers_by_position_and_by_name():
     expected = draw(lambda x, y: x * y, x=2.0, y=3.0).source
     assert draw(lambda x, y: x * y, 2.0, 3.0).source == expected

@@ -14,6 +14,7 @@ from tinygrad_scalar.core.tree import like, placed
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import is_number
 
+_ANYTHING = [Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD]
 _POSITIONAL = Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD
 
 
@@ -41,7 +42,7 @@ def applied_at(
                 f"given with a function: {caller}(f, x=2.0)"
             )
         return z
-    parameters = _parameters(z)
+    parameters = _parameters(z, len(numbers))
     given |= _named(parameters or (), numbers, given, caller)
     _check_names(parameters, given, caller)
     named = {name: labelled(x, name, caller) for name, x in given.items()}
@@ -99,12 +100,25 @@ def _by_position(parameters: Sequence[Parameter], given: Collection[str]) -> lis
     ]
 
 
-def _parameters(f: Any) -> list[Parameter] | None:
-    """The parameters of a function, None where it does not tell them."""
+def _parameters(f: Any, count: int) -> list[Parameter] | None:
+    """The parameters of a function that is given so many numbers by position; None if it is silent.
+
+    A model tells them in its `forward`. Of `*xs` there are as many as numbers are left: xs_0, xs_1.
+    """
     try:
-        return list(signature(f).parameters.values())
+        told = list(signature(f).parameters.values())
+        if [each.kind for each in told] == _ANYTHING and hasattr(f, "forward"):
+            told = list(signature(f.forward).parameters.values())
     except (TypeError, ValueError):
         return None
+    found: list[Parameter] = []
+    for each in told:
+        if each.kind is Parameter.VAR_POSITIONAL:
+            left = range(count - len(found))
+            found += [Parameter(f"{each.name}_{i}", Parameter.POSITIONAL_ONLY) for i in left]
+        else:
+            found.append(each)
+    return found
 
 
 def _check_names(
