@@ -640,6 +640,9 @@ def test_derivatives_of_high_order_of_an_implicit_function_of_values():
     assert all_close([c.data for c in taylor(root, 4)(Value(4.0))], expected, 1e-14)
     assert close(grad(lambda a: taylor(root, 3)(a)[3])(4.0), expected[4])
     assert close(jvp(lambda a: taylor(root, 3)(a)[3], (4.0,), (1.0,))[1], expected[4])
+    inside = checkpoint(lambda a: taylor(root, 4)(a), Value(4.0))  # where nothing is recorded
+    assert all_close([c.data for c in inside], expected, 1e-14)
+    assert close(grad(lambda a: checkpoint(lambda b: taylor(root, 3)(b)[3], a))(4.0), expected[4])
 
 
 # ── rules that raise, behind what is structurally zero ────────────────────────────────────────

@@ -33,10 +33,10 @@ def in_new_pass(run: Callable[[float], Any]) -> Any:
     level = next(_levels)
     try:
         running.add(level)
-        if not stopped():
-            return run(level)
-        with context.recorded():
-            return mapped(detached, run(level))
+        constant = stopped()
+        with context.recorded():  # a checkpointed function records nothing at first either
+            result = run(level)
+        return mapped(detached, result) if constant else result
     finally:
         running.discard(level)
 
