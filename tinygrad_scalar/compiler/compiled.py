@@ -337,9 +337,11 @@ def load_compiled(path: Any) -> Compiled:
     """A compiled function from a file that `Compiled.save` wrote; no source is needed.
 
     It holds the structures of arguments and the branches that were traced before saving, and
-    fresh leaves with the values closed over. Errors: FileNotFoundError; ValueError naming the path
-    for a damaged file; ImportError for an engine that it names and that is not installed;
-    TraceError where it is called for what the file does not hold.
+    fresh leaves with the values closed over. What the function makes of an exception (`try`) is not
+    there: numbers at which an operation raises are that error, and in arrays results are those of
+    IEEE arithmetic. Errors: FileNotFoundError; ValueError naming the path for a damaged file;
+    ImportError for an engine that it names and that is not installed; TraceError where it is called
+    for what the file does not hold.
 
     >>> import tempfile
     >>> f = compile(lambda x: x * x)
