@@ -209,6 +209,11 @@ TOLD = {
     "dist": (lambda: dist([[1.0]], [y]), TypeError, "^dist: unsupported .* 'list' and 'Value'"),
     "no axes": (lambda: mean(np.array(1.0)), TypeError, "^mean takes an iterable .* not ndarray"),
     "log_softmax": (lambda: log_softmax([]), ValueError, "^log_softmax of no logits is undefined"),
+    "cross_entropy": (
+        lambda: cross_entropy([], 0),
+        ValueError,
+        "^cross_entropy of no logits is undefined: give at least one$",
+    ),
     "to a table": (
         lambda: (x * y).backward().__setitem__(x, 1.0),
         TypeError,

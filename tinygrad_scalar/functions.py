@@ -259,9 +259,7 @@ def log_softmax(xs: Iterable[Any]) -> list[Any]:
 
 def _shifted(logits: Iterable[Any], name: str) -> list[Any]:
     """Logits less a constant, the largest: softmax stays the same, and no exponential overflows."""
-    values = _listed(logits, name)
-    if not values:
-        raise ValueError(f"{name} of no logits is undefined: give at least one")
+    values = _some(logits, name)
     try:
         shift = detach(table.largest(*values))
     except TypeError as error:
@@ -269,6 +267,14 @@ def _shifted(logits: Iterable[Any], name: str) -> list[Any]:
         told = f"one list of numbers, not of lists: [{name}(row) for row in rows]"
         raise TypeError(f"{name}: {told if rows else str(error).partition(': ')[2]}") from None
     return [x - shift for x in values]
+
+
+def _some(logits: Iterable[Any], name: str) -> list[Any]:
+    """The logits as a list, which is not empty."""
+    values = _listed(logits, name)
+    if not values:
+        raise ValueError(f"{name} of no logits is undefined: give at least one")
+    return values
 
 
 def detach(x: Any) -> Any:
@@ -287,11 +293,11 @@ def cross_entropy(logits: Iterable[Any], target: Any) -> Any:
     >>> f"{cross_entropy([0.0, 0.0], 1):.6f}", cross_entropy([0.0, 1000.0], [0.5, 0.5])
     ('0.693147', 500.0)
     """
-    values = _listed(logits, "cross_entropy")
+    values = _some(logits, "cross_entropy")
     target = detach(target)
     if hasattr(target, "item") and getattr(target, "ndim", 1) == 0:  # a label out of an array
         target = target.item()
-    if values and isinstance(values[0], (list, tuple)):
+    if isinstance(values[0], (list, tuple)):
         raise TypeError(
             "cross_entropy: logits is one list of numbers, not of lists: nn.cross_entropy takes "
             "rows of logits and their targets"
