@@ -31,10 +31,10 @@ def to_mermaid(
 ) -> str:
     """The graph of `z` as a Mermaid flowchart, for a fenced block of a README marked `mermaid`.
 
-    Nodes and edges carry what they do in `draw`, the options are those of `draw`; scopes become
-    subgraphs. O(nodes + edges).
-    Errors: TypeError unless `z` is a Value; ValueError above 500 edges or 50,000 characters, which
-    Mermaid refuses to draw.
+    Nodes and edges carry what they do in `draw`, and the three options mean what they do there,
+    without a limit on the nodes unless one is given; scopes become subgraphs. O(nodes + edges).
+    Errors: TypeError unless `z` is a Value or a list of them; ValueError above 500 edges or 50,000
+    characters, which Mermaid refuses to draw.
 
     >>> print(to_mermaid(Value(2.0, label="x") * 3.0))
     flowchart LR
