@@ -1003,7 +1003,7 @@ def trunc(x: Value) -> Value: ...
 @overload
 def trunc(x: float) -> int: ...
 xlogy: _Of2
-"""xlogy(a, b): a · log b, and 0 where a is 0, whatever b is.
+"""xlogy(a, b): a · log b, and 0 where a is 0, whatever number b is; NaN at NaN.
 
 Domain: a in (−∞, ∞), b in (0, ∞).
 ∂/∂a: log(b).

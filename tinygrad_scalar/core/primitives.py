@@ -243,7 +243,7 @@ log1mexp = row("log1mexp", None, lambda y, x: -exp(-x) / expm1(-x), domain=posit
 logit = row("logit", None, lambda y, x: 1 / (x * (1 - x)), domain=Interval(0.0, 1.0), mpmath=lambda m, x: m.log(x / (1 - x)),
             limit=lambda x: -INFINITY if x == 0 else INFINITY if x == 1 else math.nan, formula=logarithms.logit)
 xlogy = row("xlogy", None, lambda y, a, b: log(b), lambda y, a, b: a / b, domain=(REAL, positive), mpmath=lambda m, a, b: a * m.log(b) if a else 0 * b,
-            limit=lambda a, b: a * limits.log(b), formula=logarithms.xlogy, doc="a · log b, and 0 where a is 0, whatever b is")
+            limit=lambda a, b: a * limits.log(b), formula=logarithms.xlogy, doc="a · log b, and 0 where a is 0, whatever number b is; NaN at NaN")
 
 # ── trigonometric and hyperbolic ──────────────────────────────────────────────────────────────
 sin   = row("sin",   math.sin,   lambda y, x: cos(x),  latex=_function("sin"), c="sin")
