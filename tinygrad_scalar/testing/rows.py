@@ -58,7 +58,7 @@ def check_primitive(row: Any) -> PrimitiveCheck:
     row that states no domain may have poles and gaps, but has values on both sides: else state it.
 
     Cost: about a second. Errors: GradientError naming the row, the operands and what disagrees;
-    TypeError for anything but a row. Source: the rules of the table in DESIGN and CONTRIBUTING.
+    TypeError for anything but a row. Source: CONTRIBUTING, "Add a primitive".
 
     >>> from tinygrad_scalar import primitive
     >>> check_primitive(primitive("cube", lambda x: x * x * x, lambda y, x: 3 * x * x))
