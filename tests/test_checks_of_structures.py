@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import find, given, settings
 
-from tinygrad_scalar import cos, log, primitive, sin
+from tinygrad_scalar import cos, custom, log, primitive, sin
 from tinygrad_scalar.strategies import points_for
 from tinygrad_scalar.testing import (
     GradientError,
@@ -121,6 +121,63 @@ def test_derivatives_by_hand_of_lists_arrays_and_library_functions():
     )
     found = check_derivative(lambda x: sin(x), lambda x: math.cos(x), 0.5)
     assert found.reference == "complex step"
+
+
+@pytest.mark.parametrize("x", [0.3, 1.0, 1.7, 20.0])
+def test_derivatives_by_hand_of_code_in_float32(x):
+    """Such code gives one number for millions of floats: no slope, and a jump beside it."""
+
+    def single(x):
+        return float(np.float32(math.sin(float(x))))
+
+    found = check_derivative(single, math.cos, x)
+    assert found.kinks == ()
+    assert found.derivatives[0,] == pytest.approx(math.cos(x), rel=1e-4)
+    with pytest.raises(GradientError, match="the derivative is wrong"):
+        check_derivative(single, lambda x: 1.001 * math.cos(x), x)
+
+
+def test_digits_that_code_over_floats_loses_are_no_fault_of_its_derivative():
+    def lost(x):
+        return 1 - math.cos(x)
+
+    checked = check_grad(custom(lost, lambda y, x: sin(x)), 1e-3)
+    assert checked.reference == "Richardson extrapolation"
+    with pytest.raises(GradientError, match="the derivative is wrong"):
+        check_grad(custom(lost, lambda y, x: 1.0001 * sin(x)), 1e-3)
+
+
+def test_a_float32_array_is_differentiated_in_floats():
+    point = np.array([0.3, 0.7], np.float32)
+    found = check_derivative(lambda a: math.sin(float(a[0])) * float(a[1]), _slopes, point)
+    assert found.kinks == ()
+    with pytest.raises(GradientError, match=r"∂f/∂a\[1\]"):
+        check_derivative(
+            lambda a: math.sin(float(a[0])) * float(a[1]), lambda a: _slopes(a) * [1, 1.01], point
+        )
+
+
+def _slopes(a):
+    return np.array([math.cos(a[0]) * a[1], math.sin(a[0])])
+
+
+def test_a_derivative_by_hand_of_a_function_with_subnormal_values():
+    found = check_derivative(
+        lambda x: 1e-310 * math.exp(float(x)), lambda x: 1e-310 * math.exp(x), 0.7
+    )
+    assert found.reference == "Richardson extrapolation of floats"
+
+
+def test_a_derivative_by_hand_gets_floats_of_its_own():
+    """As f does: an int has no negative powers in NumPy, and what is written stays inside."""
+    point = np.array([2, 4])
+
+    def derivative(a):
+        a **= -2
+        return -a
+
+    check_derivative(lambda a: 1 / a[0] + 1 / a[1], derivative, point)
+    assert point.tolist() == [2, 4]
 
 
 def test_where_a_derivative_by_hand_cannot_be_checked():

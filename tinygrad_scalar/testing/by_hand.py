@@ -24,11 +24,10 @@ from tinygrad_scalar.testing.kinks import MARGIN, at_edge, bends
 from tinygrad_scalar.testing.recording import Flat, SeveralOutputs, finite
 from tinygrad_scalar.testing.references import expected
 from tinygrad_scalar.testing.report import table
-from tinygrad_scalar.testing.richardson import by_differences
+from tinygrad_scalar.testing.richardson import by_differences, measured
 from tinygrad_scalar.testing.tracebacks import shown_without_ours
 
 _ROUNDINGS = 64 * sys.float_info.epsilon  # of the largest entry: what an entry that cancels keeps
-_NEAR = 2.0**-40  # of the point: where curvature adds 1e-24 to a second difference
 _SETTLED = 1e-3  # of the largest entry: differences in greater doubt than that tell nothing
 
 
@@ -100,8 +99,11 @@ def _failure(flat: Flat, wrong: Sequence[Disagreement], reference: str) -> Gradi
 
 
 def _given(flat: Flat, derivative: Callable[..., Any]) -> list[Number]:
-    """The numbers of the derivative by hand, in the order of those of the point."""
-    found: Any = derivative(*flat.given)
+    """The numbers of the derivative by hand, in the order of those of the point.
+
+    It gets what f gets, in lists and arrays of its own, which it may write to.
+    """
+    found: Any = derivative(*flat.arguments(flat.point))
     structure: Any = flat.given if len(flat.given) > 1 else flat.given[0]
     try:
         entries = aligned(structure, found, "what derivative returned")
@@ -139,7 +141,7 @@ def _on_floats(flat: Flat) -> tuple[str, dict[Index, Derivative], tuple[str, ...
         return float(y)
 
     try:
-        noise = max([_noise(value, flat.point, i) for i in range(len(flat.point))], default=0.0)
+        noise = measured(value, flat.point)
     except (ArithmeticError, ValueError) as error:
         if isinstance(error, UncheckableError):
             raise
@@ -157,25 +159,6 @@ def _on_floats(flat: Flat) -> tuple[str, dict[Index, Derivative], tuple[str, ...
     except Unsuitable:
         return "none", {}, ("f has no values around this point",)
     return "Richardson extrapolation of floats", found, kinks
-
-
-def _noise(f: Callable[[Sequence[Number]], float], point: Sequence[Number], i: int) -> float:
-    """What rounding does to f, by second differences so near that only rounding is left in them.
-
-    Source: Moré and Wild 2011 (estimating computational noise).
-    """
-    x, here = float(point[i]), f(point)
-    step = _NEAR * (abs(x) or 1.0)
-    least = 16 * sys.float_info.epsilon * abs(here)
-
-    def at(shift: float) -> float:
-        try:
-            return f([*point[:i], x + shift, *point[i + 1 :]])
-        except (ArithmeticError, ValueError):
-            return here  # beyond an edge, which is told elsewhere
-
-    seconds = (abs(at(k * step) - 2 * here + at(-k * step)) for k in range(1, 9))
-    return max(least, 4 * max(seconds))
 
 
 def _no_slope(

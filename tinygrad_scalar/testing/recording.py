@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.core.graph import active_nodes, topological_order
 from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.provenance import trace_lines
-from tinygrad_scalar.core.tree import is_structure, leaves, like, placed
+from tinygrad_scalar.core.tree import array_of, is_structure, leaves, placed, rebuild
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.numbers.precision import Number, is_number, number
 from tinygrad_scalar.testing.errors import OutsideDomainError, UncheckableError
@@ -155,8 +155,11 @@ class Flat:
         return self._chosen(self.f(*self.arguments(numbers)))
 
     def arguments(self, numbers: Sequence[Any]) -> tuple[Any, ...]:
-        """The numbers in the structures of the arguments."""
-        return like(self.given, numbers)  # type: ignore[no-any-return]
+        """The numbers in the structures of the arguments, arrays of float32 as arrays of floats.
+
+        In float32 a step of the differences would be rounded to none, or to another.
+        """
+        return rebuild(self.given, iter(numbers), _array)  # type: ignore[no-any-return]
 
     def _chosen(self, output: Any) -> Any:
         """The output that counts."""
@@ -246,6 +249,11 @@ def _several(output: Any) -> list[str]:
 
 def _is_float32(x: Number) -> bool:
     return type(x).__name__ == "float32"
+
+
+def _array(numbers: list[Any], shape: tuple[int, ...], *, single: bool) -> Any:
+    del single
+    return array_of(numbers, shape)
 
 
 def _widened(x: Number) -> Number:
