@@ -416,6 +416,11 @@ def test_the_rest_of_a_program_is_checked_near_a_kink():
         check_grad(lambda x: relu(x) + wrong(x + 1), 0.0)
 
 
+def test_modes_may_differ_by_their_rounding_near_a_kink():
+    """At 1e-5 the division of 5e-11 by 1e-10 is near its pole, and seven digits are lost."""
+    assert check_grad(lambda x: (1 - cos(x)) / x**2, 1e-5).kinks
+
+
 def test_undefined_products_are_reported():
     check = check_grad(lambda x: sqrt(x * x + 0 * x), 0.0)
     assert any("0·∞" in kink for kink in check.kinks)

@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 from tinygrad_scalar.compiler import TraceError
 from tinygrad_scalar.core.undefined import told
 from tinygrad_scalar.numbers.precision import Number, is_whole
-from tinygrad_scalar.testing.comparison import Comparison, Disagreement, compare, run
+from tinygrad_scalar.testing.comparison import (
+    Comparison,
+    Disagreement,
+    compare,
+    rounding_errors,
+    run,
+)
 from tinygrad_scalar.testing.derivatives import Index
 from tinygrad_scalar.testing.errors import GradientError, UncheckableError, check_tolerance
 from tinygrad_scalar.testing.examination import (
@@ -208,12 +214,16 @@ def _disagreement(check: _Check, recording: Recording) -> GradientError | None:
     first, *others = check.modes
     wanted = run(first, check.flat, recording.point, 1)
     size = max((abs(float(x)) for x in wanted.values() if finite(x)), default=0.0)
+    rounding = rounding_errors(check.flat, recording.point, 1) if others else {}
+    bounds = {
+        index: BETWEEN_MODES * size + recording.coarseness * x for index, x in rounding.items()
+    }
     for mode in others:
         found = run(mode, check.flat, recording.point, 1)
         wrong = [
             Disagreement(mode, index, x, wanted[index], abs(float(x - wanted[index])), allowed)
             for index, x in found.items()
-            for allowed in (BETWEEN_MODES * size,)
+            for allowed in (bounds.get(index, BETWEEN_MODES * size),)
             if finite(wanted[index]) and not abs(float(x - wanted[index])) <= allowed
         ]
         if wrong:
