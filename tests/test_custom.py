@@ -424,8 +424,11 @@ def test_a_custom_function_is_one_node():
     assert (c.nodes, z.parents) == (1, (x,))
 
 
-def test_partials_may_come_as_a_list():
-    assert grad(custom(lambda a, b: a * b, lambda y, a, b: [b, a]))(2.0, 3.0) == (3.0, 2.0)
+@pytest.mark.parametrize("together", [list, np.array])
+def test_partials_may_come_as_a_list_or_an_array(together):
+    product = custom(lambda a, b: a * b, lambda y, a, b: together([b, a]))
+    assert grad(product)(2.0, 3.0) == (3.0, 2.0)
+    assert hessian(product)(2.0, 3.0) == ((0.0, 1.0), (1.0, 0.0))
 
 
 def test_custom_errors():

@@ -9,6 +9,7 @@ from typing import Any
 from tinygrad_scalar.core import context
 from tinygrad_scalar.core.carrier import Carrier
 from tinygrad_scalar.core.primitive import Primitive
+from tinygrad_scalar.core.tree import leaves
 from tinygrad_scalar.core.undefined import plain, policy_in_force
 from tinygrad_scalar.core.value import Value
 from tinygrad_scalar.modes.derived import check_function
@@ -19,7 +20,7 @@ from tinygrad_scalar.teaching.counting import tracked
 
 
 def custom(f: Callable[..., Any], derivative: Callable[..., Any]) -> Callable[..., Any]:
-    """f with the partials that `derivative(y, *x)` gives: a tuple, or a number for one operand.
+    """f with the partials that `derivative(y, *x)` gives: a tuple or array, or one number.
 
     `f` gets plain numbers and may be any code; `derivative` is written in this library's functions
     if it is to be differentiated again. One node per call, valid in every mode. What `f` closes
@@ -39,7 +40,7 @@ def custom(f: Callable[..., Any], derivative: Callable[..., Any]) -> Callable[..
 
     def partials(y: Any, *x: Any) -> Any:
         given = derivative(y, *x)
-        found = given if isinstance(given, (list, tuple)) else (given,)
+        found = leaves(given)  # an array of partials too
         if len(found) != len(x):
             raise ValueError(
                 f"custom {name!r}: derivative(y, *x) gave {len(found)} partials for {len(x)} "
