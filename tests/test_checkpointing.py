@@ -249,6 +249,12 @@ def test_one_rerun_serves_all_outputs():
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize("nothing", [[], {}, ((), [])], ids=str)
+def test_a_checkpointed_function_may_give_nothing(nothing):
+    assert checkpoint(lambda x: nothing, Value(2.0)) == nothing
+    assert checkpoint_chain(lambda state: state, nothing, 5) == nothing
+
+
 def test_derivatives_inside_round_otherwise_in_32_bits_too():
     def f(x):
         return grad(lambda t: t * t)(x) * 1.1 + 0.3

@@ -89,7 +89,7 @@ def checkpoint(f: Callable[..., R], *args: Any) -> R:
     numbers = [carried(y, "checkpoint: what f returned") for y in numbers]
     operands = [x for x in given if isinstance(x, Value)] + closed_over
     found: R = like(outputs, numbers)
-    if operands:
+    if operands and numbers:
         found = like(outputs, _Call(f, args, given, closed_over, found).nodes(operands))
     return found
 
