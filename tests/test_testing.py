@@ -616,6 +616,12 @@ def test_good_rows_pass(row):
         ),
         (
             primitive(
+                "steep", abs, lambda y, x: where(x, tinygrad_scalar.sign(x), 2), kinks=(0.0,)
+            ),
+            r"steep\(0\.0\): the partial of operand 0 is 2\.0 at this kink, where the slopes",
+        ),
+        (
+            primitive(
                 "closed", lambda x: 1 / x, lambda y, x: -y * y, domain=Interval(0.0, 9.0, True)
             ),
             r"closed\(0\.0,\) failed .* at a closed end of its domain \[0, 9\)",

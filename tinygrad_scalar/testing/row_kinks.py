@@ -13,6 +13,7 @@ from tinygrad_scalar.core.undefined import by_rule, is_nan
 from tinygrad_scalar.testing.comparison import run
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.modes import MODES
+from tinygrad_scalar.testing.recording import finite
 from tinygrad_scalar.testing.row_points import Point, value
 
 _STEP = 1e-6
@@ -25,7 +26,9 @@ def check_kink(
     if not row.kinks(*point):
         for i in varying:
             _check_unstated(row, point, i)
-    elif row.subgradient:  # else the number is that of one side
+    elif not row.subgradient:
+        _check_partials(row, point, varying, function)
+    else:
         _check_modes(row, point, varying, function)
         if len(set(point)) >= len(point) - 1:  # one kink at a time
             _check_subgradient(row, point)
@@ -117,6 +120,27 @@ def _check_subgradient(row: Primitive, point: Point) -> None:
             raise GradientError(
                 f"the row states subgradient {row.subgradient!r}, but in direction {direction!r} "
                 f"the slopes are {slopes[0]!r} before and {slopes[1]!r} behind this kink"
+            )
+
+
+def _check_partials(
+    row: Primitive, point: Point, varying: Sequence[int], function: Callable[..., Any]
+) -> None:
+    """Where the row states no number, its partials give the slope of one side or one between.
+
+    To three digits, since slopes may bend within a step.
+    """
+    found = MODES["reverse"](function, [point[i] for i in varying], 1)
+    for k, i in enumerate(varying):
+        slopes = _slopes(row, point, [int(j == i) for j in range(len(point))], _STEP)
+        if slopes is None or not finite(found[k,]):
+            continue
+        room = 1e-3 * max(map(abs, slopes)) + _rounding(point)
+        if not min(slopes) - room <= found[k,] <= max(slopes) + room:
+            raise GradientError(
+                f"the partial of operand {i} is {found[k,]!r} at this kink, where the slopes are "
+                f"{slopes[0]:.6g} before and {slopes[1]:.6g} behind: give one of them or a number "
+                "between, or state it in subgradient="
             )
 
 
