@@ -686,6 +686,16 @@ def test_close_gradients():
     assert_grads_close(numpy.array([[1.0, 2.0]]), [[1.0, 2.0]])
 
 
+def test_gradients_of_values_that_look_alike_are_told_apart():
+    a, b = Value(2.0), Value(2.0)
+    assert_grads_close({a: 1.0, b: 2.0}, {b: 2.0, a: 1.0})
+    assert_grads_close({Value(2.0): 1.0, Value(2.0): 3.0}, {a: 1.0, b: 3.0})
+    with pytest.raises(GradientError, match=r"2\.0, grad=0\.0\)\]: expected 3\.0, actual 1\.0"):
+        assert_grads_close({a: 1.0, b: 2.0}, {a: 3.0, b: 2.0})
+    with pytest.raises(GradientError, match="structure: only one has"):
+        assert_grads_close({a: 1.0, b: 1.0}, {b: 1.0})
+
+
 @pytest.mark.parametrize(
     ("actual", "expected", "message"),
     [

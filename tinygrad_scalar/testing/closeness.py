@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,7 +30,8 @@ def assert_grads_close(actual: Any, expected: Any, rtol: float = 1e-9) -> None:
     tinygrad_scalar.testing.errors.GradientError: gradients differ: ['w'][1]: expected 3.0, ...
     """
     check_tolerance(rtol, "assert_grads_close")
-    found, wanted = dict(_entries(actual)), dict(_entries(expected))
+    names: dict[tuple[str, Any], str] = {}
+    found, wanted = dict(_entries(actual, names)), dict(_entries(expected, names))
     if found.keys() != wanted.keys():
         lacking = [path or "the whole" for path in wanted.keys() ^ found.keys()]
         raise GradientError(
@@ -50,16 +52,25 @@ def assert_grads_close(actual: Any, expected: Any, rtol: float = 1e-9) -> None:
         raise GradientError(f"gradients differ: {'; '.join(lines[:_SHOWN])}{more}")
 
 
-def _entries(tree: Any, path: str = "") -> Iterator[tuple[str, Number]]:
-    """The numbers of a structure, each with the subscripts that lead to it."""
+def _entries(
+    tree: Any, names: dict[tuple[str, Any], str], path: str = ""
+) -> Iterator[tuple[str, Number]]:
+    """The numbers of a structure, each with the subscripts that lead to it.
+
+    A key goes by one name in both structures, `names`, and no two by one: Values may look alike.
+    """
     if hasattr(tree, "tolist"):
         tree = tree.tolist()
     if isinstance(tree, Mapping):
+        alike: Counter[str] = Counter()
         for key, branch in tree.items():
-            yield from _entries(branch, f"{path}[{key!r}]")
+            name = f"{path}[{key!r}]"
+            alike[name] += 1
+            again = f", {alike[name]} of this look" if alike[name] > 1 else ""
+            yield from _entries(branch, names, names.setdefault((path, key), name + again))
     elif isinstance(tree, (list, tuple)):
         for i, branch in enumerate(tree):
-            yield from _entries(branch, f"{path}[{i}]")
+            yield from _entries(branch, names, f"{path}[{i}]")
     else:
         number = tree.example() if isinstance(tree, Carrier) else tree
         if not is_number(number):
