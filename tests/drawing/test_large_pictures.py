@@ -361,6 +361,11 @@ def test_a_function_is_drawn_at_a_point_with_its_gradients():
         draw(w * 2.0, colour=1.0)
 
 
+def test_a_point_that_was_taken_for_an_option_is_asked_for_where_it_belongs():
+    with pytest.raises(TypeError, match=r"or in at=\{'depth': 1\.0\} where an option bears the"):
+        draw(lambda x, depth: x * depth, x=2.0, depth=1)
+
+
 def test_a_parameter_of_any_name_but_an_options_is_given_by_it():
     source = draw(lambda x, z, numbers: x * z * numbers, x=2.0, z=3.0, numbers=5.0).source
     assert 'label="z\\n3.0\\ngrad 10.0"' in source

@@ -134,4 +134,7 @@ def _check_names(
         raise TypeError(f"{caller}: {', '.join(unknown)} is neither option nor parameter; {takes}")
     if missing:
         example = ", ".join(f"{name}=1.0" for name in missing)
-        raise TypeError(f"{caller}: {takes}; give the point: {caller}(f, {example})")
+        raise TypeError(
+            f"{caller}: {takes}; give the point: {caller}(f, {example}), "
+            f"or in at={dict.fromkeys(missing, 1.0)} where an option bears the name"
+        )
