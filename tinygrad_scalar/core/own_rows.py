@@ -41,7 +41,11 @@ def primitive(
     back for every point, since it may look at anything.
 
     `domain` is where the operation has a value: a pair (low, high) of an open interval or an
-    `Interval` for all operands, or one for each.
+    `Interval` for all operands, or one for each. `kinks` are the points without a derivative:
+    numbers of the first operand, or a function `kinks(*x)` that tells them; there each partial
+    gives its number of `subgradient`, or what it computes anyway. Pictures show `symbol` in place
+    of the name, formulas in LaTeX the template `latex`, as in r"P({0})". `mpmath` is the same
+    function there, by its name or as `f(mpmath, *x)`: what `check_primitive` compares digits with.
 
     Errors: TypeError if `forward`, a partial or the formula is not callable (nor a number) or takes
     another number of operands, if the formula branches, or for another option than stated;
