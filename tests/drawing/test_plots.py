@@ -103,9 +103,9 @@ def test_decision_regions_take_arrays_and_frames(kind):
     assert plot.axes.collections[3].get_offsets().tolist() == [[1.0, 0.0]]
 
 
-@pytest.mark.parametrize("y", [[-1, 1], [0, 0.5], np.array([-1, 1])])
+@pytest.mark.parametrize("y", [[-1, 1], [0, 0.5], np.array([-1, 1]), ["no", "yes"]])
 def test_decision_regions_name_labels_that_are_no_classes(y):
-    with pytest.raises(ValueError, match=r"(-1|0\.5) in y is no class index: 0, 1, … \(of labels"):
+    with pytest.raises(ValueError, match=r"(-1|0\.5|no) in y is no class index: 0, 1, … \(of"):
         plots.decision_regions(lambda x: x[0], [[-1.0, 0.0], [1.0, 0.0]], y)
 
 

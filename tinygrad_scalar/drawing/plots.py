@@ -99,7 +99,7 @@ def decision_regions(
             "index for each"
         )
     for t in y:
-        if t < 0 or t % 1 != 0:
+        if isinstance(t, str) or t < 0 or t % 1 != 0:
             raise ValueError(
                 f"decision_regions: {t} in y is no class index: 0, 1, … (of labels −1 and 1, "
                 "[int(t > 0) for t in y])"
