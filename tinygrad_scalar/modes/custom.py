@@ -71,13 +71,14 @@ def _name_of(f: Callable[..., Any], otherwise: str) -> str:
 def implicit(solve: Callable[..., Any], residual: Callable[..., Any]) -> Callable[..., Any]:
     """The function y(*params) that solves `residual(y, *params) = 0`, without unrolling the solver.
 
-    `solve(*params)` finds y on plain numbers, by any means (bisection, Newton, a fixed point). The
-    gradient comes from the implicit function theorem, ∂y/∂p = −(∂r/∂p) / (∂r/∂y), at the solution;
-    as precise as the solution is. Differentiable again. Values that `residual` closes over get
-    their gradients too. Cost: one residual per call (to see these), and one gradient of it.
-    Errors: ZeroDivisionError where ∂r/∂y = 0, where y is no function of the parameters; TypeError
-    if `residual` closes over a number of forward mode or of a function being compiled;
-    RuntimeError if the data of a Value closed over was overwritten before the way back.
+    `solve(*params)` finds y, one number, on plain numbers, by any means (bisection, Newton, a fixed
+    point). The gradient comes from the implicit function theorem, ∂y/∂p = −(∂r/∂p) / (∂r/∂y), at
+    the solution; as precise as the solution is. Differentiable again. Values that `residual` closes
+    over get their gradients too. Cost: one residual per call (to see these), and one gradient of
+    it. Errors: ZeroDivisionError where ∂r/∂y = 0, where y is no function of the parameters;
+    TypeError if `solve` gives no single number, or if `residual` closes over a number of forward
+    mode or of a function being compiled; RuntimeError if the data of a Value closed over was
+    overwritten before the way back.
     Source: the implicit function theorem; Griewank and Walther, section 15.
 
     >>> from tinygrad_scalar import Value
