@@ -223,9 +223,10 @@ def _from_sklearn(name: str) -> Data:
 def batches(
     X: Sequence[Item], y: Sequence[Target], size: int, seed: Seed = 0
 ) -> Iterator[tuple[list[Item], list[Target]]]:
-    """One epoch in minibatches: every example once, in an order drawn by `seed`; the last is rest.
+    """One epoch in minibatches: every example once, in an order drawn by `seed`.
 
-    O(n). Errors: ValueError for different lengths, no examples or size < 1.
+    The last minibatch holds what is left, and may be shorter. O(n).
+    Errors: ValueError for different lengths, no examples or size < 1.
     Source: *Deep Learning*, section 8.1.3.
 
     >>> [y for X, y in batches([[1.0], [2.0], [3.0]], [1, 2, 3], size=2, seed=0)]

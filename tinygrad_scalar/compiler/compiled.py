@@ -296,9 +296,10 @@ def compile(
     run, in the eager mode (`tinygrad_scalar.grad`, `jvp`, `hessian` …): results, warnings and
     errors are its own. `undefined` is the policy of that mode, see `Value.backward`; with "nan",
     "warn" and "raise" derivatives at numbers are always taken eagerly, at the eager cost, because
-    every kink must be seen. A function loaded from a file runs its trace eagerly instead. With
-    "subgradient" nothing looks for products too small for a float on the way of a derivative, which
-    eager mode mends: `x / (1 + x * x)` has the slope 1e-300 for -1e-300 at 1e150.
+    every kink must be seen. A function loaded from a file runs its trace eagerly instead. Under
+    "subgradient" a derivative may be wrong where a product on its way is too small for a float,
+    which eager mode notices and mends: that of `x / (1 + x * x)` at 1e150 comes out as 1e-300, and
+    is -1e-300.
 
     NumPy's arrays raise nothing and warn of nothing. Points at which a row that is used raises, or
     a result is NaN or ±inf, are given to the function itself there too, one by one at the eager

@@ -268,11 +268,11 @@ def taylor(
     """x ↦ [f(x), f′(x), …, f⁽ⁿ⁾(x)]: all derivatives up to the n-th of a function of one number.
 
     Cost O(n²) multiplications per operation of f; O(n³) for the few whose partials need ever more
-    operations, as those of powers and gamma; nothing is exponential. Nests with every mode. Where a
-    derivative may be undefined, or is infinite, or where a number is too small for a float and n at
-    most 2, f is run again and differentiated in reverse mode n times, by the policy `undefined`;
-    that grows threefold with every order, and ends in NaN with a warning (an error under "raise")
-    where the graph passes LARGEST nodes. Keyword arguments pass through undifferentiated.
+    operations, as those of powers and gamma. Nests with every mode. Where a derivative may be
+    undefined, or is infinite, or where a number is too small for a float and n at most 2, f is run
+    again and differentiated in reverse mode n times, by the policy `undefined`; this alone grows
+    threefold with every order, and ends in NaN with a warning (an error under "raise") where the
+    graph passes 100,000 nodes. Keyword arguments pass through undifferentiated.
     Errors: ValueError unless n is an integer ≥ 0, TypeError if f returns no number, OverflowError
     for floats and n > 170.
     Source: Griewank and Walther, *Evaluating Derivatives*, section 13.2.

@@ -13,8 +13,8 @@ class History:
     """What happened in training: the mean loss of every step's minibatch, before the step.
 
     With `validation` also the mean loss on it after every epoch, and after the last step.
-    `validates` says that there is, before the first of them too; `compiled` whether the last call
-    of `fit` ran its steps, to the last, as machine code.
+    `validates` says whether there is one, which callbacks may ask before its first loss is there;
+    `compiled` whether the last call of `fit` ran its steps, to the last, as machine code.
 
     >>> History([0.5, 0.25])
     History(2 steps, loss 0.25)
