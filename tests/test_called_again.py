@@ -1,5 +1,6 @@
 """Compiled functions that are called while they are at work: by threads, finalisers, themselves."""
 
+import _thread
 import gc
 import math
 import os
@@ -237,6 +238,35 @@ for thread in threads:
     thread.join()
 """
     assert in_a_child(FORKED + program) == "{8}\n"
+
+
+def test_llvm_is_called_by_threads_alone_that_a_fork_waits_for(monkeypatch):
+    """They hold nothing longer, which would be freed by who comes last: a child may be forked then,
+    and find LLVM's lock taken for ever."""
+    ffi = pytest.importorskip("llvmlite.binding.ffi")
+    compile(lambda x: x)(1.0)
+    start, works, callers = _thread.start_new_thread, [], []
+
+    def started(function, arguments):
+        works.append(arguments)
+        return start(function, arguments)
+
+    def called():
+        callers.append(threading.get_ident())
+
+    def nothing():
+        pass
+
+    monkeypatch.setattr(_thread, "start_new_thread", started)
+    ffi.register_lock_callback(called, nothing)
+    try:
+        for power in (2, 3):  # the second frees the code of the first
+            assert compile(lambda x, power=power: x**power)(2.0) == 2**power
+        works.clear()
+    finally:
+        ffi.unregister_lock_callback(called, nothing)
+    assert callers
+    assert threading.get_ident() not in callers
 
 
 # ── the collector of garbage ──────────────────────────────────────────────────────────────────

@@ -36,7 +36,8 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
     """What it gives, worked out in a thread of its own, which Ctrl-C does not reach.
 
     llvmlite frees a string twice where it is interrupted, and that ends the process; or it keeps
-    its lock, for which all other threads then wait for ever. So every call of LLVM goes this way.
+    its lock, for which all other threads then wait for ever. So every call of LLVM goes this way,
+    also those that free what it made: a fork waits for them, see `_rest`.
     The thread and the lock are C's own: those of `threading` are Python, and Ctrl-C in the midst of
     their waiting is a RuntimeError about a lock. No garbage is collected in it: a finaliser that
     calls compiled code would wait there for the locks of the one who waits for it.
@@ -44,6 +45,7 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
     if sys.is_finalizing():  # a finaliser at the very end, when no other thread goes on
         return action(*given)
     outcome: list[Any] = []
+    todo = [functools.partial(action, *given)]
     working = _thread.allocate_lock()
     working.acquire()
 
@@ -51,10 +53,11 @@ def _aside(action: Callable[..., Any], *given: Any) -> Any:
         try:
             with _BUILDING:  # one that nobody waits for any more may still be at work
                 _GONE.clear()
-                outcome.extend((action(*given), None))
-        except BaseException as error:  # noqa: BLE001 (told to the one who waits)
-            traceback.clear_frames(error.__traceback__)  # what they hold of LLVM is freed here
-            outcome.extend((None, error))
+                try:
+                    outcome.extend((todo.pop()(), None))  # this thread holds nothing given any more
+                except BaseException as error:  # noqa: BLE001 (told to the one who waits)
+                    traceback.clear_frames(error.__traceback__)  # with what they hold of LLVM
+                    outcome.extend((None, error))
         finally:
             working.release()
 
@@ -180,7 +183,7 @@ class Machine:
         return name if self.address(name) else None
 
 
-@functools.cache
+@once
 def machine() -> Machine:
     """The one machine of this process."""
     # Imported here, not aside: Ctrl-C in an import may leave Python's lock of imports with this
