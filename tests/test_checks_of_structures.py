@@ -123,18 +123,18 @@ def test_derivatives_by_hand_of_lists_arrays_and_library_functions():
     assert found.reference == "complex step"
 
 
-@pytest.mark.parametrize("x", [0.3, 1.0, 1.7, 20.0])
+@pytest.mark.parametrize("x", [2e-3, 0.3, 1.0, 1.7, 20.0])
 def test_derivatives_by_hand_of_code_in_float32(x):
     """Such code gives one number for millions of floats: no slope, and a jump beside it."""
 
     def single(x):
-        return float(np.float32(math.sin(float(x))))
+        return float(np.float32(math.exp(float(x))))
 
-    found = check_derivative(single, math.cos, x)
+    found = check_derivative(single, math.exp, x)
     assert found.kinks == ()
-    assert found.derivatives[0,] == pytest.approx(math.cos(x), rel=1e-4)
+    assert found.derivatives[0,] == pytest.approx(math.exp(x), rel=1e-4)
     with pytest.raises(GradientError, match="the derivative is wrong"):
-        check_derivative(single, lambda x: 1.001 * math.cos(x), x)
+        check_derivative(single, lambda x: 1.001 * math.exp(x), x)
 
 
 def test_digits_that_code_over_floats_loses_are_no_fault_of_its_derivative():

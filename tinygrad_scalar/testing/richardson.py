@@ -13,6 +13,7 @@ from tinygrad_scalar.testing.recording import Recording, finite
 _SMALL = 1e-5  # numbers whose neighbourhood the usual steps jump over
 _NEAR = 2.0**-40  # of the point: where curvature adds 1e-24 to a second difference
 _STAIRS = 2.0**-16  # of the point: narrower ones are rounding, of code that computes in float32
+_ORDINARY = 0.1  # of smaller points stairs may be wide, as those of exp(x) are
 _SIDES = 8  # points on either side of it
 
 
@@ -75,7 +76,7 @@ def _along(f: Callable[[Sequence[Number]], float], point: Sequence[Number], i: i
     """
     x, here = float(point[i]), f(point)
     size = abs(x) or 1.0
-    step = _NEAR * size
+    nearest, widest = _NEAR * size, _STAIRS * max(size, _ORDINARY)
 
     def at(shift: float) -> float:
         try:
@@ -83,10 +84,15 @@ def _along(f: Callable[[Sequence[Number]], float], point: Sequence[Number], i: i
         except (ArithmeticError, ValueError):
             return here  # beyond an edge, which is told elsewhere
 
-    while at(_SIDES * step) == here == at(-_SIDES * step) and _SIDES * step < _STAIRS * size:
+    def change(reach: float) -> float:
+        return max(abs(at(reach) - here), abs(at(-reach) - here))
+
+    step = nearest
+    while not (jump := change(_SIDES * step)) and _SIDES * step < widest:
         step *= 2
+    stair = jump if step > nearest else 0.0
     seconds = (abs(at(k * step) - 2 * here + at(-k * step)) for k in range(1, _SIDES + 1))
-    return max(32 * math.ulp(here), 4 * max(seconds))
+    return max(32 * math.ulp(here), 4 * stair, 4 * max(seconds))
 
 
 def _extrapolated(
