@@ -40,6 +40,7 @@ from tinygrad_scalar import (
     where,
 )
 from tinygrad_scalar.core import primitives
+from tinygrad_scalar.testing import check_derivative, check_grad
 
 damped = primitive(
     "damped", lambda x: math.exp(-x) * math.sin(x), lambda y, x: exp(-x) * cos(x) - y
@@ -415,6 +416,17 @@ def test_any_code_may_compute_it():
 
     root = custom(count_upwards, lambda y, x: 1 / (2 * y))
     assert grad(root)(16.0) == 0.125
+
+
+def test_numbers_may_come_in_arrays_without_axes():
+    """As SciPy's splines give them."""
+    cube = custom(lambda x: np.array(x**3), lambda y, x: square(x))
+    square = primitive("square", lambda x: np.array(3 * x * x), lambda y, x: np.array(6.0) * x)
+    assert grad(cube)(2.0) == 12.0
+    assert taylor(cube, 2)(2.0) == [8.0, 12.0, 12.0]
+    assert tinygrad_scalar.compile(cube)(np.array([2.0, 3.0])).tolist() == [8.0, 27.0]
+    assert check_grad(cube, 2.0, order=2).kinks == ()
+    assert check_derivative(lambda x: np.array(float(x) ** 3), lambda x: 3 * x * x, 2.0)
 
 
 def test_a_custom_function_is_one_node():

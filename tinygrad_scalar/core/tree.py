@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from tinygrad_scalar.core.carrier import Carrier
-from tinygrad_scalar.numbers.precision import loaded, number, unlisted
+from tinygrad_scalar.numbers.precision import loaded, number, unboxed, unlisted
 
 _NUMBERS = frozenset((float, int, type(None)))
 
@@ -70,7 +70,7 @@ def leaves(tree: Any) -> list[Any]:
     if branches is not None:
         return [leaf for branch in branches for leaf in leaves(branch)]
     array = array_in(tree)
-    return [_unboxed(tree)] if array is None else _numbers_of(array)
+    return [unboxed(tree)] if array is None else _numbers_of(array)
 
 
 def _branches(tree: Any) -> Sequence[Any] | None:
@@ -78,12 +78,6 @@ def _branches(tree: Any) -> Sequence[Any] | None:
     if isinstance(tree, dict):
         return list(tree.values())
     return tree if isinstance(tree, (list, tuple)) else None
-
-
-def _unboxed(leaf: Any) -> Any:
-    """A number; one in an array without axes, as NumPy's functions may give it, taken out."""
-    numpy = loaded("numpy")
-    return leaf[()] if numpy is not None and isinstance(leaf, numpy.ndarray) else leaf
 
 
 def _numbers_of(array: Any) -> list[Any]:
@@ -283,7 +277,7 @@ def _in_order(tree: Any, other: Any) -> list[Any]:
         return [x for key, branch in tree.items() for x in _in_order(branch, other[key])]
     if isinstance(tree, (list, tuple)):
         return [x for pair in zip(tree, other, strict=True) for x in _in_order(*pair)]
-    return [_unboxed(other)]
+    return [unboxed(other)]
 
 
 def same_structure(a: Any, b: Any) -> bool:

@@ -22,7 +22,7 @@ from tinygrad_scalar.core.printable import shortened
 from tinygrad_scalar.core.provenance import user_stacklevel
 from tinygrad_scalar.core.tree import check_word
 from tinygrad_scalar.numbers import flags
-from tinygrad_scalar.numbers.precision import is_number, number
+from tinygrad_scalar.numbers.precision import is_number, number, unboxed
 
 Policy = Literal["subgradient", "nan", "warn", "raise"]
 POLICIES = ("subgradient", "nan", "warn", "raise")
@@ -95,6 +95,7 @@ def checked_slope(primitive: Primitive, i: int, slope: Any) -> Any:
     """What the rule of partial i gave; TypeError for what is no number, and nothing that is one."""
     if isinstance(slope, (int, float, Fraction, Carrier)) or primitive.opaque:
         return slope
+    slope = unboxed(slope)
     if not is_number(slope):
         kind = type(slope).__name__
         raise TypeError(f"{primitive.name}: partial {i} gave {kind}; it must return a real number")

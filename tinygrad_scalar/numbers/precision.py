@@ -137,6 +137,12 @@ def _foreign(x: object) -> Number | None:
     return x if mpmath is not None and isinstance(x, mpmath.mpf) else None
 
 
+def unboxed(x: Any) -> Any:
+    """A number; one in an array without axes, as NumPy's functions may give it, taken out."""
+    numpy = loaded("numpy")
+    return x[()] if numpy is not None and isinstance(x, numpy.ndarray) else x
+
+
 def as_single(x: float) -> float:
     """The number that 32 bits hold; ±inf beyond the largest.
 
@@ -208,6 +214,7 @@ def _result(y: Any) -> Number:
         return y
     if isinstance(y, tuple):
         raise TypeError("the forward rule gave a tuple in a tuple; give one number per output")
+    y = unboxed(y)
     if not is_number(y):
         raise TypeError(f"the forward rule gave {type(y).__name__}; it must return a real number")
     return number(y)

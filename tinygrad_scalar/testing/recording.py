@@ -17,7 +17,7 @@ from tinygrad_scalar.core.primitive import Primitive
 from tinygrad_scalar.core.provenance import trace_lines
 from tinygrad_scalar.core.tree import array_of, is_structure, leaves, placed, rebuild
 from tinygrad_scalar.core.value import Value
-from tinygrad_scalar.numbers.precision import Number, is_number, number
+from tinygrad_scalar.numbers.precision import Number, is_number, number, unboxed
 from tinygrad_scalar.testing.errors import OutsideDomainError, UncheckableError
 
 _FLOAT32 = 2.0**29  # roundings of a float32 in those of a float
@@ -82,7 +82,7 @@ class Recording:
                 for source, x in zip(sources, seen, strict=True)
             ]
             result = rule(*operands)
-            results.append(result if primitive.joint is None else result[primitive.index])
+            results.append(unboxed(result if primitive.joint is None else result[primitive.index]))
         return results[self.result]
 
     def in_floats(self, inputs: Sequence[Number]) -> Number:
@@ -164,7 +164,7 @@ class Flat:
     def _chosen(self, output: Any) -> Any:
         """The output that counts."""
         if not self.path:
-            return output
+            return unboxed(output)
         found = dict(placed(output))
         if self.path not in found:
             raise UncheckableError(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from operator import contains
 
 from tinygrad_scalar.core.primitive import REAL, Interval, Primitive
+from tinygrad_scalar.numbers.precision import unboxed
 from tinygrad_scalar.testing.errors import GradientError
 from tinygrad_scalar.testing.recording import finite
 
@@ -68,7 +69,7 @@ def value(row: Primitive, point: Point) -> float | None:
                 f"domain {', '.join(map(repr, row.domain))}"
             ) from error
         return None
-    y = y if row.joint is None else y[row.index]
+    y = unboxed(y if row.joint is None else y[row.index])
     if isinstance(y, complex) and not all(map(contains, row.domain, point)):
         return None
     if isinstance(y, complex) or not isinstance(y, (int, float)):
