@@ -28,7 +28,7 @@ collect_ignore = ["typing"]
 
 # `pytest -m quick` is the first case of every test, random ones with few examples. Left out are the
 # files that start processes, clusters, compilers and browsers, train for long or try every fault,
-# and the tests that took over a second of a processor when they were last measured: long.txt.
+# and the tests that took about a second of a processor when they were last measured: long.txt.
 settings.register_profile("quick", settings.get_profile("suite"), max_examples=5)
 LONG = Path(__file__).with_name("long.txt").read_text(encoding="utf-8").split()
 
