@@ -563,7 +563,6 @@ def run_training(folder, optimizer, kill_at=0, how="never", seed=1):
     [
         "SGD(model.parameters(), 0.1, momentum=0.9, schedule=optim.cosine_decay(20))",
         "Adam(model.parameters(), 0.05)",
-        "RMSProp(model.parameters(), 0.02)",
     ],
 )
 def test_a_killed_run_ends_with_the_bits_of_one_never_killed(optimizer, tmp_path):

@@ -71,7 +71,7 @@ def points(row):
     if row.name in COUNTS:
         place, few = COUNTS[row.name]
         columns[place] = list(few)
-    if count == 1 and POINTS > 24:
+    if count == 1:
         chosen.shuffle(columns[0])
         del columns[0][POINTS:]
     drawn = zip(columns[0]) if count == 1 else iter(lambda: tuple(map(chosen.choice, columns)), 0)
