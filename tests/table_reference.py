@@ -336,6 +336,12 @@ def sum_of_sizes(*x):
     return len(x) * 3e-16 * sum(map(abs, x))
 
 
+def around_product(exact, *x):
+    """A product on the way that is subnormal has lost digits, which other factors enlarge."""
+    lost = len(x) * 5e-324 * mpmath.fprod(max(1, abs(each)) for each in x)
+    return DEFAULT(exact) + lost
+
+
 def terms_of_silu(exact, x):
     s = float(REFERENCES["sigmoid"](mpf(x)))
     return 1e-15 * s * (1 + abs(x) * (1 - s))
@@ -429,6 +435,8 @@ BOUNDS: dict[tuple[str, object], Callable] = {
     ("gamma", 0): around_gamma_slope,
     ("polygamma", "value"): around_polygamma,
     ("polygamma", 1): lambda exact, n, x: around_polygamma(exact, n, x, 1),
+    ("prod", "value"): around_product,
+    ("prod", None): around_product,
     # sums of terms that cancel, rounded one by one
     ("sum", "value"): lambda exact, *x: sum_of_sizes(*x),
     ("mean", "value"): lambda exact, *x: sum_of_sizes(*x) / len(x),
