@@ -26,15 +26,15 @@ from tinygrad_scalar.numbers.precision import is_number
 Line = tuple[Primitive, tuple[Any, ...]]  # a row and its operands
 
 
-def plain(x: Any) -> Any:
-    """The plain number in what carries it."""
+def at_core(x: Any) -> Any:
+    """The number at the core of what carries it; of what is traced still a line of the trace."""
     x = x.detach() if isinstance(x, Carrier) and not isinstance(x, Value) else x
     return x.data if isinstance(x, Value) else x
 
 
 def place(i: Any, length: int) -> int:
     """The entry that an index points to; any for an index that is none, and fails a guard."""
-    index = plain(i)
+    index = at_core(i)
     return int(index) if 0 <= index < length else 0
 
 
