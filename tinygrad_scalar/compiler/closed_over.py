@@ -12,7 +12,7 @@ from tinygrad_scalar.compiler.backends import kernel
 from tinygrad_scalar.compiler.ir.program import Program, pruned
 from tinygrad_scalar.compiler.ir.recording import Recording
 from tinygrad_scalar.compiler.ir.tables import tables_of
-from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, at_core, place
+from tinygrad_scalar.compiler.ir.tape import CONSTANT, GUARD, INPUT, number_at_core, place
 from tinygrad_scalar.compiler.machine.entry import Closure
 from tinygrad_scalar.compiler.machine.slots import Addition, Slots, add_to_gradients, reachable
 from tinygrad_scalar.core.recorded import check_data
@@ -63,7 +63,7 @@ class ClosedOver:
 
     def complete_values(self, x: Sequence[Any]) -> Sequence[Any]:
         """The same for numbers that something carries: the leaves themselves are looked up."""
-        found = self.looked_up_at([float(at_core(y)) for y in x]) if self.lookups else []
+        found = self.looked_up_at([float(number_at_core(y)) for y in x]) if self.lookups else []
         return [*x[: self.inputs], *found, *x[self.inputs :]]
 
     def looked_up_at(self, x: Sequence[float]) -> list[Value]:

@@ -26,7 +26,7 @@ from tinygrad_scalar.numbers.precision import is_number
 Line = tuple[Primitive, tuple[Any, ...]]  # a row and its operands
 
 
-def at_core(x: Any) -> Any:
+def number_at_core(x: Any) -> Any:
     """The number at the core of what carries it; of what is traced still a line of the trace."""
     x = x.detach() if isinstance(x, Carrier) and not isinstance(x, Value) else x
     return x.data if isinstance(x, Value) else x
@@ -34,7 +34,7 @@ def at_core(x: Any) -> Any:
 
 def place(i: Any, length: int) -> int:
     """The entry that an index points to; any for an index that is none, and fails a guard."""
-    index = at_core(i)
+    index = number_at_core(i)
     return int(index) if 0 <= index < length else 0
 
 
